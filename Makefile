@@ -1,0 +1,41 @@
+# Every target creates what it needs on a fresh machine. `make test` is the place to start.
+PYTHON := .venv/bin/python
+SHELL := /bin/bash
+
+.PHONY: env ffmpeg lock test test-all check bench clean
+.DEFAULT_GOAL := test
+
+env: .venv/.installed  ## .venv with the locked packages, and nothing else
+
+.venv/.installed: requirements.lock pyproject.toml
+	@command -v uv >/dev/null || python3 -m pip install --quiet --user uv || python3 -m pip install --quiet --break-system-packages uv
+	@UV=$$(command -v uv || echo "python3 -m uv"); set -e; \
+	[ -x $(PYTHON) ] || $$UV venv --quiet --python '>=3.11,<3.13' .venv; \
+	$$UV pip sync --quiet --python $(PYTHON) --require-hashes requirements.lock; \
+	$$UV pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e . ; \
+	touch $@
+
+ffmpeg:
+	@bash tools/ensure_ffmpeg.sh
+
+test: env ffmpeg  ## the default suite, a few minutes
+	$(PYTHON) -m pytest
+
+test-all: env ffmpeg  ## the slow tests too
+	$(PYTHON) -m pytest -m ''
+
+check: env ffmpeg  ## the one gate: lint, types, tests
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m pyright
+	$(PYTHON) -m pytest --durations=10
+
+bench: env  ## the engine against the network run plainly; writes benchmarks/results/
+	$(PYTHON) benchmarks/engine.py
+
+lock:  ## renew requirements.lock from pyproject.toml
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --python-version 3.11 --all-extras --group build pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache

@@ -1,0 +1,80 @@
+"""Every failure a caller may want to tell apart. Each class carries a stable `code` for records.
+
+    SeparatorError              error
+    ├── RequestError            bad_request            (also ValueError) what was asked cannot be done
+    │   ├── QueryError          bad_query
+    │   └── RateError           bad_rate
+    ├── AudioError              bad_audio              (also ValueError) the samples cannot be used
+    │   └── NonFiniteAudio      non_finite_audio
+    ├── CheckpointError         bad_checkpoint
+    │   ├── CheckpointMissing   checkpoint_missing     not in the cache and not to be fetched
+    │   ├── CheckpointTruncated checkpoint_truncated   not whole, or not a checkpoint at all
+    │   ├── CheckpointMismatch  checkpoint_mismatch    whole, but of another network
+    │   ├── CheckpointUnsafe    checkpoint_unsafe      wants to run code while it is read
+    │   └── ChecksumMismatch    checksum_mismatch      not the bytes that were published
+    └── EncoderError            bad_encoder            the text or audio encoder cannot be used
+        ├── EncoderMissing      encoder_missing        package, weights or tokenizer files absent
+        └── TokenizerBroken     tokenizer_broken       would map every text to the same tokens
+
+A message shows the value and the way out. Anything that is not a SeparatorError is a bug.
+"""
+
+
+class SeparatorError(Exception):
+    code = "error"
+
+
+class RequestError(SeparatorError, ValueError):
+    code = "bad_request"
+
+
+class QueryError(RequestError):
+    code = "bad_query"
+
+
+class RateError(RequestError):
+    code = "bad_rate"
+
+
+class AudioError(SeparatorError, ValueError):
+    code = "bad_audio"
+
+
+class NonFiniteAudio(AudioError):
+    code = "non_finite_audio"
+
+
+class CheckpointError(SeparatorError):
+    code = "bad_checkpoint"
+
+
+class CheckpointMissing(CheckpointError):
+    code = "checkpoint_missing"
+
+
+class CheckpointTruncated(CheckpointError):
+    code = "checkpoint_truncated"
+
+
+class CheckpointMismatch(CheckpointError):
+    code = "checkpoint_mismatch"
+
+
+class CheckpointUnsafe(CheckpointError):
+    code = "checkpoint_unsafe"
+
+
+class ChecksumMismatch(CheckpointError):
+    code = "checksum_mismatch"
+
+
+class EncoderError(SeparatorError):
+    code = "bad_encoder"
+
+
+class EncoderMissing(EncoderError):
+    code = "encoder_missing"
+
+
+class TokenizerBroken(EncoderError):
+    code = "tokenizer_broken"
