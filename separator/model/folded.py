@@ -8,11 +8,14 @@ the last convolution and `after_conv` become one with 3 outputs. Rounding differ
 Shapes: B batch, N frames, F bins, D condition, S all shifts of one query side by side.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from separator.model.resunet import GRID_FRAMES, LEAK, DecoderBlock, ResidualBlock, ResUNet
+from separator.model.spectrogram import compute_gain
 
 
 def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -22,10 +25,34 @@ def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias - norm.running_mean * scale
 
 
-def convolve(x_BNFC: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A convolution that keeps the size. Channels lie last throughout: no layout is left to chance."""
-    padding = (weight.shape[2] // 2, weight.shape[3] // 2)
-    return F.conv2d(x_BNFC.permute(0, 3, 1, 2), weight, bias, padding=padding).permute(0, 2, 3, 1)
+class Dtypes(NamedTuple):
+    wide: torch.dtype
+    narrow: torch.dtype
+
+
+def choose_dtypes(narrow: torch.dtype) -> list[Dtypes]:
+    """Per level of the U, from the full resolution down, then the last decoder."""
+    wide = torch.float32
+    return [Dtypes(wide, narrow)] * 4 + [Dtypes(narrow, narrow)] * 3 + [Dtypes(wide, wide)]
+
+
+def pack(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    return weight.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def pack_upsampling(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """(in, out, kh, kw) -> (kh kw out, in): one row per output pixel and channel."""
+    return weight.permute(2, 3, 1, 0).reshape(-1, len(weight)).to(dtype)
+
+
+def convolve(x_BNFC: Tensor, weight: Tensor) -> Tensor:
+    """A 3x3 convolution that keeps the size. Channels lie last: no layout is left to chance."""
+    return F.conv2d(x_BNFC.permute(0, 3, 1, 2), weight, padding=1).permute(0, 2, 3, 1)
+
+
+def activate(x_BNFC: Tensor, scale: Tensor, shift: Tensor, dtype: torch.dtype) -> Tensor:
+    """Leaky ReLU of `x * scale + shift`, in a new array."""
+    return F.leaky_relu_(torch.addcmul(shift, x_BNFC, scale), LEAK).to(dtype)
 
 
 def pool(x_BNFC: Tensor, stride: tuple[int, int]) -> Tensor:
@@ -59,94 +86,111 @@ class Sites:
 
 
 class FoldedBlock(nn.Module):
-    """A residual block; `after` (outputs x channels) is multiplied onto its linear outputs."""
+    """A residual block. `wide` holds the sums, `narrow` goes into the 3x3 convolutions."""
 
     def __init__(
-        self, block: ResidualBlock, path: str, sites: Sites, after: Tensor | None = None
+        self,
+        block: ResidualBlock,
+        path: str,
+        sites: Sites,
+        dtypes: Dtypes,
+        after: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.scale = nn.Buffer(sites.add(f"{path}->beta1", block.bn1))
+        self.dtypes = dtypes
+        self.scale = nn.Buffer(sites.add(f"{path}->beta1", block.bn1).to(dtypes.wide))
         scale2 = sites.add(f"{path}->beta2", block.bn2)
-        self.conv1 = nn.Buffer(block.conv1.weight * scale2[:, None, None, None])
-        conv2 = block.conv2.weight
-        self.conv2 = nn.Buffer(
-            conv2 if after is None else torch.einsum("oi,ijhw->ojhw", after, conv2)
-        )
+        conv1, conv2 = block.conv1.weight * scale2[:, None, None, None], block.conv2.weight
+        if after is not None:
+            conv2 = torch.einsum("oi,ijhw->ojhw", after, conv2)
+        self.conv1 = nn.Buffer(pack(conv1, dtypes.narrow))
+        self.conv2 = nn.Buffer(pack(conv2, dtypes.narrow))
 
-    def forward(self, activated: Tensor, around: Tensor, shift2: Tensor) -> Tensor:
-        """`activated` is the input after its first activation, `around` what is added at the end."""
-        h = convolve(activated, self.conv1)
-        return convolve(F.leaky_relu(h + shift2, LEAK), self.conv2) + around
+    def add_to(self, around: Tensor, x: Tensor, shift1: Tensor, shift2: Tensor) -> Tensor:
+        wide, narrow = self.dtypes
+        h = convolve(activate(x, self.scale, shift1.to(wide), narrow), self.conv1)
+        del x
+        h = convolve(F.leaky_relu_(h.add_(shift2.to(narrow)), LEAK), self.conv2)
+        return around + h
 
 
 class FoldedEncoder(FoldedBlock):
-    def __init__(self, block: ResidualBlock, path: str, sites: Sites) -> None:
-        super().__init__(block, path, sites)
-        self.shortcut = block.shortcut
+    def __init__(self, block: ResidualBlock, path: str, sites: Sites, dtypes: Dtypes) -> None:
+        super().__init__(block, path, sites, dtypes)
+        self.has_shortcut = block.shortcut is not None
+        if block.shortcut is not None:
+            assert block.shortcut.bias is not None
+            self.shortcut = nn.Buffer(block.shortcut.weight[:, :, 0, 0].to(dtypes.wide))
+            self.bias = nn.Buffer(block.shortcut.bias.to(dtypes.wide))
 
-    def run(self, x: Tensor, shift1: Tensor, shift2: Tensor) -> Tensor:
-        activated = F.leaky_relu(x * self.scale + shift1, LEAK)
-        return self(
-            activated,
-            x if self.shortcut is None else convolve(x, self.shortcut.weight, self.shortcut.bias),
-            shift2,
-        )
+    def run(self, x: Tensor, shifts: list[Tensor]) -> Tensor:
+        x = x.to(self.dtypes.wide)
+        around = F.linear(x, self.shortcut, self.bias) if self.has_shortcut else x
+        return self.add_to(around, x, *shifts)
 
 
 class FoldedDecoder(nn.Module):
     def __init__(
-        self, block: DecoderBlock, path: str, sites: Sites, last: nn.Conv2d | None = None
+        self,
+        block: DecoderBlock,
+        path: str,
+        sites: Sites,
+        dtypes: Dtypes,
+        last: nn.Conv2d | None = None,
     ) -> None:
         super().__init__()
         inner = block.conv_block2
-        assert inner.shortcut is not None
+        assert inner.shortcut is not None and inner.shortcut.bias is not None
         up = block.conv1.weight  # (in, out, kh, kw)
         num_up = up.shape[1]
-        around, bias = inner.shortcut.weight[:, :, 0, 0], inner.shortcut.bias
-        assert bias is not None
-        after = None
+        around, bias, after = inner.shortcut.weight[:, :, 0, 0], inner.shortcut.bias, None
         if last is not None:
-            after = last.weight[:, :, 0, 0]
             assert last.bias is not None
+            after = last.weight[:, :, 0, 0]
             around, bias = after @ around, after @ bias + last.bias
         self.stride = (up.shape[2], up.shape[3])
-        self.num_up = num_up
-        self.scale = nn.Buffer(sites.add(f"{path}->beta1", block.bn1))
-        # Rows: first what is upsampled, then the shortcut of what is upsampled, per output pixel.
-        both = torch.cat([up, torch.einsum("oi,cihw->cohw", around[:, :num_up], up)], dim=1)
-        self.up = nn.Buffer(both.permute(2, 3, 1, 0).reshape(-1, both.shape[0]))
-        self.around = nn.Buffer(around[:, num_up:, None, None])
-        self.bias = nn.Buffer(bias)
-        self.block = FoldedBlock(inner, f"{path}->conv_block2", sites, after)
+        self.dtypes = dtypes
+        self.scale = nn.Buffer(sites.add(f"{path}->beta1", block.bn1).to(dtypes.wide))
+        self.up = nn.Buffer(pack_upsampling(up, dtypes.narrow))
+        around_up = torch.einsum("oi,cihw->cohw", around[:, :num_up], up)
+        self.around_up = nn.Buffer(pack_upsampling(around_up, dtypes.wide))
+        self.around_skip = nn.Buffer(around[:, num_up:].to(dtypes.wide))
+        self.bias = nn.Buffer(bias.to(dtypes.wide))
+        self.block = FoldedBlock(inner, f"{path}->conv_block2", sites, dtypes, after)
 
     def run(self, x: Tensor, skip: Tensor, shifts: list[Tensor]) -> Tensor:
-        h = F.leaky_relu(x * self.scale + shifts[0], LEAK)
-        up, around = upsample(h, self.up, self.stride).split([self.num_up, len(self.bias)], dim=-1)
-        activated = F.leaky_relu(torch.cat([up, skip], -1) * self.block.scale + shifts[1], LEAK)
-        return self.block(activated, convolve(skip, self.around, self.bias) + around, shifts[2])
+        wide, narrow = self.dtypes
+        skip = skip.to(wide)
+        h = activate(x.to(wide), self.scale, shifts[0].to(wide), wide)
+        around = F.linear(skip, self.around_skip, self.bias)
+        around = around + upsample(h, self.around_up, self.stride)
+        x = torch.cat([upsample(h.to(narrow), self.up, self.stride).to(wide), skip], -1)
+        del h, skip  # among the largest arrays of the whole network
+        return self.block.add_to(around, x, *shifts[1:])
 
 
 class FoldedResUNet(nn.Module):
-    """Magnitudes (B, N, F) and shifts (B, S) -> maps (B, 3, N, F - 1)."""
+    """Normalised magnitudes (B, N, F - 1) and shifts (B, S) -> complex gains (B, N, F - 1, 2)."""
 
-    def __init__(self, net: ResUNet) -> None:
+    def __init__(self, net: ResUNet, narrow: torch.dtype = torch.float32) -> None:
         super().__init__()
-        base, sites = net.base, Sites(net)
-        scale, shift = affine_of(base.bn0)  # pyright: ignore
+        base, sites, dtypes = net.base, Sites(net), choose_dtypes(narrow)
+        scale, shift = affine_of(base.bn0)  # pyright: ignore[reportArgumentType]
         self.scale0, self.shift0 = nn.Buffer(scale[:-1]), nn.Buffer(shift[:-1])
         assert base.pre_conv.bias is not None
-        self.pre_weight = nn.Buffer(base.pre_conv.weight[:, 0, 0, 0])
-        self.pre_bias = nn.Buffer(base.pre_conv.bias)
-        self.strides = [block.pool for block in base.encoders]
+        self.pre_weight = nn.Buffer(base.pre_conv.weight[:, 0, 0, 0].clone())
+        self.pre_bias = nn.Buffer(base.pre_conv.bias.clone())
+        self.strides = [block.pool for block in base.encoders] + [(1, 1)]
+        blocks = [(b, f"encoder_block{i}") for i, b in enumerate(base.encoders, start=1)]
+        blocks.append((base.conv_block7a, "conv_block7a"))
         self.encoders = nn.ModuleList(
-            FoldedEncoder(block.conv_block1, f"encoder_block{i}->conv_block1", sites)
-            for i, block in enumerate(base.encoders, start=1)
-        )
-        self.middle = FoldedEncoder(
-            base.conv_block7a.conv_block1, "conv_block7a->conv_block1", sites
+            FoldedEncoder(block.conv_block1, f"{path}->conv_block1", sites, dtypes[level])
+            for level, (block, path) in enumerate(blocks)
         )
         self.decoders = nn.ModuleList(
-            FoldedDecoder(block, f"decoder_block{i}", sites, base.after_conv if i == 6 else None)
+            FoldedDecoder(block, f"decoder_block{i}", sites, dtypes[6 - i])
+            if i < 6
+            else FoldedDecoder(block, f"decoder_block{i}", sites, dtypes[-1], base.after_conv)
             for i, block in enumerate(base.decoders, start=1)
         )
         self.film_weight = nn.Buffer(torch.cat(sites.weights))
@@ -158,7 +202,7 @@ class FoldedResUNet(nn.Module):
         return F.linear(condition_BD, self.film_weight, self.film_bias)
 
     def normalize(self, magnitude_BNF: Tensor) -> Tensor:
-        """The network's input (B, N, F - 1): zeros fill the frame grid after the norm, not before."""
+        """The network's input (B, N, F - 1): zeros fill the grid after the norm, not before."""
         x = magnitude_BNF[..., :-1] * self.scale0 + self.shift0
         return F.pad(x, (0, 0, 0, -x.shape[1] % GRID_FRAMES))
 
@@ -167,10 +211,11 @@ class FoldedResUNet(nn.Module):
         x = x_BNF[..., None] * self.pre_weight + self.pre_bias
         skips = []
         for block, stride in zip(self.encoders, self.strides, strict=True):
-            x = block.run(x, shifts.pop(0), shifts.pop(0))
+            x = block.run(x, [shifts.pop(0), shifts.pop(0)])  # pyright: ignore
             skips.append(x)
-            x = pool(x, stride)
-        x = self.middle.run(x, shifts.pop(0), shifts.pop(0))
+            x = x if stride == (1, 1) else pool(x, stride)
+        skips.pop()
         for block in self.decoders:
-            x = block.run(x, skips.pop(), [shifts.pop(0) for _ in range(3)])
-        return x.permute(0, 3, 1, 2)
+            x = block.run(x, skips.pop(), [shifts.pop(0) for _ in range(3)])  # pyright: ignore
+        # Real pairs, because compilers do not know complex numbers.
+        return torch.stack(compute_gain(*x.unbind(-1)), dim=-1)

@@ -1,4 +1,4 @@
-"""The FiLM-conditioned ResUNet of AudioSep, as it is trained: spectrogram magnitudes in, mask maps out.
+"""The FiLM-conditioned ResUNet of AudioSep, as it is trained: magnitudes in, mask maps out.
 
 Parameter names equal those of the official checkpoints. It knows arrays only; the fast evaluation
 form of the same network is `folded.py`.
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from separator.model.spectrogram import compute_gain, compute_spectrum, invert_spectrum
 
 # Five of the six poolings halve the frames, all six halve the bins.
 GRID_FRAMES = 32
@@ -113,7 +115,7 @@ class Base(nn.Module):
 
 
 def list_film_sites(base: Base) -> list[tuple[str, nn.BatchNorm2d]]:
-    """(path, batch norm) of every place where the condition enters, e.g. `decoder_block1->beta1`."""
+    """(path, batch norm) of every place the condition enters, e.g. `decoder_block1->beta1`."""
     sites = []
     for path, module in base.named_modules():
         name = path.rpartition(".")[2]
@@ -167,3 +169,11 @@ class ResUNet(nn.Module):
     @staticmethod
     def _residual(block: ResidualBlock, path: str, x: Tensor, betas: dict[str, Tensor]) -> Tensor:
         return block(x, betas[f"{path}->beta1"], betas[f"{path}->beta2"])
+
+
+def separate_plainly(net: ResUNet, waveform_BT: Tensor, condition_BD: Tensor) -> Tensor:
+    """Stems (B, T) in one pass, as in training: what the engine must agree with."""
+    n_fft, hop = net.config.n_fft, net.config.hop
+    spectrum = compute_spectrum(waveform_BT, n_fft, hop)
+    gain = torch.complex(*compute_gain(*net(spectrum.abs(), condition_BD).unbind(1)))
+    return invert_spectrum(spectrum * gain, n_fft, hop, waveform_BT.shape[-1])

@@ -1,4 +1,4 @@
-"""Waveform to spectrum and back, and what a network's maps do to a spectrum. Pure functions on tensors.
+"""Waveform to spectrum and back, and what a network's maps do to one. Pure functions on tensors.
 
 Shapes: B batch, T samples, N frames, F bins.
 """
@@ -31,9 +31,8 @@ def invert_spectrum(spectrum_BNF: Tensor, n_fft: int, hop: int, num_samples: int
     )
 
 
-def compute_gain(maps_B3NF: Tensor) -> Tensor:
-    """The complex gain (B, N, F) that a network's maps stand for: a mask in 0..1 and a rotation."""
-    mask, real, imag = maps_B3NF.unbind(1)
+def compute_gain(mask: Tensor, real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor]:
+    """The complex gain that a network's three maps stand for: a mask in 0..1 and a rotation."""
     real, imag = torch.tanh(real), torch.tanh(imag)
     scale = torch.sigmoid(mask) / torch.sqrt(real * real + imag * imag).clamp_min(1e-10)
-    return torch.complex(real * scale, imag * scale)
+    return real * scale, imag * scale

@@ -1,0 +1,171 @@
+"""The engine against the same network run plainly, in turn, in one process: a table and a JSON.
+
+Plainly: fp32, eager, NCHW, torch.stft, batch 1, one query at a time, the C library's own memory
+settings. It cannot hold minutes of audio, so its long figures are its 10 s figure scaled up, which
+favours it (cutting exactly would cost it more).
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from separator.model.engine import Engine
+from separator.model.memory import keep_pages
+from separator.model.resunet import NetworkConfig, ResUNet, separate_plainly
+
+HZ = 32_000
+VARIANTS = {
+    "eager fp32": ("fp32", "off"),
+    "compiled fp32": ("fp32", "on"),
+    "eager bf16": ("bf16", "off"),
+    "compiled bf16": ("bf16", "on"),
+}
+
+
+def describe_machine(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name()
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
+    bf16 = "with" if torch.cpu._is_avx512_bf16_supported() else "without"
+    name = ", ".join(names) or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, {bf16} AVX-512-BF16"
+
+
+def make_net() -> ResUNet:
+    torch.manual_seed(0)
+    net = ResUNet(NetworkConfig()).eval().requires_grad_(False)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_var is not None
+            module.running_var.uniform_(0.5, 1.5)
+    return net
+
+
+def wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def measure_matmul_peak(device: str, dtype: torch.dtype) -> float:
+    """FLOP/s of a large matrix product: the best of several."""
+    size = 8192 if device.startswith("cuda") else 2048
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(8):
+        start = time.perf_counter()
+        a @ b
+        wait(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def count_flops(net: ResUNet) -> int:
+    with FlopCounterMode(display=False) as counter, torch.device("meta"):
+        meta = ResUNet(net.config).eval()
+        meta(torch.empty(1, 1001, net.config.num_bins), torch.empty(1, 512))
+    return counter.get_total_flops()
+
+
+def run_plainly(net: ResUNet, device: str) -> float:
+    waveform = 0.1 * torch.randn(1, 10 * HZ, device=device)
+    condition = torch.randn(1, 512, device=device)
+    start = time.perf_counter()
+    with torch.inference_mode():
+        separate_plainly(net, waveform, condition)
+    wait(device)
+    return time.perf_counter() - start
+
+
+def run_engine(engine: Engine, audio_s: int, num_queries: int) -> float:
+    waveform, conditions = 0.1 * torch.randn(1, audio_s * HZ), torch.randn(num_queries, 512)
+    start = time.perf_counter()
+    engine.separate(waveform, HZ, conditions)
+    wait(str(engine.device))
+    return time.perf_counter() - start
+
+
+def measure(net: ResUNet, device: str, work: list[tuple[int, int]], rounds: int) -> list[dict]:
+    """Medians over rounds; in every round each variant runs once, so that noise hits all alike."""
+    engines = {
+        name: Engine(net, device, precision, mode)  # pyright: ignore[reportArgumentType]
+        for name, (precision, mode) in VARIANTS.items()
+    }
+    net = net.to(device)
+    for engine in engines.values():
+        run_engine(engine, 10, 1)
+        run_engine(engine, 10, 8)
+    run_plainly(net, device)
+    seconds: dict[tuple[str, int, int], list[float]] = {}
+    for _ in range(rounds):
+        seconds.setdefault(("plain", 10, 1), []).append(run_plainly(net, device))
+        with keep_pages():
+            run_plainly(net, device)
+            seconds.setdefault(("plain, pages kept", 10, 1), []).append(run_plainly(net, device))
+        for audio_s, num_queries in work:
+            for name, engine in engines.items():
+                took = run_engine(engine, audio_s, num_queries)
+                seconds.setdefault((name, audio_s, num_queries), []).append(took)
+    plain = statistics.median(seconds["plain", 10, 1])
+    return [
+        {
+            "variant": name,
+            "audio_s": audio_s,
+            "queries": queries,
+            "seconds": statistics.median(taken),
+            "seconds_per_10s_and_query": statistics.median(taken) / (audio_s / 10 * queries),
+            "times_plain": plain * audio_s / 10 * queries / statistics.median(taken),
+        }
+        for (name, audio_s, queries), taken in seconds.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--work", default="10x1,10x8,600x1", help="seconds x queries, ...")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/engine.json"))
+    args = parser.parse_args()
+    work = [(int(s), int(q)) for s, q in (item.split("x") for item in args.work.split(","))]
+    net, machine = make_net(), describe_machine(args.device)
+    peaks = {
+        "fp32": measure_matmul_peak(args.device, torch.float32),
+        "bf16": measure_matmul_peak(args.device, torch.bfloat16),
+    }
+    flops = count_flops(net)
+    print(
+        f"{machine}\nmatmul peak: fp32 {peaks['fp32'] / 1e9:.0f} GFLOP/s, "
+        f"bf16 {peaks['bf16'] / 1e9:.0f} GFLOP/s; {flops / 1e9:.0f} GFLOP per 10 s and query"
+    )
+    rows = measure(net, args.device, work, args.rounds)
+    print(f"{'':20}{'audio':>7}{'queries':>9}{'s/10 s':>9}{'x plain':>9}{'of peak':>9}")
+    for row in rows:
+        peak = peaks["bf16" if "bf16" in row["variant"] else "fp32"]
+        row["share_of_peak"] = flops / row["seconds_per_10s_and_query"] / peak
+        print(
+            f"{row['variant']:20}{row['audio_s']:5} s{row['queries']:9}"
+            f"{row['seconds_per_10s_and_query']:9.3f}{row['times_plain']:9.2f}"
+            f"{row['share_of_peak']:9.0%}"
+        )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    report = {
+        "machine": machine,
+        "torch": torch.__version__,
+        "matmul_peak": peaks,
+        "flops_per_10s": flops,
+        "rounds": args.rounds,
+        "rows": rows,
+    }
+    args.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Waveform in, stems out: one spectrum a span, the network over its windows, one inverse a stem.
+
+It knows arrays, rates and one device. What comes out does not depend on how the work was cut:
+windows carry all the context the network can see, and the inverse runs over the whole span.
+
+Shapes: C channels, T samples, N frames, F bins, Q queries, D condition, P passes, S shifts.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import product
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from separator.audio.channels import check_policy, choose_passes
+from separator.audio.resample import check_rate, resample
+from separator.audio.spans import SPAN_S, Span, Window, plan_spans, plan_windows, round_up
+from separator.errors import AudioError, NonFiniteAudio, RequestError
+from separator.model.forward import CompileMode, Forward, Precision
+from separator.model.resunet import GRID_FRAMES, ResUNet
+from separator.model.spectrogram import compute_spectrum, invert_spectrum
+
+CONTEXT_FRAMES = 11 * GRID_FRAMES  # the network sees 319 to either side, STFT and resampler 5 more
+
+
+class Engine:
+    """A network made ready for one device. Not for two threads at once.
+
+    `context` is "exact" or seconds: less is faster on short windows and no longer exact.
+    `memory_bytes` bounds what one forward may take; by default a share of what the device has.
+    """
+
+    def __init__(
+        self,
+        net: ResUNet,
+        device: str | torch.device = "auto",
+        precision: Precision = "auto",
+        compile: CompileMode = "auto",
+        channels: str = "linked",
+        context: Literal["exact"] | float = "exact",
+        memory_bytes: int | None = None,
+    ) -> None:
+        self.config = net.config
+        self.policy = check_policy(channels)
+        self.context_frames = choose_context(context, net.config.rate_hz, net.config.hop)
+        self.forward = Forward(net, choose_device(device), precision, compile, memory_bytes)
+        self.device = self.forward.device
+        self.grid_s = Fraction(GRID_FRAMES * net.config.hop, net.config.rate_hz)
+
+    def plan_spans(self, num_samples: int, rate_hz: int, span_s: float = SPAN_S) -> list[Span]:
+        context_s = self.context_frames // GRID_FRAMES * self.grid_s
+        return plan_spans(num_samples, rate_hz, span_s, context_s, self.grid_s)
+
+    def separate(
+        self, waveform_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span_s: float = SPAN_S
+    ) -> Tensor:
+        """Stems (Q, C, T) on the CPU. Beyond input and output, memory is bounded by `span_s`."""
+        self._check(waveform_CT, rate_hz, conditions_QD)
+        num_channels, num_samples = waveform_CT.shape
+        if (self.grid_s * rate_hz).denominator != 1:
+            # No grid in whole samples: go through the network's own rate as a whole.
+            inner = resample(waveform_CT.float().cpu(), rate_hz, self.config.rate_hz)
+            stems = self.separate(inner, self.config.rate_hz, conditions_QD, span_s)
+            return resample(stems, self.config.rate_hz, rate_hz)[..., :num_samples]
+        num_out = 1 if self.policy == "mono" else num_channels
+        stems = torch.empty(len(conditions_QD), num_out, num_samples)
+        spans = self.plan_spans(num_samples, rate_hz, span_s)
+        num_passes = num_channels if self.policy == "each" else 1
+        self.forward.expect(num_samples / rate_hz * num_passes * len(conditions_QD))
+        for span in spans:
+            samples = waveform_CT[:, span.start : span.stop]
+            for q, stem in enumerate(self.separate_span(samples, rate_hz, conditions_QD, span)):
+                stems[q, :, span.core_start : span.core_stop] = stem
+        return stems
+
+    def separate_span(
+        self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
+    ) -> Iterator[Tensor]:
+        """The core (C, T) of every query's stem in turn, from a span's samples with its context."""
+        self._check(samples_CT, rate_hz, conditions_QD)
+        if samples_CT.shape[-1] != span.stop - span.start:
+            raise AudioError(f"{samples_CT.shape[-1]} samples given for {span}")
+        if span.core_start == span.core_stop:
+            return
+        with torch.inference_mode():
+            waveform = resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
+            spectrum = compute_spectrum(waveform, self.config.n_fft, self.config.hop)
+            asked_PNF, applied_CNF = choose_passes(spectrum, self.policy)
+            first, last = self._frames_to_keep(span, rate_hz, asked_PNF.shape[1])
+            applied_CNF = applied_CNF[:, first : min(last, asked_PNF.shape[1])]
+            num_inner = waveform.shape[-1] - first * self.config.hop
+            if last < asked_PNF.shape[1]:
+                num_inner = (last - first - 1) * self.config.hop
+            for gain_PNF in self._compute_gains(asked_PNF, conditions_QD, first, last):
+                stem = F.pad(gain_PNF[:, : applied_CNF.shape[1]], (0, 1)) * applied_CNF
+                inner = invert_spectrum(stem, self.config.n_fft, self.config.hop, num_inner)
+                outer = resample(inner, self.config.rate_hz, rate_hz)
+                skipped = first * self.config.hop * rate_hz // self.config.rate_hz
+                core = slice(span.core.start - skipped, span.core.stop - skipped)
+                yield outer[:, core].cpu()
+
+    def _frames_to_keep(self, span: Span, rate_hz: int, num_frames: int) -> tuple[int, int]:
+        """The frames, in whole cells, that the core depends on: a cell more at each side."""
+        frame_s = Fraction(self.config.hop, self.config.rate_hz)
+        first = int(Fraction(span.core.start, rate_hz) / frame_s) // GRID_FRAMES - 1
+        last = -(-int(Fraction(span.core.stop, rate_hz) / frame_s) // GRID_FRAMES) + 1
+        return max(0, first) * GRID_FRAMES, min(last, -(-num_frames // GRID_FRAMES)) * GRID_FRAMES
+
+    def _compute_gains(
+        self, asked_PNF: Tensor, conditions_QD: Tensor, first: int, last: int
+    ) -> Iterator[Tensor]:
+        """Per query the complex gain (P, N, F - 1) of frames `first..last`."""
+        shifts_QS = self.forward.net.compute_shifts(conditions_QD.to(self.device).float())
+        x_PNF = self.forward.net.normalize(asked_PNF.abs())
+        num_frames = min(x_PNF.shape[1], last + self.context_frames)
+        x_PNF = x_PNF[:, :num_frames]
+        shortest = 2 * self.context_frames + GRID_FRAMES
+        q = 0
+        while q < len(shifts_QS):
+            longest = max(shortest, self.forward.longest_window)
+            windows = plan_windows(
+                num_frames, first, last, longest, self.context_frames, GRID_FRAMES
+            )
+            batch = self.forward.choose_batch(windows[0].stop - windows[0].start)
+            group = max(1, batch // (len(windows) * len(x_PNF)))
+            try:
+                gains = self._run_group(x_PNF, shifts_QS[q : q + group], windows, batch)
+            except torch.OutOfMemoryError:
+                self.forward.shrink(windows[0].stop - windows[0].start, batch, shortest)
+                continue
+            for gain in gains:
+                yield torch.view_as_complex(gain)
+            q += len(gains)
+
+    def _run_group(
+        self, x_PNF: Tensor, shifts_GS: Tensor, windows: list[Window], batch: int
+    ) -> Tensor:
+        """Gains (G, P, N, F - 1, 2) of a few queries: queries x passes x windows in batches."""
+        first, last = windows[0].core_start, windows[-1].core_stop
+        gains = x_PNF.new_empty(len(shifts_GS), len(x_PNF), last - first, x_PNF.shape[-1], 2)
+        items = list(product(range(len(shifts_GS)), range(len(x_PNF)), windows))
+        for at in range(0, len(items), batch):
+            taken = items[at : at + batch]
+            x = torch.stack([x_PNF[p, w.start : w.stop] for _, p, w in taken])
+            out = self.forward(x, torch.stack([shifts_GS[g] for g, _, _ in taken]))
+            for (g, p, w), gain in zip(taken, out, strict=True):
+                core = gain[w.core_start - w.start : w.core_stop - w.start]
+                gains[g, p, w.core_start - first : w.core_stop - first] = core
+        return gains
+
+    def _check(self, waveform_CT: Tensor, rate_hz: int, conditions_QD: Tensor) -> None:
+        check_rate(rate_hz)
+        if waveform_CT.ndim != 2 or len(waveform_CT) == 0:
+            raise AudioError(
+                f"waveform of shape {tuple(waveform_CT.shape)}: (channels, samples) is needed; "
+                "for one channel give waveform[None]"
+            )
+        if not waveform_CT.is_floating_point():
+            raise AudioError(
+                f"waveform of {waveform_CT.dtype}: floating point is needed; "
+                "divide 16-bit integers by 32768"
+            )
+        size = self.config.condition_size
+        if conditions_QD.ndim != 2 or len(conditions_QD) == 0 or conditions_QD.shape[1] != size:
+            raise RequestError(
+                f"conditions of shape {tuple(conditions_QD.shape)}: (queries, {size}) is needed"
+            )
+        for what, values in (("waveform", waveform_CT), ("conditions", conditions_QD)):
+            if not torch.isfinite(values).all():
+                bad = (~torch.isfinite(values)).nonzero()[0].tolist()
+                raise NonFiniteAudio(f"{what} holds {values[tuple(bad)].item()} at {tuple(bad)}")
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise RequestError(f"device={device!r}: must be auto, cpu, cuda or cuda:N") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise RequestError(f"device={device!r}: must be auto, cpu, cuda or cuda:N")
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise RequestError(f"device={device!r}: no CUDA device is visible; use device=cpu")
+    return chosen
+
+
+def choose_context(context: Literal["exact"] | float, rate_hz: int, hop: int) -> int:
+    """Frames of context to either side, a multiple of the grid."""
+    if context == "exact":
+        return CONTEXT_FRAMES
+    if not isinstance(context, int | float) or not 0 <= context < 1e6:
+        raise RequestError(f"context={context!r}: must be 'exact' or seconds, 0 or more")
+    return min(CONTEXT_FRAMES, round_up(round(context * rate_hz / hop), GRID_FRAMES))

@@ -1,0 +1,138 @@
+"""One forward of the folded network: its precision, its compiled form and how large it may be.
+
+Knows the device and what it can do; of the work it knows only sizes.
+"""
+
+import contextlib
+import logging
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from separator.errors import RequestError
+from separator.model.folded import FoldedResUNet
+from separator.model.memory import choose_budget, keep_pages
+from separator.model.resunet import GRID_FRAMES, NetworkConfig, ResUNet
+
+log = logging.getLogger(__name__)
+
+Precision = Literal["fp32", "bf16", "auto"]
+CompileMode = Literal["auto", "on", "off"]
+
+# Peak of live arrays per frame, in multiples of (first width x bins) values; measured, see
+# docs/engine.md. The last decoder holds the concatenated maps, their activation and its output.
+PEAK_MAPS = 7.0
+# Kernels index with 32 bits: no array of a batch may reach 2^31 values.
+LARGEST_ARRAY = 2**31 - 1
+# Compiling costs about a minute. Work (multiply-adds x 2) from which that is paid back: on CPU it
+# saves a tenth of the time at 200 to 400 GFLOP/s, on GPU more than half at 50 TFLOP/s.
+COMPILE_PAYS = {"cpu": 2e14, "cuda": 4e15}
+
+
+class Forward:
+    """Calls the network. `longest_window` and `choose_batch` say how much it takes at once."""
+
+    def __init__(
+        self,
+        net: ResUNet,
+        device: torch.device,
+        precision: Precision,
+        compile: CompileMode,
+        memory_bytes: int | None,
+    ) -> None:
+        if compile not in get_args(CompileMode):
+            raise RequestError(f"compile={compile!r}: must be one of {get_args(CompileMode)}")
+        self.device = device
+        self.precision = choose_precision(precision, device)
+        self.compile: CompileMode = compile
+        narrow = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        self.net = FoldedResUNet(net, narrow).eval().to(device)
+        self.config = net.config
+        self.compiled = None
+        self.budget_bytes = choose_budget(device) if memory_bytes is None else memory_bytes
+        if self.budget_bytes <= 0:
+            raise RequestError(f"memory_bytes={memory_bytes}: must be positive")
+        if compile == "on":
+            self.use_compiled()
+
+    @property
+    def frame_bytes(self) -> int:
+        """Memory that one frame of one window takes at the peak."""
+        return int(PEAK_MAPS * self.config.widths[0] * (self.config.num_bins - 1) * 4)
+
+    @property
+    def longest_window(self) -> int:
+        most = self.budget_bytes // self.frame_bytes // GRID_FRAMES * GRID_FRAMES
+        return min(most, self._largest_array_frames)
+
+    @property
+    def _largest_array_frames(self) -> int:
+        values = 2 * self.config.widths[0] * (self.config.num_bins - 1)
+        return LARGEST_ARRAY // values // GRID_FRAMES * GRID_FRAMES
+
+    def choose_batch(self, num_frames: int) -> int:
+        most = min(self.budget_bytes // self.frame_bytes, self._largest_array_frames)
+        return max(1, most // num_frames)
+
+    def shrink(self, num_frames: int, batch: int, shortest: int) -> None:
+        """After the device ran out of memory: half of what was just tried, from now on."""
+        torch.cuda.empty_cache()
+        tried = num_frames * batch
+        if batch == 1 and num_frames <= shortest:
+            raise torch.OutOfMemoryError(
+                f"one window of {num_frames} frames does not fit on {self.device}; "
+                "use a larger device, precision=bf16, or a shorter context"
+            )
+        self.budget_bytes = self.frame_bytes * tried // 2
+        log.warning("out of memory with %d frames at once, going on with half", tried)
+
+    def expect(self, audio_s: float) -> None:
+        """Announce seconds of audio x queries x passes: `compile=auto` compiles when it pays."""
+        frames = audio_s * self.config.rate_hz / self.config.hop
+        if self.compile == "auto" and frames * count_flops(self.config) >= COMPILE_PAYS.get(
+            self.device.type, float("inf")
+        ):
+            self.use_compiled()
+
+    def use_compiled(self) -> None:
+        if self.compiled is None:
+            # One graph for every length; frozen, so that weights are laid out once for the CPU.
+            options: dict[str, object] = {"freezing": True}
+            if self.device.type == "cuda":
+                options["triton.cudagraphs"] = True
+            self.compiled = torch.compile(self.net, dynamic=True, options=options)  # pyright: ignore
+
+    def __call__(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:
+        call = self.net if self.compiled is None else self.compiled
+        exact = contextlib.nullcontext()
+        if self.device.type == "cuda" and self.precision == "fp32":
+            exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        # Frozen weights need plain no_grad: inference tensors cannot be traced.
+        with keep_pages(), exact, torch.inference_mode(False), torch.no_grad():
+            return call(x_BNF.clone(), shifts_BS.clone())
+
+
+def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """`auto` is bf16 where the device multiplies it natively, else fp32."""
+    if precision == "fp32" or precision == "bf16":
+        return precision
+    if precision != "auto":
+        raise RequestError(f"precision={precision!r}: must be one of {get_args(Precision)}")
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "fp32"
+
+
+def count_flops(config: NetworkConfig) -> float:
+    """Multiply-adds x 2 of the 3x3 convolutions per frame: nine tenths of the work."""
+    flops, positions = 0.0, float(config.num_bins - 1)
+    num_in = config.widths[0]
+    for i, width in enumerate(config.widths):
+        encoder, decoder = (num_in + width) * width, 3 * width * width
+        flops += 18 * positions * (encoder + decoder)
+        positions /= 4 if i < 5 else 2
+        num_in = width
+    return flops

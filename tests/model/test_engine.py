@@ -1,0 +1,242 @@
+"""The engine against the plain network: the same stems, however the work is cut."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from separator.errors import AudioError, NonFiniteAudio, RateError, RequestError
+from separator.model.engine import CONTEXT_FRAMES, Engine
+from separator.model.resunet import ResUNet, separate_plainly
+from tests.golden import make_small_net, relative_error
+
+HZ = 32_000
+RANDOM_LENGTH = 431_803
+LENGTHS = [1, 319, 320, 10_239, 10_240, 10_241, 5 * HZ, int(61.7 * HZ), RANDOM_LENGTH]
+WINDOW_FRAMES = [736, 768, 1_056, 2_048]
+
+
+@pytest.fixture(scope="module")
+def net() -> ResUNet:
+    return make_small_net()
+
+
+@pytest.fixture(scope="module")
+def engine(net: ResUNet) -> Engine:
+    return make_engine(net)
+
+
+def make_engine(net: ResUNet, channels: str = "each", window: int | None = None, **kw) -> Engine:
+    engine = Engine(net, "cpu", "fp32", "off", channels, **kw)
+    if window is not None:
+        engine.forward.budget_bytes = window * engine.forward.frame_bytes
+        assert engine.forward.longest_window == window
+    return engine
+
+
+def make_noise(*shape: int, seed: int = 0) -> Tensor:
+    return 0.2 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def make_conditions(num: int, seed: int = 0) -> Tensor:
+    return torch.nn.functional.normalize(make_noise(num, 512, seed=seed + 100), dim=-1)
+
+
+def plain_stem(net: ResUNet, waveform_T: Tensor, condition_D: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return separate_plainly(net, waveform_T[None], condition_D[None])[0]
+
+
+@pytest.mark.parametrize("num_samples", LENGTHS)
+def test_any_length_equals_the_plain_network(net, engine, num_samples):
+    waveform, conditions = make_noise(1, num_samples), make_conditions(1)
+    stem = engine.separate(waveform, HZ, conditions)
+    assert stem.shape == (1, 1, num_samples)
+    assert relative_error(stem[0, 0], plain_stem(net, waveform[0], conditions[0])) < 1e-5
+
+
+def test_no_samples_give_no_samples(engine):
+    assert engine.separate(torch.zeros(2, 0), HZ, make_conditions(3)).shape == (3, 2, 0)
+
+
+@pytest.mark.parametrize("window", WINDOW_FRAMES)
+@pytest.mark.parametrize("num_samples", [RANDOM_LENGTH, 736 * 320, 736 * 320 - 1])
+def test_any_window_gives_the_same(net, engine, window, num_samples):
+    waveform, conditions = make_noise(1, num_samples), make_conditions(1)
+    whole = plain_stem(net, waveform[0], conditions[0])
+    stem = make_engine(net, window=window).separate(waveform, HZ, conditions)
+    assert relative_error(stem[0, 0], whole) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("span_s", "num_samples"),
+    [(0.32, 1), (0.32, 10_241), (0.32, 150_003), (4.0, RANDOM_LENGTH), (17.3, RANDOM_LENGTH)],
+)
+def test_spans_glue_together_without_seams(net, span_s, num_samples):
+    waveform, conditions = make_noise(1, num_samples), make_conditions(1)
+    whole = plain_stem(net, waveform[0], conditions[0])
+    stem = make_engine(net, window=800).separate(waveform, HZ, conditions, span_s=span_s)
+    assert relative_error(stem[0, 0], whole) < 1e-5
+    assert (stem[0, 0] - whole).abs().max() < 1e-5  # nowhere, a seam would be somewhere
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000, 192_000])
+def test_spans_are_exact_at_other_rates(engine, rate_hz):
+    waveform, conditions = make_noise(1, int(12.3 * rate_hz)), make_conditions(1)
+    whole = engine.separate(waveform, rate_hz, conditions)
+    assert whole.shape[-1] == waveform.shape[-1]
+    spans = engine.separate(waveform, rate_hz, conditions, span_s=4.0)
+    assert relative_error(spans, whole) < 1e-5
+
+
+@pytest.mark.parametrize("rate_hz", [8_001, 44_056, 47_952])
+def test_rates_off_the_grid_are_taken_whole(engine, rate_hz):
+    waveform, conditions = make_noise(1, rate_hz), make_conditions(1)
+    stem = engine.separate(waveform, rate_hz, conditions)
+    # The referee: the nearest rate on the grid, for a moment so short that both agree.
+    assert stem.shape == (1, 1, rate_hz)
+    assert torch.isfinite(stem).all()
+    with pytest.raises(RateError, match="divisible by 25"):
+        engine.plan_spans(rate_hz, rate_hz)
+
+
+@pytest.mark.parametrize("rate_hz", [7_999, 192_001, 0, -1, 44_100.0])
+def test_rates_out_of_range_are_refused(engine, rate_hz):
+    with pytest.raises(RateError, match=str(rate_hz)):
+        engine.separate(make_noise(1, 100), rate_hz, make_conditions(1))
+
+
+def test_a_batch_of_queries_equals_each_alone(net):
+    engine = make_engine(net)
+    waveform, conditions = make_noise(2, 3 * HZ), make_conditions(5)
+    together = engine.separate(waveform, HZ, conditions)
+    for q in range(5):
+        alone = engine.separate(waveform[1:], HZ, conditions[q : q + 1])
+        assert relative_error(together[q, 1], alone[0, 0]) < 1e-5
+    for a, b in pairwise(together):
+        assert relative_error(a, b) > 1e-3
+
+
+def test_linked_on_one_channel_equals_mono(net):
+    waveform, conditions = make_noise(1, 2 * HZ), make_conditions(1)
+    mono = make_engine(net, "mono").separate(waveform, HZ, conditions)
+    linked = make_engine(net, "linked").separate(waveform, HZ, conditions)
+    each = make_engine(net, "each").separate(waveform, HZ, conditions)
+    assert torch.equal(mono, linked)
+    assert torch.equal(mono, each)
+
+
+def test_linked_keeps_the_image(net):
+    """A panned sound comes back panned the same, and the channels' mean is what mono gives."""
+    one = make_noise(1, 2 * HZ)
+    panned, conditions = torch.cat([one, 0.25 * one]), make_conditions(1)
+    stem = make_engine(net, "linked").separate(panned, HZ, conditions)[0]
+    assert relative_error(0.25 * stem[0], stem[1]) < 1e-5
+    wide = make_noise(2, 2 * HZ, seed=5)
+    linked = make_engine(net, "linked").separate(wide, HZ, conditions)[0]
+    mono = make_engine(net, "mono").separate(wide, HZ, conditions)[0]
+    assert mono.shape == (1, 2 * HZ)
+    assert relative_error(linked.mean(0), mono[0]) < 1e-5
+
+
+def test_less_context_is_close_and_not_exact(net, engine):
+    waveform, conditions = make_noise(1, 12 * HZ), make_conditions(1)
+    whole = engine.separate(waveform, HZ, conditions)
+    errors = []
+    for context in (0.0, 0.5, 1.0):
+        short = make_engine(net, context=context)
+        assert short.context_frames < CONTEXT_FRAMES
+        errors.append(relative_error(short.separate(waveform, HZ, conditions, span_s=2.0), whole))
+    assert errors[0] > errors[1] > errors[2] > 1e-7
+    with pytest.raises(RequestError, match="context"):
+        make_engine(net, context=-1.0)
+
+
+def test_silence_in_silence_out(engine):
+    stem = engine.separate(torch.zeros(2, 3 * HZ), HZ, make_conditions(2))
+    assert torch.equal(stem, torch.zeros(2, 2, 3 * HZ))
+
+
+@pytest.mark.parametrize(
+    "waveform",
+    [
+        torch.full((1, HZ), 0.7),
+        torch.sign(make_noise(1, HZ)),
+        1e4 * make_noise(1, HZ),
+        1e-30 * make_noise(1, HZ),
+        torch.ones(1, 1),
+    ],
+    ids=["dc", "clipped", "huge", "tiny", "one-sample"],
+)
+def test_odd_signals_stay_finite(engine, waveform):
+    stem = engine.separate(waveform, 48_000, make_conditions(1))
+    assert torch.isfinite(stem).all()
+    assert stem.shape[-1] == waveform.shape[-1]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_non_finite_samples_are_refused(engine, value):
+    waveform = make_noise(2, 1_000)
+    waveform[1, 77] = value
+    with pytest.raises(NonFiniteAudio, match=r"\(1, 77\)"):
+        engine.separate(waveform, HZ, make_conditions(1))
+
+
+@pytest.mark.parametrize(
+    "waveform", [torch.zeros(10), torch.zeros(0, 10), torch.zeros(1, 10, dtype=torch.int16)]
+)
+def test_wrong_waveforms_are_refused(engine, waveform):
+    with pytest.raises(AudioError):
+        engine.separate(waveform, HZ, make_conditions(1))
+
+
+@pytest.mark.parametrize("conditions", [torch.zeros(512), torch.zeros(0, 512), torch.zeros(1, 511)])
+def test_wrong_conditions_are_refused(engine, conditions):
+    with pytest.raises(RequestError, match="512"):
+        engine.separate(make_noise(1, 10), HZ, conditions)
+
+
+def test_inputs_are_left_alone(engine):
+    waveform, conditions = make_noise(2, HZ), make_conditions(1)
+    before = waveform.clone(), conditions.clone()
+    engine.separate(waveform, HZ, conditions)
+    assert torch.equal(waveform, before[0])
+    assert torch.equal(conditions, before[1])
+
+
+class SmallDevice(torch.nn.Module):
+    """A network on a device that holds `limit` frames at once."""
+
+    def __init__(self, inner, limit: int) -> None:
+        super().__init__()
+        self.inner, self.limit = inner, limit
+        self.compute_shifts, self.normalize = inner.compute_shifts, inner.normalize
+        self.refused = 0
+
+    def forward(self, x: Tensor, shifts: Tensor) -> Tensor:
+        if x.shape[0] * x.shape[1] > self.limit:
+            self.refused += 1
+            raise torch.OutOfMemoryError("full")
+        return self.inner(x, shifts)
+
+
+def test_out_of_memory_halves_and_goes_on(net, engine, caplog):
+    waveform, conditions = make_noise(1, 12 * HZ), make_conditions(2)
+    small = make_engine(net)
+    small.forward.net = SmallDevice(small.forward.net, limit=1_000)
+    stems = small.separate(waveform, HZ, conditions)
+    assert relative_error(stems, engine.separate(waveform, HZ, conditions)) < 1e-5
+    assert small.forward.net.refused == len(caplog.records) > 0
+    refused = small.forward.net.refused
+    small.separate(waveform, HZ, conditions)
+    assert small.forward.net.refused == refused  # remembered, not tried again
+    small.forward.net.limit = 10
+    with pytest.raises(torch.OutOfMemoryError, match="does not fit"):
+        small.separate(waveform, HZ, conditions)
+
+
+def test_grid_follows_the_network(engine):
+    assert engine.grid_s == Fraction(8, 25)
+    assert engine.context_frames == CONTEXT_FRAMES == 352

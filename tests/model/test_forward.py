@@ -1,0 +1,103 @@
+"""How much goes in at once, in which precision, and whether pages are kept."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from separator.errors import RequestError
+from separator.model.forward import Forward, choose_precision, count_flops
+from separator.model.resunet import NetworkConfig
+from tests.golden import make_small_net, relative_error
+
+CPU = torch.device("cpu")
+
+
+def make_forward(memory_bytes: int | None = None) -> Forward:
+    return Forward(make_small_net(), CPU, "fp32", "off", memory_bytes)
+
+
+def test_windows_grow_with_the_budget_and_stop_at_what_kernels_index():
+    sizes = [make_forward(budget).longest_window for budget in (10**8, 10**9, 10**10, 10**15)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[1] < sizes[2]
+    assert all(size % 32 == 0 for size in sizes)
+    assert sizes[-1] * 2 * 4 * 1024 < 2**31
+
+
+def test_the_default_budget_is_the_machine_s_not_what_is_free():
+    before = make_forward().longest_window
+    hoard = torch.ones(50_000_000)
+    assert make_forward().longest_window == before and len(hoard)
+
+
+def test_batches_fill_the_budget():
+    forward = make_forward()
+    forward.budget_bytes = 5_000 * forward.frame_bytes
+    assert forward.choose_batch(1_000) == 5
+    assert forward.choose_batch(100_000) == 1
+
+
+@pytest.mark.parametrize("precision", ["fp16", "", None])
+def test_unknown_precisions_are_refused(precision):
+    with pytest.raises(RequestError, match="precision"):
+        choose_precision(precision, CPU)
+
+
+def test_auto_is_bf16_only_where_it_is_native():
+    flags = Path("/proc/cpuinfo").read_text()  # the referee: what the kernel says of the processor
+    native = "avx512_bf16" in flags or "amx_bf16" in flags
+    assert choose_precision("auto", CPU) == ("bf16" if native else "fp32")
+    assert choose_precision("fp32", CPU) == "fp32"
+
+
+def test_auto_is_fp32_without_bf16_instructions():
+    """The same question in a process that is told the processor has AVX2 only."""
+    code = (
+        "import torch; from separator.model.forward import choose_precision as choose;"
+        "torch.cpu._is_avx512_bf16_supported = torch.cpu._is_amx_tile_supported = lambda: False;"
+        "print(choose('auto', torch.device('cpu')))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "fp32"
+
+
+def test_flops_of_the_full_network():
+    per_10_s = count_flops(NetworkConfig()) * 1_024
+    assert 0.8 < per_10_s / 492e9 < 1
+
+
+def test_pages_are_kept_from_one_forward_to_the_next():
+    """The second forward of the same size must not make the kernel hand out its memory again."""
+    code = """
+import resource, torch
+from separator.model.forward import Forward
+from tests.golden import make_small_net
+forward = Forward(make_small_net((16,) * 6), torch.device("cpu"), "fp32", "off", None)
+x, shifts = torch.randn(1, 1024, 1024), torch.zeros(1, len(forward.net.film_bias))
+faults = []
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    forward(x, shifts)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(faults[0], faults[-1])
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, last = map(int, out.stdout.split())
+    assert first > 20_000 and last < first / 10
+
+
+def test_compiled_equals_eager():
+    eager, compiled = make_forward(), Forward(make_small_net(), CPU, "fp32", "on", None)
+    for num_frames in (64, 96, 320):
+        x, shifts = torch.randn(1, num_frames, 1_024), torch.randn(1, len(eager.net.film_bias))
+        assert relative_error(compiled(x, shifts), eager(x, shifts)) < 1e-5
+
+
+def test_auto_compiles_only_when_the_work_pays():
+    forward = Forward(make_small_net(), CPU, "fp32", "auto", None)
+    forward.expect(3_600.0)
+    assert forward.compiled is None
+    forward.expect(1e9)
+    assert forward.compiled is not None

@@ -1,0 +1,44 @@
+"""The official network's output, through the real loading path."""
+
+import pytest
+import torch
+
+from separator.model.checkpoint import read_checkpoint
+from separator.model.engine import Engine
+from separator.model.resunet import ResUNet, separate_plainly
+from tests import golden
+
+
+@pytest.fixture(scope="module")
+def net(official_checkpoint) -> ResUNet:
+    return read_checkpoint(official_checkpoint).net
+
+
+def load() -> list[torch.Tensor]:
+    arrays = golden.load_arrays()
+    return [torch.from_numpy(arrays[key]) for key in ("mixture", "condition", "waveform")]
+
+
+def separate(engine: Engine) -> torch.Tensor:
+    mixture, condition, _ = load()
+    pairs = zip(mixture, condition, strict=True)
+    return torch.stack([engine.separate(m[None], 32_000, c[None])[0, 0] for m, c in pairs])
+
+
+def test_plain_network_equals_the_official_one(net):
+    mixture, condition, waveform = load()
+    with torch.inference_mode():
+        out = separate_plainly(net, mixture, condition)
+    assert golden.relative_error(out, waveform) < 1e-5
+
+
+def test_engine_equals_the_official_network(net):
+    out = separate(Engine(net, "cpu", "fp32", "off", "each"))
+    assert golden.relative_error(out, load()[2]) < 1e-5
+
+
+def test_bf16_is_close(net):
+    out = separate(Engine(net, "cpu", "bf16", "off", "each"))
+    reference = separate(Engine(net, "cpu", "fp32", "off", "each"))
+    snr_db = -20 * torch.log10(torch.tensor(golden.relative_error(out, reference)))
+    assert snr_db > 35
