@@ -19,9 +19,10 @@ ChannelPolicy = Literal["mono", "each", "linked"]
 
 
 def check_policy(policy: str) -> ChannelPolicy:
-    if policy not in get_args(ChannelPolicy):
-        raise RequestError(f"channels={policy!r}: must be one of {get_args(ChannelPolicy)}")
-    return policy  # pyright: ignore[reportReturnType]
+    for known in get_args(ChannelPolicy):
+        if policy == known:
+            return known
+    raise RequestError(f"channels={policy!r}: must be one of {get_args(ChannelPolicy)}")
 
 
 def choose_passes(spectrum_C: Tensor, policy: ChannelPolicy) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from separator.audio.channels import check_policy, choose_passes
+from separator.audio.channels import ChannelPolicy, check_policy, choose_passes
 from separator.audio.resample import check_rate, resample
 from separator.audio.spans import SPAN_S, Span, Window, plan_spans, plan_windows, round_up
 from separator.errors import AudioError, NonFiniteAudio, RequestError
@@ -44,7 +44,7 @@ class Engine:
         memory_bytes: int | None = None,
     ) -> None:
         self.config = net.config
-        self.policy = check_policy(channels)
+        self.policy: ChannelPolicy = check_policy(channels)
         self.context_frames = choose_context(context, net.config.rate_hz, net.config.hop)
         self.forward = Forward(net, choose_device(device), precision, compile, memory_bytes)
         self.device = self.forward.device
