@@ -1,7 +1,7 @@
 """Every failure a caller may want to tell apart. Each class carries a stable `code` for records.
 
     SeparatorError              error
-    ├── RequestError            bad_request            (also ValueError) what was asked cannot be done
+    ├── RequestError            bad_request            (also ValueError) it cannot be done
     │   ├── QueryError          bad_query
     │   └── RateError           bad_rate
     ├── AudioError              bad_audio              (also ValueError) the samples cannot be used

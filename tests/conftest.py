@@ -8,9 +8,36 @@ import pytest
 # No test reaches a hub; must be set before transformers is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from torch import Tensor
+
+from separator.queries.clap import ClapEncoder, load_clap, read_clap_file
 from tests import golden
+from tests.queries import tiny_clap
 
 
 @pytest.fixture(scope="session")
 def official_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return golden.write_official_checkpoint(tmp_path_factory.mktemp("official") / "official.ckpt")
+
+
+# The small LAION-CLAP: importing laion-clap and building HTSAT takes seconds.
+
+
+@pytest.fixture(scope="session")
+def clap_state() -> dict[str, Tensor]:
+    return tiny_clap.make_state()
+
+
+@pytest.fixture(scope="session")
+def tokenizer_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_clap.write_tokenizer(tmp_path_factory.mktemp("home") / "roberta-base")
+
+
+@pytest.fixture(scope="session")
+def clap_file(tmp_path_factory: pytest.TempPathFactory, clap_state: dict[str, Tensor]) -> Path:
+    return tiny_clap.write_official_file(tmp_path_factory.mktemp("clap") / "tiny.pt", clap_state)
+
+
+@pytest.fixture(scope="session")
+def encoder(clap_file: Path, tokenizer_path: Path) -> ClapEncoder:
+    return load_clap(read_clap_file(clap_file), tokenizer_path)

@@ -128,7 +128,7 @@ def hash_weights(state: Mapping[str, Tensor]) -> str:
 
 
 def compute_encoder_id(state: Mapping[str, Tensor]) -> str | None:
-    """Name the text encoder whose tensors these are, as `separator.queries` does; None if none."""
+    """Name the text encoder whose tensors these are; None if there are none."""
     names = [n for n in sorted(state) if n.startswith(TEXT_SIDE) and n != NOT_TEXT_SIDE]
     if not names:
         return None

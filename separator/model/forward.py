@@ -25,9 +25,9 @@ CompileMode = Literal["auto", "on", "off"]
 PEAK_MAPS = 7.0
 # Kernels index with 32 bits: no array of a batch may reach 2^31 values.
 LARGEST_ARRAY = 2**31 - 1
-# Compiling costs about a minute. Work (multiply-adds x 2) from which that is paid back: on CPU it
-# saves a tenth of the time at 200 to 400 GFLOP/s, on GPU more than half at 50 TFLOP/s.
-COMPILE_PAYS = {"cpu": 2e14, "cuda": 4e15}
+# Compiling costs about a minute. Work (multiply-adds x 2) from which that is paid back on a GPU:
+# half the time saved at 50 TFLOP/s. On CPU the folded network gains nothing (docs/engine.md).
+COMPILE_PAYS = {"cuda": 4e15}
 
 
 class Forward:

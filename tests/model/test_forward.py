@@ -88,15 +88,20 @@ print(faults[0], faults[-1])
     assert first > 20_000 and last < first / 10
 
 
-def test_compiled_equals_eager():
+@pytest.mark.slow
+def test_compiled_equals_eager_with_one_graph_for_every_length():
     eager, compiled = make_forward(), Forward(make_small_net(), CPU, "fp32", "on", None)
-    for num_frames in (64, 96, 320):
+    for num_frames in (1_024, 96, 320, 736, 2_048):
         x, shifts = torch.randn(1, num_frames, 1_024), torch.randn(1, len(eager.net.film_bias))
         assert relative_error(compiled(x, shifts), eager(x, shifts)) < 1e-5
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
-def test_auto_compiles_only_when_the_work_pays():
+def test_auto_compiles_only_where_and_when_it_pays():
     forward = Forward(make_small_net(), CPU, "fp32", "auto", None)
+    forward.expect(1e12)
+    assert forward.compiled is None
+    forward.device = torch.device("cuda")  # only its name is looked at here
     forward.expect(3_600.0)
     assert forward.compiled is None
     forward.expect(1e9)

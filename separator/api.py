@@ -1,0 +1,128 @@
+"""What a person in a notebook uses: `load_model` and `Separator`. Ties network, engine and queries.
+
+Arrays in, arrays of the same kind out; nothing here knows rows, tracks or Ray.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from separator.errors import EncoderMissing, RequestError
+from separator.model import registry
+from separator.model.checkpoint import Checkpoint, read_checkpoint, read_encoder_state
+from separator.model.engine import Engine
+from separator.queries.cache import FileCache, encode_cached
+from separator.queries.clap import load_clap, read_clap_file
+from separator.queries.encoder import TextEncoder
+from separator.queries.query import parse_queries
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+QueryLike = str | Mapping[str, str]
+
+
+class Separator:
+    """A loaded model: `separate` for arrays, `encode` for the conditions of queries."""
+
+    def __init__(
+        self, engine: Engine, checkpoint: Checkpoint, load_encoder: Callable[[], TextEncoder]
+    ) -> None:
+        self.engine = engine
+        self.checkpoint_sha256 = checkpoint.sha256
+        self.encoder_id = checkpoint.encoder_id
+        self._load_encoder = load_encoder
+        self._encoder: TextEncoder | None = None
+
+    def separate(
+        self,
+        waveform: Array,
+        rate_hz: int,
+        queries: Sequence[QueryLike] | None = None,
+        conditions: np.ndarray | Tensor | None = None,
+    ) -> Array:
+        """(C, T) at any rate from 8 to 192 kHz -> stems (Q, C, T), float32, same rate and length.
+
+        Give either queries (texts) or their conditions (Q, D). With the channel policy `mono` the
+        stems have one channel. A stem holds nothing above 16 kHz: that is left in the residual.
+        """
+        if (queries is None) == (conditions is None):
+            raise RequestError("give either queries=[...] or conditions=array, not both")
+        if conditions is None:
+            assert queries is not None
+            conditions = self.encode(queries)
+        samples = as_tensor(waveform, "waveform")
+        stems = self.engine.separate(samples, rate_hz, as_tensor(conditions, "conditions"))
+        if isinstance(waveform, Tensor):
+            return stems.to(waveform.device)
+        return stems.numpy()
+
+    def encode(self, queries: Sequence[QueryLike]) -> np.ndarray:
+        """Conditions (Q, D) of texts; remembered on disk, so the encoder is loaded when new."""
+        texts = [query.text for query in parse_queries(queries)]
+        if self.encoder_id is None:
+            raise EncoderMissing("this checkpoint names no text encoder; give conditions=array")
+        cache = FileCache(registry.home() / "conditions.safetensors")
+        return encode_cached(self.load_encoder, self.encoder_id, texts, cache.read, cache.write)
+
+    def load_encoder(self) -> TextEncoder:
+        if self._encoder is None:
+            self._encoder = self._load_encoder()
+        return self._encoder
+
+
+def load_model(
+    name: str | Path,
+    device: str = "auto",
+    precision: str = "auto",
+    *,
+    compile: str = "auto",
+    channels: str = "linked",
+    context: str | float = "exact",
+    memory_bytes: int | None = None,
+    fetch_uri: Callable[[str, Path], None] | None = None,
+) -> Separator:
+    """A model by path, `s3://` URI (`fetch_uri(uri, path)` gets it) or name (`audiosep`, ...)."""
+    path = registry.resolve(name, fetch_uri)
+    checkpoint = read_checkpoint(path)
+    engine = Engine(
+        checkpoint.net,
+        device,
+        precision,  # pyright: ignore[reportArgumentType] # checked by the engine, with its way out
+        compile,  # pyright: ignore[reportArgumentType]
+        channels,
+        context,  # pyright: ignore[reportArgumentType]
+        memory_bytes,
+    )
+    return Separator(engine, checkpoint, lambda: find_encoder(path, checkpoint.encoder_id))
+
+
+def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:
+    """The text encoder a checkpoint was trained with: its own copy, else the LAION-CLAP file."""
+    state = read_encoder_state(path)
+    if state is None:
+        file = registry.home() / registry.CLAP_FILE
+        if not file.exists():
+            raise EncoderMissing(
+                f"{path.name} was trained with the text encoder {encoder_id} and holds no copy of "
+                f"it: put {registry.CLAP_FILE} (from {registry.CLAP_URI}) at {file}"
+            )
+        state = read_clap_file(file)
+    encoder = load_clap(state)
+    if encoder.encoder_id != encoder_id:
+        raise EncoderMissing(
+            f"{path.name} needs the text encoder {encoder_id}, found {encoder.encoder_id}: "
+            "its conditions would mean something else"
+        )
+    return encoder
+
+
+def as_tensor(values: np.ndarray | Tensor, what: str) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.detach()
+    if isinstance(values, np.ndarray):
+        # Copied when read-only: torch would warn of a tensor that could write to it.
+        return torch.from_numpy(values if values.flags.writeable else values.copy())
+    raise RequestError(f"{what} is a {type(values).__name__}: a numpy array or tensor is needed")

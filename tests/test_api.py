@@ -1,0 +1,120 @@
+"""The three lines a person writes in a notebook, through real files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from separator import Separator, load_model
+from separator.errors import EncoderMissing, QueryError, RequestError
+from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
+from separator.model.engine import Engine
+from tests import golden
+from tests.golden import make_small_net, relative_error
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("small") / "small.safetensors"
+    write_safetensors(make_small_net(), path, "clap:0123456789abcdef")
+    return path
+
+
+@pytest.fixture
+def model(small: Path) -> Separator:
+    return load_model(small, "cpu", "fp32")
+
+
+def make_stereo(rate_hz: int) -> np.ndarray:
+    return 0.2 * np.random.default_rng(0).standard_normal((2, rate_hz)).astype(np.float32)
+
+
+@pytest.fixture
+def conditions() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((3, 512)).astype(np.float32)
+
+
+def test_numpy_in_numpy_out_torch_in_torch_out(model, conditions):
+    waveform = make_stereo(44_100)
+    waveform.flags.writeable = False  # as arrays in rows are
+    stems = model.separate(waveform, 44_100, conditions=conditions)
+    assert isinstance(stems, np.ndarray)
+    assert stems.shape == (3, 2, 44_100) and stems.dtype == np.float32
+    tensor = model.separate(torch.tensor(waveform), 44_100, conditions=torch.tensor(conditions))
+    assert isinstance(tensor, torch.Tensor)
+    np.testing.assert_array_equal(tensor.numpy(), stems)
+
+
+def test_float64_is_taken(model, conditions):
+    waveform = make_stereo(16_000)
+    double = model.separate(waveform.astype(np.float64), 16_000, conditions=conditions)
+    np.testing.assert_array_equal(double, model.separate(waveform, 16_000, conditions=conditions))
+
+
+def test_one_of_queries_and_conditions(model, conditions):
+    for kwargs in ({}, {"queries": ["a dog"], "conditions": conditions}):
+        with pytest.raises(RequestError, match="either"):
+            model.separate(make_stereo(8_000), 8_000, **kwargs)
+    with pytest.raises(RequestError, match="list"):
+        model.separate([[0.0, 0.1]], 8_000, conditions=conditions)
+
+
+def test_bad_queries_are_refused_before_any_encoder_is_looked_for(model):
+    with pytest.raises(QueryError):
+        model.separate(make_stereo(8_000), 8_000, queries=["dog", "Dog"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("device", "tpu"), ("precision", "fp8"), ("compile", "maybe"), ("channels", "left")],
+)
+def test_settings_are_checked(small, setting, value):
+    with pytest.raises(RequestError, match=value):
+        load_model(small, **{setting: value})
+
+
+def test_a_missing_encoder_says_where_to_put_it(model, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path))
+    with pytest.raises(EncoderMissing, match=str(tmp_path)):
+        model.separate(make_stereo(8_000), 8_000, queries=["a dog barking"])
+
+
+def test_an_s3_uri_is_fetched_by_what_is_given(small, conditions, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path))
+    asked = []
+
+    def fetch_uri(uri: str, path: Path) -> None:
+        asked.append(uri)
+        path.write_bytes(small.read_bytes())
+
+    for _ in range(2):
+        model = load_model("s3://bucket/small.safetensors", "cpu", fetch_uri=fetch_uri)
+    assert asked == ["s3://bucket/small.safetensors"]
+    assert model.checkpoint_sha256 == read_checkpoint(small).sha256
+
+
+def test_text_to_stems_through_an_official_checkpoint(
+    clap_state, tokenizer_path, monkeypatch, tmp_path
+):
+    """Everything at once: a Lightning file with both parts, texts in, stems out, remembered."""
+    monkeypatch.setenv("SEPARATOR_HOME", str(tokenizer_path.parent))
+    extra = {f"query_encoder.model.{name}": t for name, t in clap_state.items()}
+    path = golden.write_official_checkpoint(tmp_path / "both.ckpt", extra)
+    model = load_model(path, "cpu", "fp32")
+    assert model.encoder_id == compute_encoder_id(clap_state)
+    waveform = make_stereo(44_100)
+    queries = ["a person speaking", {"name": "siren", "text": "an emergency siren"}]
+    stems = model.separate(waveform, 44_100, queries=queries)
+    assert stems.shape == (2, 2, 44_100)
+    assert relative_error(torch.tensor(stems[0]), torch.tensor(stems[1])) > 1e-3
+    # The referee: the encoder asked directly, its embeddings given to an engine of our own.
+    conditions = torch.tensor(
+        model.load_encoder().encode_texts(["a person speaking", "an emergency siren"])
+    )
+    engine = Engine(read_checkpoint(path).net, "cpu", "fp32", "off", "linked")
+    expected = engine.separate(torch.tensor(waveform), 44_100, conditions)
+    np.testing.assert_array_equal(stems, expected.numpy())
+    again = load_model(path, "cpu", "fp32")
+    np.testing.assert_array_equal(again.encode(queries), conditions.numpy())
+    assert again._encoder is None  # remembered: not even loaded
