@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 SHELL := /bin/bash
 
-.PHONY: env ffmpeg lock test test-all check bench clean
+.PHONY: env ffmpeg lock test test-all test-gpu check bench clean
 .DEFAULT_GOAL := test
 
 env: .venv/.installed  ## .venv with the locked packages, and nothing else
@@ -22,7 +22,10 @@ test: env ffmpeg  ## the default suite, a few minutes
 	$(PYTHON) -m pytest
 
 test-all: env ffmpeg  ## the slow tests too
-	$(PYTHON) -m pytest -m ''
+	$(PYTHON) -m pytest -m 'not gpu'
+
+test-gpu: env  ## needs a CUDA device
+	$(PYTHON) -m pytest -m gpu
 
 check: env ffmpeg  ## the one gate: lint, types, tests
 	$(PYTHON) -m ruff check .

@@ -1,0 +1,223 @@
+"""Checkpoints that are not: each kind of damage is a typed error, and no code in a file runs."""
+
+import io
+import os
+import pickle
+import random
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from separator.errors import (
+    CheckpointError,
+    CheckpointMismatch,
+    CheckpointMissing,
+    CheckpointTruncated,
+    CheckpointUnsafe,
+    ChecksumMismatch,
+    SeparatorError,
+)
+from separator.model.checkpoint import (
+    hash_weights,
+    read_checkpoint,
+    read_encoder_state,
+    write_safetensors,
+)
+from separator.model.resunet import ResUNet
+from tests.model.checkpoints import files, make_net, net, write_lightning
+
+__all__ = ["files", "net"]  # fixtures
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_a_file_cut_anywhere_is_truncated(
+    files: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    whole = files[kind].read_bytes()
+    cuts = {0, 1, 3, 7, 8, 9, 40, 300, 3000, *range(0, len(whole), len(whole) // 12)}
+    # Inside the names that a pickle asks for: their stumps are not requests to run something.
+    cuts |= {whole.find(name) + 5 for name in (b"torch._utils", b"_rebuild_tensor_v2")} - {4}
+    for cut in sorted(cuts | {len(whole) - n for n in (1, 2, 10, 22, 100, 5000)}):
+        (tmp_path / "cut").write_bytes(whole[:cut])
+        with pytest.raises(CheckpointTruncated) as caught:
+            read_checkpoint(tmp_path / "cut")
+        assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_flipped_bytes_are_typed_or_harmless(
+    files: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    whole, rng = files[kind].read_bytes(), random.Random(3)
+    outcomes = set()
+    for _ in range(120):
+        damaged = bytearray(whole)
+        for _ in range(4):
+            # The beginning holds what is interpreted: the header, or the pickle's instructions.
+            damaged[rng.randrange(min(len(whole), 30_000))] = rng.randrange(256)
+        (tmp_path / "x").write_bytes(damaged)
+        try:
+            read_checkpoint(tmp_path / "x")
+        except SeparatorError as error:
+            outcomes.add(type(error))
+    assert outcomes & {CheckpointTruncated, CheckpointMismatch}
+
+
+def test_a_changed_weight_is_noticed(files: dict[str, Path], tmp_path: Path) -> None:
+    damaged = bytearray(files["safetensors"].read_bytes())
+    damaged[-1000] ^= 1
+    (tmp_path / "x").write_bytes(damaged)
+    with pytest.raises(ChecksumMismatch, match="hash to"):
+        read_checkpoint(tmp_path / "x")
+
+
+class RunsCode:
+    def __init__(self, marker: Path) -> None:
+        self.command = f"touch {marker}"
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("where", ["state_dict", "epoch", "alone"])
+@pytest.mark.parametrize("container", ["zip", "legacy", "pickle2", "pickle4", "zip4"])
+def test_code_is_refused_and_not_run(tmp_path: Path, container: str, where: str) -> None:
+    marker, path = tmp_path / "ran", tmp_path / "x.ckpt"
+    evil = RunsCode(marker)
+    content = evil if where == "alone" else {"state_dict": {"base.x": [1.0]}, where: evil}
+    if container.startswith("pickle"):
+        path.write_bytes(pickle.dumps(content, protocol=int(container[-1])))
+    else:
+        torch.save(
+            content,
+            path,
+            _use_new_zipfile_serialization=container != "legacy",
+            pickle_protocol=4 if container == "zip4" else 2,
+        )
+    for read in (read_checkpoint, read_encoder_state):
+        with pytest.raises(CheckpointUnsafe, match=r"posix\.system"):
+            read(path)
+    assert not marker.exists()
+    # The same file, trusted, does run: the test would notice.
+    if container == "pickle4":
+        pickle.loads(path.read_bytes())
+        assert marker.exists()
+
+
+def zip_of_text() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("folder/readme.txt", "hello" * 100)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:f8cda0\nsize 1264844076\n",
+        b"<!doctype html><title>404</title>",
+        random.Random(1).randbytes(5000),
+        b"\x80" + random.Random(2).randbytes(5000),
+        b"\xff" * 8 + b"{" + b"x" * 100,
+        zip_of_text(),
+    ],
+    ids=["empty", "lfs", "html", "random", "pickle", "header", "zip"],
+)
+def test_what_is_no_checkpoint_says_so(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.ckpt").write_bytes(content)
+    with pytest.raises(CheckpointTruncated, match=r"x\.ckpt"):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_absent_files_and_folders(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.ckpt", tmp_path):
+        with pytest.raises(CheckpointMissing):
+            read_checkpoint(path)
+
+
+def spoil(state: dict[str, torch.Tensor], how: str) -> None:
+    first = "base.bn0.weight"
+    if how == "missing":
+        del state[first], state["film.conv_block7a->conv_block1->beta1.bias"]
+    elif how == "unexpected":
+        state["base.encoder_block9.weight"] = torch.ones(2)
+    elif how == "misshaped":
+        state["base.pre_conv.weight"] = torch.ones(4, 2, 1, 1)
+    elif how == "int":
+        state[first] = state[first].int()
+    elif how == "sparse":
+        state["base.after_conv.bias"] = torch.zeros(3).to_sparse()
+    elif how == "bins":
+        state[first] = torch.ones(1000)
+    elif how == "other":
+        state.clear()
+        state["layer1.weight"] = torch.ones(2)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("missing", r"2 missing \(first: base\.bn0\.weight\)"),
+        ("unexpected", r"1 unexpected \(first: base\.encoder_block9\.weight\)"),
+        ("misshaped", r"1 misshaped \(first: base\.pre_conv\.weight float\[4, 2, 1, 1\] for"),
+        ("int", r"1 misshaped \(first: base\.bn0\.weight int\[1025\] for float\[1025\]"),
+        ("sparse", r"1 missing \(first: base\.after_conv\.bias\)"),
+        ("bins", r"n_fft=1998"),
+        ("other", r"no separator in it.*layer1\.weight"),
+    ],
+)
+def test_another_network_is_described(tmp_path: Path, net: ResUNet, how: str, message: str) -> None:
+    state = dict(net.state_dict())
+    spoil(state, how)
+    torch.save({"state_dict": state}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointMismatch, match=message):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize("content", [[1, 2], torch.ones(3), {}, {1: 2}, {"state_dict": 3}])
+def test_readable_but_no_state_dict(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointMismatch):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"format": "separator/2"}, CheckpointMismatch),
+        ({"config": "nonsense"}, CheckpointMismatch),
+        ({"config": "[1]"}, CheckpointMismatch),
+        ({"config": '{"hop": "x"}'}, CheckpointMismatch),
+        ({"config": '{"hop": 0}'}, CheckpointMismatch),
+        ({"sha256": "0" * 64}, ChecksumMismatch),
+        ({"sha256": None}, ChecksumMismatch),
+    ],
+)
+def test_metadata_is_checked(
+    tmp_path: Path, net: ResUNet, change: dict[str, str | None], error: type[SeparatorError]
+) -> None:
+    good = {"format": "separator/1", "config": "{}", "sha256": hash_weights(net.state_dict())}
+    path = tmp_path / "x.safetensors"
+    save_file(net.state_dict(), path, good)
+    assert read_checkpoint(path).sha256 == good["sha256"]
+    bad = {k: v for k, v in (good | change).items() if v is not None}
+    save_file(net.state_dict(), path, bad)
+    with pytest.raises(error):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(tmp_path: Path, value: float) -> None:
+    net = make_net()
+    torch.nn.init.constant_(net.get_parameter("base.after_conv.bias")[1:2], value)
+    write_lightning(net, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match=r"1 tensors \(first: base\.after_conv\.bias\)") as e:
+        read_checkpoint(tmp_path / "x.ckpt")
+    assert e.value.code == "bad_checkpoint"
+    with pytest.raises(CheckpointError):
+        write_safetensors(net, tmp_path / "x.safetensors", None)
+    assert not (tmp_path / "x.safetensors").exists()
