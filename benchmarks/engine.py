@@ -92,16 +92,19 @@ def run_engine(engine: Engine, audio_s: int, num_queries: int) -> float:
     return time.perf_counter() - start
 
 
-def measure(net: ResUNet, device: str, work: list[tuple[int, int]], rounds: int) -> list[dict]:
+def measure(
+    net: ResUNet, device: str, variants: list[str], work: list[tuple[int, int]], rounds: int
+) -> list[dict]:
     """Medians over rounds; in every round each variant runs once, so that noise hits all alike."""
     engines = {
         name: Engine(net, device, precision, mode)  # pyright: ignore[reportArgumentType]
         for name, (precision, mode) in VARIANTS.items()
+        if name in variants
     }
     net = net.to(device)
     for engine in engines.values():
-        run_engine(engine, 10, 1)
-        run_engine(engine, 10, 8)
+        for num_queries in {queries for _, queries in work}:
+            run_engine(engine, 10, num_queries)
     run_plainly(net, device)
     seconds: dict[tuple[str, int, int], list[float]] = {}
     for i in range(rounds):
@@ -134,6 +137,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", default="10x1,10x8,600x1", help="seconds x queries, ...")
+    parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/engine.json"))
     args = parser.parse_args()
     work = [(int(s), int(q)) for s, q in (item.split("x") for item in args.work.split(","))]
@@ -147,7 +151,7 @@ def main() -> None:
         f"{machine}\nmatmul peak: fp32 {peaks['fp32'] / 1e9:.0f} GFLOP/s, "
         f"bf16 {peaks['bf16'] / 1e9:.0f} GFLOP/s; {flops / 1e9:.0f} GFLOP per 10 s and query"
     )
-    rows = measure(net, args.device, work, args.rounds)
+    rows = measure(net, args.device, args.variants.split(","), work, args.rounds)
     print(f"{'':20}{'audio':>7}{'queries':>9}{'s/10 s':>9}{'x plain':>9}{'of peak':>9}")
     for row in rows:
         peak = peaks["bf16" if "bf16" in row["variant"] else "fp32"]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from separator.errors import RequestError
 from separator.model.folded import FoldedResUNet
-from separator.model.memory import choose_budget, keep_pages
+from separator.model.memory import choose_budget, keep_pages, release_pages
 from separator.model.resunet import GRID_FRAMES, NetworkConfig, ResUNet
 
 log = logging.getLogger(__name__)
@@ -20,9 +20,11 @@ log = logging.getLogger(__name__)
 Precision = Literal["fp32", "bf16", "auto"]
 CompileMode = Literal["auto", "on", "off"]
 
-# Peak of live arrays per frame, in multiples of (first width x bins) values; measured, see
-# docs/engine.md. The last decoder holds the concatenated maps, their activation and its output.
-PEAK_MAPS = 7.0
+# Peak memory per frame, in maps of (first width x bins) fp32 values; measured (docs/engine.md).
+# Alive are 6 at once; on CPU the holes between arrays in the heap take more than that again.
+PEAK_MAPS = {"cpu": 16, "cuda": 8}
+# On CPU larger batches gain nothing and need more pages.
+LARGEST_CPU_BATCH_FRAMES = 1_024
 # Kernels index with 32 bits: no array of a batch may reach 2^31 values.
 LARGEST_ARRAY = 2**31 - 1
 # Compiling costs about a minute. Work (multiply-adds x 2) from which that is paid back on a GPU:
@@ -50,6 +52,7 @@ class Forward:
         self.net = FoldedResUNet(net, narrow).eval().to(device)
         self.config = net.config
         self.compiled = None
+        self.last_shape = torch.Size()
         self.budget_bytes = choose_budget(device) if memory_bytes is None else memory_bytes
         if self.budget_bytes <= 0:
             raise RequestError(f"memory_bytes={memory_bytes}: must be positive")
@@ -59,7 +62,8 @@ class Forward:
     @property
     def frame_bytes(self) -> int:
         """Memory that one frame of one window takes at the peak."""
-        return int(PEAK_MAPS * self.config.widths[0] * (self.config.num_bins - 1) * 4)
+        maps = PEAK_MAPS.get(self.device.type, 8)
+        return int(maps * self.config.widths[0] * (self.config.num_bins - 1) * 4)
 
     @property
     def longest_window(self) -> int:
@@ -73,6 +77,8 @@ class Forward:
 
     def choose_batch(self, num_frames: int) -> int:
         most = min(self.budget_bytes // self.frame_bytes, self._largest_array_frames)
+        if self.device.type == "cpu":
+            most = min(most, LARGEST_CPU_BATCH_FRAMES)
         return max(1, most // num_frames)
 
     def shrink(self, num_frames: int, batch: int, shortest: int) -> None:
@@ -105,6 +111,9 @@ class Forward:
 
     def __call__(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:
         call = self.net if self.compiled is None else self.compiled
+        if self.device.type == "cpu" and x_BNF.shape != self.last_shape:
+            release_pages()
+            self.last_shape = x_BNF.shape
         exact = contextlib.nullcontext()
         if self.device.type == "cuda" and self.precision == "fp32":
             exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

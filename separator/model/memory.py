@@ -38,12 +38,19 @@ _holders = 0
 
 
 @lru_cache(maxsize=1)
-def find_mallopt() -> object | None:
-    """glibc's mallopt, or None on systems whose C library has none."""
+def find_glibc() -> ctypes.CDLL | None:
+    """The C library if it is glibc, whose settings these are, else None."""
     try:
-        return ctypes.CDLL(None).mallopt
+        library = ctypes.CDLL(None)
+        return library if library.mallopt and library.malloc_trim else None
     except (OSError, AttributeError, TypeError):
         return None
+
+
+def release_pages() -> None:
+    """Give all free pages back, also those between arrays still in use."""
+    if glibc := find_glibc():
+        glibc.malloc_trim(0)
 
 
 @contextlib.contextmanager
@@ -52,22 +59,23 @@ def keep_pages() -> Iterator[None]:
 
     glibc gives every array above 32 MB pages of its own and returns them at once; on CPU more than
     half of a plain forward goes into the kernel zeroing the same pages again. The heap then keeps
-    what one forward needs; arrays made outside are returned to the system as ever.
+    what one forward needs; arrays made outside are returned to the system as ever. Forwards of
+    another size leave holes that do not fit: call `release_pages` between them.
     """
     global _holders
-    mallopt = find_mallopt()
-    if mallopt is None:
+    glibc = find_glibc()
+    if glibc is None:
         yield
         return
     with _lock:
         _holders += 1
         if _holders == 1:
-            mallopt(M_MMAP_MAX, 0)  # pyright: ignore[reportCallIssue]
-            mallopt(M_TRIM_THRESHOLD, -1)  # pyright: ignore[reportCallIssue]
+            glibc.mallopt(M_MMAP_MAX, 0)
+            glibc.mallopt(M_TRIM_THRESHOLD, -1)
     try:
         yield
     finally:
         with _lock:
             _holders -= 1
             if _holders == 0:
-                mallopt(M_MMAP_MAX, DEFAULT_MMAP_MAX)  # pyright: ignore[reportCallIssue]
+                glibc.mallopt(M_MMAP_MAX, DEFAULT_MMAP_MAX)
