@@ -59,11 +59,10 @@ def pool(x_BNFC: Tensor, stride: tuple[int, int]) -> Tensor:
     return F.avg_pool2d(x_BNFC.permute(0, 3, 1, 2), stride).permute(0, 2, 3, 1)
 
 
-def upsample(h_BNFC: Tensor, weight_OI: Tensor, stride: tuple[int, int]) -> Tensor:
-    """A transposed convolution with kernel = stride: a product per pixel, then unfolding it."""
-    num_batch, num_frames, num_bins, _ = h_BNFC.shape
-    y = F.linear(h_BNFC, weight_OI)
-    y = y.view(num_batch, num_frames, num_bins, *stride, -1).transpose(2, 3)
+def unfold(y_BNFO: Tensor, stride: tuple[int, int]) -> Tensor:
+    """The second half of a transposed convolution with kernel = stride: pixels to their places."""
+    num_batch, num_frames, num_bins, _ = y_BNFO.shape
+    y = y_BNFO.view(num_batch, num_frames, num_bins, *stride, -1).transpose(2, 3)
     return y.reshape(num_batch, num_frames * stride[0], num_bins * stride[1], -1)
 
 
@@ -106,11 +105,10 @@ class FoldedBlock(nn.Module):
         self.conv1 = nn.Buffer(pack(conv1, dtypes.narrow))
         self.conv2 = nn.Buffer(pack(conv2, dtypes.narrow))
 
-    def add_to(self, around: Tensor, x: Tensor, shift1: Tensor, shift2: Tensor) -> Tensor:
-        wide, narrow = self.dtypes
-        h = convolve(activate(x, self.scale, shift1.to(wide), narrow), self.conv1)
-        del x
-        h = convolve(F.leaky_relu_(h.add_(shift2.to(narrow)), LEAK), self.conv2)
+    def add_to(self, around: Tensor, activated: Tensor, shift2: Tensor) -> Tensor:
+        h = convolve(activated, self.conv1)
+        del activated
+        h = convolve(F.leaky_relu_(h.add_(shift2.to(h.dtype)), LEAK), self.conv2)
         return around + h
 
 
@@ -126,7 +124,8 @@ class FoldedEncoder(FoldedBlock):
     def run(self, x: Tensor, shifts: list[Tensor]) -> Tensor:
         x = x.to(self.dtypes.wide)
         around = F.linear(x, self.shortcut, self.bias) if self.has_shortcut else x
-        return self.add_to(around, x, *shifts)
+        activated = activate(x, self.scale, shifts[0].to(x.dtype), self.dtypes.narrow)
+        return self.add_to(around, activated, shifts[1])
 
 
 class FoldedDecoder(nn.Module):
@@ -151,22 +150,28 @@ class FoldedDecoder(nn.Module):
         self.stride = (up.shape[2], up.shape[3])
         self.dtypes = dtypes
         self.scale = nn.Buffer(sites.add(f"{path}->beta1", block.bn1).to(dtypes.wide))
-        self.up = nn.Buffer(pack_upsampling(up, dtypes.narrow))
         around_up = torch.einsum("oi,cihw->cohw", around[:, :num_up], up)
         self.around_up = nn.Buffer(pack_upsampling(around_up, dtypes.wide))
         self.around_skip = nn.Buffer(around[:, num_up:].to(dtypes.wide))
         self.bias = nn.Buffer(bias.to(dtypes.wide))
         self.block = FoldedBlock(inner, f"{path}->conv_block2", sites, dtypes, after)
+        # What is upsampled is only seen through the block's first norm: its scale goes in here.
+        scaled_up = up * self.block.scale[:num_up, None, None]
+        self.up = nn.Buffer(pack_upsampling(scaled_up, dtypes.narrow))
 
     def run(self, x: Tensor, skip: Tensor, shifts: list[Tensor]) -> Tensor:
         wide, narrow = self.dtypes
         skip = skip.to(wide)
         h = activate(x.to(wide), self.scale, shifts[0].to(wide), wide)
         around = F.linear(skip, self.around_skip, self.bias)
-        around = around + upsample(h, self.around_up, self.stride)
-        x = torch.cat([upsample(h.to(narrow), self.up, self.stride).to(wide), skip], -1)
-        del h, skip  # among the largest arrays of the whole network
-        return self.block.add_to(around, x, *shifts[1:])
+        around = around + unfold(F.linear(h, self.around_up), self.stride)
+        # Activated before it is unfolded, while the pixels still lie side by side.
+        num_up, num_pixels = skip.shape[-1], self.stride[0] * self.stride[1]
+        shift_up, shift_skip = shifts[1].split([num_up, num_up], dim=-1)
+        up = F.linear(h.to(narrow), self.up).add_(shift_up.repeat(1, 1, 1, num_pixels).to(narrow))
+        up = unfold(F.leaky_relu_(up, LEAK), self.stride)
+        skip = activate(skip, self.block.scale[num_up:], shift_skip.to(wide), narrow)
+        return self.block.add_to(around, torch.cat([up, skip], -1), shifts[2])
 
 
 class FoldedResUNet(nn.Module):

@@ -102,7 +102,10 @@ def _check_entry(name: str, label: str, condition_D: np.ndarray) -> None:
 
 
 class FileCache:
-    """`read` and `write` for `encode_cached` on a local path; a reader never sees half a file."""
+    """`read` and `write` for `encode_cached` on a local path; a reader never sees half a file.
+
+    A place that cannot be read or written makes for a slow cache, not for an error.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -112,8 +115,17 @@ class FileCache:
             return self.path.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            log.warning("conditions are not looked up: %s", error)
+            return None
 
     def write(self, data: bytes) -> None:
+        try:
+            self._write(data)
+        except OSError as error:
+            log.warning("conditions are not remembered: %s", error)
+
+    def _write(self, data: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
         try:

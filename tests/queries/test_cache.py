@@ -187,3 +187,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
         cache.write("not bytes")  # pyright: ignore[reportArgumentType]
     assert cache.read() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["conditions.safetensors"]
+
+
+def test_a_place_that_cannot_be_used_costs_time_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    (tmp_path / "conditions.safetensors").mkdir()
+    for path in (tmp_path / "taken" / "c.safetensors", tmp_path / "conditions.safetensors"):
+        caplog.clear()
+        cache = FileCache(path)
+        assert encode(CountingEncoder(), ["a dog"], cache).shape == (1, 512)
+        assert any("not remembered" in record.message for record in caplog.records)
