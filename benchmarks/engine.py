@@ -1,8 +1,8 @@
 """The engine against the same network run plainly, in turn: a table and a JSON.
 
-Plainly: fp32, eager, NCHW, torch.stft, batch 1, one query at a time. It runs in a process of its own,
-because memory that the engine has kept in the heap speeds it up twofold ("pages kept": the same in
-the engine's process). It cannot hold minutes of audio, so its long figures are its 10 s figure
+Plainly: fp32, eager, NCHW, torch.stft, batch 1, one query at a time. It runs in a process of its
+own, because memory that the engine keeps in the heap speeds it up twofold ("pages kept": the same
+in the engine's process). It cannot hold minutes of audio, so its long figures are its 10 s figure
 scaled up, which favours it (cutting exactly would cost it more).
 """
 
