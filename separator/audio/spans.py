@@ -35,10 +35,6 @@ class Span:
         """The core within the span's own samples."""
         return slice(self.core_start - self.start, self.core_stop - self.start)
 
-    @property
-    def ends_track(self) -> bool:
-        return self.stop == self.num_samples
-
 
 def cell_samples(rate_hz: int, grid_s: Fraction = GRID_S) -> int:
     """Samples in one cell of the grid; an error where that is not a whole number."""

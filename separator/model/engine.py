@@ -76,6 +76,7 @@ class Engine:
                 stems[q, :, span.core_start : span.core_stop] = stem
         return stems
 
+    @torch.no_grad()  # as a decorator: a `with` around a yield would reach into the caller
     def separate_span(
         self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
@@ -85,22 +86,21 @@ class Engine:
             raise AudioError(f"{samples_CT.shape[-1]} samples given for {span}")
         if span.core_start == span.core_stop:
             return
-        with torch.inference_mode():
-            waveform = resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
-            spectrum = compute_spectrum(waveform, self.config.n_fft, self.config.hop)
-            asked_PNF, applied_CNF = choose_passes(spectrum, self.policy)
-            first, last = self._frames_to_keep(span, rate_hz, asked_PNF.shape[1])
-            applied_CNF = applied_CNF[:, first : min(last, asked_PNF.shape[1])]
-            num_inner = waveform.shape[-1] - first * self.config.hop
-            if last < asked_PNF.shape[1]:
-                num_inner = (last - first - 1) * self.config.hop
-            for gain_PNF in self._compute_gains(asked_PNF, conditions_QD, first, last):
-                stem = F.pad(gain_PNF[:, : applied_CNF.shape[1]], (0, 1)) * applied_CNF
-                inner = invert_spectrum(stem, self.config.n_fft, self.config.hop, num_inner)
-                outer = resample(inner, self.config.rate_hz, rate_hz)
-                skipped = first * self.config.hop * rate_hz // self.config.rate_hz
-                core = slice(span.core.start - skipped, span.core.stop - skipped)
-                yield outer[:, core].cpu()
+        waveform = resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
+        spectrum = compute_spectrum(waveform, self.config.n_fft, self.config.hop)
+        asked_PNF, applied_CNF = choose_passes(spectrum, self.policy)
+        first, last = self._frames_to_keep(span, rate_hz, asked_PNF.shape[1])
+        applied_CNF = applied_CNF[:, first : min(last, asked_PNF.shape[1])]
+        num_inner = waveform.shape[-1] - first * self.config.hop
+        if last < asked_PNF.shape[1]:
+            num_inner = (last - first - 1) * self.config.hop
+        for gain_PNF in self._compute_gains(asked_PNF, conditions_QD, first, last):
+            stem = F.pad(gain_PNF[:, : applied_CNF.shape[1]], (0, 1)) * applied_CNF
+            inner = invert_spectrum(stem, self.config.n_fft, self.config.hop, num_inner)
+            outer = resample(inner, self.config.rate_hz, rate_hz)
+            skipped = first * self.config.hop * rate_hz // self.config.rate_hz
+            core = slice(span.core.start - skipped, span.core.stop - skipped)
+            yield outer[:, core].cpu()
 
     def _frames_to_keep(self, span: Span, rate_hz: int, num_frames: int) -> tuple[int, int]:
         """The frames, in whole cells, that the core depends on: a cell more at each side."""
@@ -168,10 +168,11 @@ class Engine:
             raise RequestError(
                 f"conditions of shape {tuple(conditions_QD.shape)}: (queries, {size}) is needed"
             )
-        for what, values in (("waveform", waveform_CT), ("conditions", conditions_QD)):
-            if not torch.isfinite(values).all():
-                bad = (~torch.isfinite(values)).nonzero()[0].tolist()
-                raise NonFiniteAudio(f"{what} holds {values[tuple(bad)].item()} at {tuple(bad)}")
+        if not torch.isfinite(conditions_QD).all():
+            raise RequestError("conditions hold NaN or infinity")
+        if not torch.isfinite(waveform_CT).all():
+            at = tuple((~torch.isfinite(waveform_CT)).nonzero()[0].tolist())
+            raise NonFiniteAudio(f"waveform holds {waveform_CT[at].item()} at {at}")
 
 
 def choose_device(device: str | torch.device) -> torch.device:

@@ -103,7 +103,8 @@ class Forward:
 
     def use_compiled(self) -> None:
         if self.compiled is None:
-            # One graph for every length; frozen, so that weights are laid out once for the CPU.
+            # Symbolic sizes, though a graph is made per length (docs/log.md); frozen, so that the
+            # weights are laid out once.
             options: dict[str, object] = {"freezing": True}
             if self.device.type == "cuda":
                 options["triton.cudagraphs"] = True
@@ -117,9 +118,8 @@ class Forward:
         exact = contextlib.nullcontext()
         if self.device.type == "cuda" and self.precision == "fp32":
             exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        # Frozen weights need plain no_grad: inference tensors cannot be traced.
-        with keep_pages(), exact, torch.inference_mode(False), torch.no_grad():
-            return call(x_BNF.clone(), shifts_BS.clone())
+        with keep_pages(), exact, torch.no_grad():
+            return call(x_BNF, shifts_BS)
 
 
 def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:

@@ -237,6 +237,19 @@ def test_out_of_memory_halves_and_goes_on(net, engine, caplog):
         small.separate(waveform, HZ, conditions)
 
 
+def test_a_consumer_of_spans_keeps_its_own_gradient_mode(engine):
+    waveform, conditions = make_noise(1, HZ), make_conditions(2)
+    (span,) = engine.plan_spans(HZ, HZ)
+    for stem in engine.separate_span(waveform, HZ, conditions, span):
+        assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        assert not stem.is_inference() and not stem.requires_grad
+
+
+def test_conditions_that_are_no_numbers_are_refused(engine):
+    with pytest.raises(RequestError, match="conditions"):
+        engine.separate(make_noise(1, 10), HZ, torch.full((1, 512), float("nan")))
+
+
 def test_grid_follows_the_network(engine):
     assert engine.grid_s == Fraction(8, 25)
     assert engine.context_frames == CONTEXT_FRAMES == 352
