@@ -22,7 +22,7 @@ CompileMode = Literal["auto", "on", "off"]
 
 # Peak memory per frame, in maps of (first width x bins) fp32 values; measured (docs/engine.md).
 # Alive are 6 at once; on CPU the holes between arrays in the heap take more than that again.
-PEAK_MAPS = {"cpu": 16, "cuda": 8}
+PEAK_MAPS = {"cpu": 14, "cuda": 8}
 # On CPU larger batches gain nothing and need more pages.
 LARGEST_CPU_BATCH_FRAMES = 1_024
 # Kernels index with 32 bits: no array of a batch may reach 2^31 values.
@@ -103,15 +103,18 @@ class Forward:
 
     def use_compiled(self) -> None:
         if self.compiled is None:
-            # Symbolic sizes, though a graph is made per length (docs/log.md); frozen, so that the
-            # weights are laid out once.
-            options: dict[str, object] = {"freezing": True}
+            # Frozen, so that the weights are laid out once. Channels lie last as explicit
+            # dimensions: the compiler's own choice of layouts only adds transpositions.
+            options: dict[str, object] = {"freezing": True, "layout_optimization": False}
             if self.device.type == "cuda":
                 options["triton.cudagraphs"] = True
-            self.compiled = torch.compile(self.net, dynamic=True, options=options)  # pyright: ignore
+            self.compiled = torch.compile(self.net, options=options)  # pyright: ignore
 
     def __call__(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:
-        call = self.net if self.compiled is None else self.compiled
+        call = self.net
+        if self.compiled is not None:
+            call = self.compiled
+            mark_sizes(x_BNF, shifts_BS)
         if self.device.type == "cpu" and x_BNF.shape != self.last_shape:
             release_pages()
             self.last_shape = x_BNF.shape
@@ -120,6 +123,18 @@ class Forward:
             exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         with keep_pages(), exact, torch.no_grad():
             return call(x_BNF, shifts_BS)
+
+
+def mark_sizes(x_BNF: Tensor, shifts_BS: Tensor) -> None:
+    """Tell the compiler which sizes vary: with these left open, one graph serves every length.
+
+    Batches of one are a graph of their own, as the compiler takes sizes of 1 for constants. Bins
+    are not marked (`dynamic=True` would): as many frames as bins would be taken for an identity.
+    """
+    torch._dynamo.maybe_mark_dynamic(x_BNF, 1)
+    if len(x_BNF) > 1:
+        torch._dynamo.maybe_mark_dynamic(x_BNF, 0)
+        torch._dynamo.maybe_mark_dynamic(shifts_BS, 0)
 
 
 def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
