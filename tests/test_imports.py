@@ -14,10 +14,12 @@ LAYERS = [
     ["separator.pipeline", "separator.train"],
     ["separator.stages", "separator.api"],
     ["separator.model", "separator.queries", "separator.media", "separator.storage",
-     "separator.layout", "separator.manifest", "separator.config"],
+     "separator.layout", "separator.manifest", "separator.config", "separator.sounds"],
     ["separator.audio"],
     ["separator.rows", "separator.errors"],
 ]  # fmt: skip
+# Where programs are started.
+SUBPROCESS_ALLOWED = ("separator.media.ffmpeg", "separator.sounds.programs")
 RAY_ALLOWED = ("jobs", "separator.pipeline", "separator.train")
 FORBIDDEN = {
     "separator.audio": ["pathlib", "os", "boto3", "subprocess"],
@@ -65,6 +67,8 @@ def find_offences(module: str, imports: set[str]) -> list[str]:
             offences.append(f"{module} imports {name}, which lies above it")
         if is_within(name, "ray") and not any(is_within(module, p) for p in RAY_ALLOWED):
             offences.append(f"{module} imports ray")
+        if name == "subprocess" and module not in SUBPROCESS_ALLOWED:
+            offences.append(f"{module} imports subprocess")
         for package, forbidden in FORBIDDEN.items():
             if is_within(module, package) and any(is_within(name, bad) for bad in forbidden):
                 offences.append(f"{module} imports {name}")
@@ -83,6 +87,7 @@ def test_the_rule_notices():
     assert find_offences("separator.audio.spans", {"separator.model.engine"})
     assert find_offences("separator.model.engine", {"ray.data"})
     assert find_offences("separator.audio.spans", {"pathlib"})
+    assert find_offences("separator.queries.mini", {"subprocess"})
     assert not find_offences("separator.model.engine", {"separator.audio.spans", "torch"})
 
 

@@ -1,0 +1,78 @@
+"""Render the generator's sounds to a folder, with a list that training and evaluation read."""
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from separator.errors import RequestError, SeparatorError
+
+RATE_HZ = 32_000
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jobs.sounds", description=__doc__)
+    parser.add_argument("folder", metavar="FOLDER", type=Path)
+    parser.add_argument("--takes", type=int, default=100, help="of each class")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--held-out", action="store_true", help="voices kept from training")
+    parser.add_argument("--classes", help="a,b,c; all by default")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    options = parser.parse_args(argv)
+    try:
+        render(options)
+    except (SeparatorError, OSError) as error:
+        print(f"sounds: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def render(options: argparse.Namespace) -> None:
+    from separator.sounds.catalog import CLASSES
+
+    if options.takes < 1 or options.seconds < 0.5:
+        raise RequestError("--takes must be at least 1, --seconds at least 0.5")
+    names = options.classes.split(",") if options.classes else list(CLASSES)
+    if unknown := [name for name in names if name not in CLASSES]:
+        raise RequestError(f"--classes: {unknown[0]!r} is none of {', '.join(CLASSES)}")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    num_samples = round(options.seconds * RATE_HZ)
+    seeds = range(options.first_seed, options.first_seed + options.takes)
+    jobs = [
+        (options.folder / f"{name}-{seed:06}.wav", name, seed, num_samples, options.held_out)
+        for name in names
+        for seed in seeds
+    ]
+    with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
+        for done, _ in enumerate(pool.map(write_sound, jobs, chunksize=16), start=1):
+            if done % 500 == 0 or done == len(jobs):
+                print(f"{done} of {len(jobs)} sounds", flush=True)
+    with (options.folder / "sounds.jsonl").open("w") as file:
+        for path, name, seed, _, _ in jobs:
+            sound = CLASSES[name]
+            row = {"audio": path.name, "captions": sound.captions, "kind": name}
+            row |= {"group": sound.group, "paraphrases": sound.paraphrases, "seed": seed}
+            file.write(json.dumps(row) + "\n")
+
+
+def write_sound(job: tuple[Path, str, int, int, bool]) -> None:
+    """A file that is there is kept: rendering goes on where it stopped."""
+    import soundfile
+
+    from separator.sounds.catalog import make_sound
+
+    path, name, seed, num_samples, held_out = job
+    if path.exists():
+        return
+    samples_T = make_sound(name, seed, num_samples, RATE_HZ, held_out)
+    temporary = path.with_suffix(".tmp")
+    soundfile.write(temporary, samples_T, RATE_HZ, "PCM_16", format="WAV")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Starts the programs that speak (espeak-ng) and play (fluidsynth): the only module here that does.
+
+They are needed to build a bank for training, never to separate.
+"""
+
+import io
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import wave
+from pathlib import Path
+
+import numpy as np
+
+from separator.errors import RequestError
+
+SOUNDFONT_FOLDERS = (
+    Path("/usr/share/sounds/sf2"),
+    Path("/usr/share/soundfonts"),
+    Path("/usr/local/share/soundfonts"),
+)
+PACKAGES = {"espeak-ng": "espeak-ng", "fluidsynth": "fluidsynth fluid-soundfont-gm"}
+TIMEOUT_S = 120.0
+PERCUSSION_BANK = 128
+
+
+def find_program(name: str) -> str | None:
+    """Its path, or None where it is not installed."""
+    return shutil.which(name)
+
+
+def list_soundfonts() -> list[Path]:
+    """The installed General MIDI soundfonts, the largest (and so the best) first."""
+    found = {path.resolve() for folder in SOUNDFONT_FOLDERS for path in folder.glob("*.sf2")}
+    return sorted(found, key=lambda path: (-path.stat().st_size, path.name))
+
+
+def list_presets(soundfont: Path) -> set[tuple[int, int]]:
+    """The (bank, program) pairs a soundfont holds; fluidsynth plays another where one is absent."""
+    with soundfont.open("rb") as file:
+        file.seek(12)
+        while (head := file.read(12)) and head[8:] != b"pdta":  # the samples are skipped
+            file.seek(struct.unpack_from("<I", head, 4)[0] - 4, os.SEEK_CUR)
+        data = file.read()
+    at = data.find(b"phdr")
+    if at < 0:
+        raise RequestError(f"{soundfont} has no list of presets: not a SoundFont 2 file")
+    (size,) = struct.unpack_from("<I", data, at + 4)
+    records = range(at + 8, at + 8 + size - 38, 38)  # the last one only marks the end
+    programs = (struct.unpack_from("<HH", data, record + 20) for record in records)
+    return {(bank, program) for program, bank in programs}
+
+
+def speak(
+    text: str, voice: str, pitch: int, speed_wpm: int, word_gap: int = 0
+) -> tuple[np.ndarray, int]:
+    """A text said by an espeak-ng voice such as `en-us+f3`: samples in ±1 and their rate.
+
+    `pitch` goes from 0 to 99; `word_gap` is in units of 10 ms.
+    """
+    settings = ["-p", str(pitch), "-s", str(speed_wpm), "-g", str(word_gap)]
+    spoken = _start("espeak-ng", ["--stdin", "--stdout", "-v", voice, *settings], text.encode())
+    with wave.open(io.BytesIO(spoken)) as reader:
+        # The header was written before the length was known: read to the end of what came.
+        samples = np.frombuffer(reader.readframes(reader.getnframes()), "<i2")
+        rate_hz = reader.getframerate()
+    if not samples.any():
+        raise RequestError(f"espeak-ng was silent for voice {voice!r}: is its language installed?")
+    return samples.astype(np.float32) / 32_768, rate_hz
+
+
+def play(midi_bytes: bytes, rate_hz: int, soundfont: Path | None = None) -> np.ndarray:
+    """A MIDI file played dry, mixed down to mono; by the best soundfont unless one is given."""
+    if soundfont is None:
+        fonts = list_soundfonts()
+        if not fonts:
+            places = ", ".join(map(str, SOUNDFONT_FOLDERS))
+            raise RequestError(
+                f"no soundfont (*.sf2) in {places}: apt-get install fluid-soundfont-gm"
+            )
+        soundfont = fonts[0]
+    with tempfile.TemporaryDirectory() as folder:
+        score, rendered = Path(folder, "score.mid"), Path(folder, "samples.raw")
+        score.write_bytes(midi_bytes)
+        effects = ["-R", "0", "-C", "0", "-o", "synth.dynamic-sample-loading=1"]
+        output = ["-r", str(rate_hz), "-g", "0.4", "-T", "raw", "-O", "float", "-E", "little"]
+        files = ["-F", str(rendered), str(soundfont), str(score)]
+        _start("fluidsynth", ["-n", "-i", "-q", *effects, *output, *files], b"")
+        stereo = np.fromfile(rendered, "<f4") if rendered.exists() else np.zeros(0, np.float32)
+    if not stereo.any():
+        raise RequestError(f"fluidsynth played nothing with {soundfont}")
+    return stereo.reshape(-1, 2).mean(axis=1)
+
+
+def _start(name: str, arguments: list[str], stdin: bytes) -> bytes:
+    program = find_program(name)
+    if program is None:
+        packages = PACKAGES.get(name, name)
+        raise RequestError(f"{name} is not installed: apt-get install {packages}")
+    try:
+        done = subprocess.run(
+            [program, *arguments], input=stdin, capture_output=True, timeout=TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RequestError(f"{name} was not done after {TIMEOUT_S:.0f} s: {arguments}") from error
+    if done.returncode != 0:
+        reason = done.stderr.decode(errors="replace").strip()
+        raise RequestError(f"{name} {arguments} failed ({done.returncode}): {reason}")
+    return done.stdout
