@@ -12,9 +12,10 @@
     │   ├── CheckpointMismatch  checkpoint_mismatch    whole, but of another network
     │   ├── CheckpointUnsafe    checkpoint_unsafe      wants to run code while it is read
     │   └── ChecksumMismatch    checksum_mismatch      not the bytes that were published
-    └── EncoderError            bad_encoder            the text or audio encoder cannot be used
-        ├── EncoderMissing      encoder_missing        package, weights or tokenizer files absent
-        └── TokenizerBroken     tokenizer_broken       would map every text to the same tokens
+    ├── EncoderError            bad_encoder            the text or audio encoder cannot be used
+    │   ├── EncoderMissing      encoder_missing        package, weights or tokenizer files absent
+    │   └── TokenizerBroken     tokenizer_broken       would map every text to the same tokens
+    └── LossNotFinite           loss_not_finite        training went astray; its batch was saved
 
 A message shows the value and the way out. Anything that is not a SeparatorError is a bug.
 """
@@ -78,3 +79,7 @@ class EncoderMissing(EncoderError):
 
 class TokenizerBroken(EncoderError):
     code = "tokenizer_broken"
+
+
+class LossNotFinite(SeparatorError):
+    code = "loss_not_finite"

@@ -10,14 +10,12 @@ import pickle
 import re
 import struct
 import threading
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from separator.errors import (
@@ -28,8 +26,8 @@ from separator.errors import (
     CheckpointUnsafe,
     ChecksumMismatch,
 )
-from separator.model.fetch import move_into_place
 from separator.model.resunet import NetworkConfig, ResUNet
+from separator.model.tensors import write_tensors
 
 FORMAT = "separator/1"
 NETWORK, ENCODER = "ss_model.", "query_encoder.model."
@@ -83,6 +81,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(net, encoder_id, sha256)
 
 
+def read_encoder_id(path: Path) -> str | None:
+    """The text encoder that a file names or holds; the file may hold no network."""
+    tensors, metadata = read_tensors(path)
+    return metadata.get("encoder") or compute_encoder_id(_take(tensors, ENCODER))
+
+
 def read_encoder_state(path: Path) -> dict[str, Tensor] | None:
     """The encoder's tensors in a file, or None; memory-mapped, so copy before writing to them."""
     return _take(read_tensors(path)[0], ENCODER) or None
@@ -94,8 +98,12 @@ def write_safetensors(
     encoder_id: str | None,
     dtype: torch.dtype = torch.float32,
     source_sha256: str | None = None,
+    encoder: tuple[Mapping[str, Tensor], Mapping[str, str]] = ({}, {}),
 ) -> str:
-    """Write the network whole or not at all; returns its content hash. Same weights, same bytes."""
+    """Write the network whole or not at all; returns its content hash. Same weights, same bytes.
+
+    `encoder` holds tensors and metadata of an encoder that travels in the same file.
+    """
     if dtype not in (torch.float32, torch.bfloat16):
         raise ValueError(f"dtype={dtype}: torch.float32 or torch.bfloat16")
     _check_finite(path, net.state_dict())
@@ -107,12 +115,7 @@ def write_safetensors(
     metadata = {"config": json.dumps(asdict(net.config)), "format": FORMAT, "sha256": sha256}
     metadata |= {"encoder": encoder_id} if encoder_id else {}
     metadata |= {"source_sha256": source_sha256} if source_sha256 else {}
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(_sort_metadata(save(tensors, metadata)))
-        move_into_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_tensors(path, tensors | dict(encoder[0]), metadata | dict(encoder[1]))
     return sha256
 
 
@@ -210,16 +213,6 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if metadata.get("format", FORMAT) != FORMAT:
         raise CheckpointMismatch(f"{path}: format={metadata['format']!r}, known is {FORMAT!r}")
     return tensors, metadata if "format" in metadata else {}
-
-
-def _sort_metadata(blob: bytes) -> bytes:
-    """safetensors writes its metadata in random order; sorted, equal weights are equal files."""
-    num_bytes = int.from_bytes(blob[:8], "little")
-    header = json.loads(blob[8 : 8 + num_bytes])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + blob[8 + num_bytes :]
 
 
 def _take(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,0 +1,60 @@
+"""Train or fine-tune the separator on Ray Train: `python -m jobs.train CONFIG.yaml [key=value]`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from separator.errors import SeparatorError
+from separator.train.config import TrainSettings, read_settings
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jobs.train", description=__doc__)
+    parser.add_argument("config", metavar="CONFIG.yaml", type=Path)
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    options = parser.parse_args(argv)
+    try:
+        settings = read_settings(TrainSettings, options.config, options.overrides)
+        train(settings)
+    except SeparatorError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def train(settings: TrainSettings) -> str:
+    """Runs to the end, or goes on from the newest checkpoint of the same output and name."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    from separator.train.sources import read_lists
+    from separator.train.worker import run_worker
+
+    read_lists(settings.data.lists)  # a bad list is told before anything starts
+    output = settings.output
+    if "://" not in output:
+        output = str(Path(output).resolve())
+    if not ray.is_initialized():
+        ray.init(address=os.environ.get("RAY_ADDRESS", "local"), log_to_driver=True)
+    trainer = TorchTrainer(
+        run_worker,  # pyright: ignore[reportArgumentType] # any object travels as config
+        train_loop_config=settings,  # pyright: ignore
+        scaling_config=ScalingConfig(num_workers=settings.workers, use_gpu=settings.use_gpu),
+        run_config=RunConfig(
+            name=settings.name,
+            storage_path=output,
+            failure_config=FailureConfig(max_failures=settings.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=settings.keep),
+        ),
+    )
+    result = trainer.fit()
+    assert result.checkpoint is not None
+    print(f"model: {result.checkpoint.path}/model.safetensors")
+    return result.checkpoint.path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""What a training run can be told, with the values of AudioSep's recipe as defaults."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from separator.errors import RequestError
+
+
+@dataclass
+class NetSettings:
+    widths: list[int] = field(default_factory=lambda: [32, 64, 128, 256, 384, 384])
+    n_fft: int = 2048
+    hop: int = 320
+    start_from: str | None = None  # a checkpoint to fine-tune
+
+
+@dataclass
+class DataSettings:
+    lists: list[str] = MISSING  # AudioSep's JSON, or JSONL/Parquet/CSV with audio and captions
+    segment_s: float = 5.0
+    level_db: float = 10.0  # the interferer lies within this of the target
+    third_ratio: float = 0.0  # mixtures that get a third sound
+    absent_ratio: float = 0.0  # mixtures asked for a sound that is not in them
+
+
+@dataclass
+class OptimSettings:
+    num_steps: int = 1_000_000
+    batch: int = 16  # per worker
+    rate: float = 1e-3
+    warmup_steps: int = 10_000
+    decay: bool = False  # cosine to zero after the warm-up
+    use_text_ratio: float = 1.0  # the rest are conditioned on the target's own audio
+    clip_norm: float = 0.0  # 0: off
+    ema: float = 0.0  # 0: off
+    autocast: bool = False  # bf16 in the network
+
+
+@dataclass
+class TrainSettings:
+    output: str = MISSING
+    name: str = "run"
+    encoder: str = MISSING  # a checkpoint that holds the encoder
+    seed: int = 0
+    workers: int = 1
+    use_gpu: bool = False
+    readers: int = 1  # CPU tasks per worker that make mixtures
+    checkpoint_every: int = 10_000
+    keep: int = 3
+    max_failures: int = 3
+    net: NetSettings = field(default_factory=NetSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+
+
+Settings = TypeVar("Settings")
+
+
+def read_settings(kind: type[Settings], path: Path, overrides: list[str]) -> Settings:
+    """A YAML file and `dotted.key=value` overrides; anything unknown or missing is one line."""
+    try:
+        merged: Any = OmegaConf.merge(
+            OmegaConf.structured(kind), OmegaConf.load(path), OmegaConf.from_dotlist(overrides)
+        )
+        if missing := sorted(OmegaConf.missing_keys(merged)):
+            raise RequestError(f"{path}: {missing[0]} is not set")
+        return OmegaConf.to_object(merged)  # pyright: ignore[reportReturnType]
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror or error}") from None
+    except OmegaConfBaseException as error:
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise RequestError(f"{path}: {key}{str(error).splitlines()[0]}") from None

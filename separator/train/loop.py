@@ -1,0 +1,135 @@
+"""One worker's training steps, and the state that a later worker goes on from. No Ray in here.
+
+Shapes: B batch, T samples, D condition.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from separator.errors import LossNotFinite
+from separator.model.resunet import ResUNet
+from separator.model.spectrogram import compute_gain, compute_spectrum, invert_spectrum
+from separator.train.config import OptimSettings
+
+
+@dataclass
+class State:
+    """All that changes while a network is trained. `net` is bare, `call` may be its DDP."""
+
+    net: ResUNet
+    call: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    average: AveragedModel | None
+    step: int = 0
+
+    def export(self) -> ResUNet:
+        """The network to use: the moving average where there is one."""
+        return self.net if self.average is None else self.average.module  # pyright: ignore
+
+    def state_dict(self) -> dict[str, Any]:
+        average = self.average.state_dict() if self.average is not None else None
+        parts = {"net": self.net, "optimizer": self.optimizer, "schedule": self.schedule}
+        return {name: part.state_dict() for name, part in parts.items()} | {
+            "average": average,
+            "step": self.step,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None and state["average"] is not None:
+            self.average.load_state_dict(state["average"])
+        self.step = state["step"]
+
+
+def make_state(net: ResUNet, call: nn.Module, settings: OptimSettings) -> State:
+    trained = [p for p in net.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.0, amsgrad=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: scale_rate(settings, s))
+    average = None
+    if settings.ema > 0:
+        keep = get_ema_multi_avg_fn(settings.ema)
+        average = AveragedModel(net, multi_avg_fn=keep, use_buffers=True)
+    return State(net, call, optimizer, schedule, average)
+
+
+def scale_rate(settings: OptimSettings, step: int) -> float:
+    """Linear warm-up, then AudioSep's 0.9 every 20,000 steps, or a cosine to zero."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    if not settings.decay:
+        return warm * 0.9 ** (max(0, step - settings.warmup_steps) // 20_000)
+    rest = max(1, settings.num_steps - settings.warmup_steps)
+    done = min(1.0, max(0, step - settings.warmup_steps) / rest)
+    return warm * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def separate(
+    call: nn.Module, net: ResUNet, mixture_BT: Tensor, condition_BD: Tensor, autocast: bool
+) -> Tensor:
+    """As `separate_plainly`, with the network alone in bf16 where asked."""
+    n_fft, hop = net.config.n_fft, net.config.hop
+    spectrum = compute_spectrum(mixture_BT, n_fft, hop)
+    narrow = torch.autocast(mixture_BT.device.type, torch.bfloat16)
+    with narrow if autocast else contextlib.nullcontext():
+        maps = call(spectrum.abs(), condition_BD)
+    gain = torch.complex(*compute_gain(*maps.float().unbind(1)))
+    return invert_spectrum(spectrum * gain, n_fft, hop, mixture_BT.shape[-1])
+
+
+def run_steps(
+    state: State,
+    batches: Iterator[tuple[Tensor, Tensor, Tensor]],
+    settings: OptimSettings,
+    rescue_path: Path | None = None,
+) -> Iterator[dict[str, float]]:
+    """Figures of every step, from batches of (mixture, target, condition).
+
+    A loss that is not finite ends it, with the batch that caused it saved for a person to look at.
+    """
+    state.call.train()
+    for mixture_BT, target_BT, condition_BD in batches:
+        if state.step >= settings.num_steps:
+            return
+        out_BT = separate(state.call, state.net, mixture_BT, condition_BD, settings.autocast)
+        loss = (out_BT - target_BT).abs().mean()
+        if not torch.isfinite(loss):
+            where = ""
+            if rescue_path is not None:
+                batch = {"mixture": mixture_BT, "target": target_BT, "condition": condition_BD}
+                torch.save({k: v.cpu() for k, v in batch.items()}, rescue_path)
+                where = f"; the batch is in {rescue_path}"
+            raise LossNotFinite(f"step {state.step}: the loss is {float(loss.detach())}{where}")
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        limit = settings.clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(state.net.parameters(), limit)
+        state.optimizer.step()
+        state.schedule.step()
+        if state.average is not None:
+            state.average.update_parameters(state.net)
+        state.step += 1
+        with torch.no_grad():
+            gain_db = mean_gain_db(mixture_BT, target_BT, out_BT)
+        rate = state.optimizer.param_groups[0]["lr"]
+        figures = {"step": state.step, "loss": float(loss.detach()), "sdri_db": gain_db}
+        yield figures | {"grad_norm": float(norm), "rate": rate}
+
+
+def mean_gain_db(mixture_BT: Tensor, target_BT: Tensor, out_BT: Tensor) -> float:
+    """Mean improvement in SDR over the examples whose target sounds; NaN if none does."""
+    sounding = target_BT.square().mean(-1) > 1e-8
+    before = (mixture_BT - target_BT).square().sum(-1)
+    after = (out_BT - target_BT).square().sum(-1)
+    gains = 10 * torch.log10((before + 1e-9) / (after + 1e-9))
+    return float(gains[sounding].mean()) if sounding.any() else float(np.nan)

@@ -1,0 +1,126 @@
+"""Lists in every form, and examples that are the same whoever makes them."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from separator.errors import AudioError, RequestError
+from separator.train.config import DataSettings
+from separator.train.examples import Examples
+from separator.train.sources import Source, read_list, read_lists, read_stretch, read_whole
+
+RATE_HZ = 32_000
+
+
+def make_examples(path, **settings) -> Examples:
+    chosen = DataSettings(lists=[str(path)], segment_s=0.5, **settings)
+    return Examples(read_lists(chosen.lists), chosen, RATE_HZ, seed=0)
+
+
+def test_audiosep_s_own_files(tmp_path):
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps({"data": [{"wav": "a.wav", "caption": "a dog"}]}))
+    assert read_list(path) == [Source(str(tmp_path / "a.wav"), ("a dog",), "a dog", "a dog")]
+
+
+def test_our_own_manifests(tmp_path):
+    rows = [
+        {"stem_uri": "stems/a.flac", "query_text": "siren", "status": "ok"},
+        {"stem_uri": None, "query_text": "siren", "status": "failed"},
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "part.parquet")
+    for path in (tmp_path / "part.parquet", tmp_path):
+        (source,) = read_list(path)
+        assert source.captions == ("siren",) and source.path.endswith("stems/a.flac")
+
+
+def test_csv(tmp_path):
+    (tmp_path / "a.csv").write_text("audio,caption\nx.wav,rain\n")
+    assert read_list(tmp_path / "a.csv")[0].captions == ("rain",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.json", "[]", "data"),
+        ("a.json", "{", "a.json"),
+        ("a.jsonl", '{"captions": ["x"]}\n', "row 0"),
+        ("a.jsonl", '{"audio": "s3://b/k.wav", "caption": "x"}\n', "local"),
+        ("a.txt", "", "must end in"),
+        ("a.jsonl", "", "no sound"),
+    ],
+)
+def test_bad_lists_are_one_clear_error(tmp_path, name, content, reason):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(RequestError, match=reason):
+        read_lists([str(tmp_path / name)])
+
+
+def test_examples_do_not_depend_on_who_makes_them(sounds_list):
+    one, other = make_examples(sounds_list), make_examples(sounds_list)
+    other.make(3)
+    first, second = one.make(7), other.make(7)
+    np.testing.assert_array_equal(first.mixture, second.mixture)
+    assert first.caption == second.caption
+    assert not np.array_equal(first.mixture, one.make(8).mixture)
+
+
+def test_a_mixture_holds_its_target_and_something_else(sounds_list):
+    for number in range(20):
+        example = make_examples(sounds_list).make(number)
+        rest = example.mixture - example.target
+        ratio_db = 10 * np.log10(np.mean(rest**2) / np.mean(example.target**2))
+        assert -10.1 < ratio_db < 10.1 and len(rest) == RATE_HZ // 2
+
+
+def test_absent_targets_are_silent_and_named_after_what_is_not_there(sounds_list):
+    examples = make_examples(sounds_list, absent_ratio=1.0)
+    absent = [examples.make(number) for number in range(12)]
+    assert all(e.is_absent and not e.target.any() and e.mixture.any() for e in absent)
+    # Three kinds, two in the mixture: the caption can only be of the third.
+    for e in absent:
+        tonal = np.abs(np.fft.rfft(e.mixture))
+        has_beep = tonal[490:560].max() > 20 * np.median(tonal)
+        assert not (has_beep and "beep" in e.caption)
+
+
+def test_broken_and_missing_files_are_skipped_and_counted(sounds_list, tmp_path):
+    rows = [json.loads(line) for line in sounds_list.read_text().splitlines()]
+    for row in rows:
+        row["audio"] = str(sounds_list.parent / row["audio"])
+    (tmp_path / "broken.wav").write_bytes(b"RIFF and no more")
+    rows += [{"audio": name, "captions": ["hum"], "kind": "hum"} for name in ("broken.wav", "gone")]
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    skipped = [make_examples(path).make(number).num_skipped for number in range(30)]
+    assert sum(skipped) > 0 and min(skipped) == 0
+
+
+def test_a_list_of_nothing_but_broken_files_fails(tmp_path):
+    rows = [{"audio": f"{i}.wav", "caption": f"kind {i}"} for i in range(3)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(AudioError, match="unreadable"):
+        make_examples(path).make(0)
+
+
+def test_one_group_alone_cannot_be_mixed(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"audio": "a.wav", "caption": "hum"}\n')
+    with pytest.raises(RequestError, match="two groups"):
+        make_examples(path)
+
+
+def test_stretches_of_other_rates_short_files_and_stereo(tmp_path):
+    rng = np.random.default_rng(0)
+    tone = np.sin(2 * np.pi * 500 * np.arange(44_100) / 44_100)
+    soundfile.write(tmp_path / "a.flac", np.stack([tone, 0 * tone], 1), 44_100)
+    stretch = read_stretch(str(tmp_path / "a.flac"), 16_000, RATE_HZ, rng)
+    peak_hz = np.abs(np.fft.rfft(stretch)).argmax() * RATE_HZ / len(stretch)
+    assert peak_hz == pytest.approx(500, abs=2) and np.abs(stretch).max() < 0.6
+    longer = read_stretch(str(tmp_path / "a.flac"), 64_000, RATE_HZ, rng)
+    assert len(longer) == 64_000 and np.count_nonzero(np.abs(longer) > 1e-3) < 33_000
+    assert len(read_whole(str(tmp_path / "a.flac"), RATE_HZ)) == RATE_HZ

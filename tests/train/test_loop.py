@@ -1,0 +1,119 @@
+"""Steps without Ray: they learn, resume exactly, and stop at a loss that is not finite."""
+
+import numpy as np
+import pytest
+import torch
+
+from separator.errors import LossNotFinite
+from separator.model.resunet import NetworkConfig, ResUNet, separate_plainly
+from separator.train.config import OptimSettings
+from separator.train.loop import make_state, mean_gain_db, run_steps, scale_rate, separate
+
+CONFIG = NetworkConfig(n_fft=256, hop=80, widths=(4, 4, 4, 4, 4, 4), condition_size=8)
+
+
+def make_batches(num_steps: int, first: int = 0):
+    """Two tones in each mixture; the condition says which is wanted."""
+    t = torch.arange(8_000) / 32_000
+    tones = torch.stack([torch.sin(2 * torch.pi * hz * t) for hz in (1_000, 6_000)])
+    for step in range(first, num_steps):
+        generator = torch.Generator().manual_seed(step)
+        level_B21 = 0.1 + 0.2 * torch.rand(4, 2, 1, generator=generator)
+        wanted_B = torch.tensor([0, 1, 0, 1])
+        condition_BD = torch.nn.functional.one_hot(wanted_B, 8).float()
+        both_B2T = level_B21 * tones
+        yield both_B2T.sum(1), both_B2T[torch.arange(4), wanted_B], condition_BD
+
+
+def make_net() -> ResUNet:
+    torch.manual_seed(0)
+    return ResUNet(CONFIG)
+
+
+def run(num_steps: int, settings: OptimSettings, state=None):
+    net = make_net()
+    state = state or make_state(net, net, settings)
+    batches = make_batches(num_steps, state.step)
+    return state, list(run_steps(state, batches, settings))
+
+
+def test_it_learns_to_tell_two_tones_apart():
+    settings = OptimSettings(num_steps=120, rate=3e-3, warmup_steps=5)
+    _, figures = run(120, settings)
+    assert np.mean([f["loss"] for f in figures[-5:]]) < 0.5 * figures[0]["loss"]
+    assert figures[-1]["sdri_db"] > 6
+
+
+def test_training_and_evaluation_compute_the_same():
+    net = make_net().eval()
+    mixture, _, condition = next(make_batches(1))
+    with torch.no_grad():
+        out = separate(net, net, mixture, condition, autocast=False)
+        reference = separate_plainly(net, mixture, condition)
+    torch.testing.assert_close(out, reference)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_resuming_goes_on_as_if_nothing_had_happened(ema):
+    settings = OptimSettings(num_steps=8, warmup_steps=2, ema=ema)
+    whole, figures = run(8, settings)
+    half, _ = run(4, settings)
+    saved = half.state_dict()
+    net = make_net()
+    fresh = make_state(net, net, settings)
+    fresh.load_state_dict(saved)
+    resumed, rest = run(8, settings, fresh)
+    assert [f["step"] for f in rest] == [5, 6, 7, 8]
+    assert rest[-1]["loss"] == pytest.approx(figures[-1]["loss"], rel=1e-5)
+    for one, other in zip(whole.export().parameters(), resumed.export().parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_average_is_what_is_exported():
+    state, _ = run(3, OptimSettings(num_steps=3, ema=0.5))
+    assert state.export() is not state.net
+    weights = [m.get_parameter("base.pre_conv.weight") for m in (state.export(), state.net)]
+    assert not torch.equal(*weights)
+
+
+def test_a_loss_that_is_not_finite_stops_and_saves_its_batch(tmp_path):
+    settings, net = OptimSettings(num_steps=5), make_net()
+    state = make_state(net, net, settings)
+    batches = list(make_batches(2))
+    batches[1] = (batches[1][0] * float("nan"), *batches[1][1:])
+    path = tmp_path / "batch.pt"
+    with pytest.raises(LossNotFinite, match=r"step 1.*batch\.pt"):
+        list(run_steps(state, iter(batches), settings, path))
+    saved = torch.load(path, weights_only=True)
+    assert saved["mixture"].isnan().all() and saved["target"].shape == (4, 8_000)
+    assert state.step == 1
+
+
+def test_autocast_trains_too():
+    settings = OptimSettings(num_steps=2, autocast=True)
+    _, figures = run(2, settings)
+    assert all(np.isfinite(f["loss"]) for f in figures)
+
+
+def test_rates():
+    plain = OptimSettings(num_steps=100_000, warmup_steps=100)
+    assert scale_rate(plain, 0) == pytest.approx(0.01)
+    assert scale_rate(plain, 100) == 1 and scale_rate(plain, 40_100) == pytest.approx(0.81)
+    cosine = OptimSettings(num_steps=1_000, warmup_steps=100, decay=True)
+    assert scale_rate(cosine, 550) == pytest.approx(0.5)
+    assert scale_rate(cosine, 1_000) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_unused_norms_of_the_decoder_stay_as_they_were():
+    net = make_net()
+    before = net.get_parameter("base.decoder_block1.bn2.weight").clone()
+    settings = OptimSettings(num_steps=2)
+    list(run_steps(make_state(net, net, settings), make_batches(2), settings))
+    assert torch.equal(net.get_parameter("base.decoder_block1.bn2.weight"), before)
+
+
+def test_gain_counts_sounding_targets_only():
+    mixture, target = torch.ones(2, 100), torch.zeros(2, 100)
+    target[0] = 0.5
+    assert mean_gain_db(mixture, target, mixture) == pytest.approx(0, abs=1e-3)
+    assert np.isnan(mean_gain_db(mixture[1:], target[1:], mixture[1:]))
