@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 SHELL := /bin/bash
 
-.PHONY: env ffmpeg lock test test-all test-gpu check bench clean
+.PHONY: env ffmpeg lock test test-all test-gpu check bench mini clean
 .DEFAULT_GOAL := test
 
 env: .venv/.installed  ## .venv with the locked packages, and nothing else
@@ -35,6 +35,14 @@ check: env ffmpeg  ## the one gate: lint, types, tests
 
 bench: env  ## the engine against the network run plainly; writes benchmarks/results/
 	$(PYTHON) benchmarks/engine.py
+
+mini: env  ## train the bundled model again, into sounds/ and runs/: hours on 2 cores
+	$(PYTHON) -m jobs.sounds sounds/train --takes 120 --seconds 6 --bank sounds/bank
+	$(PYTHON) -m jobs.sounds sounds/test --takes 10 --seconds 8 --bank sounds/bank --first-seed 1000000 --held-out
+	$(PYTHON) -m jobs.train_encoder sounds/encoder.safetensors sounds/train/sounds.jsonl
+	$(PYTHON) -m jobs.train configs/train-mini.yaml output=runs encoder=sounds/encoder.safetensors
+	cp "$$(ls -td runs/mini/checkpoint_*/ | head -1)model.safetensors" separator/weights/mini.safetensors
+	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores
 
 lock:  ## renew requirements.lock from pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \

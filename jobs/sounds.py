@@ -7,10 +7,15 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from separator.errors import RequestError, SeparatorError
 
+if TYPE_CHECKING:
+    from separator.sounds.bank import Part
+
 RATE_HZ = 32_000
+BANK_MINUTES = 1.5  # of each voice and instrument
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,6 +25,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--held-out", action="store_true", help="voices kept from training")
+    parser.add_argument(
+        "--bank",
+        type=Path,
+        help="folder of speech and music by espeak-ng and fluidsynth; built once",
+    )
     parser.add_argument("--classes", help="a,b,c; all by default")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args(argv)
@@ -32,8 +42,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def render(options: argparse.Namespace) -> None:
+    from separator.sounds.bank import FOLDER_VARIABLE
     from separator.sounds.catalog import CLASSES
 
+    if options.bank:
+        fill_bank(options.bank, options.processes)
+        os.environ[FOLDER_VARIABLE] = str(options.bank.resolve())  # read by the processes below
     if options.takes < 1 or options.seconds < 0.5:
         raise RequestError("--takes must be at least 1, --seconds at least 0.5")
     names = options.classes.split(",") if options.classes else list(CLASSES)
@@ -57,6 +71,23 @@ def render(options: argparse.Namespace) -> None:
             row = {"audio": path.name, "captions": sound.captions, "kind": name}
             row |= {"group": sound.group, "paraphrases": sound.paraphrases, "seed": seed}
             file.write(json.dumps(row) + "\n")
+
+
+def fill_bank(folder: Path, processes: int) -> None:
+    """Render what is missing of both sides, training and held-out."""
+    from separator.sounds.bank import list_parts, write_index
+
+    parts = [part for held_out in (False, True) for part in list_parts(held_out)]
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        list(pool.map(render_part, [(folder, part) for part in parts]))
+    write_index(folder)
+    print(f"{folder}: {len(parts)} voices and instruments", flush=True)
+
+
+def render_part(job: "tuple[Path, Part]") -> None:
+    from separator.sounds.bank import build_part
+
+    build_part(*job, seed=0, minutes=BANK_MINUTES)
 
 
 def write_sound(job: tuple[Path, str, int, int, bool]) -> None:

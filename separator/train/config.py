@@ -9,6 +9,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from separator.errors import RequestError
 
+LOSSES = ("l1", "log")
+
 
 @dataclass
 class NetSettings:
@@ -31,6 +33,7 @@ class DataSettings:
 class OptimSettings:
     num_steps: int = 1_000_000
     batch: int = 16  # per worker
+    loss: str = "l1"  # l1 | log
     rate: float = 1e-3
     warmup_steps: int = 10_000
     decay: bool = False  # cosine to zero after the warm-up
@@ -68,6 +71,8 @@ def read_settings(kind: type[Settings], path: Path, overrides: list[str]) -> Set
         )
         if missing := sorted(OmegaConf.missing_keys(merged)):
             raise RequestError(f"{path}: {missing[0]} is not set")
+        if "optim" in merged and merged.optim.loss not in LOSSES:
+            raise RequestError(f"{path}: optim.loss={merged.optim.loss!r}: must be one of {LOSSES}")
         return OmegaConf.to_object(merged)  # pyright: ignore[reportReturnType]
     except OSError as error:
         raise RequestError(f"{path}: {error.strerror or error}") from None

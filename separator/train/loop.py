@@ -102,7 +102,7 @@ def run_steps(
         if state.step >= settings.num_steps:
             return
         out_BT = separate(state.call, state.net, mixture_BT, condition_BD, settings.autocast)
-        loss = (out_BT - target_BT).abs().mean()
+        loss = measure_loss(settings.loss, mixture_BT, target_BT, out_BT)
         if not torch.isfinite(loss):
             where = ""
             if rescue_path is not None:
@@ -124,6 +124,18 @@ def run_steps(
         rate = state.optimizer.param_groups[0]["lr"]
         figures = {"step": state.step, "loss": float(loss.detach()), "sdri_db": gain_db}
         yield figures | {"grad_norm": float(norm), "rate": rate}
+
+
+def measure_loss(kind: str, mixture_BT: Tensor, target_BT: Tensor, out_BT: Tensor) -> Tensor:
+    """`l1`: AudioSep's. `log`: decibels of error below the mixture, which is what SDR counts.
+
+    In `log` a quiet example weighs as much as a loud one and silence is a target like any other;
+    nothing is gained below -30 dB, so that what is all but perfect does not drown the rest.
+    """
+    if kind == "l1":
+        return (out_BT - target_BT).abs().mean()
+    error_B = (out_BT - target_BT).square().mean(-1)
+    return 10 * torch.log10(error_B / (mixture_BT.square().mean(-1) + 1e-9) + 1e-3).mean()
 
 
 def mean_gain_db(mixture_BT: Tensor, target_BT: Tensor, out_BT: Tensor) -> float:

@@ -25,7 +25,7 @@ def draw_curve(history: list[dict[str, float]], path: Path) -> None:
     for axes, key, label in zip(
         figure.subplots(2, 1, sharex=True),
         ("loss", "sdri_db"),
-        ("L1 loss", "SDRi of the batch [dB]"),
+        ("loss", "SDRi of the batch [dB]"),
         strict=True,
     ):
         values = np.array([row[key] for row in history], float)
@@ -33,6 +33,5 @@ def draw_curve(history: list[dict[str, float]], path: Path) -> None:
         axes.plot(step, smooth(values, width), color="C0")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    figure.axes[0].set_yscale("log")
     figure.axes[1].set_xlabel("step")
     figure.savefig(path, dpi=100)

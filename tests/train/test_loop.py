@@ -7,7 +7,14 @@ import torch
 from separator.errors import LossNotFinite
 from separator.model.resunet import NetworkConfig, ResUNet, separate_plainly
 from separator.train.config import OptimSettings
-from separator.train.loop import make_state, mean_gain_db, run_steps, scale_rate, separate
+from separator.train.loop import (
+    make_state,
+    mean_gain_db,
+    measure_loss,
+    run_steps,
+    scale_rate,
+    separate,
+)
 
 CONFIG = NetworkConfig(n_fft=256, hop=80, widths=(4, 4, 4, 4, 4, 4), condition_size=8)
 
@@ -117,3 +124,16 @@ def test_gain_counts_sounding_targets_only():
     target[0] = 0.5
     assert mean_gain_db(mixture, target, mixture) == pytest.approx(0, abs=1e-3)
     assert np.isnan(mean_gain_db(mixture[1:], target[1:], mixture[1:]))
+
+
+def test_losses():
+    mixture, target = torch.ones(2, 100), torch.zeros(2, 100)
+    target[0] = 0.5
+    assert measure_loss("l1", mixture, target, target + 0.1) == pytest.approx(0.1)
+    # An error 20 dB under each mixture, however loud the mixture; silence is a target too.
+    out = target + 0.1
+    assert measure_loss("log", mixture, target, out) == pytest.approx(-19.6, abs=0.05)
+    assert measure_loss("log", 0.01 * mixture, 0.01 * target, 0.01 * out) == pytest.approx(
+        -19.6, abs=0.05
+    )
+    assert measure_loss("log", mixture, target, target) == pytest.approx(-30)

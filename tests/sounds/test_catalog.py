@@ -1,0 +1,54 @@
+"""All classes together: finished sounds, their levels, and that captions tell them apart."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from jobs.sounds import main
+from separator.errors import RequestError
+from separator.sounds.bank import FOLDER_VARIABLE
+from separator.sounds.catalog import CLASSES, make_sound
+
+
+def test_there_are_enough_and_no_caption_is_of_two_groups():
+    assert len(CLASSES) >= 30
+    groups: dict[str, str] = {}
+    for sound in CLASSES.values():
+        assert len(sound.captions) >= 5 and len(sound.paraphrases) >= 4
+        for caption in (*sound.captions, *sound.paraphrases):
+            assert groups.setdefault(caption, sound.group) == sound.group, caption
+
+
+@pytest.mark.parametrize("name", ["man", "piano", "siren", "rain", "dog", "hum"])
+def test_a_finished_sound(name, monkeypatch):
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    sound = make_sound(name, 3, 64_000)
+    assert sound.shape == (64_000,) and sound.dtype == np.float32 and np.isfinite(sound).all()
+    level_db = 10 * np.log10(np.mean(sound.astype(float) ** 2))
+    assert np.abs(sound).max() <= 0.951 and -45 < level_db < -13
+    np.testing.assert_array_equal(sound, make_sound(name, 3, 64_000))
+    assert not np.array_equal(sound, make_sound(name, 4, 64_000))
+    assert not np.array_equal(sound, make_sound(name, 3, 64_000, held_out=True))
+
+
+def test_unknown_classes_are_refused():
+    with pytest.raises(RequestError, match="kazoo"):
+        make_sound("kazoo", 0, 1_000)
+
+
+def test_the_command_renders_and_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    arguments = [str(tmp_path), "--takes", "2", "--seconds", "1", "--classes", "owl,rain"]
+    assert main([*arguments, "--processes", "1"]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "sounds.jsonl").read_text().splitlines()]
+    assert [row["kind"] for row in rows] == ["owl", "owl", "rain", "rain"]
+    assert soundfile.info(tmp_path / rows[0]["audio"]).frames == 32_000
+    kept = (tmp_path / rows[0]["audio"]).stat().st_mtime_ns
+    (tmp_path / rows[1]["audio"]).unlink()
+    assert main([*arguments, "--processes", "1"]) == 0
+    assert (tmp_path / rows[0]["audio"]).stat().st_mtime_ns == kept
+    assert (tmp_path / rows[1]["audio"]).exists()
+    assert main([str(tmp_path), "--classes", "kazoo"]) == 2
+    assert "kazoo" in capsys.readouterr().err
