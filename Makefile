@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 SHELL := /bin/bash
 
-.PHONY: env ffmpeg lock test test-all test-gpu check bench mini clean
+.PHONY: env ffmpeg lock test test-all test-gpu check hear bench mini clean
 .DEFAULT_GOAL := test
 
 env: .venv/.installed  ## .venv with the locked packages, and nothing else
@@ -32,6 +32,9 @@ check: env ffmpeg  ## the one gate: lint, types, tests
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m pyright
 	$(PYTHON) -m pytest --durations=10
+
+hear: env  ## separate a made-up scene with the bundled model, into demo/
+	$(PYTHON) -m jobs.demo demo
 
 bench: env  ## the engine against the network run plainly; writes benchmarks/results/
 	$(PYTHON) benchmarks/engine.py

@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
 def train(settings: TrainSettings) -> str:
     """Runs to the end, or goes on from the newest checkpoint of the same output and name."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # each line would come twice
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer

@@ -110,14 +110,14 @@ def run_worker(settings: TrainSettings) -> None:
 
 
 def make_net(settings: TrainSettings) -> ResUNet:
-    if settings.net.start_from:
-        net = read_checkpoint(Path(settings.net.start_from)).net
-        for name, parameter in net.named_parameters():
-            is_unused = ".bn2." in name and "decoder_block" in name and "conv_block2" not in name
-            parameter.requires_grad_(not is_unused)
-        return net
     chosen = settings.net
-    return ResUNet(NetworkConfig(n_fft=chosen.n_fft, hop=chosen.hop, widths=tuple(chosen.widths)))
+    if chosen.start_from is None:
+        config = NetworkConfig(n_fft=chosen.n_fft, hop=chosen.hop, widths=tuple(chosen.widths))
+        return ResUNet(config)
+    saved = read_checkpoint(Path(chosen.start_from)).net
+    net = ResUNet(saved.config)  # afresh: what was read is frozen
+    net.load_state_dict(saved.state_dict())
+    return net
 
 
 def make_worker_state(net: ResUNet, settings: TrainSettings) -> State:

@@ -16,10 +16,12 @@ import soundfile
 import torch
 
 from separator.api import load_model
-from separator.model.checkpoint import FORMAT
+from separator.model.checkpoint import FORMAT, write_safetensors
+from separator.model.resunet import ResUNet
 from separator.model.tensors import write_tensors
 from separator.queries.mini import MiniEncoder, pack_mini
 from separator.queries.words import collect_words
+from tests.golden import make_small_net
 from tests.train.conftest import KINDS, RATE_HZ, make_kind
 
 ROOT = Path(__file__).parents[2]
@@ -172,3 +174,19 @@ def test_bad_requests_are_one_line(sounds_list, encoder_file, tmp_path, capsys):
         assert reason in message and message.count("\n") == 1
     assert main([str(CONFIG)]) == 2 and "output is not set" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_fine_tuning_trains_what_training_trains(tmp_path):
+    from separator.train.config import TrainSettings
+    from separator.train.worker import make_net
+
+    saved = make_small_net()
+    write_safetensors(saved, tmp_path / "m.safetensors", None)
+    settings = TrainSettings(output="", encoder="")
+    settings.net.start_from = str(tmp_path / "m.safetensors")
+    net = make_net(settings)
+    fresh = ResUNet(saved.config)
+    for (name, own), other in zip(net.named_parameters(), fresh.parameters(), strict=True):
+        # DDP waits for the gradient of every parameter that asks for one.
+        assert own.requires_grad == other.requires_grad, name
+        assert torch.equal(own, saved.get_parameter(name))
