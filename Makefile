@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 SHELL := /bin/bash
 
-.PHONY: env ffmpeg lock test test-all test-gpu check hear bench mini clean
+.PHONY: env ffmpeg lock test test-all test-gpu check hear bench mini scores clean
 .DEFAULT_GOAL := test
 
 env: .venv/.installed  ## .venv with the locked packages, and nothing else
@@ -45,7 +45,13 @@ mini: env  ## train the bundled model again, into sounds/ and runs/: hours on 2 
 	$(PYTHON) -m jobs.train_encoder sounds/encoder.safetensors sounds/train/sounds.jsonl
 	$(PYTHON) -m jobs.train configs/train-mini.yaml output=runs encoder=sounds/encoder.safetensors
 	cp "$$(ls -td runs/mini/checkpoint_*/ | head -1)model.safetensors" separator/weights/mini.safetensors
-	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores
+	$(MAKE) scores
+
+scores: env  ## the bundled model on sounds/test: the tables of docs/model_card.md
+	for level in -10 -5 0 5 10; do $(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/at$$level --levels=$$level; done
+	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/paraphrase --style paraphrase
+	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/absent --style absent
+	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/three --sounds 3
 
 lock:  ## renew requirements.lock from pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -10,6 +10,7 @@ from separator.errors import RequestError, SeparatorError
 from separator.model import registry
 from separator.model.checkpoint import Checkpoint, read_checkpoint, write_safetensors
 from separator.model.fetch import hash_file
+from separator.queries import mini
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -39,7 +40,11 @@ def convert(src: str, dst: Path, dtype: str, force: bool) -> None:
     path = registry.resolve(src)
     before_bytes, source_sha256 = path.stat().st_size, hash_file(path)
     before = read_checkpoint(path)
-    sha256 = write_safetensors(before.net, dst, before.encoder_id, DTYPES[dtype], source_sha256)
+    has_mini = (before.encoder_id or "").startswith(mini.PREFIX)
+    packed = mini.pack_mini(mini.read_mini(path)) if has_mini else ({}, {})
+    sha256 = write_safetensors(
+        before.net, dst, before.encoder_id, DTYPES[dtype], source_sha256, encoder=packed
+    )
     after = read_checkpoint(dst)
     num_parameters = sum(p.numel() for p in after.net.parameters())
     print(

@@ -40,12 +40,11 @@ def play(options: argparse.Namespace) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(options.folder / "mixture.wav", mixture_T, RATE_HZ)
     stems = load_model(options.model).separate(mixture_T[None], RATE_HZ, list(SCENE.values()))
-    print(f"{options.folder / 'mixture.wav'}: {' + '.join(SCENE)}, {options.seconds:g} s")
+    print(f"{options.folder}/: mixture.wav is {' + '.join(SCENE)}, {options.seconds:g} s")
     for name, query, stem_CT, sound_T in zip(SCENE, SCENE.values(), stems, sounds, strict=True):
-        path = options.folder / f"{name}.wav"
-        soundfile.write(path, stem_CT[0], RATE_HZ)
+        soundfile.write(options.folder / f"{name}.wav", stem_CT[0], RATE_HZ)
         before, after = (compute_sdr_db(x, sound_T) for x in (mixture_T, stem_CT[0]))
-        print(f"{path!s:24} {query!r:24} SDR {before:5.1f} -> {after:5.1f} dB")
+        print(f"  {name + '.wav':12} {query!r:24} SDR {before:5.1f} -> {after:5.1f} dB")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ mixed from a list of held-out sounds (`python -m jobs.sounds --held-out`).
 """
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -46,21 +47,21 @@ def main(argv: list[str] | None = None) -> int:
 class Scorer:
     """One Ray actor: a model, and the figures of each case it is given."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, cases: list[Any]) -> None:
         import torch
 
         from separator import load_model
 
         if options.device != "cuda" and not torch.cuda.is_available():
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.actors))
-        self.options = options
+        self.options, self.cases = options, cases
         self.model = load_model(options.model, device=options.device)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         from separator.train.cases import make_case, score
         from separator.train.sources import read_whole
 
-        case, rate_hz = row["case"], self.model.engine.config.rate_hz
+        case, rate_hz = self.cases[row["id"]], self.model.engine.config.rate_hz
         if isinstance(case, dict):
             mixture_T, target_T = (read_whole(case[key], rate_hz) for key in ("mixture", "target"))
             about = {"kind": case["kind"], "query": case["query"], "style": "given"}
@@ -95,15 +96,15 @@ def evaluate(options: argparse.Namespace) -> list[dict[str, Any]]:
     if not cases:
         raise RequestError(f"{options.cases}: no cases in it")
     if not ray.is_initialized():
-        ray.init(address=os.environ.get("RAY_ADDRESS", "local"), log_to_driver=False)
+        address = os.environ.get("RAY_ADDRESS", "local")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    data = ray.data.from_items(
-        [{"case": case} for case in cases], override_num_blocks=options.actors * 8
-    )
+    data = ray.data.range(len(cases), override_num_blocks=min(len(cases), options.actors * 8))
     gpus = 1 if options.device == "cuda" else 0
     scored = data.map(
         Scorer,  # pyright: ignore[reportArgumentType]
-        fn_constructor_args=(options,),
+        fn_constructor_args=(options, cases),
         compute=ray.data.ActorPoolStrategy(size=options.actors),
         num_gpus=gpus,
         num_cpus=0,

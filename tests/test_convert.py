@@ -6,9 +6,11 @@ import torch
 from safetensors import safe_open
 
 from jobs.convert import main
-from separator.model.checkpoint import compute_encoder_id, read_checkpoint
+from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
 from separator.model.fetch import hash_file
 from separator.model.resunet import NetworkConfig, ResUNet
+from separator.queries.mini import MiniEncoder, pack_mini, read_mini
+from tests.golden import make_small_net
 
 ENCODER = {"text_branch.x": torch.ones(2, 3), "audio_branch.y": torch.zeros(4)}
 
@@ -116,3 +118,11 @@ def test_bad_options_exit_2() -> None:
         with pytest.raises(SystemExit) as caught:
             main(argv)
         assert caught.value.code == 2
+
+
+def test_a_mini_encoder_comes_along(tmp_path):
+    encoder = MiniEncoder(["rain"]).eval()
+    src, dst = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    write_safetensors(make_small_net(), src, encoder.encoder_id, encoder=pack_mini(encoder))
+    assert main([str(src), str(dst), "--dtype", "bf16"]) == 0
+    assert read_mini(dst).encoder_id == encoder.encoder_id == read_checkpoint(dst).encoder_id

@@ -150,10 +150,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             head = file.read(16)
     except OSError as error:
         raise CheckpointMissing(f"{path}: {error.strerror or error}") from None
+    # First, because the length of its header may begin with the byte that a pickle begins with.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
+        return _load_safetensors(path)
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return _flatten(path, _load_pickled(path, mmap=head.startswith(b"PK"))), {}
-    if head[8:9] == b"{":
-        return _load_safetensors(path)
     raise CheckpointTruncated(f"{path}: begins with {head!r}: neither torch's nor safetensors")
 
 

@@ -12,9 +12,11 @@ from separator.model.checkpoint import (
     hash_weights,
     read_checkpoint,
     read_encoder_state,
+    read_tensors,
     write_safetensors,
 )
 from separator.model.resunet import NetworkConfig, ResUNet
+from separator.model.tensors import write_tensors
 from tests import golden
 from tests.model.checkpoints import ENCODER, SMALL, files, make_net, net, write_lightning
 
@@ -147,3 +149,14 @@ def test_the_net_outlives_its_file(files: dict[str, Path], tmp_path: Path) -> No
         checkpoint = read_checkpoint(path)
         path.write_bytes(b"\xff" * path.stat().st_size)
         assert hash_weights(checkpoint.net.state_dict()) == checkpoint.sha256
+
+
+def test_a_header_as_long_as_a_pickle_begins_is_no_pickle(tmp_path):
+    path = tmp_path / "a.safetensors"
+    tensors = {"x": torch.ones(2)}
+    for padding in range(300):
+        write_tensors(path, tensors, {"padding": "." * padding})
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert torch.equal(read_tensors(path)[0]["x"], tensors["x"])

@@ -1,0 +1,111 @@
+"""The bundled model as a user meets it: by name, offline, with words, on sounds made by numpy."""
+
+import logging
+import time
+
+import numpy as np
+import pytest
+
+from jobs.demo import main
+from separator import load_model
+from separator.audio.metrics import compute_level_db, compute_sdri_db
+from separator.model.registry import BUNDLED
+from separator.sounds.bank import FOLDER_VARIABLE
+from separator.sounds.catalog import make_sound
+from separator.train.mixer import mix
+
+RATE_HZ = 32_000
+PAIRS = [("siren", "hum"), ("man", "hiss"), ("drums", "flute"), ("thunder", "bird")]
+QUERIES = {
+    "siren": "an emergency siren",
+    "hum": "a low electrical hum",
+    "man": "a man speaking",
+    "hiss": "steady hiss",
+    "drums": "drums",
+    "flute": "someone plays the flute",
+    "thunder": "thunder",
+    "bird": "birds singing",
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("mini", device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def without_network_or_bank(monkeypatch):
+    monkeypatch.setenv("SEPARATOR_OFFLINE", "1")
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+
+
+def make_mixture(one: str, other: str, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Both at one level, of seeds that were never trained with."""
+    sounds = [
+        make_sound(name, 3_000_000 + seed, 4 * RATE_HZ, held_out=True) for name in (one, other)
+    ]
+    mixture, target = mix(sounds[0], [sounds[1]], [0.0])
+    return mixture, {one: target, other: mixture - target}
+
+
+def test_it_is_small_enough_to_ship():
+    assert sum(path.stat().st_size for path in BUNDLED.parent.iterdir()) < 16e6
+
+
+def test_whichever_of_two_sounds_is_asked_for_comes_out(model):
+    gains = []
+    for one, other in PAIRS:
+        for seed in range(2):
+            mixture, targets = make_mixture(one, other, seed)
+            stems = model.separate(mixture[None], RATE_HZ, [QUERIES[name] for name in targets])
+            for stem, target in zip(stems[:, 0], targets.values(), strict=True):
+                gains.append(float(compute_sdri_db(stem, target, mixture)))
+    assert np.mean(gains) > 6 and np.median(gains) > 6
+
+
+def test_what_is_not_there_is_silent(model):
+    under = []
+    for absent, (one, other) in zip(("siren", "drums", "bird", "man"), PAIRS[::-1], strict=True):
+        if absent in (one, other):
+            continue
+        mixture, _ = make_mixture(one, other, 5)
+        stem = model.separate(mixture[None], RATE_HZ, [QUERIES[absent]])[0, 0]
+        under.append(float(compute_level_db(mixture) - compute_level_db(stem)))
+    assert np.median(under) > 10
+
+
+def test_unknown_words_are_told(model, caplog):
+    with caplog.at_level(logging.WARNING):
+        model.encode(["a theremin"])
+    assert "theremin" in caplog.text
+
+
+def test_an_example_is_a_query_too(model):
+    mixture, targets = make_mixture("siren", "hum", 7)
+    example = make_sound("hum", 3_000_100, 4 * RATE_HZ)
+    condition = model.load_encoder().encode_audio(example[None], RATE_HZ)
+    stem = model.separate(mixture[None], RATE_HZ, conditions=condition[None])[0, 0]
+    assert compute_sdri_db(stem, targets["hum"], mixture) > 3
+
+
+def test_the_scene_to_hear(tmp_path, capsys):
+    assert main([str(tmp_path), "--seconds", "5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and all(len(line) <= 80 for line in lines[1:])
+    gains = [float(line.split()[-2]) - float(line.split()[-4]) for line in lines[1:]]
+    assert min(gains) > 2
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "mixture.wav", "man.wav", "siren.wav", "rain.wav"
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_it_is_forty_times_faster_than_sound(model):
+    waveform = 0.1 * np.random.default_rng(0).standard_normal((1, 60 * RATE_HZ)).astype(np.float32)
+    model.separate(waveform, RATE_HZ, ["rain"])
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        model.separate(waveform, RATE_HZ, ["rain"])
+        best = min(best, time.perf_counter() - start)
+    assert 60 / best > 40
