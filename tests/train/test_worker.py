@@ -65,7 +65,7 @@ def train_arguments(folder: Path, sounds: Path, encoder: Path, *more: str) -> li
 
 
 def find_newest(folder: Path) -> Path:
-    return max((folder / "run").glob("checkpoint_*"), key=lambda path: path.stat().st_mtime)
+    return max((folder / "run").glob("checkpoint_*/"), key=lambda path: path.stat().st_mtime)
 
 
 def read_history(folder: Path) -> list[dict]:
