@@ -43,7 +43,12 @@ def train(settings: TrainSettings) -> str:
     trainer = TorchTrainer(
         run_worker,  # pyright: ignore[reportArgumentType] # any object travels as config
         train_loop_config=settings,  # pyright: ignore
-        scaling_config=ScalingConfig(num_workers=settings.workers, use_gpu=settings.use_gpu),
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers,
+            use_gpu=settings.use_gpu,
+            # Next to nothing: workers that hold every CPU would wait for ever for their readers.
+            resources_per_worker={"CPU": 0.01} | ({"GPU": 1} if settings.use_gpu else {}),
+        ),
         run_config=RunConfig(
             name=settings.name,
             storage_path=output,
