@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 SHELL := /bin/bash
 
-.PHONY: env ffmpeg lock test test-all test-gpu check hear bench mini scores clean
+.PHONY: env ffmpeg rgw lock test test-all test-gpu check hear bench mini scores clean
 .DEFAULT_GOAL := test
 
 env: .venv/.installed  ## .venv with the locked packages, and nothing else
@@ -18,6 +18,9 @@ env: .venv/.installed  ## .venv with the locked packages, and nothing else
 ffmpeg:
 	@bash tools/ensure_ffmpeg.sh
 
+rgw:  ## a real S3 store for the storage tests, where it can be installed
+	@bash tools/ensure_rgw.sh
+
 test: env ffmpeg  ## the default suite, a few minutes
 	$(PYTHON) -m pytest
 
@@ -27,7 +30,7 @@ test-all: env ffmpeg  ## the slow tests too
 test-gpu: env  ## needs a CUDA device
 	$(PYTHON) -m pytest -m gpu
 
-check: env ffmpeg  ## the one gate: lint, types, tests
+check: env ffmpeg rgw  ## the one gate: lint, types, tests
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m pyright

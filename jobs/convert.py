@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from separator.errors import RequestError, SeparatorError
+from jobs.command import run_command
+from separator.errors import RequestError
 from separator.model import registry
 from separator.model.checkpoint import Checkpoint, read_checkpoint, write_safetensors
 from separator.model.fetch import hash_file
@@ -21,34 +22,29 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("dst", metavar="DST.safetensors", type=Path)
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="fp32")
     parser.add_argument("--force", action="store_true", help="overwrite DST")
-    options = parser.parse_args(argv)
-    try:
-        convert(options.src, options.dst, options.dtype, options.force)
-    except (SeparatorError, OSError) as error:
-        print(f"convert: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("convert", convert, parser.parse_args(argv))
 
 
-def convert(src: str, dst: Path, dtype: str, force: bool) -> None:
+def convert(options: argparse.Namespace) -> None:
+    dst = options.dst
     if dst.suffix != ".safetensors":
         raise RequestError(f"{dst}: must end in .safetensors")
     if not dst.parent.is_dir():
         raise RequestError(f"{dst.parent}: no such folder")
-    if dst.exists() and not force:
+    if dst.exists() and not options.force:
         raise RequestError(f"{dst}: exists; --force overwrites it")
-    path = registry.resolve(src)
+    path = registry.resolve(options.src)
     before_bytes, source_sha256 = path.stat().st_size, hash_file(path)
     before = read_checkpoint(path)
     has_mini = (before.encoder_id or "").startswith(mini.PREFIX)
-    packed = mini.pack_mini(mini.read_mini(path)) if has_mini else ({}, {})
+    packed = mini.pack_mini(mini.read_mini(path) if has_mini else None)
     sha256 = write_safetensors(
-        before.net, dst, before.encoder_id, DTYPES[dtype], source_sha256, encoder=packed
+        before.net, dst, before.encoder_id, DTYPES[options.dtype], source_sha256, encoder=packed
     )
     after = read_checkpoint(dst)
     num_parameters = sum(p.numel() for p in after.net.parameters())
     print(
-        f"{before_bytes / 1e6:,.1f} MB -> {dst.stat().st_size / 1e6:,.1f} MB {dtype},"
+        f"{before_bytes / 1e6:,.1f} MB -> {dst.stat().st_size / 1e6:,.1f} MB {options.dtype},"
         f" {num_parameters:,} parameters, largest error {measure_error(before, after):.1e}"
     )
     print(f"sha256 {sha256}")

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from separator.errors import SeparatorError
+from jobs.command import run_command
 
 RATE_HZ = 32_000
 SCENE = {"man": "a person speaking", "siren": "an emergency siren", "rain": "rain falling"}
@@ -16,13 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=2_000_000)
-    options = parser.parse_args(argv)
-    try:
-        play(options)
-    except (SeparatorError, OSError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("demo", play, parser.parse_args(argv))
 
 
 def play(options: argparse.Namespace) -> None:

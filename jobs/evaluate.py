@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from separator.errors import RequestError, SeparatorError
+from jobs.command import run_command
+from separator.errors import RequestError
 
 COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
 
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("model", help="a name, or the path of a checkpoint")
-    parser.add_argument("cases", type=Path, help="CASES.csv, CASES.parquet or sounds.jsonl")
+    parser.add_argument("cases", help="CASES.csv, CASES.parquet or sounds.jsonl")
     parser.add_argument("out", type=Path, help="folder for scores.parquet and scores.png")
     parser.add_argument("--per-kind", type=int, default=10, help="cases mixed for each kind")
     parser.add_argument("--style", choices=("caption", "paraphrase", "absent"), default="caption")
@@ -35,13 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--actors", type=int, default=1)
     parser.add_argument("--device", default="auto")
-    options = parser.parse_args(argv)
-    try:
-        evaluate(options)
-    except (SeparatorError, OSError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("evaluate", evaluate, parser.parse_args(argv))
 
 
 class Scorer:
@@ -51,10 +46,12 @@ class Scorer:
         import torch
 
         from separator import load_model
+        from separator.storage import Storage
 
         if options.device != "cuda" and not torch.cuda.is_available():
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.actors))
         self.options, self.cases = options, cases
+        self.storage = Storage()
         self.model = load_model(options.model, device=options.device)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -63,11 +60,15 @@ class Scorer:
 
         case, rate_hz = self.cases[row["id"]], self.model.engine.config.rate_hz
         if isinstance(case, dict):
-            mixture_T, target_T = (read_whole(case[key], rate_hz) for key in ("mixture", "target"))
+            mixture_T, target_T = (
+                read_whole(self.storage, case[key], rate_hz) for key in ("mixture", "target")
+            )
             about = {"kind": case["kind"], "query": case["query"], "style": "given"}
         else:
             options = self.options
-            mixture_T, target_T = make_case(case, options.seconds, rate_hz, options.seed)
+            mixture_T, target_T = make_case(
+                self.storage, case, options.seconds, rate_hz, options.seed
+            )
             about = {"kind": case.sounds[0].kind, "query": case.query, "style": case.style}
             about |= {"level_db": case.level_db, "others": [s.kind for s in case.sounds[1:]]}
         stem_T = self.model.separate(mixture_T[None], rate_hz, [about["query"]])[0, 0]
@@ -80,15 +81,17 @@ def evaluate(options: argparse.Namespace) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
     import ray
 
+    from separator.storage import Storage
     from separator.train.cases import plan_cases, read_cases
     from separator.train.sources import read_list
 
     cases: list[Any]
-    if options.cases.suffix in (".csv", ".parquet"):
-        cases = read_cases(options.cases)
+    storage = Storage()
+    if options.cases.endswith((".csv", ".parquet")):
+        cases = read_cases(storage, options.cases)
     else:
-        sources, levels = read_list(options.cases), [float(x) for x in options.levels.split(",")]
-        cases = []
+        sources = read_list(options.cases, storage)
+        levels, cases = [float(x) for x in options.levels.split(",")], []
         for level_db in levels:
             cases += plan_cases(
                 sources, options.per_kind, options.style, level_db, options.sounds, options.seed

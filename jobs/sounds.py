@@ -9,7 +9,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from separator.errors import RequestError, SeparatorError
+from jobs.command import run_command
+from separator.errors import RequestError
+from separator.files import write_whole
 
 if TYPE_CHECKING:
     from separator.sounds.bank import Part
@@ -32,27 +34,21 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--classes", help="a,b,c; all by default")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    options = parser.parse_args(argv)
-    try:
-        render(options)
-    except (SeparatorError, OSError) as error:
-        print(f"sounds: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("sounds", render, parser.parse_args(argv))
 
 
 def render(options: argparse.Namespace) -> None:
     from separator.sounds.bank import FOLDER_VARIABLE
     from separator.sounds.catalog import CLASSES
 
-    if options.bank:
-        fill_bank(options.bank, options.processes)
-        os.environ[FOLDER_VARIABLE] = str(options.bank.resolve())  # read by the processes below
     if options.takes < 1 or options.seconds < 0.5:
         raise RequestError("--takes must be at least 1, --seconds at least 0.5")
     names = options.classes.split(",") if options.classes else list(CLASSES)
     if unknown := [name for name in names if name not in CLASSES]:
         raise RequestError(f"--classes: {unknown[0]!r} is none of {', '.join(CLASSES)}")
+    if options.bank:
+        fill_bank(options.bank, options.processes)
+        os.environ[FOLDER_VARIABLE] = str(options.bank.resolve())  # read by the processes below
     options.folder.mkdir(parents=True, exist_ok=True)
     num_samples = round(options.seconds * RATE_HZ)
     seeds = range(options.first_seed, options.first_seed + options.takes)
@@ -65,12 +61,13 @@ def render(options: argparse.Namespace) -> None:
         for done, _ in enumerate(pool.map(write_sound, jobs, chunksize=16), start=1):
             if done % 500 == 0 or done == len(jobs):
                 print(f"{done} of {len(jobs)} sounds", flush=True)
-    with (options.folder / "sounds.jsonl").open("w") as file:
-        for path, name, seed, _, _ in jobs:
-            sound = CLASSES[name]
-            row = {"audio": path.name, "captions": sound.captions, "kind": name}
-            row |= {"group": sound.group, "paraphrases": sound.paraphrases, "seed": seed}
-            file.write(json.dumps(row) + "\n")
+    lines = []
+    for path, name, seed, _, _ in jobs:
+        sound = CLASSES[name]
+        row = {"audio": path.name, "captions": sound.captions, "kind": name}
+        row |= {"group": sound.group, "paraphrases": sound.paraphrases, "seed": seed}
+        lines.append(json.dumps(row) + "\n")
+    write_whole(options.folder / "sounds.jsonl", "".join(lines).encode())
 
 
 def fill_bank(folder: Path, processes: int) -> None:

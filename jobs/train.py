@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from separator.errors import SeparatorError
+from jobs.command import run_command
 from separator.train.config import TrainSettings, read_settings
 
 
@@ -13,14 +13,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jobs.train", description=__doc__)
     parser.add_argument("config", metavar="CONFIG.yaml", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="key=value")
-    options = parser.parse_args(argv)
-    try:
-        settings = read_settings(TrainSettings, options.config, options.overrides)
-        train(settings)
-    except SeparatorError as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("train", train_by, parser.parse_args(argv))
+
+
+def train_by(options: argparse.Namespace) -> str:
+    return train(read_settings(TrainSettings, options.config, options.overrides))
 
 
 def train(settings: TrainSettings) -> str:
@@ -31,10 +28,13 @@ def train(settings: TrainSettings) -> str:
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    from separator.storage import Storage
     from separator.train.sources import read_lists
     from separator.train.worker import run_worker
 
-    read_lists(settings.data.lists)  # a bad list is told before anything starts
+    read_lists(
+        settings.data.lists, Storage(settings.storage)
+    )  # a bad list is told before anything starts
     output = settings.output
     if "://" not in output:
         output = str(Path(output).resolve())

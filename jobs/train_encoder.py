@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from separator.errors import SeparatorError
+from jobs.command import run_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,31 +16,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(argv)
-    try:
-        train(options)
-    except (SeparatorError, OSError) as error:
-        print(f"train_encoder: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command("train_encoder", train, parser.parse_args(argv))
 
 
 def train(options: argparse.Namespace) -> None:
-    from separator.model.checkpoint import FORMAT
     from separator.model.memory import keep_pages
-    from separator.model.tensors import write_tensors
-    from separator.queries.mini import pack_mini
+    from separator.queries.mini import write_mini
+    from separator.storage import Storage
     from separator.train.contrast import make_encoder, train_encoder
     from separator.train.sources import read_lists
 
-    sources = read_lists(options.lists)
+    storage = Storage()
+    sources = read_lists(options.lists, storage)
     encoder = make_encoder(sources, options.seed)
-    steps = train_encoder(encoder, sources, options.steps, options.batch, options.seed)
+    steps = train_encoder(encoder, sources, options.steps, options.batch, options.seed, storage)
     with keep_pages():  # on CPU, half of a step is the kernel clearing the same pages again
         show(steps, max(1, min(50, options.steps // 4)))
-    tensors, metadata = pack_mini(encoder)
-    metadata |= {"format": FORMAT, "encoder": encoder.encoder_id}
-    write_tensors(options.out, tensors, metadata)
+    write_mini(options.out, encoder)
     num_bytes = options.out.stat().st_size
     print(f"{options.out}: {encoder.encoder_id}, {len(encoder.words)} words, {num_bytes:,} bytes")
 

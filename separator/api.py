@@ -21,6 +21,7 @@ from separator.queries.cache import FileCache, encode_cached
 from separator.queries.clap import load_clap, read_clap_file
 from separator.queries.encoder import TextEncoder
 from separator.queries.query import parse_queries
+from separator.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +97,13 @@ def load_model(
     channels: str = "linked",
     context: str | float = "exact",
     memory_bytes: int | None = None,
-    fetch_uri: Callable[[str, Path], None] | None = None,
+    fetch_uri: Callable[[str, Path], object] | None = None,
 ) -> Separator:
-    """A model by path, `s3://` URI (`fetch_uri(uri, path)` gets it) or name (`audiosep`, ...)."""
-    path = registry.resolve(name, fetch_uri)
+    """A model by path, `s3://` URI or name (`audiosep`, ...).
+
+    `fetch_uri(uri, path)` gets what lies on S3; by default with the usual AWS environment.
+    """
+    path = registry.resolve(name, fetch_uri or Storage().fetch)
     checkpoint = read_checkpoint(path)
     engine = Engine(
         checkpoint.net,

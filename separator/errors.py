@@ -15,6 +15,19 @@
     ├── EncoderError            bad_encoder            the text or audio encoder cannot be used
     │   ├── EncoderMissing      encoder_missing        package, weights or tokenizer files absent
     │   └── TokenizerBroken     tokenizer_broken       would map every text to the same tokens
+    ├── StorageError            storage_error          a place that cannot be read or written
+    │   ├── BucketMissing       bucket_missing
+    │   ├── ObjectMissing       object_missing
+    │   ├── ObjectChanged       object_changed         no longer what was listed
+    │   ├── ObjectExists        object_exists          another writer was first
+    │   ├── AccessDenied        access_denied
+    │   ├── TokenExpired        token_expired
+    │   ├── WrongRegion         wrong_region
+    │   ├── DiskFull            disk_full
+    │   └── StorageBusy         storage_busy           may well work later
+    │       ├── Throttled       throttled
+    │       ├── TimedOut        timed_out
+    │       └── Unreachable     unreachable
     └── LossNotFinite           loss_not_finite        training went astray; its batch was saved
 
 A message shows the value and the way out. Anything that is not a SeparatorError is a bug.
@@ -79,6 +92,58 @@ class EncoderMissing(EncoderError):
 
 class TokenizerBroken(EncoderError):
     code = "tokenizer_broken"
+
+
+class StorageError(SeparatorError):
+    code = "storage_error"
+
+
+class BucketMissing(StorageError):
+    code = "bucket_missing"
+
+
+class ObjectMissing(StorageError):
+    code = "object_missing"
+
+
+class ObjectChanged(StorageError):
+    code = "object_changed"
+
+
+class ObjectExists(StorageError):
+    code = "object_exists"
+
+
+class AccessDenied(StorageError):
+    code = "access_denied"
+
+
+class TokenExpired(StorageError):
+    code = "token_expired"
+
+
+class WrongRegion(StorageError):
+    code = "wrong_region"
+
+
+class DiskFull(StorageError):
+    code = "disk_full"
+
+
+class StorageBusy(StorageError):
+    code = "storage_busy"
+
+
+class Throttled(StorageBusy):
+    code = "throttled"
+
+
+class TimedOut(StorageBusy):
+    code = "timed_out"
+
+
+class Unreachable(StorageBusy):
+    code = "unreachable"
 
 
 class LossNotFinite(SeparatorError):

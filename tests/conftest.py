@@ -14,6 +14,8 @@ from separator.queries.clap import ClapEncoder, load_clap, read_clap_file
 from tests import golden
 from tests.queries import tiny_clap
 
+pytest_plugins = ["tests.s3"]  # S3 servers on loopback
+
 
 @pytest.fixture(scope="session")
 def official_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:

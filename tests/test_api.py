@@ -118,3 +118,12 @@ def test_text_to_stems_through_an_official_checkpoint(
     again = load_model(path, "cpu", "fp32")
     np.testing.assert_array_equal(again.encode(queries), conditions.numpy())
     assert again._encoder is None  # remembered: not even loaded
+
+
+def test_a_model_on_s3(small, conditions, tmp_path, monkeypatch, moto, moto_bucket):
+    moto_bucket.storage.upload(small, f"{moto_bucket.uri}/m.safetensors")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "home"))
+    model = load_model(f"{moto_bucket.uri}/m.safetensors", "cpu")
+    assert model.separate(make_stereo(8_000), 8_000, conditions=conditions).shape == (3, 2, 8_000)

@@ -16,7 +16,7 @@ LAYERS = [
     ["separator.model", "separator.queries", "separator.media", "separator.storage",
      "separator.layout", "separator.manifest", "separator.config", "separator.sounds"],
     ["separator.audio"],
-    ["separator.rows", "separator.errors"],
+    ["separator.rows", "separator.errors", "separator.files"],
 ]  # fmt: skip
 # Where programs are started.
 SUBPROCESS_ALLOWED = ("separator.media.ffmpeg", "separator.sounds.programs")

@@ -70,7 +70,7 @@ DAMAGED += (AttributeError, AssertionError, ArithmeticError, MemoryError, OSErro
 def read_checkpoint(path: Path) -> Checkpoint:
     """The network in a file, whatever its container, checked in full; evaluation mode, fp32."""
     tensors, metadata = read_tensors(path)
-    encoder_id = metadata.get("encoder") or compute_encoder_id(_take(tensors, ENCODER))
+    encoder_id = _name_encoder(tensors, metadata)
     tensors = _select_network(path, tensors)
     net = _build(path, _read_config(path, tensors, metadata), tensors)
     sha256 = hash_weights(net.state_dict())
@@ -83,7 +83,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def read_encoder_id(path: Path) -> str | None:
     """The text encoder that a file names or holds; the file may hold no network."""
-    tensors, metadata = read_tensors(path)
+    return _name_encoder(*read_tensors(path))
+
+
+def _name_encoder(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str | None:
     return metadata.get("encoder") or compute_encoder_id(_take(tensors, ENCODER))
 
 

@@ -6,7 +6,6 @@ It knows addresses and local paths, and nothing of what the file holds.
 import fcntl
 import hashlib
 import http.client
-import os
 import random
 import shutil
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from separator.errors import CheckpointMissing, ChecksumMismatch, RequestError
+from separator.files import move_into_place
 
 BLOCK_BYTES = 1 << 20
 MAX_WAIT_S = 60.0
@@ -110,18 +110,6 @@ def fetch(
             download.forget_part()
     except OSError as error:
         raise CheckpointMissing(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def move_into_place(temporary: Path, path: Path) -> None:
-    """Give a finished file its name so that a crash leaves the old one or the new one, whole."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def hash_file(path: Path) -> str:

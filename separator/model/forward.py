@@ -28,7 +28,8 @@ LARGEST_CPU_BATCH_FRAMES = 1_024
 # Kernels index with 32 bits: no array of a batch may reach 2^31 values.
 LARGEST_ARRAY = 2**31 - 1
 # Compiling costs about a minute. Work (multiply-adds x 2) from which that is paid back on a GPU:
-# half the time saved at 50 TFLOP/s. On CPU the folded network gains nothing (docs/engine.md).
+# half the time saved at 50 TFLOP/s. On CPU it gains a tenth at most and needs a C++ compiler, which
+# few machines of a cluster have: only when asked.
 COMPILE_PAYS = {"cuda": 4e15}
 
 

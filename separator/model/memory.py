@@ -53,13 +53,6 @@ def release_pages() -> None:
         glibc.malloc_trim(0)
 
 
-def start_keeping_pages() -> None:
-    """For the rest of the process: for one that does nothing but run a network."""
-    if glibc := find_glibc():
-        glibc.mallopt(M_MMAP_MAX, 0)
-        glibc.mallopt(M_TRIM_THRESHOLD, -1)
-
-
 @contextlib.contextmanager
 def keep_pages() -> Iterator[None]:
     """Let large arrays come from the heap, whose pages stay, for as long as this is open.

@@ -17,7 +17,7 @@ from pathlib import Path
 from separator.errors import CheckpointMissing, ChecksumMismatch, RequestError
 from separator.model.fetch import fetch, hash_file, move_into_place
 
-FetchUri = Callable[[str, Path], None]
+FetchUri = Callable[[str, Path], object]
 
 
 @dataclass(frozen=True)

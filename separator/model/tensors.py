@@ -2,22 +2,16 @@
 
 import json
 import struct
-import uuid
 from pathlib import Path
 
 from safetensors.torch import save
 from torch import Tensor
 
-from separator.model.fetch import move_into_place
+from separator.files import write_whole
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(sort_metadata(save(tensors, metadata)))
-        move_into_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, sort_metadata(save(tensors, metadata)))
 
 
 def sort_metadata(blob: bytes) -> bytes:

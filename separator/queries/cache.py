@@ -7,8 +7,6 @@ file is worth a failure: what cannot be read is computed again.
 import hashlib
 import json
 import logging
-import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from separator.errors import EncoderError
+from separator.files import write_whole
 from separator.queries.encoder import CONDITION_SIZE, TextEncoder
 
 log = logging.getLogger(__name__)
@@ -121,18 +120,7 @@ class FileCache:
 
     def write(self, data: bytes) -> None:
         try:
-            self._write(data)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, data)
         except OSError as error:
             log.warning("conditions are not remembered: %s", error)
-
-    def _write(self, data: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from separator.audio.resample import check_rate, resample
 from separator.errors import AudioError, CheckpointMismatch, EncoderMissing, NonFiniteAudio
-from separator.model.checkpoint import read_tensors
+from separator.model.checkpoint import FORMAT, read_tensors
+from separator.model.tensors import write_tensors
 from separator.queries.encoder import CONDITION_SIZE
 from separator.queries.words import split_words
 
@@ -146,8 +147,18 @@ def make_mel_bands() -> Tensor:
     return torch.from_numpy(bands / bands.sum(0)).float()
 
 
-def pack_mini(encoder: MiniEncoder) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata, as they lie in a checkpoint beside the network's."""
+def write_mini(path: Path, encoder: MiniEncoder) -> None:
+    """An encoder in a file of its own."""
+    tensors, metadata = pack_mini(encoder)
+    about = {"format": FORMAT, "encoder": encoder.encoder_id}
+    write_tensors(path, tensors, metadata | about)
+
+
+def pack_mini(encoder: object) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata, as they lie in a checkpoint beside the network's; of another encoder,
+    which has a file of its own, none."""
+    if not isinstance(encoder, MiniEncoder):
+        return {}, {}
     tensors = {f"{TENSORS}{name}": t.contiguous() for name, t in encoder.state_dict().items()}
     return tensors, {"words": json.dumps(encoder.words)}
 

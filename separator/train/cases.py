@@ -3,10 +3,8 @@
 Shapes: T samples.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -17,8 +15,10 @@ from separator.audio.metrics import (
     compute_si_sdr_db,
 )
 from separator.errors import AudioError, RequestError
+from separator.storage import Storage
+from separator.storage.rows import Row, read_rows, resolve_uri
 from separator.train.mixer import measure_energy, mix
-from separator.train.sources import Source, read_stretch
+from separator.train.sources import Source, group_by_kind, read_stretch
 
 STYLES = ("caption", "paraphrase", "absent")
 
@@ -43,18 +43,16 @@ def plan_cases(
     seed: int,
 ) -> list[Case]:
     """So many cases for every kind of sound as target; the same for the same arguments."""
-    by_kind: dict[str, list[Source]] = {}
-    for source in sources:
-        by_kind.setdefault(source.kind, []).append(source)
+    by_kind = group_by_kind(sources)
     cases = []
-    for kind in sorted(by_kind):
+    for kind in by_kind:
         for i in range(per_kind):
             number = len(cases)
             rng = np.random.default_rng([seed, number])
             chosen = [by_kind[kind][i % len(by_kind[kind])]]
             for _ in range(num_sounds - 1 + (style == "absent")):
                 groups = {s.group for s in chosen}
-                kinds = [k for k in sorted(by_kind) if by_kind[k][0].group not in groups]
+                kinds = [k for k, members in by_kind.items() if members[0].group not in groups]
                 pool = by_kind[kinds[int(rng.integers(len(kinds)))]]
                 chosen.append(pool[int(rng.integers(len(pool)))])
             asked = chosen.pop() if style == "absent" else chosen[0]
@@ -64,43 +62,38 @@ def plan_cases(
     return cases
 
 
-def make_case(case: Case, segment_s: float, rate_hz: int, seed: int) -> tuple[np.ndarray, ...]:
+def make_case(
+    storage: Storage, case: Case, segment_s: float, rate_hz: int, seed: int
+) -> tuple[np.ndarray, ...]:
     """(mixture, target) of a case; the target of an absent query is silence."""
     num_samples = round(segment_s * rate_hz)
     sounds = [
-        read_sounding(source, num_samples, rate_hz, [seed, case.number, i])
+        read_sounding(storage, source, num_samples, rate_hz, [seed, case.number, i])
         for i, source in enumerate(case.sounds)
     ]
     mixture_T, target_T = mix(sounds[0], sounds[1:], [case.level_db] * (len(sounds) - 1))
     return mixture_T, target_T * np.float32(case.style != "absent")
 
 
-def read_sounding(source: Source, num_samples: int, rate_hz: int, seed: list[int]) -> np.ndarray:
+def read_sounding(
+    storage: Storage, source: Source, num_samples: int, rate_hz: int, seed: list[int]
+) -> np.ndarray:
     """The first of a few stretches that is no pause."""
     for attempt in range(20):
         rng = np.random.default_rng([*seed, attempt])
-        sound_T = read_stretch(source.path, num_samples, rate_hz, rng)
+        sound_T = read_stretch(storage, source.uri, num_samples, rate_hz, rng)
         if measure_energy(sound_T) > 1e-6:
             return sound_T
-    raise AudioError(f"{source.path}: silent in 20 stretches")
+    raise AudioError(f"{source.uri}: silent in 20 stretches")
 
 
-def read_cases(path: Path) -> list[dict[str, str]]:
-    """Rows {mixture, target, query, kind} of a CSV or Parquet file, paths relative to it."""
-    if path.suffix == ".csv":
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    elif path.suffix == ".parquet":
-        import pyarrow.parquet  # imported here: it costs 0.2 s
-
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    else:
-        raise RequestError(f"{path}: must end in .csv or .parquet")
+def read_cases(storage: Storage, uri: str) -> list[Row]:
+    """Rows {mixture, target, query, kind} of a list, its names relative to it."""
+    rows = list(read_rows(storage, uri))
     for i, row in enumerate(rows):
         if missing := [key for key in ("mixture", "target", "query") if not row.get(key)]:
-            raise RequestError(f"{path}: row {i} has no {missing[0]}")
-        row["mixture"] = str(path.parent / row["mixture"])
-        row["target"] = str(path.parent / row["target"])
+            raise RequestError(f"{uri}: row {i} has no {missing[0]}")
+        row |= {key: resolve_uri(uri, row[key]) for key in ("mixture", "target")}
         row["kind"] = row.get("kind") or row["query"]
     return rows
 

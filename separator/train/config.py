@@ -8,6 +8,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from separator.errors import RequestError
+from separator.storage import StorageSettings
 
 LOSSES = ("l1", "log")
 
@@ -55,6 +56,7 @@ class TrainSettings:
     checkpoint_every: int = 10_000
     keep: int = 3
     max_failures: int = 3
+    storage: StorageSettings = field(default_factory=StorageSettings)
     net: NetSettings = field(default_factory=NetSettings)
     data: DataSettings = field(default_factory=DataSettings)
     optim: OptimSettings = field(default_factory=OptimSettings)

@@ -16,7 +16,8 @@ from torch import Tensor
 from separator.errors import AudioError
 from separator.queries.mini import RATE_HZ, MiniEncoder
 from separator.queries.words import collect_words, split_words
-from separator.train.sources import Source, read_stretch
+from separator.storage import Storage
+from separator.train.sources import Source, group_by_kind, read_stretch
 
 SCALE = 20.0  # similarity -> logit
 # Words are left out now and then, so that no text hangs on one of them.
@@ -35,6 +36,7 @@ def train_encoder(
     num_steps: int,
     batch: int,
     seed: int,
+    storage: Storage,
     segment_s: float = 5.0,
 ) -> Iterator[dict[str, float]]:
     """Figures of every step; the encoder is ready when they end."""
@@ -42,12 +44,10 @@ def train_encoder(
     rising = lambda step: min(1.0, (step + 1) / 50)  # noqa: E731
     falling = lambda step: 0.5 * (1 + np.cos(np.pi * step / num_steps))  # noqa: E731
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rising(s) * falling(s))
-    kinds: dict[str, list[Source]] = {}
-    for source in sources:
-        kinds.setdefault(source.kind, []).append(source)
+    kinds = group_by_kind(sources)
     for step in range(num_steps):
         rng = np.random.default_rng([seed, step])
-        drawn, sounds_BT = draw_batch(kinds, batch, rng, segment_s)
+        drawn, sounds_BT = draw_batch(kinds, batch, rng, storage, segment_s)
         texts = [s.captions[int(rng.integers(len(s.captions)))] for s in drawn]
         encoder.train()
         text_BD = encoder.text(encoder.look_up([drop_words(t, rng) for t in texts]))
@@ -62,16 +62,20 @@ def train_encoder(
 
 
 def draw_batch(
-    kinds: dict[str, list[Source]], batch: int, rng: np.random.Generator, segment_s: float
+    kinds: dict[str, list[Source]],
+    batch: int,
+    rng: np.random.Generator,
+    storage: Storage,
+    segment_s: float,
 ) -> tuple[list[Source], Tensor]:
     """Sounds of kinds in turn; some get quiet noise or another sound behind them."""
-    names = sorted(kinds)
+    names = list(kinds)
     order = [names[int(i)] for i in rng.permutation(np.arange(batch) % len(names))]
     drawn, sounds = [], []
     for name in order:
         source = kinds[name][int(rng.integers(len(kinds[name])))]
         try:
-            samples_T = read_stretch(source.path, round(segment_s * RATE_HZ), RATE_HZ, rng)
+            samples_T = read_stretch(storage, source.uri, round(segment_s * RATE_HZ), RATE_HZ, rng)
         except AudioError:
             continue
         drawn.append(source)

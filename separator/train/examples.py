@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from separator.errors import AudioError, RequestError
+from separator.storage import Storage
 from separator.train.config import DataSettings
 from separator.train.mixer import measure_energy, mix
-from separator.train.sources import Source, read_stretch
+from separator.train.sources import Source, group_by_kind, read_stretch
 
 # A stretch this quiet (-60 dB) holds no target to learn from.
 SILENCE = 1e-6
@@ -34,16 +35,19 @@ class Examples:
     """Endless examples by number, drawn from a list of sources."""
 
     def __init__(
-        self, sources: Sequence[Source], settings: DataSettings, rate_hz: int, seed: int
+        self,
+        sources: Sequence[Source],
+        settings: DataSettings,
+        rate_hz: int,
+        seed: int,
+        storage: Storage,
     ) -> None:
+        self.storage = storage
         self.settings = settings
         self.rate_hz = rate_hz
         self.seed = seed
         self.num_samples = round(settings.segment_s * rate_hz)
-        self.by_kind: dict[str, list[Source]] = {}
-        for source in sources:
-            self.by_kind.setdefault(source.kind, []).append(source)
-        self.kinds = sorted(self.by_kind)
+        self.by_kind = group_by_kind(sources)
         if len({s.group for s in sources}) < 2:
             raise RequestError("data.lists: sounds of two groups at least are needed to mix")
 
@@ -76,7 +80,7 @@ class Examples:
         }
 
     def _outside(self, groups: set[str]) -> list[str]:
-        return [k for k in self.kinds if self.by_kind[k][0].group not in groups]
+        return [kind for kind, members in self.by_kind.items() if members[0].group not in groups]
 
     def _choose(self, rng: np.random.Generator, groups: set[str]) -> Source:
         kinds = self._outside(groups)
@@ -89,7 +93,9 @@ class Examples:
         for _ in range(MOST_DRAWS):
             source = self._choose(rng, groups)
             try:
-                samples_T = read_stretch(source.path, self.num_samples, self.rate_hz, rng)
+                samples_T = read_stretch(
+                    self.storage, source.uri, self.num_samples, self.rate_hz, rng
+                )
             except AudioError:
                 skipped += 1
                 continue

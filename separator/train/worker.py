@@ -6,8 +6,8 @@ steps (three times as long each, measured on 2 cores).
 Shapes: B batch, T samples, D condition.
 """
 
+import contextlib
 import json
-import logging
 import os
 import tempfile
 import time
@@ -25,39 +25,57 @@ from torch import Tensor
 
 from separator.api import find_encoder
 from separator.model.checkpoint import read_checkpoint, read_encoder_id, write_safetensors
-from separator.model.memory import start_keeping_pages
+from separator.model.memory import keep_pages
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.queries.mini import MiniEncoder, pack_mini
+from separator.queries.mini import pack_mini
+from separator.storage import Storage
 from separator.train.config import TrainSettings
 from separator.train.examples import Examples
 from separator.train.loop import State, make_state, run_steps
 from separator.train.picture import draw_curve
 from separator.train.sources import read_lists
 
-log = logging.getLogger(__name__)
-
 STATE, MODEL, METRICS, CURVE = "state.pt", "model.safetensors", "metrics.jsonl", "loss.png"
 LINE_EVERY_S = 15.0
 
 
-class Conditions:
-    """Condition of each example: its caption's, or its target's own sound now and then."""
+class Feed:
+    """A worker's batches on its device: made by tasks a few steps ahead, with their conditions."""
 
-    def __init__(self, encoder: Any, captions: list[str], text_ratio: float, seed: int) -> None:
+    def __init__(self, settings: TrainSettings, rate_hz: int, encoder: Any) -> None:
+        storage = Storage(settings.storage)
+        sources = read_lists(settings.data.lists, storage)
+        self.settings = settings
+        self.rate_hz = rate_hz
         self.encoder = encoder
+        self.examples = Examples(sources, settings.data, rate_hz, settings.seed, storage)
+        captions = sorted({caption for source in sources for caption in source.captions})
         self.rows = {caption: row for row, caption in enumerate(captions)}
         self.text_QD = torch.from_numpy(encoder.encode_texts(captions))
-        self.text_ratio = text_ratio
-        self.seed = seed
+        self.num_skipped = 0
 
-    def choose(self, batch: dict[str, np.ndarray], rate_hz: int, number: int) -> Tensor:
+    def iterate(
+        self, first_step: int, rank: int, world: int, device: torch.device
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        batches = iterate_batches(self.examples, self.settings, first_step, rank, world)
+        for step, batch in enumerate(batches, start=first_step):
+            self.num_skipped += int(batch["num_skipped"].sum())
+            condition_BD = self.choose_conditions(batch, step * world + rank).to(device)
+            # Copied: what comes from the object store is read-only.
+            mixture_BT, target_BT = (torch.tensor(batch[k]) for k in ("mixture", "target"))
+            yield mixture_BT.to(device), target_BT.to(device), condition_BD
+
+    def choose_conditions(self, batch: dict[str, np.ndarray], number: int) -> Tensor:
+        """Condition of each example: its caption's, or its target's own sound now and then."""
         condition_BD = self.text_QD[[self.rows[caption] for caption in batch["caption"]]].clone()
-        if self.text_ratio < 1:
-            rng = np.random.default_rng([self.seed, number, 1])
-            heard = rng.random(len(condition_BD)) >= self.text_ratio
+        text_ratio = self.settings.optim.use_text_ratio
+        if text_ratio < 1:
+            rng = np.random.default_rng([self.settings.seed, number, 1])
+            heard = rng.random(len(condition_BD)) >= text_ratio
             for i in np.flatnonzero(heard & ~batch["is_absent"]):
                 target_1T = batch["target"][i][None]
-                condition_BD[i] = torch.from_numpy(self.encoder.encode_audio(target_1T, rate_hz))
+                heard_D = self.encoder.encode_audio(target_1T, self.rate_hz)
+                condition_BD[i] = torch.from_numpy(heard_D)
         return condition_BD
 
 
@@ -69,44 +87,39 @@ def run_worker(settings: TrainSettings) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     torch.manual_seed(settings.seed)
     net = make_net(settings)
-    config = net.config
     state = make_worker_state(net, settings)
     history: list[dict[str, float]] = []
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
             history = resume(state, Path(folder))
-    sources = read_lists(settings.data.lists)
     encoder = find_encoder(Path(settings.encoder), read_encoder_id(Path(settings.encoder)))
-    examples = Examples(sources, settings.data, config.rate_hz, settings.seed)
-    captions = sorted({caption for source in sources for caption in source.captions})
-    text_ratio = settings.optim.use_text_ratio
-    conditions = Conditions(encoder, captions, text_ratio, settings.seed)
-    device = next(net.parameters()).device
-    skipped = 0
+    feed = Feed(settings, net.config.rate_hz, encoder)
+    rescue_path = Path(tempfile.gettempdir()) / f"{settings.name}-loss-not-finite-{rank}.pt"
+    with contextlib.nullcontext() if settings.use_gpu else keep_pages():
+        train(state, feed, settings, history, rank, world, rescue_path)
 
-    def iterate() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        nonlocal skipped
-        for batch in iterate_batches(examples, settings, state.step, rank, world):
-            skipped += int(batch["num_skipped"].sum())
-            condition_BD = conditions.choose(batch, config.rate_hz, state.step * world + rank)
-            pair = (torch.from_numpy(batch[key].copy()) for key in ("mixture", "target"))
-            mixture_BT, target_BT = pair
-            yield mixture_BT.to(device), target_BT.to(device), condition_BD.to(device)
 
+def train(
+    state: State,
+    feed: Feed,
+    settings: TrainSettings,
+    history: list[dict[str, float]],
+    rank: int,
+    world: int,
+    rescue_path: Path,
+) -> None:
     started = last_line = time.monotonic()
     first_step = state.step
-    rescue_path = Path(tempfile.gettempdir()) / f"{settings.name}-loss-not-finite-{rank}.pt"
-    if not settings.use_gpu:
-        start_keeping_pages()
-    for figures in run_steps(state, iterate(), settings.optim, rescue_path):
+    batches = feed.iterate(first_step, rank, world, next(state.net.parameters()).device)
+    for figures in run_steps(state, batches, settings.optim, rescue_path):
         elapsed_s = time.monotonic() - started
-        history.append(figures | {"skipped": skipped, "seconds": round(elapsed_s, 2)})
+        history.append(figures | {"skipped": feed.num_skipped, "seconds": round(elapsed_s, 2)})
         is_last = state.step == settings.optim.num_steps
         if rank == 0 and (time.monotonic() - last_line > LINE_EVERY_S or is_last):
             last_line = time.monotonic()
             print_line(history, settings.optim.num_steps, elapsed_s / (state.step - first_step))
         if is_last or state.step % settings.checkpoint_every == 0:
-            report(state, encoder, history, rank)
+            report(state, feed.encoder, history, rank)
 
 
 def make_net(settings: TrainSettings) -> ResUNet:
@@ -165,8 +178,7 @@ def report(state: State, encoder: Any, history: list[dict[str, float]], rank: in
 
 def export(net: ResUNet, encoder: Any, path: Path) -> None:
     """A file that `load_model` reads; a mini encoder travels inside."""
-    packed = pack_mini(encoder) if isinstance(encoder, MiniEncoder) else ({}, {})
-    write_safetensors(net, path, encoder.encoder_id, encoder=packed)
+    write_safetensors(net, path, encoder.encoder_id, encoder=pack_mini(encoder))
 
 
 def resume(state: State, folder: Path) -> list[dict[str, float]]:

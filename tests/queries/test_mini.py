@@ -10,7 +10,7 @@ from separator.api import load_model
 from separator.errors import AudioError, CheckpointMismatch, EncoderMissing, NonFiniteAudio
 from separator.model.checkpoint import FORMAT, read_encoder_id, write_safetensors
 from separator.model.tensors import write_tensors
-from separator.queries.mini import MiniEncoder, make_mel_bands, pack_mini, read_mini
+from separator.queries.mini import MiniEncoder, make_mel_bands, pack_mini, read_mini, write_mini
 from separator.queries.words import collect_words, split_words, stem
 from tests.golden import make_small_net
 
@@ -125,9 +125,8 @@ def test_the_id_changes_with_weights_and_words():
 
 def test_a_file_of_its_own(tmp_path):
     encoder = make_encoder()
-    tensors, metadata = pack_mini(encoder)
     path = tmp_path / "encoder.safetensors"
-    write_tensors(path, tensors, metadata | {"format": FORMAT, "encoder": encoder.encoder_id})
+    write_mini(path, encoder)
     assert read_encoder_id(path) == encoder.encoder_id == read_mini(path).encoder_id
 
 

@@ -16,10 +16,9 @@ import soundfile
 import torch
 
 from separator.api import load_model
-from separator.model.checkpoint import FORMAT, write_safetensors
+from separator.model.checkpoint import write_safetensors
 from separator.model.resunet import ResUNet
-from separator.model.tensors import write_tensors
-from separator.queries.mini import MiniEncoder, pack_mini
+from separator.queries.mini import MiniEncoder, write_mini
 from separator.queries.words import collect_words
 from tests.golden import make_small_net
 from tests.train.conftest import KINDS, RATE_HZ, make_kind
@@ -33,10 +32,8 @@ TINY = ["net.widths=[4,4,4,4,4,4]", "data.segment_s=0.5", "optim.batch=2", "opti
 def encoder_file(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     encoder = MiniEncoder(collect_words([c for captions in KINDS.values() for c in captions]))
-    tensors, metadata = pack_mini(encoder.eval())
     path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
-    metadata |= {"format": FORMAT, "encoder": encoder.encoder_id}
-    write_tensors(path, tensors, metadata)
+    write_mini(path, encoder.eval())
     return path
 
 

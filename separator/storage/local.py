@@ -1,0 +1,141 @@
+"""Files of this machine as storage: listed, read and written as objects are."""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from separator.errors import (
+    AccessDenied,
+    DiskFull,
+    ObjectChanged,
+    ObjectExists,
+    ObjectMissing,
+    StorageError,
+)
+from separator.files import replacing, sync_folder, temporary_beside, write_synced
+from separator.storage.place import Entry, Place, name_file
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+MISSING = (errno.ENOENT, errno.ENOTDIR)
+# Of file systems without hard links.
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
+
+
+@contextlib.contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """The system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, uri) from None
+
+
+def explain(error: OSError, uri: str) -> StorageError:
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return DiskFull(f"{uri}: {reason}; make room, or write elsewhere")
+    if error.errno in DENIED:
+        return AccessDenied(f"{uri}: {reason}")
+    if error.errno in MISSING:
+        return ObjectMissing(f"{uri}: no such file")
+    return StorageError(f"{uri}: {reason}")
+
+
+class LocalStore:
+    def list(self, place: Place, recursive: bool) -> Iterator[Entry]:
+        """Sorted by name within each folder, so that two listings agree."""
+        with explained(place.uri):
+            if not place.path.is_dir():
+                yield self.stat(place)
+                return
+            yield from _walk(place.key.rstrip("/") or "/", recursive, ())
+
+    def stat(self, place: Place) -> Entry:
+        with explained(place.uri):
+            found = place.path.stat()
+            if place.path.is_dir():
+                raise ObjectMissing(f"{place.uri}: is a folder")
+        return _make_entry(place.key, found)
+
+    def fetch(self, place: Place, path: Path, expected: Entry) -> None:
+        with explained(place.uri):
+            shutil.copyfile(place.path, path)
+        self.check(place, expected)
+
+    def check(self, place: Place, expected: Entry) -> None:
+        """That a file is still the one that was listed."""
+        if (now := self.stat(place)).etag != expected.etag:
+            raise ObjectChanged(
+                f"{place.uri}: changed while it was read ({expected.num_bytes:,} bytes, now "
+                f"{now.num_bytes:,}); the next run takes it as it is then"
+            )
+
+    def read(self, place: Place) -> bytes:
+        with explained(place.uri):
+            return place.path.read_bytes()
+
+    def write(self, place: Place, blocks: Iterable[bytes], if_absent: bool) -> None:
+        with explained(place.uri):
+            place.path.parent.mkdir(parents=True, exist_ok=True)
+            if if_absent:
+                _write_new(place, blocks)
+                return
+            with replacing(place.path) as temporary:
+                write_synced(temporary, blocks)
+
+    def delete(self, place: Place) -> None:
+        with explained(place.uri):
+            place.path.unlink(missing_ok=True)
+
+
+def _write_new(place: Place, blocks: Iterable[bytes]) -> None:
+    """A finished file gets a second name, which the kernel gives only if nobody has it."""
+    path = place.path
+    taken = ObjectExists(f"{place.uri}: is there already")
+    if path.exists():
+        raise taken
+    with temporary_beside(path) as temporary:
+        write_synced(temporary, blocks)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise taken from None
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            # Without links the last look and the renaming are two steps: two writers may both win.
+            if path.exists():
+                raise taken from None
+            temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def _walk(folder: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
+    """Links to files and folders are followed; a folder inside itself is not entered again."""
+    own = os.stat(folder)  # noqa: PTH116 # names that are no text: strings go through unharmed
+    identity = (own.st_dev, own.st_ino)
+    if identity in above:
+        return
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        try:
+            if entry.is_dir():
+                if recursive:
+                    yield from _walk(entry.path, recursive, (*above, identity))
+            elif entry.is_file():
+                yield _make_entry(entry.path, entry.stat())
+        except FileNotFoundError:  # gone since the folder was read, or a link to nothing
+            continue
+
+
+def _make_entry(path: str, found: os.stat_result) -> Entry:
+    etag = f"{found.st_mtime_ns:x}-{found.st_size:x}"
+    return Entry(
+        name_file(path), found.st_size, etag, datetime.fromtimestamp(found.st_mtime, tz=UTC)
+    )

@@ -1,0 +1,82 @@
+"""What a URI names. Pure: nothing is opened here.
+
+A local path and `file://` name files, `s3://bucket/key` objects. The key of an S3 URI is taken as
+it stands: `%`, `?` and `#` are characters like any other. A `file://` URI is percent-encoded.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
+
+from separator.errors import RequestError
+
+# Of a file whose name cannot be shown or stored as text: see `name_file`.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What storage says of one object. Another `etag` means other bytes."""
+
+    uri: str
+    num_bytes: int
+    etag: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True)
+class Place:
+    """An object, or the folder of that name. `bucket` is empty for a local path."""
+
+    bucket: str
+    key: str
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.key}" if self.bucket else name_file(self.key)
+
+    @property
+    def shown(self) -> str:
+        """For a message: on one line whatever the key holds."""
+        return self.uri if self.uri.isprintable() else ascii(self.uri)[1:-1]
+
+    @property
+    def path(self) -> Path:
+        assert not self.bucket, self
+        return Path(self.key)
+
+
+def parse_uri(uri: str) -> Place:
+    scheme, found, rest = uri.partition("://")
+    if not uri or "\0" in uri:
+        raise RequestError(f"{uri!r}: names nothing")
+    if not found:
+        # Absolute, so that it means the same in every process.
+        return Place("", str(Path(uri).absolute()) + ("/" if uri.endswith("/") else ""))
+    if scheme == "file":
+        parts = urlsplit(uri)
+        if parts.netloc not in ("", "localhost"):
+            raise RequestError(f"{uri}: a file on another machine; file:///path has three slashes")
+        return Place("", os.fsdecode(unquote_to_bytes(parts.path)))
+    if scheme != "s3":
+        raise RequestError(f"{uri}: only local paths, file:// and s3:// are read and written")
+    bucket, _, key = rest.partition("/")
+    # Three or more of these also keep `..` and the like from being a bucket.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", bucket):
+        raise RequestError(f"{uri}: {bucket!r} is no bucket's name; s3://bucket/key")
+    return Place(bucket, key)
+
+
+def name_file(path: str) -> str:
+    """The path itself, or as `file://` where it is no clean text: such a name survives a table."""
+    if not UNPRINTABLE.search(path):
+        return path
+    return "file://" + quote_from_bytes(os.fsencode(path))
+
+
+def join_uri(folder_uri: str, *names: str) -> str:
+    """`names` below a folder. Plain text, so that it holds for every scheme."""
+    return "/".join([folder_uri.rstrip("/"), *names])

@@ -1,0 +1,143 @@
+"""Objects of an S3 store, through boto3: listed by pages, read by ranges."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from separator.errors import (
+    BucketMissing,
+    ObjectChanged,
+    ObjectMissing,
+    StorageBusy,
+    StorageError,
+)
+from separator.storage import local
+from separator.storage.place import Entry, Place
+from separator.storage.s3_client import Client
+from separator.storage.s3_errors import explained, retry, wait
+from separator.storage.s3_upload import Writer
+from separator.storage.settings import StorageSettings
+
+BLOCK_BYTES = 1 << 20
+
+
+class S3Store:
+    def __init__(self, settings: StorageSettings) -> None:
+        self.settings = settings
+        self.client = Client(settings)
+
+    def list(self, place: Place, recursive: bool) -> Iterator[Entry]:
+        """The object of that name, or what lies in the folder of that name, in order of keys."""
+        key = place.key
+        if key and not key.endswith("/"):
+            # Of all keys that begin with `key`, `key` itself comes first.
+            first = self.client.call("list_objects_v2", place, Prefix=key, MaxKeys=1).get(
+                "Contents", []
+            )
+            if first and first[0]["Key"] == key:
+                yield _make_entry(place, first[0])
+                return
+            key += "/"
+        arguments: dict[str, Any] = {"Prefix": key} | ({} if recursive else {"Delimiter": "/"})
+        while True:
+            page = self.client.call("list_objects_v2", place, **arguments)
+            for item in page.get("Contents", []):
+                if not item["Key"].endswith("/"):  # what some tools make for a folder
+                    yield _make_entry(Place(place.bucket, item["Key"]), item)
+            if not page.get("IsTruncated"):
+                return
+            arguments["ContinuationToken"] = page["NextContinuationToken"]
+
+    def stat(self, place: Place) -> Entry:
+        try:
+            head = self.client.call("head_object", place, Key=place.key)
+        except ObjectMissing:
+            self._check_bucket(place)  # the answer to HEAD does not say which of the two it is
+            raise
+        return _make_entry(place, head | {"Size": head["ContentLength"]})
+
+    def _check_bucket(self, place: Place) -> None:
+        try:
+            self.client.call("head_bucket", place)
+        except ObjectMissing:
+            raise BucketMissing(
+                f"s3://{place.bucket}: no such bucket; set storage.endpoint_url for another store"
+            ) from None
+
+    def fetch(self, place: Place, path: Path, expected: Entry) -> None:
+        """Into a local file, in ranges side by side, every one of the object that was listed."""
+        size = self.settings.part_bytes
+        starts = range(0, expected.num_bytes, size)
+        with local.explained(str(path)), path.open("wb") as file:
+            if expected.num_bytes:
+                os.posix_fallocate(file.fileno(), 0, expected.num_bytes)  # a full disk shows now
+            pool = ThreadPoolExecutor(max(1, min(self.settings.connections, len(starts))))
+            try:
+                jobs = [
+                    pool.submit(
+                        self._fetch_range,
+                        place,
+                        expected,
+                        file.fileno(),
+                        start,
+                        min(start + size, expected.num_bytes),
+                    )
+                    for start in starts
+                ]
+                for job in jobs:
+                    job.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _fetch_range(self, place: Place, expected: Entry, fd: int, start: int, stop: int) -> None:
+        """What has arrived is kept: after a break the rest is asked for."""
+        failures = 0
+        while start < stop:
+            try:
+                for block in self._read_range(place, expected, start, stop):
+                    os.pwrite(fd, block, start)
+                    start += len(block)
+                    failures = 0
+            except StorageBusy:
+                failures += 1
+                wait(self.settings, failures)
+
+    def _read_range(self, place: Place, expected: Entry, start: int, stop: int) -> Iterator[bytes]:
+        with explained(place.shown, self.settings):
+            answer = self.client.api.get_object(
+                Bucket=place.bucket,
+                Key=place.key,
+                Range=f"bytes={start}-{stop - 1}",
+                IfMatch=f'"{expected.etag}"',
+            )
+            # Some stores ignore one header or the other.
+            if answer["ETag"].strip('"') != expected.etag:
+                raise ObjectChanged(f"{place.shown}: no longer what was listed")
+            if answer["ContentLength"] != stop - start:
+                raise StorageError(
+                    f"{place.shown}: {answer['ContentLength']:,} bytes came for {stop - start:,}"
+                )
+            with contextlib.closing(answer["Body"]) as body:
+                yield from body.iter_chunks(BLOCK_BYTES)
+
+    def read(self, place: Place) -> bytes:
+        def read() -> bytes:
+            return self.client.api.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
+
+        return retry(self.settings, place.uri, read)
+
+    def write(self, place: Place, blocks: Iterable[bytes], if_absent: bool) -> None:
+        Writer(self.client, place, if_absent).write(blocks)
+
+    def delete(self, place: Place) -> None:
+        self.client.call("delete_object", place, Key=place.key)
+
+
+def _make_entry(place: Place, item: dict[str, Any]) -> Entry:
+    # To the second, because that is all that HEAD tells.
+    modified_at = item["LastModified"].astimezone(UTC).replace(microsecond=0)
+    return Entry(place.uri, item["Size"], item["ETag"].strip('"'), modified_at)

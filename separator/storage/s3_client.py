@@ -1,0 +1,75 @@
+"""One boto3 client per process and settings, and calls that are tried again."""
+
+import os
+import threading
+from functools import lru_cache
+from typing import Any
+
+import botocore
+from boto3.session import Session
+from botocore.config import Config
+from botocore.exceptions import ProfileNotFound
+
+from separator.errors import AccessDenied, RequestError
+from separator.storage.place import Place
+from separator.storage.s3_errors import retry
+from separator.storage.settings import StorageSettings
+
+_lock = threading.Lock()
+
+
+def get_client(settings: StorageSettings) -> Any:
+    """One per process and settings; it may be used by many threads."""
+    with _lock:
+        return _make_client(settings, os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _make_client(settings: StorageSettings, pid: int) -> Any:
+    path_style = settings.path_style
+    if path_style is None:
+        path_style = settings.endpoint_url is not None
+    config = Config(
+        # Retries are ours: botocore's end where the body of an answer begins.
+        retries={"total_max_attempts": 1},
+        connect_timeout=min(10.0, settings.timeout_s),
+        read_timeout=settings.timeout_s,
+        max_pool_connections=settings.connections,
+        s3={"addressing_style": "path" if path_style else "auto"},
+        request_checksum_calculation=settings.checksums,  # pyright: ignore[reportArgumentType]
+        response_checksum_validation=settings.checksums,  # pyright: ignore[reportArgumentType]
+        signature_version=botocore.UNSIGNED if settings.anonymous else None,
+    )
+    session = _open_session(settings)
+    return session.client(
+        "s3", endpoint_url=settings.endpoint_url, verify=settings.ca_bundle, config=config
+    )
+
+
+def _open_session(settings: StorageSettings) -> Session:
+    try:
+        return Session(profile_name=settings.profile, region_name=settings.region)
+    except ProfileNotFound:
+        raise RequestError(
+            f"storage.profile={settings.profile!r}: no such profile in the AWS configuration"
+        ) from None
+
+
+def get_credentials(settings: StorageSettings) -> Any:
+    """Key, secret and token as they are now; for libraries that cannot find them themselves."""
+    found = _open_session(settings).get_credentials()
+    if found is None:
+        raise AccessDenied(f"storage.profile={settings.profile!r}: holds no credentials")
+    return found.get_frozen_credentials()
+
+
+class Client:
+    """`call` for what is small and whole; `api` for answers that are read as they come."""
+
+    def __init__(self, settings: StorageSettings) -> None:
+        self.settings = settings
+        self.api = get_client(settings)
+
+    def call(self, name: str, place: Place, **arguments: Any) -> dict[str, Any]:
+        method = getattr(self.api, name)
+        return retry(self.settings, place.shown, lambda: method(Bucket=place.bucket, **arguments))

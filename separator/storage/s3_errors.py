@@ -1,0 +1,160 @@
+"""What can go wrong with an S3 store, in our words: one line, the way out, never a credential.
+
+Only the store's error code and status are taken from an answer. Its text is not: some stores put
+the key id or a signed request into it.
+"""
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from botocore import exceptions as boto
+from urllib3.exceptions import HTTPError
+
+from separator.errors import (
+    AccessDenied,
+    BucketMissing,
+    DiskFull,
+    ObjectChanged,
+    ObjectMissing,
+    RequestError,
+    StorageBusy,
+    StorageError,
+    Throttled,
+    TimedOut,
+    TokenExpired,
+    Unreachable,
+    WrongRegion,
+)
+from separator.storage.settings import StorageSettings
+
+Result = TypeVar("Result")
+
+
+class UploadMissingError(StorageError):
+    """The parts of an upload are gone; only the writer of it hears of this."""
+
+
+KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, storage.profile, or the machine's role"
+DENIED = f"access denied; {KEYS}, and what they are allowed"
+EXPIRED = "the session's credentials have expired; renew them"
+REGION = "the bucket is in another region; set storage.region"
+# The store's codes, and the same by status where an answer has no body (HEAD).
+BY_CODE: dict[str, tuple[type[StorageError], str]] = {
+    "NoSuchBucket": (BucketMissing, "no such bucket; set storage.endpoint_url for another store"),
+    "NoSuchKey": (ObjectMissing, "no such object"),
+    "NoSuchUpload": (UploadMissingError, "the upload was aborted by someone else"),
+    "AccessDenied": (AccessDenied, DENIED),
+    "AllAccessDisabled": (AccessDenied, DENIED),
+    "InvalidAccessKeyId": (AccessDenied, f"unknown access key; {KEYS}"),
+    "SignatureDoesNotMatch": (AccessDenied, f"wrong secret key; {KEYS}"),
+    "RequestTimeTooSkewed": (AccessDenied, "this machine's clock is wrong"),
+    "ExpiredToken": (TokenExpired, EXPIRED),
+    "ExpiredTokenException": (TokenExpired, EXPIRED),
+    "TokenRefreshRequired": (TokenExpired, EXPIRED),
+    "InvalidToken": (TokenExpired, EXPIRED),
+    "PermanentRedirect": (WrongRegion, REGION),
+    "AuthorizationHeaderMalformed": (WrongRegion, REGION),
+    "IllegalLocationConstraintException": (WrongRegion, REGION),
+    "SlowDown": (Throttled, "too many requests"),
+    "TooManyRequests": (Throttled, "too many requests"),
+    "RequestLimitExceeded": (Throttled, "too many requests"),
+    "ThrottlingException": (Throttled, "too many requests"),
+    "RequestTimeout": (TimedOut, "the store gave up waiting"),
+    "PreconditionFailed": (ObjectChanged, "no longer what was listed"),
+    "ConditionalRequestConflict": (StorageBusy, "another writer is at it"),
+    "OperationAborted": (StorageBusy, "another writer is at it"),
+    "MissingContentLength": (StorageError, "refused; set storage.checksums=when_required"),
+    "InvalidStorageClass": (StorageError, "the object is archived; restore it first"),
+    "InvalidObjectState": (StorageError, "the object is archived; restore it first"),
+    "QuotaExceeded": (DiskFull, "the store's quota is used up"),
+    "InsufficientCapacity": (DiskFull, "the store is full"),
+    "EntityTooLarge": (StorageError, "too large for this store"),
+}
+BY_STATUS = {
+    301: "PermanentRedirect",
+    307: "PermanentRedirect",
+    403: "AccessDenied",
+    404: "NoSuchKey",
+    408: "RequestTimeout",
+    411: "MissingContentLength",
+    412: "PreconditionFailed",
+    429: "SlowDown",
+    503: "SlowDown",
+    507: "InsufficientCapacity",
+}
+LONGEST_WAIT_S = 20.0
+# The connection broke or was never made; a body that ends early is the same thing.
+BROKEN = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, HTTPError)
+BROKEN += (ConnectionError,)
+
+
+@contextlib.contextmanager
+def explained(uri: str, settings: StorageSettings) -> Iterator[None]:
+    """botocore's errors as ours, without its frames."""
+    where = settings.endpoint_url or "AWS"
+    try:
+        yield
+    except boto.ClientError as error:
+        raise explain(uri, error.response) from None
+    except (boto.ConnectTimeoutError, boto.ReadTimeoutError):
+        reason = f"no answer from {where} in {settings.timeout_s:g} s"
+        raise TimedOut(f"{uri}: {reason}") from None
+    except boto.SSLError:
+        reason = f"the certificate of {where} is not trusted; set storage.ca_bundle"
+        raise StorageError(f"{uri}: {reason}") from None
+    except (boto.NoCredentialsError, boto.PartialCredentialsError):
+        raise AccessDenied(f"{uri}: no credentials; {KEYS}, or storage.anonymous=true") from None
+    except (boto.TokenRetrievalError, boto.UnauthorizedSSOTokenError, boto.SSOTokenLoadError):
+        raise TokenExpired(f"{uri}: {EXPIRED}") from None
+    except boto.CredentialRetrievalError as error:
+        raise AccessDenied(f"{uri}: {type(error).__name__}; {KEYS}") from None
+    except (boto.ParamValidationError, boto.UnsupportedS3ArnError):
+        raise RequestError(f"{uri}: is no name of a bucket and an object") from None
+    except BROKEN as error:
+        reason = f"{where} cannot be reached ({type(error).__name__})"
+        raise Unreachable(f"{uri}: {reason}; check storage.endpoint_url and the network") from None
+    except boto.BotoCoreError as error:
+        raise StorageError(f"{uri}: {type(error).__name__}") from None
+
+
+def explain(uri: str, answer: Mapping[str, Any]) -> StorageError:
+    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = str(answer.get("Error", {}).get("Code", ""))
+    if code not in BY_CODE:
+        code = BY_STATUS.get(status, code)
+    if code in BY_CODE:
+        kind, reason = BY_CODE[code]
+        if kind is WrongRegion and (region := _find_region(answer)):
+            reason = f"{REGION}={region}"
+        return kind(f"{uri}: {reason} ({code})")
+    kind = StorageBusy if status >= 500 and status != 501 else StorageError
+    return kind(f"{uri}: the store answered {status} {code}")
+
+
+def _find_region(answer: Mapping[str, Any]) -> str | None:
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return answer.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
+
+
+def retry(settings: StorageSettings, uri: str, action: Callable[[], Result]) -> Result:
+    """The result of `action`, tried again while the trouble is one that may pass."""
+    failures = 0
+    while True:
+        try:
+            with explained(uri, settings):
+                return action()
+        except StorageBusy:
+            failures += 1
+            wait(settings, failures)
+
+
+def wait(settings: StorageSettings, failures: int) -> None:
+    """Sleep before another attempt; re-raises what is being handled when there have been enough."""
+    if failures >= settings.attempts:
+        raise
+    longest = min(LONGEST_WAIT_S, settings.backoff_s * 2 ** (failures - 1))
+    # Jittered: a thousand workers that were throttled together must not come back together.
+    time.sleep(longest * random.uniform(0.5, 1.0))

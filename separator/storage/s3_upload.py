@@ -1,0 +1,149 @@
+"""Objects written to an S3 store: one PUT, or parts that become an object all at once."""
+
+import base64
+import hashlib
+import itertools
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from separator.errors import ObjectChanged, ObjectExists, ObjectMissing, StorageError
+from separator.storage.place import Place
+from separator.storage.s3_client import Client
+from separator.storage.s3_errors import UploadMissingError
+
+log = logging.getLogger(__name__)
+
+MOST_PARTS = 10_000
+# Parts of one upload on their way at once: what an upload holds in memory, and one more.
+PARTS_IN_FLIGHT = 4
+
+
+class Writer:
+    """Writes one object."""
+
+    def __init__(self, client: Client, place: Place, if_absent: bool) -> None:
+        self.client = client
+        self.place = place
+        self.if_absent = if_absent
+        self.settings = client.settings
+
+    def write(self, blocks: Iterable[bytes]) -> None:
+        parts = cut(blocks, self.settings.part_bytes)
+        first, second = next(parts, b""), next(parts, None)
+        if second is None:
+            self._put(first)
+        else:
+            self._upload(itertools.chain([first, second], parts))
+
+    def _call(self, name: str, **arguments: Any) -> dict[str, Any]:
+        return self.client.call(name, self.place, Key=self.place.key, **arguments)
+
+    @property
+    def _condition(self) -> dict[str, str]:
+        return {"IfNoneMatch": "*"} if self.if_absent else {}
+
+    @property
+    def _taken(self) -> ObjectExists:
+        return ObjectExists(f"{self.place.shown}: is there already")
+
+    def _digest(self, data: bytes) -> dict[str, str]:
+        """An MD5 for stores that know no newer checksum: bytes damaged on the way are refused."""
+        if self.settings.checksums == "when_supported":
+            return {}  # boto3 adds its own
+        digest = hashlib.md5(data, usedforsecurity=False).digest()
+        return {"ContentMD5": base64.b64encode(digest).decode()}
+
+    def _put(self, data: bytes) -> None:
+        try:
+            self._call("put_object", Body=data, **self._digest(data), **self._condition)
+        except ObjectChanged:
+            # An attempt may have arrived though its answer was lost: then the other writer is us.
+            own = hashlib.md5(data, usedforsecurity=False).hexdigest()
+            if self._call("head_object")["ETag"].strip('"') != own:
+                raise self._taken from None
+
+    def _upload(self, parts: Iterator[bytes]) -> None:
+        upload = self._call("create_multipart_upload")["UploadId"]
+        try:
+            done, num_bytes = self._upload_parts(upload, parts)
+            self._complete(upload, done, num_bytes)
+        except BaseException:  # also a stopped job: what is left behind is paid for by the month
+            self._abort(upload)
+            raise
+
+    def _upload_parts(
+        self, upload: str, parts: Iterator[bytes]
+    ) -> tuple[list[dict[str, Any]], int]:
+        done: list[dict[str, Any]] = []
+        num_bytes = 0
+        on_the_way: deque[Future[dict[str, Any]]] = deque()
+        pool = ThreadPoolExecutor(PARTS_IN_FLIGHT)
+        try:
+            for number, data in enumerate(parts, start=1):
+                if number > MOST_PARTS:
+                    raise StorageError(
+                        f"{self.place.shown}: longer than {MOST_PARTS:,} parts of "
+                        f"{self.settings.part_bytes:,} bytes; raise storage.part_bytes"
+                    )
+                on_the_way.append(pool.submit(self._upload_part, upload, number, data))
+                num_bytes += len(data)
+                if len(on_the_way) == PARTS_IN_FLIGHT:
+                    done.append(on_the_way.popleft().result())
+            done += [job.result() for job in on_the_way]
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return done, num_bytes
+
+    def _upload_part(self, upload: str, number: int, data: bytes) -> dict[str, Any]:
+        about = {"UploadId": upload, "PartNumber": number, **self._digest(data)}
+        answer = self._call("upload_part", Body=data, **about)
+        sums = {k: v for k, v in answer.items() if k.startswith("Checksum") and isinstance(v, str)}
+        sums.pop("ChecksumType", None)
+        return {"PartNumber": number, "ETag": answer["ETag"]} | sums
+
+    def _complete(self, upload: str, parts: list[dict[str, Any]], num_bytes: int) -> None:
+        about = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
+        if self.if_absent:
+            self._look()
+        try:
+            self._call("complete_multipart_upload", **about, **self._condition)
+        except ObjectChanged:
+            raise self._taken from None
+        except UploadMissingError:
+            # Nobody else knows the upload's id: if it is gone, an attempt of ours has completed it
+            # and the answer was lost.
+            if self._call("head_object")["ContentLength"] != num_bytes:
+                raise
+
+    def _look(self) -> None:
+        """Some stores do not know the condition when parts are put together: most of the others
+        who were first are found like this."""
+        try:
+            self._call("head_object")
+        except ObjectMissing:
+            return
+        raise self._taken
+
+    def _abort(self, upload: str) -> None:
+        try:
+            self._call("abort_multipart_upload", UploadId=upload)
+        except UploadMissingError:
+            pass
+        except StorageError as error:
+            log.warning("an unfinished upload stays behind: %s", error)
+
+
+def cut(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of `size`, the last one shorter; nothing at all for no bytes."""
+    held = bytearray()
+    for block in blocks:
+        for at in range(0, len(block), size):
+            held += block[at : at + size]
+            if len(held) >= size:
+                yield bytes(held[:size])
+                del held[:size]
+    if held:
+        yield bytes(held)

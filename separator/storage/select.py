@@ -1,0 +1,63 @@
+"""Which names of a listing are meant: shell patterns, without regard to case. Pure.
+
+A pattern without `/` is held against the last part of a name, at any depth; one with `/` against
+the whole name below the folder. `*` and `?` stop at `/`, `**/` is any number of folders. As in a
+shell, a name with a part that begins with a dot is matched only by a pattern that says the dot.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from separator.errors import RequestError
+
+
+def make_selector(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
+    """A test of names relative to the folder. No `include` means all."""
+    wanted = [compile_pattern(p) for p in include or ["*"]]
+    unwanted = [compile_pattern(p) for p in exclude]
+    return lambda name: any(p(name) for p in wanted) and not any(p(name) for p in unwanted)
+
+
+@lru_cache(maxsize=256)
+def compile_pattern(pattern: str) -> Callable[[str], bool]:
+    if not pattern or pattern.startswith("/"):
+        raise RequestError(f"{pattern!r}: a pattern is relative to the folder: '*.mp4', '2024/**'")
+    if pattern.endswith("/"):
+        pattern += "**"
+    # Translated part by part, each behind a guard against a hidden name it does not ask for.
+    match = re.compile(_translate(pattern), re.IGNORECASE | re.DOTALL).fullmatch
+    if "/" not in pattern:
+        hidden = re.compile(r"(^|/)\.")
+        # The folders on the way are nobody's wish: hidden ones stay hidden.
+        return lambda name: (
+            match(name.rpartition("/")[2]) is not None
+            and not hidden.search(name.rpartition("/")[0])
+        )
+    return lambda name: match(name) is not None
+
+
+def _translate(pattern: str) -> str:
+    out, rest = "", pattern
+    at_start = True  # of a part of the name
+    while rest:
+        visible = r"(?!\.)" if at_start else ""
+        if rest.startswith("**/") and at_start:
+            out, rest = out + r"(?:(?!\.)[^/]+/)*", rest[3:]
+            continue
+        if rest == "**" and at_start:
+            return out + r"(?:(?!\.)[^/]+/)*(?!\.)[^/]+"
+        if rest.startswith("**"):
+            raise RequestError(f"{pattern!r}: ** stands for whole folders: '**/x', 'x/**'")
+        at_start = rest[0] == "/"
+        if rest[0] == "*":
+            out, rest = out + visible + "[^/]*", rest[1:]
+        elif rest[0] == "?":
+            out, rest = out + visible + "[^/]", rest[1:]
+        elif rest[0] == "[" and (found := re.match(r"\[(!?)(\]?[^\]/]*)\]", rest)):
+            body = found[2].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
+            out += visible + ("[^/" if found[1] else "[") + body + "]"
+            rest = rest[found.end() :]
+        else:
+            out, rest = out + re.escape(rest[0]), rest[1:]
+    return out

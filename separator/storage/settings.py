@@ -1,0 +1,59 @@
+"""How storage is reached: the `storage:` part of a config. Credentials come from the usual AWS
+environment and never lie here."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from separator.errors import RequestError
+
+CHECKSUMS = ("when_supported", "when_required")
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    endpoint_url: str | None = None  # of a store that is not AWS
+    region: str | None = None
+    profile: str | None = None
+    anonymous: bool = False  # public buckets, unsigned
+    ca_bundle: str | None = None  # certificates of a private authority
+    path_style: bool | None = None  # bucket in the path; by default with an endpoint_url only
+    checksums: str = "when_supported"  # when_required: for stores that answer 411 to the newer ones
+    connections: int = 16  # per process
+    part_bytes: int = 16 * MIB  # of an upload, and of a parallel read
+    attempts: int = 6  # in a row that bring nothing new
+    backoff_s: float = 0.5  # before the second attempt, twice that before the third, ...
+    timeout_s: float = 60.0  # without an answer
+
+    def __post_init__(self) -> None:
+        if self.endpoint_url is not None:
+            parts = urlsplit(self.endpoint_url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise RequestError(
+                    f"storage.endpoint_url={hide_password(self.endpoint_url)!r}: must look like "
+                    "https://host:port"
+                )
+            if "@" in parts.netloc:
+                raise RequestError(
+                    f"storage.endpoint_url={hide_password(self.endpoint_url)!r}: holds a password; "
+                    "give keys in the environment (AWS_ACCESS_KEY_ID) or a profile"
+                )
+        if self.checksums not in CHECKSUMS:
+            raise RequestError(f"storage.checksums={self.checksums!r}: must be one of {CHECKSUMS}")
+        if self.anonymous and self.profile:
+            raise RequestError(
+                f"storage.anonymous and storage.profile={self.profile!r}: choose one"
+            )
+        for name, least in (("connections", 1), ("attempts", 1), ("part_bytes", 5 * MIB)):
+            if (value := getattr(self, name)) < least:
+                raise RequestError(f"storage.{name}={value}: must be at least {least}")
+        for name in ("backoff_s", "timeout_s"):
+            if not (value := getattr(self, name)) > 0:
+                raise RequestError(f"storage.{name}={value}: must be above 0")
+
+
+def hide_password(uri: str) -> str:
+    """Without user, password, query and fragment: fit for a log."""
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" if parts.netloc else uri

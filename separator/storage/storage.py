@@ -1,0 +1,128 @@
+"""The one door to bytes outside the process: URIs in, entries and bytes out.
+
+Whatever the scheme, an object is read as it was listed or not at all, appears whole or not at all,
+and every trouble is a `StorageError` of one line.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from separator.errors import ObjectMissing, StorageError
+from separator.storage.local import LocalStore
+from separator.storage.place import Entry, Place, parse_uri
+from separator.storage.select import make_selector
+from separator.storage.settings import StorageSettings
+
+BLOCK_BYTES = 1 << 20
+# `read` holds its answer in memory.
+MOST_READ_BYTES = 1 << 30
+
+
+class Store(Protocol):
+    """What a scheme has to offer."""
+
+    def list(self, place: Place, recursive: bool) -> Iterator[Entry]: ...
+    def stat(self, place: Place) -> Entry: ...
+    def fetch(self, place: Place, path: Path, expected: Entry) -> None: ...
+    def read(self, place: Place) -> bytes: ...
+    def write(self, place: Place, blocks: Iterable[bytes], if_absent: bool) -> None: ...
+    def delete(self, place: Place) -> None: ...
+
+
+class Storage:
+    """Cheap to make and to send to another process: connections are made on first use."""
+
+    def __init__(self, settings: StorageSettings | None = None) -> None:
+        self.settings = settings or StorageSettings()
+
+    def list(
+        self,
+        uri: str,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        recursive: bool = True,
+    ) -> Iterator[Entry]:
+        """A stream of what lies in a folder, or the one object of that name."""
+        store, place = self._find(uri)
+        is_wanted = make_selector(include, exclude)
+        root = place.key.rstrip("/") + "/" if place.key.strip("/") else place.key
+        for entry in store.list(place, recursive):
+            key = parse_uri(entry.uri).key
+            name = key.removeprefix(root) if key.startswith(root) else key.rpartition("/")[2]
+            if is_wanted(name):
+                yield entry
+
+    def stat(self, uri: str) -> Entry:
+        store, place = self._find(uri)
+        return store.stat(place)
+
+    def exists(self, uri: str) -> bool:
+        try:
+            self.stat(uri)
+        except ObjectMissing:
+            return False
+        return True
+
+    def fetch(self, uri: str, path: Path, expected: Entry | None = None) -> Entry:
+        """Into a local file, of `expected` or as it is now; nothing is left where that fails."""
+        store, place = self._find(uri)
+        expected = expected or store.stat(place)
+        try:
+            store.fetch(place, path, expected)
+            if path.stat().st_size != expected.num_bytes:
+                raise StorageError(
+                    f"{uri}: {path.stat().st_size:,} bytes of {expected.num_bytes:,}"
+                )
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return expected
+
+    @contextmanager
+    def on_disk(self, entry: Entry, folder: Path) -> Iterator[Path]:
+        """A local path of an object: the file itself, or a copy in `folder`, gone afterwards."""
+        store, place = self._find(entry.uri)
+        if isinstance(store, LocalStore):
+            store.check(place, entry)
+            yield place.path
+            store.check(place, entry)
+            return
+        path = folder / ("object" + Path(place.key).suffix[:16])
+        try:
+            self.fetch(entry.uri, path, entry)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def read(self, uri: str) -> bytes:
+        """All of a small object."""
+        store, place = self._find(uri)
+        if (num_bytes := store.stat(place).num_bytes) > MOST_READ_BYTES:
+            raise StorageError(f"{uri}: {num_bytes:,} bytes are too many to be held in memory")
+        return store.read(place)
+
+    def write(self, uri: str, data: bytes | Iterable[bytes], *, if_absent: bool = False) -> None:
+        """Bytes, or blocks as they come. With `if_absent`, `ObjectExists` if another was first,
+        as far as the store can tell."""
+        store, place = self._find(uri)
+        store.write(place, [data] if isinstance(data, bytes) else data, if_absent)
+
+    def upload(self, path: Path, uri: str, *, if_absent: bool = False) -> None:
+        with path.open("rb") as file:
+            blocks = iter(lambda: file.read(BLOCK_BYTES), b"")
+            self.write(uri, blocks, if_absent=if_absent)
+
+    def delete(self, uri: str) -> None:
+        """Gone afterwards, also where it was never there."""
+        store, place = self._find(uri)
+        store.delete(place)
+
+    def _find(self, uri: str) -> tuple[Store, Place]:
+        place = parse_uri(uri)
+        if not place.bucket:
+            return LocalStore(), place
+        from separator.storage.s3 import S3Store  # imported here: boto3 costs 0.3 s
+
+        return S3Store(self.settings), place

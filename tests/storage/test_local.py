@@ -1,0 +1,119 @@
+"""What only a file system does."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from separator.errors import AccessDenied, DiskFull, ObjectChanged, ObjectMissing, StorageError
+from separator.storage import Storage
+from separator.storage.local import explain
+
+
+def list_names(root: Path, **options) -> list[str]:
+    return [e.uri.removeprefix(f"{root}/") for e in Storage().list(str(root), **options)]
+
+
+def test_names_that_are_no_text_can_be_read_by_what_the_listing_says(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff.wav"
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(b"data")
+    (entry,) = Storage().list(str(tmp_path))
+    assert entry.uri == f"file://{tmp_path}/%FF.wav"
+    assert Storage().read(entry.uri) == b"data"
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    root = tmp_path / "root"
+    (root / "d").mkdir(parents=True)
+    (root / "d/x.wav").write_bytes(b"x")
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/y.wav").write_bytes(b"y")
+    (root / "far").symlink_to(tmp_path / "far")
+    (root / "d/up").symlink_to(root)
+    (root / "broken.wav").symlink_to(tmp_path / "nothing")
+    (root / "link.wav").symlink_to(root / "d/x.wav")
+    assert list_names(root) == ["d/x.wav", "far/y.wav", "link.wav"]
+
+
+def test_temporaries_are_hidden_and_unfinished_ones_are_not_listed(tmp_path):
+    storage, seen = Storage(), []
+
+    def blocks():
+        yield b"1"
+        seen.extend(os.listdir(tmp_path))  # noqa: PTH208
+        assert list_names(tmp_path) == []
+        yield b"2"
+
+    storage.write(str(tmp_path / "x.wav"), blocks())
+    assert len(seen) == 1
+    assert seen[0].startswith(".x.wav.")
+    assert os.listdir(tmp_path) == ["x.wav"]  # noqa: PTH208
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    name = "n" * 255
+    Storage().write(str(tmp_path / name), b"1")
+    assert list_names(tmp_path) == [name]
+    with pytest.raises(StorageError, match="too long"):
+        Storage().write(str(tmp_path / ("n" * 256)), b"1")
+
+
+def test_what_is_written_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace", "rename", "link"):
+        real = getattr(os, name)
+
+        def record(*args, name=name, real=real, **options):
+            calls.append(name)
+            return real(*args, **options)
+
+        monkeypatch.setattr(os, name, record)
+    Storage().write(str(tmp_path / "x"), b"1")
+    assert "fsync" in calls[: calls.index("replace")]
+    assert calls[-1] == "fsync", "the folder, or the new name may be forgotten"
+    calls.clear()
+    Storage().write(str(tmp_path / "y"), b"1", if_absent=True)
+    assert "fsync" in calls[: calls.index("link")]
+    assert calls[-1] == "fsync"
+
+
+def test_a_file_that_changes_while_it_is_used(tmp_path):
+    (tmp_path / "x").write_bytes(b"1")
+    entry = Storage().stat(str(tmp_path / "x"))
+    with pytest.raises(ObjectChanged, match="the next run"), Storage().on_disk(entry, tmp_path):
+        (tmp_path / "x").write_bytes(b"22")
+
+
+def test_folders_are_no_files(tmp_path):
+    (tmp_path / "d").mkdir()
+    with pytest.raises(ObjectMissing, match="is a folder"):
+        Storage().stat(str(tmp_path / "d"))
+    with pytest.raises(ObjectMissing, match="no such"):
+        list(Storage().list(str(tmp_path / "absent")))
+    assert list_names(tmp_path / "d") == []
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, DiskFull),
+        (errno.EDQUOT, DiskFull),
+        (errno.EACCES, AccessDenied),
+        (errno.ENOENT, ObjectMissing),
+        (errno.EIO, StorageError),
+    ],
+)
+def test_the_systems_errors(number, kind):
+    assert type(explain(OSError(number, os.strerror(number)), "/x")) is kind
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told(tmp_path):
+    (tmp_path / "x").write_bytes(b"1" * 100_000)
+    # By a link, because what could not be written whole is removed.
+    (tmp_path / "full").symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="make room"):
+        Storage().fetch(str(tmp_path / "x"), tmp_path / "full")
+    assert not (tmp_path / "full").is_symlink()

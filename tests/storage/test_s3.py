@@ -1,0 +1,305 @@
+"""What only an object store does: pages, ranges, parts, broken connections, refusals."""
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from separator.errors import (
+    AccessDenied,
+    BucketMissing,
+    ObjectChanged,
+    RequestError,
+    StorageError,
+    TimedOut,
+    Unreachable,
+)
+from separator.storage import Storage, StorageSettings
+from separator.storage.arrow import open_arrow
+from separator.storage.s3_upload import cut
+from tests.storage.test_storage import PART, make_bytes
+
+pytestmark = pytest.mark.usefixtures("credentials")
+
+
+def fill(bucket, count: int) -> None:
+    def put(number: int) -> None:
+        bucket.admin.put_object(Bucket=bucket.name, Key=f"many/{number:05}.wav", Body=b"")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(count)))
+
+
+def list_uploads(bucket) -> list[str]:
+    answer = bucket.admin.list_multipart_uploads(Bucket=bucket.name)
+    return [upload["Key"] for upload in answer.get("Uploads", [])]
+
+
+@pytest.mark.slow
+def test_more_keys_than_a_page_holds(rgw_bucket):
+    fill(rgw_bucket, 5_200)
+    listing = rgw_bucket.storage.list(f"{rgw_bucket.uri}/many")
+    first = next(listing)
+    assert first.uri.endswith("/00000.wav")
+    assert sum(1 for _ in listing) == 5_199
+
+
+def test_a_listing_asks_for_a_page_when_it_is_needed(moto_bucket):
+    fill(moto_bucket, 1_100)
+    asked = []
+    events = moto_bucket.admin.meta.events
+    events.register("before-send.s3.ListObjectsV2", lambda **_: asked.append(1), unique_id="count")
+    try:
+        listing = moto_bucket.storage.list(f"{moto_bucket.uri}/many/")
+        for _ in range(1_000):
+            next(listing)
+        assert len(asked) == 1
+        assert sum(1 for _ in listing) == 100
+        assert len(asked) == 2
+    finally:
+        events.unregister("before-send.s3.ListObjectsV2", unique_id="count")
+
+
+def test_large_objects_by_parts_and_ranges(bucket, tmp_path):
+    storage, uri = bucket.change(part_bytes=PART, connections=4), f"{bucket.uri}/large.bin"
+    data = make_bytes(5 * PART + 12_345)
+    storage.write(uri, iter([data[:1000], data[1000:]]))
+    head = bucket.admin.head_object(Bucket=bucket.name, Key="large.bin")
+    assert head["ETag"].strip('"').endswith("-6"), "six parts"
+    storage.fetch(uri, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == data
+    assert list_uploads(bucket) == []
+    storage.upload(tmp_path / "copy", f"{bucket.uri}/again.bin")
+    assert storage.read(f"{bucket.uri}/again.bin") == data
+
+
+def test_an_upload_that_fails_is_aborted(bucket):
+    def fail():
+        yield make_bytes(3 * PART)
+        # The parts are on their way: without an abort they would stay and be paid for.
+        assert list_uploads(bucket) == ["x.bin"]
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        bucket.change(part_bytes=PART).write(f"{bucket.uri}/x.bin", fail())
+    assert list_uploads(bucket) == []
+    assert not bucket.storage.exists(f"{bucket.uri}/x.bin")
+
+
+def test_an_upload_that_came_second_is_aborted(rgw_bucket):
+    # RGW does not look at the condition when it puts parts together, so it is looked at before.
+    storage, uri = rgw_bucket.change(part_bytes=PART), f"{rgw_bucket.uri}/x.bin"
+    storage.write(uri, b"first")
+    with pytest.raises(StorageError, match="is there already"):
+        storage.write(uri, make_bytes(2 * PART), if_absent=True)
+    assert list_uploads(rgw_bucket) == []
+    assert storage.read(uri) == b"first"
+
+
+def test_an_object_that_changes_while_it_is_read(bucket, tmp_path):
+    storage, uri = bucket.change(part_bytes=PART, connections=1), f"{bucket.uri}/x.bin"
+    storage.write(uri, make_bytes(3 * PART, 1))
+    asked = []
+
+    def change(**_) -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            Storage(bucket.settings).write(uri, make_bytes(3 * PART, 2))
+
+    events = storage._find(uri)[0].client.api.meta.events  # pyright: ignore
+    events.register("before-send.s3.GetObject", change, unique_id="change")
+    try:
+        with pytest.raises(ObjectChanged, match=r"x\.bin"):
+            storage.fetch(uri, tmp_path / "copy")
+    finally:
+        events.unregister("before-send.s3.GetObject", unique_id="change")
+    assert len(asked) >= 2
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "reason"),
+    [
+        ("ci", "not-the-secret", "wrong secret key"),
+        ("nobody", "ci-secret-key", "unknown access key"),
+    ],
+)
+def test_wrong_keys_are_refused_and_never_shown(rgw_bucket, monkeypatch, key, secret, reason):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    storage = rgw_bucket.change(backoff_s=len(key) / 1000)  # a client of its own, with these keys
+    with pytest.raises(AccessDenied, match=reason) as caught:
+        storage.write(f"{rgw_bucket.uri}/x", b"")
+    assert secret not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__suppress_context__, "botocore's frames are of no use to anybody"
+    # HEAD has no body, so the reason is not told: what is known is that it was refused.
+    with pytest.raises(AccessDenied, match="access denied"):
+        storage.stat(f"{rgw_bucket.uri}/x")
+
+
+def test_no_keys_at_all(moto_bucket, monkeypatch, tmp_path):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(AccessDenied, match=r"no credentials.*storage.anonymous"):
+        moto_bucket.change(backoff_s=0.012).read(f"{moto_bucket.uri}/x")
+    with pytest.raises(RequestError, match=r"storage.profile='absent': no such profile"):
+        moto_bucket.change(profile="absent").read(f"{moto_bucket.uri}/x")
+
+
+def test_anonymous_reads_what_is_public_only(rgw_bucket):
+    admin, name = rgw_bucket.admin, rgw_bucket.name
+    admin.put_object(Bucket=name, Key="public", Body=b"all", ACL="public-read")
+    admin.put_object(Bucket=name, Key="private", Body=b"us")
+    nobody = rgw_bucket.change(anonymous=True)
+    assert nobody.read(f"{rgw_bucket.uri}/public") == b"all"
+    with pytest.raises(AccessDenied):
+        nobody.read(f"{rgw_bucket.uri}/private")
+
+
+def test_no_bucket(bucket):
+    for action in (
+        lambda: bucket.storage.stat("s3://absent-bucket/x"),
+        lambda: list(bucket.storage.list("s3://absent-bucket/x")),
+        lambda: bucket.storage.write("s3://absent-bucket/x", b""),
+        lambda: bucket.storage.write("s3://absent-bucket/x", make_bytes(20 << 20)),
+    ):
+        with pytest.raises(BucketMissing, match=r"storage\.endpoint_url"):
+            action()
+
+
+def test_a_store_that_is_not_there():
+    settings = StorageSettings(
+        endpoint_url="http://127.0.0.1:9", region="us-east-1", attempts=3, backoff_s=0.1
+    )
+    start = time.monotonic()
+    with pytest.raises(Unreachable, match=r"127.0.0.1:9 cannot be reached"):
+        Storage(settings).read("s3://bucket/x")
+    # Two waits of at least half of 0.1 and 0.2 s.
+    assert 0.15 <= time.monotonic() - start < 10
+
+
+def test_a_store_that_does_not_answer():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        settings = StorageSettings(
+            endpoint_url=url, region="us-east-1", attempts=2, backoff_s=0.05, timeout_s=0.3
+        )
+        with pytest.raises(TimedOut, match=r"no answer from .* in 0.3 s"):
+            Storage(settings).read("s3://bucket/x")
+
+
+def test_newer_checksums_on_an_older_store(rgw_bucket):
+    """RGW 16 refuses them; the message says what to set, and set so everything works."""
+    storage = rgw_bucket.change(checksums="when_supported", part_bytes=PART)
+    try:
+        storage.write(f"{rgw_bucket.uri}/x", make_bytes(2 * PART))
+    except StorageError as error:
+        assert "storage.checksums=when_required" in str(error)
+    else:
+        assert storage.read(f"{rgw_bucket.uri}/x") == make_bytes(2 * PART)
+    rgw_bucket.change(part_bytes=PART).write(f"{rgw_bucket.uri}/x", make_bytes(2 * PART))
+
+
+def test_a_store_that_is_stopped_in_the_middle_of_an_upload_and_started_again(rgw_bucket, tmp_path):
+    uri, data = f"{rgw_bucket.uri}/x.bin", make_bytes(6 * PART)
+    storage = rgw_bucket.change(part_bytes=PART, attempts=8, backoff_s=0.5)
+    restarted = []
+
+    def restart() -> None:
+        time.sleep(1.5)
+        rgw_bucket.gateway.start_gateway()
+        restarted.append(1)
+
+    def send():
+        yield data[: 2 * PART]
+        rgw_bucket.gateway.stop_gateway()
+        thread = threading.Thread(target=restart)
+        thread.start()
+        yield data[2 * PART :]
+        thread.join()
+
+    storage.write(uri, send())
+    assert restarted
+    storage.fetch(uri, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == data
+    assert list_uploads(rgw_bucket) == []
+
+
+def test_a_store_that_is_stopped_in_the_middle_of_a_read_and_started_again(rgw_bucket, tmp_path):
+    uri, data = f"{rgw_bucket.uri}/x.bin", make_bytes(6 * PART)
+    storage = rgw_bucket.change(part_bytes=PART, attempts=8, backoff_s=0.5, connections=1)
+    storage.write(uri, data)
+    events = storage._find(uri)[0].client.api.meta.events  # pyright: ignore
+    threads = []
+
+    def stop(**_) -> None:
+        if not threads:
+            rgw_bucket.gateway.stop_gateway()
+            threads.append(threading.Timer(1.5, rgw_bucket.gateway.start_gateway))
+            threads[0].start()
+
+    events.register("after-call.s3.GetObject", stop, unique_id="stop")
+    try:
+        storage.fetch(uri, tmp_path / "copy")
+    finally:
+        events.unregister("after-call.s3.GetObject", unique_id="stop")
+        threads[0].join()
+    assert (tmp_path / "copy").read_bytes() == data
+
+
+def test_a_first_write_whose_answer_was_lost_is_still_the_first(rgw_bucket):
+    """The store has the object, the answer never came, and the second attempt hears `exists`."""
+    storage, uri = rgw_bucket.change(attempts=3), f"{rgw_bucket.uri}/x"
+    events = storage._find(uri)[0].client.api.meta.events  # pyright: ignore
+    from botocore.exceptions import ConnectionClosedError
+
+    lost = []
+
+    def lose(**_) -> None:
+        if not lost:
+            lost.append(1)
+            raise ConnectionClosedError(endpoint_url="http://127.0.0.1")
+
+    events.register("after-call.s3.PutObject", lose, unique_id="lose")
+    try:
+        storage.write(uri, b"mine", if_absent=True)
+    finally:
+        events.unregister("after-call.s3.PutObject", unique_id="lose")
+    assert lost
+    assert storage.read(uri) == b"mine"
+
+
+def test_arrow_sees_the_same_objects(bucket, monkeypatch):
+    monkeypatch.delenv("AWS_REQUEST_CHECKSUM_CALCULATION", raising=False)
+    monkeypatch.delenv("AWS_RESPONSE_CHECKSUM_VALIDATION", raising=False)
+    table = pa.table({"uri": ["a", "b"], "n": [1, 2]})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    bucket.storage.write(f"{bucket.uri}/t/x.parquet", sink.getvalue().to_pybytes())
+    system, path = open_arrow(bucket.settings, f"{bucket.uri}/t")
+    assert pq.read_table(path, filesystem=system).equals(table)
+
+
+def test_importing_storage_does_not_load_boto3():
+    code = "import sys, separator.storage; print('boto3' in sys.modules, 'pyarrow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False False\n", done.stderr
+
+
+def test_pieces_of_one_size():
+    for sizes in ([], [0], [7], [3, 3, 3], [10, 1], [25], [5, 5]):
+        blocks = [make_bytes(n, n) for n in sizes]
+        pieces = list(cut(blocks, 5))
+        assert b"".join(pieces) == b"".join(blocks)
+        assert all(len(piece) == 5 for piece in pieces[:-1])
+        assert all(pieces)

@@ -1,0 +1,191 @@
+"""What holds whatever the scheme: on local files, moto's server and Ceph's gateway."""
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+from separator.errors import (
+    ObjectChanged,
+    ObjectExists,
+    ObjectMissing,
+    RequestError,
+    StorageError,
+)
+from separator.storage import Storage, StorageSettings, join_uri
+
+PART = 5 << 20
+ODD_NAMES = [
+    "plain.wav",
+    "with space.wav",
+    "per%20cent.wav",
+    "q?uestion#hash.wav",
+    "plus+and&.wav",
+    "ümläut-日本.wav",
+    "a'b\"c.wav",
+    "-dash.wav",
+    "new\nline.wav",
+]
+
+
+def make_bytes(count: int, seed: int = 0) -> bytes:
+    return np.random.default_rng(seed).bytes(count)
+
+
+@pytest.mark.parametrize("count", [0, 1, 1_000_000])
+def test_what_was_written_is_read(folder, tmp_path, count):
+    storage, root = folder
+    uri, data = f"{root}/a/b/x.bin", make_bytes(count)
+    storage.write(uri, data)
+    assert storage.read(uri) == data
+    entry = storage.fetch(uri, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == data
+    assert entry.num_bytes == count
+    assert entry == storage.stat(uri)
+    with storage.on_disk(entry, tmp_path) as path:
+        assert path.read_bytes() == data
+
+
+def test_a_stream_of_blocks_becomes_one_object(folder):
+    storage, root = folder
+    blocks = [make_bytes(n, n) for n in (3, 0, 1_000_000, 7_000_000, 1, 6_000_000)]
+    storage = Storage(replace_part(storage.settings))
+    storage.write(f"{root}/x.bin", iter(blocks))
+    assert storage.read(f"{root}/x.bin") == b"".join(blocks)
+
+
+def replace_part(settings: StorageSettings) -> StorageSettings:
+    return StorageSettings(**(vars(settings) | {"part_bytes": PART}))
+
+
+def test_the_later_write_wins(folder):
+    storage, root = folder
+    storage.write(f"{root}/x", b"one")
+    first = storage.stat(f"{root}/x")
+    storage.write(f"{root}/x", b"other")
+    assert storage.read(f"{root}/x") == b"other"
+    assert storage.stat(f"{root}/x").etag != first.etag
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_come_back_as_they_are(folder, name):
+    storage, root = folder
+    if name == "new\nline.wav" and is_moto(storage):
+        pytest.skip("moto answers 404 to such a key")
+    uri = join_uri(root, "sub", name)
+    storage.write(uri, b"data")
+    (entry,) = storage.list(root)
+    assert storage.read(entry.uri) == b"data"
+    assert storage.stat(entry.uri) == entry
+    if "\n" not in name:
+        assert entry.uri == uri
+
+
+def test_listing_is_in_order_and_whole(folder):
+    storage, root = folder
+    names = ["a.wav", "b/c.wav", "b/d/e.MP4", "b.txt", "z.mp4"]
+    for name in names:
+        storage.write(join_uri(root, name), name.encode())
+    entries = list(storage.list(root))
+    assert sorted(e.uri for e in entries) == sorted(join_uri(root, n) for n in names)
+    assert [e.uri for e in storage.list(root)] == [e.uri for e in entries]
+    assert [e.num_bytes for e in storage.list(root, ["a.wav"])] == [5]
+    found = [e.uri for e in storage.list(root, ["*.mp4"], ["z*"])]
+    assert found == [join_uri(root, "b/d/e.MP4")]
+    flat = [e.uri for e in storage.list(root, recursive=False)]
+    assert sorted(flat) == sorted(join_uri(root, n) for n in ("a.wav", "b.txt", "z.mp4"))
+    # A folder's name is no prefix: `b` is not `b.txt`, with and without the slash.
+    for uri in (f"{root}/b", f"{root}/b/"):
+        assert len(list(storage.list(uri))) == 2
+    assert [e.uri for e in storage.list(f"{root}/b.txt")] == [join_uri(root, "b.txt")]
+
+
+def test_nothing_is_there(folder, tmp_path):
+    storage, root = folder
+    storage.write(f"{root}/x", b"")
+    assert not storage.exists(f"{root}/y")
+    for action in (
+        lambda: storage.stat(f"{root}/y"),
+        lambda: storage.read(f"{root}/y"),
+        lambda: storage.fetch(f"{root}/y", tmp_path / "y"),
+    ):
+        with pytest.raises(ObjectMissing, match="/y: no such"):
+            action()
+    assert not (tmp_path / "y").exists()
+    storage.delete(f"{root}/y")
+    storage.delete(f"{root}/x")
+    assert not storage.exists(f"{root}/x")
+
+
+def test_an_object_that_changed_is_not_read(folder, tmp_path):
+    storage, root = folder
+    storage.write(f"{root}/x", b"1" * 100)
+    entry = storage.stat(f"{root}/x")
+    storage.write(f"{root}/x", b"2" * 100)
+    with pytest.raises(ObjectChanged, match="/x"):
+        storage.fetch(f"{root}/x", tmp_path / "copy", entry)
+    with pytest.raises(ObjectChanged), storage.on_disk(entry, tmp_path):
+        pass
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_generator_that_fails_leaves_nothing(folder):
+    storage, root = folder
+    storage = Storage(replace_part(storage.settings))
+    storage.write(f"{root}/old", b"old")
+
+    def fail(after: int):
+        yield from itertools.repeat(b"x" * PART, after)
+        raise ZeroDivisionError
+
+    for after in (0, 1, 3):
+        with pytest.raises(ZeroDivisionError):
+            storage.write(f"{root}/new", fail(after))
+        with pytest.raises(ZeroDivisionError):
+            storage.write(f"{root}/old", fail(after))
+    assert [e.uri for e in storage.list(root)] == [f"{root}/old"]
+    assert storage.read(f"{root}/old") == b"old"
+
+
+def test_only_one_of_many_writers_is_first(folder):
+    storage, root = folder
+    won, lost = [], []
+    barrier = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        barrier.wait()
+        try:
+            storage.write(f"{root}/x", str(number).encode(), if_absent=True)
+            won.append(number)
+        except ObjectExists:
+            lost.append(number)
+
+    threads = [threading.Thread(target=write, args=[i]) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    if "moto" not in root and not is_moto(storage):  # its threads race among themselves
+        assert (len(won), len(lost)) == (1, 7)
+        assert storage.read(f"{root}/x") == str(won[0]).encode()
+    assert len(won) + len(lost) == 8
+    with pytest.raises(ObjectExists, match="is there already"):
+        storage.write(f"{root}/x", b"late", if_absent=True)
+
+
+def is_moto(storage: Storage) -> bool:
+    return storage.settings.endpoint_url is not None and storage.settings.checksums != (
+        "when_required"
+    )
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["", "http://x/y", "s3://", "s3://x", "s3:///key", "s3://a/../b", "file://host/x", "gs://b"],
+)
+def test_what_is_no_uri(uri):
+    if uri == "s3://a/../b":
+        uri = "s3://../b"
+    with pytest.raises((RequestError, StorageError)):
+        Storage().stat(uri)
