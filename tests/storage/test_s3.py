@@ -154,6 +154,19 @@ def test_no_keys_at_all(moto_bucket, monkeypatch, tmp_path):
         moto_bucket.change(profile="absent").read(f"{moto_bucket.uri}/x")
 
 
+def test_a_profile(rgw_bucket, monkeypatch, tmp_path):
+    (tmp_path / "config").write_text(
+        "[profile archive]\naws_access_key_id = ci\naws_secret_access_key = ci-secret-key\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    storage = rgw_bucket.change(profile="archive")
+    storage.write(f"{rgw_bucket.uri}/x", b"data")
+    system, path = open_arrow(storage.settings, f"{rgw_bucket.uri}/x")
+    assert system.open_input_stream(path).read() == b"data"
+
+
 def test_anonymous_reads_what_is_public_only(rgw_bucket):
     admin, name = rgw_bucket.admin, rgw_bucket.name
     admin.put_object(Bucket=name, Key="public", Body=b"all", ACL="public-read")
@@ -288,6 +301,29 @@ def test_arrow_sees_the_same_objects(bucket, monkeypatch):
     bucket.storage.write(f"{bucket.uri}/t/x.parquet", sink.getvalue().to_pybytes())
     system, path = open_arrow(bucket.settings, f"{bucket.uri}/t")
     assert pq.read_table(path, filesystem=system).equals(table)
+
+
+STREAM = """
+import resource, sys
+from separator.storage import Storage, StorageSettings
+settings = StorageSettings(
+    endpoint_url=sys.argv[1], region="us-east-1", checksums="when_required", part_bytes=5 << 20
+)
+storage = Storage(settings)
+storage.write(sys.argv[2] + "/small", b"x")  # boto3 itself is loaded
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+storage.write(sys.argv[2] + "/large", (bytes(1 << 20) for _ in range(400)))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_stream_is_written_in_bounded_memory(rgw_bucket):
+    command = [sys.executable, "-c", STREAM, rgw_bucket.settings.endpoint_url, rgw_bucket.uri]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert rgw_bucket.storage.stat(f"{rgw_bucket.uri}/large").num_bytes == 400 << 20
+    assert int(done.stdout) < 80_000, "KiB, of the 409,600 that were written"
 
 
 def test_importing_storage_does_not_load_boto3():

@@ -1,0 +1,219 @@
+"""Answers that a healthy store does not give, from a scripted HTTP server on loopback."""
+
+import datetime
+import ipaddress
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from separator.errors import (
+    AccessDenied,
+    DiskFull,
+    ObjectChanged,
+    StorageBusy,
+    StorageError,
+    Throttled,
+    TimedOut,
+    TokenExpired,
+    WrongRegion,
+)
+from separator.storage import Entry, Storage, StorageSettings
+from tests.storage.test_storage import PART, make_bytes
+
+pytestmark = pytest.mark.usefixtures("credentials")
+
+ETAG = "0123456789abcdef0123456789abcdef"
+WHEN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+
+class Answer:
+    """What the server says to one request; `body` may stop short of `length`."""
+
+    def __init__(self, status: int, body: bytes = b"", length: int | None = None, **headers: str):
+        self.status, self.body = status, body
+        self.headers = {"Content-Length": str(len(body) if length is None else length)} | headers
+
+
+def fail(status: int, code: str, **headers: str) -> Answer:
+    text = f"<Error><Code>{code}</Code><Message>key AKIASECRET</Message></Error>"
+    return Answer(status, text.encode(), **headers)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        server = self.server
+        assert isinstance(server, Scripted)
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        server.seen.append((self.command, dict(self.headers)))
+        answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(answer.body)
+        if len(answer.body) < int(answer.headers["Content-Length"]):
+            self.close_connection = True
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = answer  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Scripted(ThreadingHTTPServer):
+    """Gives its answers in turn, the last one for ever."""
+
+    daemon_threads = True
+
+    def __init__(self, answers: list[Answer]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers = answers
+        self.seen: list[tuple[str, dict[str, str]]] = []
+
+
+@contextmanager
+def serve(*answers: Answer, context: ssl.SSLContext | None = None) -> Iterator[Scripted]:
+    server = Scripted(list(answers))
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
+def reach(server: Scripted, scheme: str = "http", **changes) -> Storage:
+    url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
+    options = {"region": "us-east-1", "backoff_s": 0.02, "attempts": 3, "timeout_s": 5.0}
+    return Storage(StorageSettings(endpoint_url=url, **(options | changes)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (fail(503, "SlowDown"), Throttled, "too many requests"),
+        (fail(500, "InternalError"), StorageBusy, "answered 500"),
+        (fail(400, "RequestTimeout"), TimedOut, "gave up waiting"),
+        (fail(400, "ExpiredToken"), TokenExpired, "have expired"),
+        (fail(403, "RequestTimeTooSkewed"), AccessDenied, "clock is wrong"),
+        (
+            fail(400, "AuthorizationHeaderMalformed", x_amz_bucket_region="eu-west-3"),
+            WrongRegion,
+            "storage.region=eu-west-3",
+        ),
+        (fail(411, "MissingContentLength"), StorageError, "storage.checksums=when_required"),
+        (fail(403, "InvalidObjectState"), StorageError, "archived"),
+        (fail(507, "InsufficientCapacity"), DiskFull, "full"),
+        (fail(418, "Teapot"), StorageError, "answered 418 Teapot"),
+        (Answer(502, b"<html>bad gateway</html>"), StorageBusy, "answered 502"),
+    ],
+)
+def test_what_the_store_says_in_our_words(answer, kind, message):
+    with serve(answer) as server, pytest.raises(kind) as caught:
+        reach(server).write("s3://bucket/key", b"data")
+    assert message in str(caught.value)
+    assert "AKIASECRET" not in str(caught.value), "the store's own text is not repeated"
+    assert "\n" not in str(caught.value)
+    assert len(server.seen) == (3 if issubclass(kind, StorageBusy) else 1)
+
+
+def test_what_may_pass_is_tried_again():
+    with serve(fail(503, "SlowDown"), fail(500, "InternalError"), Answer(200, ETag=ETAG)) as server:
+        reach(server).write("s3://bucket/key", b"data")
+    assert [command for command, _ in server.seen] == ["PUT"] * 3
+
+
+@pytest.mark.parametrize("checksums", ["when_supported", "when_required"])
+def test_every_body_travels_with_a_checksum(checksums):
+    with serve(Answer(200, ETag=ETAG)) as server:
+        reach(server, checksums=checksums).write("s3://bucket/key", b"data")
+    ((_, headers),) = server.seen
+    names = {name.lower() for name in headers}
+    assert names & {"x-amz-checksum-crc32", "x-amz-trailer", "content-md5"}
+    if checksums == "when_required":
+        assert "content-md5" in names and not any("checksum" in name for name in names)
+
+
+def test_a_read_that_breaks_off_goes_on_where_it_was(tmp_path):
+    data = make_bytes(100_000)
+    cut = Answer(206, data[:30_000], len(data), ETag=f'"{ETAG}"')
+    rest = Answer(206, data[30_000:], ETag=f'"{ETAG}"')
+    entry = Entry("s3://bucket/key", len(data), ETAG, WHEN)
+    with serve(cut, rest) as server:
+        reach(server).fetch(entry.uri, tmp_path / "copy", entry)
+    assert (tmp_path / "copy").read_bytes() == data
+    asked = [headers["Range"] for _, headers in server.seen]
+    assert asked == ["bytes=0-99999", "bytes=30000-99999"]
+    assert all(headers["If-Match"] == f'"{ETAG}"' for _, headers in server.seen)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (Answer(206, b"x" * 10, ETag='"other"'), ObjectChanged, "what was listed"),
+        (Answer(200, b"x" * 99, ETag=f'"{ETAG}"'), StorageError, "99 bytes came for 10"),
+    ],
+    ids=["the condition", "the range"],
+)
+def test_a_store_that_ignores_what_it_is_asked(tmp_path, answer, kind, message):
+    entry = Entry("s3://bucket/key", 10, ETAG, WHEN)
+    with serve(answer) as server, pytest.raises(kind, match=message):
+        reach(server).fetch(entry.uri, tmp_path / "copy", entry)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_reads_that_bring_nothing_end(tmp_path):
+    entry = Entry("s3://bucket/key", 2 * PART, ETAG, WHEN)
+    with serve(fail(503, "SlowDown")) as server, pytest.raises(Throttled):
+        reach(server, part_bytes=PART).fetch(entry.uri, tmp_path / "copy", entry)
+    assert 3 <= len(server.seen) <= 6
+
+
+def make_certificate(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "both.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    (folder / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_a_private_authority(tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(make_certificate(tmp_path))
+    with serve(Answer(200, ETag=ETAG), context=context) as server:
+        with pytest.raises(StorageError, match=r"not trusted; set storage\.ca_bundle"):
+            reach(server, "https").write("s3://bucket/key", b"data")
+        reach(server, "https", ca_bundle=str(tmp_path / "ca.pem")).write("s3://bucket/key", b"d")
+    assert [command for command, _ in server.seen] == ["PUT"]
