@@ -33,7 +33,7 @@ from separator.storage.settings import StorageSettings
 Result = TypeVar("Result")
 
 
-class UploadMissingError(StorageError):
+class UploadMissing(StorageError):
     """The parts of an upload are gone; only the writer of it hears of this."""
 
 
@@ -45,7 +45,7 @@ REGION = "the bucket is in another region; set storage.region"
 BY_CODE: dict[str, tuple[type[StorageError], str]] = {
     "NoSuchBucket": (BucketMissing, "no such bucket; set storage.endpoint_url for another store"),
     "NoSuchKey": (ObjectMissing, "no such object"),
-    "NoSuchUpload": (UploadMissingError, "the upload was aborted by someone else"),
+    "NoSuchUpload": (UploadMissing, "the upload was aborted by someone else"),
     "AccessDenied": (AccessDenied, DENIED),
     "AllAccessDisabled": (AccessDenied, DENIED),
     "InvalidAccessKeyId": (AccessDenied, f"unknown access key; {KEYS}"),

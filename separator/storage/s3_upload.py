@@ -12,7 +12,7 @@ from typing import Any
 from separator.errors import ObjectChanged, ObjectExists, ObjectMissing, StorageError
 from separator.storage.place import Place
 from separator.storage.s3_client import Client
-from separator.storage.s3_errors import UploadMissingError
+from separator.storage.s3_errors import UploadMissing
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Writer:
             self._call("complete_multipart_upload", **about, **self._condition)
         except ObjectChanged:
             raise self._taken from None
-        except UploadMissingError:
+        except UploadMissing:
             # Nobody else knows the upload's id: if it is gone, an attempt of ours has completed it
             # and the answer was lost.
             if self._call("head_object")["ContentLength"] != num_bytes:
@@ -130,7 +130,7 @@ class Writer:
     def _abort(self, upload: str) -> None:
         try:
             self._call("abort_multipart_upload", UploadId=upload)
-        except UploadMissingError:
+        except UploadMissing:
             pass
         except StorageError as error:
             log.warning("an unfinished upload stays behind: %s", error)

@@ -1,0 +1,112 @@
+"""Decoding, encoding and the cost of a file, in CPU time of this process and of ffmpeg.
+
+CPU time and not the clock, so that what else runs on the machine hardly counts.
+
+    python benchmarks/media.py [--seconds 600] [--files 200]
+"""
+
+import argparse
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from separator.media.decode import decode
+from separator.media.encode import EncodeSettings, encode
+from separator.media.ffmpeg import run
+from separator.media.inputs import Limits
+from separator.media.probe import probe
+
+HZ = 48_000
+
+
+def make_music(seconds: float) -> np.ndarray:
+    """Stereo that is neither silence nor white noise: chords under a noise floor, (C, T)."""
+    rng = np.random.default_rng(0)
+    times_s = np.arange(int(seconds * HZ), dtype=np.float64) / HZ
+    signal_CT = 0.02 * rng.standard_normal((2, len(times_s)))
+    for hz in (110, 220, 277.2, 329.6, 1760):
+        phase = rng.uniform(0, 6, (2, 1))
+        signal_CT += 0.08 * np.sin(2 * np.pi * hz * times_s + phase)
+    return signal_CT.astype(np.float32)
+
+
+def measure(work: Callable[[], object]) -> tuple[float, float, float]:
+    """(CPU seconds here, CPU seconds of children, seconds by the clock)."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    work()
+    elapsed = time.perf_counter() - started
+    own_after = resource.getrusage(resource.RUSAGE_SELF)
+    children_after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (
+        own_after.ru_utime + own_after.ru_stime - own.ru_utime - own.ru_stime,
+        children_after.ru_utime + children_after.ru_stime - children.ru_utime - children.ru_stime,
+        elapsed,
+    )
+
+
+def read_all(path: Path) -> int:
+    media = probe(path)
+    return sum(block.shape[1] for block in decode(path, media, media.tracks[0]))
+
+
+def report_speeds(folder: Path, seconds: float) -> None:
+    print(f"{'48 kHz stereo, times real time':34}{'per core':>12}{'here s':>10}{'ffmpeg s':>10}")
+    signal_CT = make_music(60)
+    repeats = max(1, round(seconds / 60))
+    total_s = 60 * repeats
+    settings = [("wav", 24), ("flac", 16), ("flac", 24), ("m4a", 24), ("mp3", 24), ("ogg", 24)]
+    for form, bits in settings:
+        path = folder / f"x{bits}.{form}"
+
+        def work(path: Path = path, form: str = form, bits: int = bits) -> None:
+            encode([signal_CT] * repeats, path, HZ, 2, EncodeSettings(form, bits))
+
+        show_speed(f"encode {form} {bits if form in ('wav', 'flac') else ''}", total_s, work)
+    for form, bits in settings:
+        path = folder / f"x{bits}.{form}"
+        show_speed(f"decode {path.name}", total_s, lambda path=path: read_all(path))
+
+
+def show_speed(name: str, total_s: float, work: Callable[[], object]) -> None:
+    own_s, children_s, _ = measure(work)
+    print(f"{name:34}{total_s / (own_s + children_s):>12.0f}{own_s:>10.2f}{children_s:>10.2f}")
+
+
+def report_files(folder: Path, count: int) -> None:
+    path = folder / "tiny.flac"
+    encode([make_music(0.5)], path, HZ, 2, EncodeSettings("flac", 16))
+    limits = Limits()
+    print(f"\n{f'{count} files of half a second':34}{'ms CPU':>12}{'here ms':>10}{'clock ms':>10}")
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("ffmpeg -version", lambda: run(["ffmpeg", "-version"], path, limits, 1 << 20)),
+        ("ffprobe -version", lambda: run(["ffprobe", "-version"], path, limits, 1 << 20)),
+        ("probe", lambda: probe(path)),
+        ("probe + decode", lambda: read_all(path)),
+    ]
+    for name, step in steps:
+        own_s, children_s, elapsed_s = measure(lambda step=step: [step() for _ in range(count)])
+        cpu_ms = 1e3 * (own_s + children_s) / count
+        own_ms, clock_ms = 1e3 * own_s / count, 1e3 * elapsed_s / count
+        print(f"{name:34}{cpu_ms:>12.1f}{own_ms:>10.1f}{clock_ms:>10.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--files", type=int, default=200)
+    arguments = parser.parse_args()
+    print(f"{platform.machine()}, {platform.system()}")
+    with tempfile.TemporaryDirectory() as name:
+        report_speeds(Path(name), arguments.seconds)
+        report_files(Path(name), arguments.files)
+
+
+if __name__ == "__main__":
+    main()

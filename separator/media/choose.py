@@ -1,0 +1,65 @@
+"""Which tracks of a file to work on, by position, flag or language. Pure; it reads no file."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from separator.errors import RequestError
+from separator.media.errors import TrackMissing
+from separator.media.languages import same_language
+from separator.media.probe import Track
+
+FORMS = "all, default, first, a list of positions such as [0, 2], or {language: [en, de]}"
+
+
+def choose_tracks(tracks: Sequence[Track], how: Any = "all") -> list[Track]:
+    """The chosen ones in the file's order; TrackMissing where there is none.
+
+    `default` is the first track with that flag, or the first of all. Positions count audio streams;
+    those a file does not have are passed over. `{language: [...], fallback: ...}` takes the
+    fallback, any of the other forms, where no track has one of the languages.
+    """
+    if isinstance(how, str):
+        chosen = _choose_named(tracks, how)
+    elif isinstance(how, dict):
+        chosen = _choose_languages(tracks, how)
+    elif isinstance(how, Sequence) and how and all(_is_position(item) for item in how):
+        chosen = [track for track in tracks if track.index in how]
+    else:
+        raise RequestError(f"tracks={how!r}: must be {FORMS}")
+    if not chosen:
+        there = ", ".join(f"{track.index} ({track.language or 'no language'})" for track in tracks)
+        raise TrackMissing(f"tracks={how!r}: none of the tracks {there or '(none)'} is meant")
+    return chosen
+
+
+def _choose_named(tracks: Sequence[Track], how: str) -> list[Track]:
+    if how == "all":
+        return list(tracks)
+    if how == "first":
+        return list(tracks[:1])
+    if how == "default":
+        return [track for track in tracks if track.is_default][:1] or list(tracks[:1])
+    raise RequestError(f"tracks={how!r}: must be {FORMS}")
+
+
+def _choose_languages(tracks: Sequence[Track], how: dict[str, Any]) -> list[Track]:
+    wanted = how.get("language")
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    unknown = set(how) - {"language", "fallback"}
+    if unknown or not isinstance(wanted, Sequence) or not wanted:
+        raise RequestError(f"tracks={how!r}: must be {{language: [...], fallback: ...}}")
+    if not all(isinstance(code, str) and code for code in wanted):
+        raise RequestError(f"tracks={how!r}: languages are codes such as en, eng or pt-BR")
+    chosen = [
+        track
+        for track in tracks
+        if track.language and any(same_language(track.language, code) for code in wanted)
+    ]
+    fallback = how.get("fallback")
+    if chosen or fallback in (None, "none"):
+        return chosen
+    return choose_tracks(tracks, fallback)
+
+
+def _is_position(item: object) -> bool:
+    return isinstance(item, int) and not isinstance(item, bool) and item >= 0

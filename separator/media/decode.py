@@ -1,0 +1,218 @@
+"""One track of a local file as blocks of float32 at its own rate, sample 0 at the file's zero.
+
+It forwards what ffmpeg decodes and keeps it on the timeline; it does not mix, convert or judge it.
+Shapes: T samples, C channels.
+"""
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import ffmpeg
+import numpy as np
+
+from separator.media.errors import (
+    LayoutUnsupported,
+    MediaTooLarge,
+    MediaTruncated,
+    MediaUnreadable,
+)
+from separator.media.ffmpeg import QUIET, SIDE, Child, raise_for_exit
+from separator.media.inputs import SAFE_INPUT, Limits, check_file, put_paths, show_name
+from separator.media.length import find_cut, find_end, states_length
+from separator.media.probe import Media, Track
+from separator.media.timeline import COARSEST_ROUNDING_S, DecodeReport, Timeline
+
+BLOCK_SAMPLES = 1 << 16
+SAMPLE_BYTES = 4
+GRID_HZ = 25  # spans are cut on a grid of 0.32 s: see audio/spans.py
+USUAL_RATES_HZ = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
+RATES_HZ = range(1000, 768_000 + 1)
+MOST_CHANNELS = 64
+# Bare streams: their timestamps are counted from packets, as if the rate never changed.
+WITHOUT_TIMES = {
+    "aac", "ac3", "amr", "amrnb", "amrwb", "dts", "dtshd", "eac3", "gsm", "loas", "mlp", "mp3",
+    "truehd",
+}  # fmt: skip
+# Added to all times. Without it ffmpeg moves a transport stream (and ogg) to the start of the one
+# decoded stream instead of the file's. A whole number of ticks of any fine time base, and well
+# below the 10 s that it takes for a splice.
+OFFSET_S = 1
+# Frames with a wrong checksum count as errors where a right one is certain.
+CHECKED_CODECS = {"flac"}
+
+
+def output_rate(track: Track) -> int:
+    """The rate of the decoded blocks: the track's own, unless no span fits it."""
+    if track.rate_hz % GRID_HZ == 0:
+        return track.rate_hz
+    higher = [rate_hz for rate_hz in USUAL_RATES_HZ if rate_hz > track.rate_hz]
+    return higher[0] if higher else -(-track.rate_hz // GRID_HZ) * GRID_HZ
+
+
+def decode(
+    path: Path,
+    media: Media,
+    track: Track,
+    limits: Limits | None = None,
+    report: DecodeReport | None = None,
+    block_samples: int = BLOCK_SAMPLES,
+) -> Generator[np.ndarray, None, None]:
+    """Blocks (C, T) of `block_samples`, the last one shorter; `report` is filled on the way.
+
+    An error may come after blocks: then what came is not the whole track. Closing the generator
+    ends ffmpeg.
+    """
+    limits, report = limits or Limits(), report or DecodeReport()
+    check_file(path)
+    _check_track(path, track)
+    rate_hz = output_rate(track)
+    has_times = media.container not in WITHOUT_TIMES
+    tick_s = track.tick_s if rate_hz == track.rate_hz else max(track.tick_s, 2 / rate_hz)
+    zero = None
+    if media.zero_s is not None:
+        zero = round((media.zero_s - media.start_s + _choose_offset(track)) * rate_hz)
+    timeline = Timeline(rate_hz, tick_s, zero, has_times, report)
+    cut = find_cut(media, track, rate_hz)
+    blocks = _Blocks(track.num_channels, block_samples)
+    command = build_command(path, track, limits)
+    with Child(command, path, limits) as child:
+        for silence, samples_TC in _place(path, track, child.read(), timeline):
+            if timeline.position > limits.max_duration_s * rate_hz:
+                raise MediaTooLarge(
+                    f"{show_name(path)}: track {track.index} is longer than"
+                    f" max_duration_s={limits.max_duration_s:g}"
+                )
+            keep = len(samples_TC) if cut is None else max(0, cut - report.num_samples - silence)
+            report.num_dropped += max(0, len(samples_TC) - keep)
+            yield from blocks.add(silence, samples_TC[:keep])
+            report.num_samples += silence + min(keep, len(samples_TC))
+        code, tail = child.finish()
+    end_s = report.num_samples / rate_hz
+    _check_end(path, media, track, limits, end_s, code, tail)
+    if blocks.rest().size:
+        yield blocks.rest()
+
+
+def build_command(path: Path, track: Track, limits: Limits) -> list[str]:
+    """ffmpeg: one track as interleaved float32 on stdout, and its packets' times beside it."""
+    options: dict[str, object] = {"threads": 1, "itsoffset": _choose_offset(track), **SAFE_INPUT}
+    if track.codec in CHECKED_CODECS:
+        options["err_detect"] = "crccheck+explode"
+    stream = ffmpeg.input("path:input", **options)[str(track.stream_index)]
+    rate_hz = output_rate(track)
+    same = {"acodec": "pcm_f32le", "ar": rate_hz, "max_error_rate": limits.max_error_share}
+    if rate_hz != track.rate_hz:
+        same["af"] = f"aresample={rate_hz}:filter_size=64:phase_shift=10:linear_interp=1"
+    samples = ffmpeg.output(stream, "pipe:1", format="f32le", **same)
+    times = ffmpeg.output(stream, SIDE, format="framecrc", flush_packets=1, **same)
+    command = ffmpeg.merge_outputs(samples, times).global_args(*QUIET).compile()
+    return put_paths(command, input=path)
+
+
+def _choose_offset(track: Track) -> int:
+    # Coarse ticks (avi: one packet) would round it.
+    return OFFSET_S if track.tick_s <= COARSEST_ROUNDING_S else 0
+
+
+def _check_track(path: Path, track: Track) -> None:
+    found = f"{show_name(path)}: track {track.index} ({track.codec})"
+    if track.rate_hz not in RATES_HZ:
+        raise LayoutUnsupported(
+            f"{found} has rate_hz={track.rate_hz}; {RATES_HZ[0]} to {RATES_HZ[-1]} can be handled"
+        )
+    if not 1 <= track.num_channels <= MOST_CHANNELS:
+        raise LayoutUnsupported(
+            f"{found} has {track.num_channels} channels; 1 to {MOST_CHANNELS} can be handled"
+        )
+
+
+def _place(
+    path: Path, track: Track, pieces: Iterator[tuple[str, bytes]], timeline: Timeline
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(silence before, samples (T, C)) in order, as soon as samples and their times are there."""
+    frame_bytes = SAMPLE_BYTES * track.num_channels
+    pcm, times = bytearray(), bytearray()
+    packets: deque[tuple[int, int]] = deque()
+    for name, data in pieces:
+        if name == "out":
+            pcm += data
+        else:
+            times += data
+            packets.extend(_read_times(path, track, times))
+        ready = len(pcm) // frame_bytes
+        taken = 0
+        run: list[tuple[int, int, int]] = []  # silence, start, stop
+        while packets and taken + packets[0][1] <= ready:
+            timestamp, num_samples = packets.popleft()
+            silence, drop = timeline.place(timestamp, num_samples)
+            start, taken = taken + drop, taken + num_samples
+            if run and not silence and not drop:
+                run[-1] = (*run[-1][:2], taken)
+            elif silence or start < taken:
+                run.append((silence, start, taken))
+        if taken:
+            samples_TC = np.frombuffer(pcm[: taken * frame_bytes], "<f4")
+            samples_TC = samples_TC.reshape(taken, track.num_channels)
+            del pcm[: taken * frame_bytes]
+            yield from ((silence, samples_TC[start:stop]) for silence, start, stop in run)
+
+
+def _read_times(path: Path, track: Track, text: bytearray) -> Iterator[tuple[int, int]]:
+    """(timestamp, samples) of the whole lines of `text`, which are taken out of it."""
+    end = text.rfind(b"\n") + 1
+    lines = bytes(text[:end]).splitlines()
+    del text[:end]
+    for line in lines:
+        if line.startswith(b"#"):
+            continue
+        _, _, timestamp, num_samples, num_bytes, *_ = line.split(b",")
+        if int(num_samples) * track.num_channels * SAMPLE_BYTES != int(num_bytes):
+            channels = int(num_bytes) // SAMPLE_BYTES // max(1, int(num_samples))
+            raise LayoutUnsupported(
+                f"{show_name(path)}: track {track.index} says {track.num_channels} channels and"
+                f" decodes to {channels}"
+            )
+        yield int(timestamp), int(num_samples)
+
+
+def _check_end(
+    path: Path, media: Media, track: Track, limits: Limits, end_s: float, code: int, tail: str
+) -> None:
+    """An error unless all of the track came, as far as that can be told."""
+    stated_s = find_end(path, media, track)
+    if code >= 0 and stated_s is not None and not states_length(stated_s, end_s):
+        raise MediaTruncated(
+            f"{show_name(path)}: track {track.index} ends at {end_s:.3f} s of {stated_s:.3f} s"
+            f" that its header states. {tail}".rstrip()
+        )
+    raise_for_exit(path, limits, code, tail)
+    if end_s == 0 and tail:
+        raise MediaUnreadable(f"{show_name(path)}: nothing can be decoded: {tail}")
+
+
+class _Blocks:
+    """Gathers samples into arrays (C, T) of one length."""
+
+    def __init__(self, num_channels: int, block_samples: int) -> None:
+        self._shape = (num_channels, block_samples)
+        self._block_CT = np.zeros(self._shape, np.float32)
+        self._filled = 0
+
+    def add(self, silence: int, samples_TC: np.ndarray) -> Iterator[np.ndarray]:
+        while silence or len(samples_TC):
+            room = self._shape[1] - self._filled
+            if silence:  # blocks begin as zeros
+                count = min(silence, room)
+                silence -= count
+            else:
+                count = min(len(samples_TC), room)
+                self._block_CT[:, self._filled : self._filled + count] = samples_TC[:count].T
+                samples_TC = samples_TC[count:]
+            self._filled += count
+            if self._filled == self._shape[1]:
+                yield self._block_CT
+                self._block_CT, self._filled = np.zeros(self._shape, np.float32), 0
+
+    def rest(self) -> np.ndarray:
+        return self._block_CT[:, : self._filled]

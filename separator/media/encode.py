@@ -1,0 +1,229 @@
+"""Blocks of samples into an audio file: wav, flac, ogg (opus), mp3, m4a (aac).
+
+What is written to wav and flac is rounded here and passed on as integers, so it is known to the
+bit. It knows nothing of assets and queries but the tags it is given. C channels, T samples.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import ffmpeg
+import numpy as np
+
+from separator.errors import RequestError
+from separator.media.errors import ClippedError, EncoderFailed
+from separator.media.ffmpeg import QUIET, Child
+from separator.media.formats import FORMATS, choose_layout, choose_rate
+from separator.media.inputs import Limits, clean_tag, put_paths, show_name
+from separator.media.quantise import DITHERS, find_peak, full_scale, quantise
+
+CLIPS = ("clip", "scale", "error")
+SPOOL_SAMPLES = 1 << 16
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    """`bit_depth` is of wav (16, 24, 32: float) and flac (16, 24), `bitrate_bps` of the others."""
+
+    format: str = "flac"
+    bit_depth: int = 24
+    clip: str = "clip"
+    dither: str = "none"
+    bitrate_bps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise RequestError(f"format={self.format!r}: one of {', '.join(FORMATS)}")
+        depths = FORMATS[self.format].bit_depths
+        if depths and self.bit_depth not in depths:
+            raise RequestError(f"bit_depth={self.bit_depth}: {self.format} has {depths}")
+        if self.clip not in CLIPS:
+            raise RequestError(f"clip={self.clip!r}: one of {', '.join(CLIPS)}")
+        if self.dither not in DITHERS:
+            raise RequestError(f"dither={self.dither!r}: one of {', '.join(DITHERS)}")
+
+    @property
+    def integer_bits(self) -> int | None:
+        """Of the samples that are written; None where those are floats."""
+        lossless = bool(FORMATS[self.format].bit_depths)
+        return self.bit_depth if lossless and self.bit_depth < 32 else None
+
+
+@dataclass(frozen=True)
+class Tags:
+    title: str = ""  # the query
+    source: str = ""  # what it was separated from
+    license: str = ""
+
+
+@dataclass(frozen=True)
+class EncodeReport:
+    num_samples: int
+    num_clipped: int
+    gain: float
+    peak: float  # before the gain
+
+
+def encode(
+    blocks: Iterable[np.ndarray],
+    path: Path,
+    rate_hz: int,
+    num_channels: int,
+    settings: EncodeSettings | None = None,
+    tags: Tags | None = None,
+    layout: str | None = None,
+    peak: float | None = None,
+    limits: Limits | None = None,
+) -> EncodeReport:
+    """Write blocks (C, T) to `path`; the same input gives the same bytes.
+
+    With `clip=scale` and no `peak` given, the blocks are first kept in a file without a name beside
+    `path`: 4 bytes a sample of disk, one block of memory. A failure leaves no file.
+    """
+    settings, limits = settings or EncodeSettings(), limits or Limits()
+    command = build_command(path, rate_hz, num_channels, layout, settings, tags or Tags())
+    meter = _Meter()
+    blocks = meter.watch(blocks, num_channels)
+    with _know_peak(blocks, path, settings, peak, meter) as (blocks, known_peak):
+        gain = _choose_gain(settings, known_peak)
+        try:
+            with Child(command, path, limits, feed=True, hung=EncoderFailed) as child:
+                for data, num_clipped in _render(blocks, settings, gain):
+                    meter.count_clipped(path, settings, num_clipped)
+                    if not child.write(data):
+                        break
+                code, tail = child.finish()
+            if code != 0:
+                raise EncoderFailed(f"{show_name(path)}: {tail or f'ffmpeg exited with {code}'}")
+            if not meter.num_samples and not FORMATS[settings.format].bit_depths:
+                raise EncoderFailed(f"{show_name(path)}: {settings.format} cannot hold 0 samples")
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    return EncodeReport(meter.num_samples, meter.num_clipped, gain, meter.peak)
+
+
+def build_command(
+    path: Path,
+    rate_hz: int,
+    num_channels: int,
+    layout: str | None,
+    settings: EncodeSettings,
+    tags: Tags,
+) -> list[str]:
+    """ffmpeg: raw samples from stdin into `path`."""
+    form = FORMATS[settings.format]
+    bits = settings.integer_bits
+    raw = {None: "f32le", 16: "s16le", 24: "s32le"}[bits]
+    known = choose_layout(form, num_channels, layout)
+    options: dict[str, object] = {
+        "format": form.muxer,
+        "acodec": form.codecs[settings.bit_depth if form.bit_depths else 0],
+        "fflags": "+bitexact",
+        "flags:a": "+bitexact",
+        "map_metadata": -1,
+        **form.options,
+    }
+    if bits is not None and form.muxer == "flac":
+        options["sample_fmt"] = "s16" if bits == 16 else "s32"
+    if not form.bit_depths:
+        options["ar"] = choose_rate(form, rate_hz)
+        if settings.bitrate_bps:
+            options["audio_bitrate"] = settings.bitrate_bps
+    if form.muxer == "ipod":
+        options["movie_timescale"] = options["ar"]  # or the edit list ends on a whole millisecond
+    pairs = (("title", tags.title), ("comment", tags.source), ("copyright", tags.license))
+    for number, (key, value) in enumerate(pairs):
+        if value:  # a key of its own each: ffmpeg reads no further than the g
+            options[f"metadata:g:{number}"] = f"{key}={clean_tag(value)}"
+    source = ffmpeg.input(
+        "pipe:0",
+        format=raw,
+        ar=rate_hz,
+        channel_layout=known or f"{num_channels}C",
+        guess_layout_max=0,
+        protocol_whitelist="pipe",
+    )
+    output = ffmpeg.output(source, "path:output", **options)
+    command = output.global_args(*QUIET).overwrite_output().compile()
+    return put_paths(command, output=path)
+
+
+def _render(
+    blocks: Iterable[np.ndarray], settings: EncodeSettings, gain: float
+) -> Iterator[tuple[memoryview, int]]:
+    """(bytes for ffmpeg, samples clipped) of each block."""
+    bits = settings.integer_bits
+    if bits is not None:
+        for samples_TC, num_clipped in quantise(blocks, bits, gain, settings.dither):
+            whole = samples_TC.astype("<i2") if bits == 16 else (samples_TC << 8).astype("<i4")
+            yield memoryview(whole.tobytes()), num_clipped
+        return
+    for block_CT in blocks:
+        samples_TC = block_CT.T.astype("<f4")
+        num_clipped = 0
+        if gain != 1.0:
+            samples_TC = samples_TC * np.float32(gain)
+        if FORMATS[settings.format].bit_depths == ():  # a float wav holds any value
+            num_clipped = int(np.count_nonzero(np.abs(samples_TC) > 1.0))
+            samples_TC = np.clip(samples_TC, -1.0, 1.0)
+        yield memoryview(samples_TC.tobytes()), num_clipped
+
+
+def _choose_gain(settings: EncodeSettings, peak: float | None) -> float:
+    if peak is None:
+        return 1.0
+    most = full_scale(settings.integer_bits, settings.dither)
+    return most / peak if peak > most else 1.0
+
+
+@contextmanager
+def _know_peak(
+    blocks: Iterator[np.ndarray],
+    path: Path,
+    settings: EncodeSettings,
+    peak: float | None,
+    meter: "_Meter",
+) -> Iterator[tuple[Iterator[np.ndarray], float | None]]:
+    """The blocks again, and their peak where `scale` needs it."""
+    if settings.clip != "scale" or peak is not None:
+        yield blocks, peak if settings.clip == "scale" else None
+        return
+    with tempfile.TemporaryFile(dir=path.parent) as file:
+        for block_CT in blocks:
+            file.write(block_CT.T.astype("<f4").tobytes())
+        file.seek(0)
+        num_bytes = 4 * meter.num_channels * SPOOL_SAMPLES
+        again = iter(lambda: file.read(num_bytes), b"")
+        arrays = (np.frombuffer(data, "<f4").reshape(-1, meter.num_channels).T for data in again)
+        yield arrays, meter.peak
+
+
+class _Meter:
+    """What went by: counted where the blocks come in, before any gain."""
+
+    def __init__(self) -> None:
+        self.num_samples = self.num_clipped = self.num_channels = 0
+        self.peak = 0.0
+
+    def watch(self, blocks: Iterable[np.ndarray], num_channels: int) -> Iterator[np.ndarray]:
+        self.num_channels = num_channels
+        return self._watch(blocks)
+
+    def _watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block_CT in blocks:
+            assert block_CT.ndim == 2 and len(block_CT) == self.num_channels, block_CT.shape
+            self.num_samples += block_CT.shape[1]
+            self.peak = max(self.peak, find_peak(block_CT))
+            yield block_CT
+
+    def count_clipped(self, path: Path, settings: EncodeSettings, num_clipped: int) -> None:
+        self.num_clipped += num_clipped
+        if num_clipped and settings.clip == "error":
+            raise ClippedError(
+                f"{show_name(path)}: {num_clipped} samples over full scale within the first"
+                f" {self.num_samples} (peak {self.peak:.4f}); set clip to scale or clip"
+            )

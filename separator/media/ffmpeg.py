@@ -1,0 +1,278 @@
+"""Runs ffmpeg and ffprobe on local files within limits; the only module of media that starts
+programs. It knows pipes, clocks and exit codes, not what is decoded or encoded.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import resource
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from separator.errors import RequestError
+from separator.media.errors import (
+    DecoderCrashed,
+    DecoderHung,
+    MediaDamaged,
+    MediaError,
+    MediaTooLarge,
+    MediaUnreadable,
+)
+from separator.media.inputs import Limits, name_input, show_name
+
+QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "error")
+SIDE = "pipe:side"  # in a command: becomes the address of the second pipe
+
+READ_BYTES = 1 << 17
+PIPE_BYTES = 1 << 20  # what Linux grants anybody
+TAIL_BYTES = 8192
+NO_MEMORY = "Cannot allocate memory"
+TOO_MANY_ERRORS = 69  # ffmpeg's exit status where -max_error_rate is exceeded
+F_SETPIPE_SZ = 1031  # Linux
+
+
+class Child:
+    """One running program. `with` makes sure that it is dead and reaped at the end."""
+
+    def __init__(
+        self,
+        command: list[str],
+        path: Path,
+        limits: Limits,
+        feed: bool = False,
+        hung: type[MediaError] = DecoderHung,
+    ) -> None:
+        """`path` is the file the work is about, for messages. `feed`: we write to its stdin."""
+        self.path, self.limits, self._hung = path, limits, hung
+        self._waited_s = self._idle_s = 0.0
+        self._tail = b""
+        self._selector = selectors.DefaultSelector()
+        self._names: dict[int, str] = {}
+        side_read, side_write = os.pipe() if SIDE in command else (-1, -1)
+        address = f"pipe:{side_write}"
+        command = [address if word == SIDE else word for word in command]
+        try:
+            self._process = subprocess.Popen(
+                [_find(command[0]), *command[1:]],
+                stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(side_write,) if side_write >= 0 else (),
+                env=_make_environment(),
+                bufsize=0,
+            )
+        except BaseException:
+            if side_read >= 0:
+                os.close(side_read)
+            raise
+        finally:
+            if side_write >= 0:
+                os.close(side_write)
+        _limit(self._process.pid, limits)
+        assert self._process.stdout and self._process.stderr
+        self._side = os.fdopen(side_read, "rb", buffering=0) if side_read >= 0 else None
+        self._register(self._process.stdout.fileno(), "out")
+        self._register(self._process.stderr.fileno(), "err")
+        if self._side:
+            self._register(self._side.fileno(), "side")
+        if self._process.stdin:
+            os.set_blocking(self._process.stdin.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self) -> Iterator[tuple[str, bytes]]:
+        """("out" | "side", bytes) as they come, until the program has closed all its pipes."""
+        while self._names:
+            yield from self._wait()
+
+    def write(self, data: memoryview) -> bool:
+        """Hand `data` to its stdin; False where it no longer listens, which `finish` explains."""
+        stdin = self._process.stdin
+        assert stdin
+        self._selector.register(stdin.fileno(), selectors.EVENT_WRITE)
+        try:
+            while data:
+                for _ in self._wait():
+                    pass  # what it says on stdout is not asked for
+                try:
+                    data = data[os.write(stdin.fileno(), data) :]
+                    self._idle_s = 0.0
+                except BlockingIOError:
+                    continue
+                except BrokenPipeError:
+                    return False
+        finally:
+            self._selector.unregister(stdin.fileno())
+        return True
+
+    def finish(self) -> tuple[int, str]:
+        """No more input: wait for the end. The exit status and the tail of its stderr."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        for _ in self.read():
+            pass
+        try:
+            code = self._process.wait(timeout=self.limits.stall_s)
+        except subprocess.TimeoutExpired:
+            raise self._hang() from None
+        return code, self.tail
+
+    @property
+    def tail(self) -> str:
+        """The last lines of its stderr in one, without addresses in memory and folders."""
+        text = self._tail.decode(errors="replace")
+        text = text.replace(name_input(self.path), Path(self.path).name)
+        text = re.sub(r" @ 0x[0-9a-f]+", "", text)
+        lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+        joined = " | ".join(lines[-4:])
+        return joined[-400:].encode("ascii", "backslashreplace").decode()
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._selector.close()
+        self._names.clear()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr, self._side):
+            if pipe:
+                pipe.close()
+
+    def _register(self, descriptor: int, name: str) -> None:
+        os.set_blocking(descriptor, False)
+        if name == "out":
+            with contextlib.suppress(OSError):  # only slower
+                fcntl.fcntl(descriptor, F_SETPIPE_SZ, PIPE_BYTES)
+        self._selector.register(descriptor, selectors.EVENT_READ)
+        self._names[descriptor] = name
+
+    def _wait(self) -> list[tuple[str, bytes]]:
+        """Wait for anything to happen; what came on stdout and the side pipe."""
+        left_s = min(self.limits.timeout_s - self._waited_s, self.limits.stall_s - self._idle_s)
+        if left_s <= 0:
+            raise self._hang()
+        started_s = time.monotonic()
+        events = self._selector.select(left_s)
+        took_s = time.monotonic() - started_s
+        self._waited_s += took_s
+        self._idle_s += took_s
+        came = []
+        for key, _ in events:
+            name = self._names.get(key.fd)
+            if name is None:
+                continue
+            data = os.read(key.fd, READ_BYTES)
+            if not data:
+                self._selector.unregister(key.fd)
+                del self._names[key.fd]
+            elif name == "err":
+                self._tail = (self._tail + data)[-TAIL_BYTES:]
+            else:
+                self._idle_s = 0.0
+                came.append((name, data))
+        return came
+
+    def _hang(self) -> MediaError:
+        self._process.kill()
+        limits = self.limits
+        if NO_MEMORY in self.tail:  # it may go on trying
+            return _describe_memory(self.path, limits, self.tail)
+        if self._waited_s >= limits.timeout_s:
+            what = f"not done after {limits.timeout_s:g} s"
+        else:
+            what = f"no progress for {limits.stall_s:g} s"
+        return self._hung(f"{show_name(self.path)}: {what}; killed. {self.tail}".rstrip())
+
+
+def run(command: list[str], path: Path, limits: Limits, max_bytes: int) -> bytes:
+    """Everything a program writes to stdout; a typed error unless it ends well."""
+    output = bytearray()
+    with Child(command, path, limits) as child:
+        for _, data in child.read():
+            output += data
+            if len(output) > max_bytes:
+                raise MediaTooLarge(
+                    f"{show_name(path)}: {command[0]} says more than {max_bytes:,} bytes about it"
+                )
+        raise_for_exit(path, limits, *child.finish())
+    return bytes(output)
+
+
+def raise_for_exit(path: Path, limits: Limits, code: int, tail: str) -> None:
+    """The failure that the exit status of a program reading `path` stands for."""
+    name = show_name(path)
+    if code == 0:
+        return
+    refused = re.search(r"\[(\w+)[^]]*\] Format not on whitelist", tail)
+    if refused:
+        raise MediaUnreadable(
+            f"{name}: is {refused[1]}, which is not opened: only formats that hold their own media"
+            " are, no playlists, scripts or image series"
+        )
+    if NO_MEMORY in tail:
+        raise _describe_memory(path, limits, tail)
+    if code < 0:
+        raise DecoderCrashed(f"{name}: ffmpeg died of {_name_signal(-code)}. {tail}".rstrip())
+    if code == TOO_MANY_ERRORS:
+        raise MediaDamaged(
+            f"{name}: more than max_error_share={limits.max_error_share:g} of its packets cannot"
+            f" be decoded: {tail}"
+        )
+    raise MediaUnreadable(f"{name}: {tail or f'ffmpeg exited with {code}'}")
+
+
+def _describe_memory(path: Path, limits: Limits, tail: str) -> MediaTooLarge:
+    return MediaTooLarge(
+        f"{show_name(path)}: needs more than memory_bytes={limits.memory_bytes:,}: {tail}"
+    )
+
+
+def _find(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise RequestError(f"{program} is not installed: install ffmpeg 5 or newer")
+    return found
+
+
+def _make_environment() -> dict[str, str]:
+    # What decodes untrusted files gets no credential, no FFREPORT and no locale.
+    kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+def _limit(pid: int, limits: Limits) -> None:
+    # From outside: a preexec_fn is not safe among threads. The instants before it takes hold are
+    # spent loading libraries.
+    if not hasattr(resource, "prlimit"):
+        return  # not Linux: no memory limit
+    for what, value in (
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_FSIZE, limits.max_file_bytes),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        try:
+            _, hard = resource.prlimit(pid, what)
+            lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.prlimit(pid, what, (lowest, lowest))
+        except ProcessLookupError:
+            return  # already gone
+
+
+def _name_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

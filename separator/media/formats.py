@@ -1,0 +1,73 @@
+"""The formats stems can be written in: what ffmpeg calls them and what each can hold. Data only."""
+
+from dataclasses import dataclass, field
+
+from separator.media.errors import LayoutUnsupported
+
+
+@dataclass(frozen=True)
+class Format:
+    muxer: str
+    codecs: dict[int, str]  # by bit depth; 0 where there is none
+    bit_depths: tuple[int, ...] = ()  # none: lossy
+    most_channels: int = 64
+    layouts: tuple[str, ...] = ()  # none: any
+    rates_hz: tuple[int, ...] = ()  # none: any
+    options: dict[str, object] = field(default_factory=dict)
+
+
+FORMATS = {
+    "wav": Format(
+        "wav",
+        {16: "pcm_s16le", 24: "pcm_s24le", 32: "pcm_f32le"},
+        (16, 24, 32),
+        options={"rf64": "auto"},  # RF64 once 4 GB are reached
+    ),
+    "flac": Format("flac", {16: "flac", 24: "flac"}, (16, 24), most_channels=8),
+    "ogg": Format(
+        "ogg",
+        {0: "libopus"},
+        most_channels=8,
+        layouts=("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"),
+        rates_hz=(48000,),
+    ),
+    "mp3": Format(
+        "mp3",
+        {0: "libmp3lame"},
+        most_channels=2,
+        layouts=("mono", "stereo"),
+        rates_hz=(8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+    ),
+    "m4a": Format(
+        "ipod",
+        {0: "aac"},
+        most_channels=8,
+        layouts=("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1(wide)", "7.1"),
+        rates_hz=(8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200,
+                  96000),
+    ),
+}  # fmt: skip
+USUAL_LAYOUTS = {1: "mono", 2: "stereo"}
+# The same loudspeakers under the name that lossy encoders know: no sample changes its place.
+SIDE_AS_BACK = {"5.0(side)": "5.0", "5.1(side)": "5.1", "quad(side)": "quad"}
+
+
+def choose_layout(form: Format, num_channels: int, layout: str | None) -> str | None:
+    """The layout to write; None leaves it open. LayoutUnsupported where the format has none."""
+    layout = layout or USUAL_LAYOUTS.get(num_channels)
+    if form.layouts and layout:
+        layout = SIDE_AS_BACK.get(layout, layout)
+    fits = num_channels <= form.most_channels
+    if not fits or (form.layouts and layout not in form.layouts):
+        raise LayoutUnsupported(
+            f"{num_channels} channels ({layout or 'no layout'}) do not fit {form.muxer}"
+            f" ({', '.join(form.layouts) or f'up to {form.most_channels} channels'}); choose wav"
+        )
+    return layout
+
+
+def choose_rate(form: Format, rate_hz: int) -> int:
+    """The rate itself where the format has it, else the next higher, else its highest."""
+    if not form.rates_hz or rate_hz in form.rates_hz:
+        return rate_hz
+    return next((rate for rate in form.rates_hz if rate > rate_hz), form.rates_hz[-1])

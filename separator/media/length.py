@@ -1,0 +1,62 @@
+"""How long a file itself says it is, and whether that much came out of it. It decodes nothing."""
+
+import struct
+from pathlib import Path
+
+from separator.media.probe import Media, Track
+
+# What is missing at the end before a file counts as truncated: players do not agree to the frame.
+SLACK_S = 0.25
+SLACK_SHARE = 0.005
+# Containers whose header or index states the length of a track. Of the others ffprobe can only
+# say what is there (ogg, mpegts, asf, flv) or estimate (bare streams).
+STATING = ("mov", "matroska", "flac", "caf", "aiff", "w64", "mxf")
+RIFF_UNKNOWN = 0x7FFF_F000  # writers that cannot seek leave such sizes behind
+
+
+def states_length(stated_s: float, end_s: float) -> bool:
+    return end_s >= stated_s - max(SLACK_S, SLACK_SHARE * stated_s)
+
+
+def find_end(path: Path, media: Media, track: Track) -> float | None:
+    """Seconds from zero at which the track should end; None where the file does not say."""
+    if media.container in ("wav", "avi"):
+        return _scale_by_bytes(path, track)
+    stating = any(name in media.container.split(",") for name in STATING)
+    # An mp3 with a LAME or Xing header starts at its encoder's delay.
+    stating = stating or (media.container == "mp3" and bool(track.start_s))
+    if not stating or track.duration_s is None:
+        return None
+    start_s = 0.0 if "matroska" in media.container else track.start_s or 0.0
+    zero_s = (track.start_s or 0.0) if media.zero_s is None else media.zero_s
+    return track.duration_s + start_s - zero_s
+
+
+def find_cut(media: Media, track: Track, rate_hz: int) -> int | None:
+    """The sample at which an mp4 ends its track: the rest of the last packet is padding."""
+    if "mov" not in media.container.split(",") or not track.duration_s:
+        return None
+    zero_s = (track.start_s or 0.0) if media.zero_s is None else media.zero_s
+    return round((track.duration_s + (track.start_s or 0.0) - zero_s) * rate_hz)
+
+
+def _scale_by_bytes(path: Path, track: Track) -> float | None:
+    """ffprobe goes by the bytes that are there: compare them with those the header announces."""
+    if track.duration_s is None:
+        return None
+    actual = path.stat().st_size
+    announced = _read_riff_bytes(path)
+    if announced is None or announced <= actual:
+        return None
+    return track.duration_s * announced / actual
+
+
+def _read_riff_bytes(path: Path) -> int | None:
+    with path.open("rb") as file:
+        head = file.read(28)
+    if len(head) < 28:
+        return None
+    if head[:4] in (b"RF64", b"BW64") and head[12:16] == b"ds64":
+        return struct.unpack_from("<Q", head, 20)[0] + 8
+    size = struct.unpack_from("<I", head, 4)[0]
+    return size + 8 if head[:4] == b"RIFF" and 0 < size < RIFF_UNKNOWN else None

@@ -1,0 +1,198 @@
+"""What a file holds: its audio tracks, its picture, and the instant they all count from. It reads
+headers and the first packets, and does not decode a track.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from separator.media.errors import MediaUnreadable, NoAudio
+from separator.media.ffmpeg import run
+from separator.media.inputs import SAFE_INPUT, Limits, check_file, name_input, show_name
+
+MAX_ANSWER_BYTES = 16 << 20
+ENTRIES = (
+    "stream=index,codec_name,codec_type,sample_rate,channels,channel_layout,sample_fmt,"
+    "bits_per_sample,bits_per_raw_sample,time_base,start_time,duration,width,height"
+    ":stream_tags:stream_disposition=default,attached_pic,timed_thumbnails"
+    ":format=format_name,start_time,duration"
+)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One audio stream. What the file does not say is None."""
+
+    index: int  # among the audio streams
+    stream_index: int  # among all streams
+    codec: str
+    rate_hz: int
+    num_channels: int
+    layout: str | None
+    bit_depth: int | None  # None where the codec is lossy
+    language: str | None
+    title: str | None
+    is_default: bool
+    start_s: float | None
+    duration_s: float | None
+    tick_s: float  # the step of its timestamps
+
+
+@dataclass(frozen=True)
+class Video:
+    """The picture: needed to put an edited track back under it."""
+
+    stream_index: int
+    codec: str
+    width_px: int | None
+    height_px: int | None
+    start_s: float | None
+    duration_s: float | None
+
+
+@dataclass(frozen=True)
+class Media:
+    """A file. Times of tracks are the container's own; `zero_s` is where decoded tracks begin."""
+
+    tracks: tuple[Track, ...]
+    video: Video | None
+    container: str
+    start_s: float  # where the container says it starts, priming included
+    zero_s: float | None  # None: at the first decoded sample of its only track
+    duration_s: float | None
+    stream_kinds: tuple[str, ...]  # of all streams: audio, video, picture, subtitle, data ...
+
+
+def probe(path: Path, limits: Limits | None = None) -> Media:
+    """Ask ffprobe; NoAudio where there is no audio stream."""
+    limits = limits or Limits()
+    check_file(path)
+    command = ["ffprobe", "-hide_banner", "-loglevel", "error"]
+    for option, value in SAFE_INPUT.items():
+        command += [f"-{option}", value]
+    command += ["-print_format", "json=compact=1", "-show_entries", ENTRIES, name_input(path)]
+    answer = json.loads(run(command, path, limits, MAX_ANSWER_BYTES))
+    media = read_answer(answer)
+    if not media.stream_kinds:
+        raise MediaUnreadable(f"{show_name(path)}: {media.container} without a single stream")
+    if not media.tracks:
+        kinds = ", ".join(media.stream_kinds)
+        raise NoAudio(f"{show_name(path)}: no audio stream (it has: {kinds})")
+    return media
+
+
+def read_answer(answer: dict[str, Any]) -> Media:
+    """ffprobe's JSON as a Media."""
+    streams = sorted(answer.get("streams", []), key=lambda stream: stream["index"])
+    form = answer.get("format", {})
+    container = form.get("format_name", "")
+    total_s = _seconds(form.get("duration"))
+    kinds = tuple(_name_kind(stream) for stream in streams)
+    audio = [s for s, kind in zip(streams, kinds, strict=True) if kind == "audio"]
+    pictures = [s for s, kind in zip(streams, kinds, strict=True) if kind == "video"]
+    tracks = tuple(_read_track(index, stream, total_s) for index, stream in enumerate(audio))
+    video = _read_video(pictures[0]) if pictures else None
+    return Media(
+        tracks=tracks,
+        video=video,
+        container=container,
+        start_s=_seconds(form.get("start_time")) or 0.0,
+        zero_s=_find_zero(tracks, video, container),
+        duration_s=total_s,
+        stream_kinds=kinds,
+    )
+
+
+def _find_zero(tracks: tuple[Track, ...], video: Video | None, container: str) -> float | None:
+    """Where the first picture or the first sound is, whichever comes first."""
+    starts_s = [track.start_s for track in tracks]
+    if video is None and len(tracks) == 1:
+        return None
+    if "matroska" in container:
+        # Its times are not negative but for codec delay, which is priming and not sound.
+        starts_s = [None if start_s is None else max(0.0, start_s) for start_s in starts_s]
+    known_s = [s for s in (*starts_s, video.start_s if video else None) if s is not None]
+    return min(known_s, default=0.0)
+
+
+def _read_track(index: int, stream: dict[str, Any], total_s: float | None) -> Track:
+    tags = {key.lower(): value for key, value in stream.get("tags", {}).items()}
+    language = tags.get("language", "").strip()
+    return Track(
+        index=index,
+        stream_index=stream["index"],
+        codec=stream.get("codec_name", "unknown"),
+        rate_hz=int(stream.get("sample_rate") or 0),
+        num_channels=int(stream.get("channels") or 0),
+        layout=_read_layout(stream),
+        bit_depth=_read_bit_depth(stream),
+        language=None if language in ("", "und") else language,
+        title=tags.get("title") or None,
+        is_default=bool(stream.get("disposition", {}).get("default")),
+        start_s=_seconds(stream.get("start_time")),
+        duration_s=_read_duration(stream, tags, total_s),
+        tick_s=_read_tick(stream.get("time_base", "")),
+    )
+
+
+def _read_video(stream: dict[str, Any]) -> Video:
+    return Video(
+        stream_index=stream["index"],
+        codec=stream.get("codec_name", "unknown"),
+        width_px=stream.get("width"),
+        height_px=stream.get("height"),
+        start_s=_seconds(stream.get("start_time")),
+        duration_s=_seconds(stream.get("duration")),
+    )
+
+
+def _name_kind(stream: dict[str, Any]) -> str:
+    kind = stream.get("codec_type", "unknown")
+    disposition = stream.get("disposition", {})
+    if disposition.get("attached_pic") or disposition.get("timed_thumbnails"):
+        return "picture"
+    return kind
+
+
+def _read_layout(stream: dict[str, Any]) -> str | None:
+    layout = stream.get("channel_layout", "")
+    return None if layout in ("", "unknown") or layout.endswith("channels") else layout
+
+
+def _read_bit_depth(stream: dict[str, Any]) -> int | None:
+    for name in ("bits_per_raw_sample", "bits_per_sample"):
+        bits = int(stream.get(name) or 0)
+        if bits > 0:
+            return bits
+    return None
+
+
+def _read_duration(
+    stream: dict[str, Any], tags: dict[str, str], total_s: float | None
+) -> float | None:
+    duration_s = _seconds(stream.get("duration"))
+    if duration_s is not None:
+        return duration_s
+    # Matroska keeps it in a tag, "00:01:02.345000000", which tools may leave behind stale.
+    hours, _, rest = tags.get("duration", "").partition(":")
+    minutes, _, seconds = rest.partition(":")
+    tagged_s = _seconds(seconds)
+    if tagged_s is None or not (hours.isdecimal() and minutes.isdecimal()):
+        return None
+    tagged_s += 3600 * int(hours) + 60 * int(minutes)
+    return tagged_s if total_s is None else min(tagged_s, total_s)
+
+
+def _read_tick(time_base: str) -> float:
+    above, _, below = time_base.partition("/")
+    if above.isdecimal() and below.isdecimal() and int(below):
+        return int(above) / int(below)
+    return 0.0
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None  # N/A

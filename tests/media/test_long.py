@@ -1,0 +1,45 @@
+"""Ten hours: memory does not grow with the length of a track, here or in ffmpeg."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from separator.media.decode import decode
+from separator.media.encode import EncodeSettings, encode
+from separator.media.probe import probe
+from tests.media import make
+
+HOURS = 10
+MB = 1 << 20
+
+
+def watch(blocks, sizes: list[tuple[int, int]]):
+    """The blocks again; every 20 minutes the resident bytes here and of each ffmpeg together."""
+    own = psutil.Process()
+    for number, block in enumerate(blocks):
+        if number % (20 * 60 * make.HZ // block.shape[1]) == 0:
+            children = [p for p in own.children() if p.name() == "ffmpeg"]
+            sizes.append((own.memory_info().rss, sum(p.memory_info().rss for p in children)))
+        yield block
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_ten_hours(tmp_path: Path) -> None:
+    minute = make.write(
+        tmp_path / "minute.m4a", make.make_noise(2, 60 * make.HZ, 16), layout="stereo"
+    )
+    path = tmp_path / "x.m4a"
+    make.start("-stream_loop", HOURS * 60 - 1, "-i", minute, "-c", "copy", path)
+    media = probe(path)
+    assert media.duration_s == pytest.approx(HOURS * 3600, rel=1e-3)
+    sizes: list[tuple[int, int]] = []
+    blocks = watch(decode(path, media, media.tracks[0]), sizes)
+    report = encode(blocks, tmp_path / "x.flac", make.HZ, 2, EncodeSettings("flac", 16))
+    assert report.num_samples == pytest.approx(HOURS * 3600 * make.HZ, rel=1e-3)
+    own, children = zip(*sizes[1:], strict=True)  # the first one is before ffmpeg has its index
+    assert len(own) > 25
+    print(f"here {min(own) / MB:.0f} to {max(own) / MB:.0f} MB, "  # noqa: T201  for docs/media.md
+          f"ffmpeg {min(children) / MB:.0f} to {max(children) / MB:.0f} MB")  # fmt: skip
+    assert max(own) - min(own) < 32 * MB
+    assert max(children) - min(children) < 64 * MB

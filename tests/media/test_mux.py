@@ -1,0 +1,162 @@
+"""An edited track goes back under its picture: the rest untouched, the sound in sync."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from separator.errors import RequestError
+from separator.media.decode import decode
+from separator.media.encode import EncodeSettings, encode
+from separator.media.errors import EncoderFailed, MediaError
+from separator.media.mux import MuxSettings, add_track, replace_track
+from separator.media.probe import Media, probe
+from tests.media import make
+from tests.media.make import HZ
+
+CLICKS = [30_000, 60_000]
+CHAPTERS = (
+    ";FFMETADATA1\ntitle=The film\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=900\ntitle=One\n"
+    "[CHAPTER]\nTIMEBASE=1/1000\nSTART=900\nEND=2000\ntitle=Two\n"
+)
+
+
+def make_film(path: Path, offset_s: float = 0.0) -> Path:
+    """Two tracks with clicks, one of them German, subtitles and chapters."""
+    folder = path.parent
+    (folder / "x.srt").write_text("1\n00:00:00,100 --> 00:00:01,000\nhello\n")
+    (folder / "x.txt").write_text(CHAPTERS)
+    picture = make.write_picture(folder / "picture.mp4")
+    clicks = make.make_clicks(CLICKS, 2 * HZ)
+    sound = make.write(folder / "clicks.wav", clicks, "-c:a", "pcm_s16le", layout="mono")
+    inputs = ["-i", picture, "-itsoffset", offset_s, "-i", sound, "-itsoffset", 0, "-i", sound]
+    inputs += ["-i", folder / "x.srt", "-i", folder / "x.txt"]
+    ts = path.suffix == ".ts"
+    maps = ["-map", 0, "-map", 1, "-map", 2, *([] if ts else ["-map", 3]), "-map_metadata", 4]
+    names = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng"]
+    names += ["-metadata:s:a:0", "title=Ton"]
+    subtitles = ["-c:s", "mov_text"] if path.suffix == ".mp4" else []
+    make.start(*inputs, *maps, "-c:v", "copy", "-c:a", "aac", *subtitles, *names, path)
+    return path
+
+
+def edit(path: Path, media: Media, index: int, stem_path: Path) -> np.ndarray:
+    """Turn a track upside down: an edit that can be told from the original."""
+    track = media.tracks[index]
+    blocks = [-block for block in decode(path, media, track)]
+    encode(blocks, stem_path, track.rate_hz, track.num_channels, EncodeSettings("flac", 24))
+    return np.concatenate(blocks, axis=1)
+
+
+def hash_packets(path: Path, stream: str) -> str:
+    """What a stream holds, container and times aside, as ffmpeg itself copies it out."""
+    command = ["ffmpeg", "-v", "error", "-i", path, "-map", f"0:{stream}", "-c", "copy"]
+    bitstream = ["-bsf:v", "h264_mp4toannexb"] if stream.startswith("v") else []
+    done = subprocess.run(
+        [*command, *bitstream, "-f", "data", "-"], capture_output=True, check=True
+    )
+    return hashlib.sha256(done.stdout).hexdigest()
+
+
+def picture_times(path: Path) -> np.ndarray:
+    entries = ("-select_streams", "v", "-show_entries", "packet=pts_time")
+    return np.sort([float(packet["pts_time"]) for packet in make.ask(path, *entries)["packets"]])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [(".mp4", "aac"), (".mkv", "flac"), pytest.param(".mov", "aac", marks=pytest.mark.slow)],
+)
+def test_replace(suffix: str, codec: str, tmp_path: Path) -> None:
+    source = make_film(tmp_path / f"film{suffix.replace('.mov', '.mp4')}")
+    media = probe(source)
+    edited_CT = edit(source, media, 0, tmp_path / "stem.flac")
+    output = tmp_path / f"out{suffix}"
+    replace_track(source, media, media.tracks[0], tmp_path / "stem.flac", output)
+    after = probe(output)
+    assert after.stream_kinds == media.stream_kinds
+    assert after.stream_kinds[:4] == ("video", "audio", "audio", "subtitle")
+    first, second = after.tracks
+    assert (first.codec, first.language, second.language) == (codec, "ger", "eng")
+    assert first.is_default == media.tracks[0].is_default
+    assert first.title == "Ton" or suffix != ".mkv"  # mp4 has no such title
+    assert hash_packets(output, "v:0") == hash_packets(source, "v:0")
+    assert hash_packets(output, "a:1") == hash_packets(source, "a:1")
+    chapters = make.ask(output, "-show_chapters")["chapters"]
+    assert [chapter["tags"]["title"] for chapter in chapters] == ["One", "Two"]
+    assert make.ask(output, "-show_format")["format"]["tags"]["title"] == "The film"
+    decoded_CT, _ = make.read(output)
+    if codec == "flac":
+        # Only the millisecond of Matroska between them.
+        shift = make.find_click(-decoded_CT, CLICKS[0]) - make.find_click(-edited_CT, CLICKS[0])
+        assert abs(shift) <= 48
+    check_sync(source, output, 0 if suffix != ".mkv" else 48)
+
+
+def check_sync(source: Path, output: Path, most: int, offset_s: float = 0.0) -> None:
+    """Clicks against pictures are where they were, to `most` samples, in both tracks."""
+    before, after = probe(source), probe(output)
+    assert before.zero_s is not None and after.zero_s is not None
+    moved = (picture_times(output) - after.zero_s) - (picture_times(source) - before.zero_s)
+    assert np.ptp(moved) <= 0.00101  # pictures among each other
+    for index, sign, late in ((0, -1, round(offset_s * HZ)), (1, 1, 0)):
+        old_CT, _ = make.read(source, index)
+        new_CT, _ = make.read(output, index)
+        for at in CLICKS:
+            near = make.find_click(old_CT, at + late, 6000)
+            found = make.find_click(sign * new_CT, near + round(moved[0] * HZ), 2000)
+            assert abs(found - near - moved[0] * HZ) <= most + 1, (index, at)
+
+
+@pytest.mark.parametrize(("suffix", "offset_s", "most"), [(".mkv", 0.4, 48), (".ts", 0.0, 2)])
+def test_starts_that_differ_stay_apart(
+    suffix: str, offset_s: float, most: int, tmp_path: Path
+) -> None:
+    source = make_film(tmp_path / f"film{suffix}", offset_s)
+    media = probe(source)
+    edit(source, media, 0, tmp_path / "stem.flac")
+    output = tmp_path / f"out{suffix}"
+    replace_track(source, media, media.tracks[0], tmp_path / "stem.flac", output)
+    check_sync(source, output, most, offset_s)
+
+
+def test_add(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mkv")
+    media = probe(source)
+    edited_CT = edit(source, media, 1, tmp_path / "stem.flac")
+    settings = MuxSettings(codec="libopus", bitrate_bps=64_000)
+    options = {"language": "fre", "title": "ohne Sirene", "settings": settings}
+    add_track(source, media, tmp_path / "stem.flac", tmp_path / "out.mkv", **options)
+    after = probe(tmp_path / "out.mkv")
+    assert after.stream_kinds == (*media.stream_kinds, "audio")
+    added = after.tracks[2]
+    assert (added.codec, added.language, added.title) == ("opus", "fre", "ohne Sirene")
+    assert not added.is_default
+    for stream in ("v:0", "a:0", "a:1"):
+        assert hash_packets(tmp_path / "out.mkv", stream) == hash_packets(source, stream)
+    decoded_CT, _ = make.read(tmp_path / "out.mkv", 2)
+    found = make.find_click(-decoded_CT, CLICKS[0]) - make.find_click(-edited_CT, CLICKS[0])
+    other_CT, _ = make.read(tmp_path / "out.mkv", 1)
+    moved = make.find_click(other_CT, CLICKS[0]) - make.find_click(-edited_CT, CLICKS[0])
+    assert abs(found - moved) <= 360  # ffmpeg 5 places Opus in Matroska 7 ms off
+
+
+def test_requests_that_cannot_be_done(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "film.mkv")
+    media = probe(source)
+    stem = tmp_path / "clicks.wav"
+    with pytest.raises(RequestError, match="must not be one of"):
+        add_track(source, media, stem, source)
+    with pytest.raises(RequestError, match="must end in one of"):
+        add_track(source, media, stem, tmp_path / "out.xyz")
+    with pytest.raises(EncoderFailed) as caught:
+        settings = MuxSettings(codec="no_such_codec")
+        add_track(source, media, stem, tmp_path / "out.mkv", settings=settings)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.mkv").exists()
+    playlist = tmp_path / "stem.flac"
+    playlist.write_text(f"ffconcat version 1.0\nfile {stem.name}\n")
+    with pytest.raises(MediaError):
+        add_track(source, media, playlist, tmp_path / "out.mkv")
