@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 SHELL := /bin/bash
 
-.PHONY: env ffmpeg rgw lock test test-all test-gpu check hear bench mini scores clean
+.PHONY: env ffmpeg rgw lock test test-all test-gpu check demo bench mini scores clean
 .DEFAULT_GOAL := test
 
 env: .venv/.installed  ## .venv with the locked packages, and nothing else
@@ -36,7 +36,7 @@ check: env ffmpeg rgw  ## the one gate: lint, types, tests
 	$(PYTHON) -m pyright
 	$(PYTHON) -m pytest --durations=10
 
-hear: env  ## separate a made-up scene with the bundled model, into demo/
+demo: env ffmpeg  ## the job on a small library of its own making, in demo/
 	$(PYTHON) -m jobs.demo demo
 
 bench: env  ## the engine against the network run plainly; writes benchmarks/results/

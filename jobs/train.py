@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from jobs.command import run_command
-from separator.train.config import TrainSettings, read_settings
+from separator.settings import read_settings
+from separator.train.config import TrainSettings
 
 
 def main(argv: list[str] | None = None) -> int:

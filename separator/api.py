@@ -25,6 +25,8 @@ from separator.storage import Storage
 
 log = logging.getLogger(__name__)
 
+UNKNOWN = "the mini model knows none of its words; expect silence"
+
 Array = TypeVar("Array", np.ndarray, Tensor)
 QueryLike = str | Mapping[str, str]
 
@@ -67,20 +69,10 @@ class Separator:
     def encode(self, queries: Sequence[QueryLike]) -> np.ndarray:
         """Conditions (Q, D) of texts; remembered on disk, so the encoder is loaded when new."""
         texts = [query.text for query in parse_queries(queries)]
-        if self.encoder_id is None:
-            raise EncoderMissing("this checkpoint names no text encoder; give conditions=array")
-        if self.encoder_id.startswith(mini.PREFIX):
-            return self._encode_mini(texts)
-        cache = FileCache(registry.home() / "conditions.safetensors")
-        return encode_cached(self.load_encoder, self.encoder_id, texts, cache.read, cache.write)
-
-    def _encode_mini(self, texts: list[str]) -> np.ndarray:
-        """Quicker than a cache, and it can tell which texts mean nothing to it."""
-        encoder = self.load_encoder()
-        assert isinstance(encoder, mini.MiniEncoder)
-        for text in encoder.list_unknown(texts):
-            log.warning("query %r: the mini model knows none of its words; expect silence", text)
-        return encoder.encode_texts(texts)
+        conditions_QD, warnings = encode_texts(texts, self.encoder_id, self.load_encoder)
+        for text, warning in warnings.items():
+            log.warning("query %r: %s", text, warning)
+        return conditions_QD
 
     def load_encoder(self) -> TextEncoder:
         if self._encoder is None:
@@ -115,6 +107,21 @@ def load_model(
         memory_bytes,
     )
     return Separator(engine, checkpoint, lambda: find_encoder(path, checkpoint.encoder_id))
+
+
+def encode_texts(
+    texts: list[str], encoder_id: str | None, load_encoder: Callable[[], TextEncoder]
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Conditions (Q, D), and by text what to know of those that may mean nothing to the model."""
+    if encoder_id is None:
+        raise EncoderMissing("this checkpoint names no text encoder; give conditions=array")
+    if encoder_id.startswith(mini.PREFIX):  # quicker than a cache
+        encoder = load_encoder()
+        assert isinstance(encoder, mini.MiniEncoder)
+        warnings = dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
+        return encoder.encode_texts(texts), warnings
+    cache = FileCache(registry.home() / "conditions.safetensors")
+    return encode_cached(load_encoder, encoder_id, texts, cache.read, cache.write), {}
 
 
 def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:

@@ -28,6 +28,7 @@
     │       ├── Throttled       throttled
     │       ├── TimedOut        timed_out
     │       └── Unreachable     unreachable
+    ├── WorkerCrashed           worker_crashed         an asset took its worker along, each time
     └── LossNotFinite           loss_not_finite        training went astray; its batch was saved
 
 A message shows the value and the way out. Anything that is not a SeparatorError is a bug.
@@ -144,6 +145,10 @@ class TimedOut(StorageBusy):
 
 class Unreachable(StorageBusy):
     code = "unreachable"
+
+
+class WorkerCrashed(SeparatorError):
+    code = "worker_crashed"
 
 
 class LossNotFinite(SeparatorError):

@@ -11,16 +11,17 @@ ROOT = Path(__file__).parents[1]
 # From the top down; a module may import from its own layer and from those below.
 LAYERS = [
     ["jobs"],
-    ["separator.pipeline", "separator.train"],
-    ["separator.stages", "separator.api"],
+    ["separator.pipeline", "separator.job", "separator.train"],
+    ["separator.stages", "separator.api", "separator.requests", "separator.commit"],
     ["separator.model", "separator.queries", "separator.media", "separator.storage",
-     "separator.layout", "separator.manifest", "separator.config", "separator.sounds"],
+     "separator.layout", "separator.manifest", "separator.records", "separator.ledger",
+     "separator.config", "separator.sounds"],
     ["separator.audio"],
-    ["separator.rows", "separator.errors", "separator.files"],
+    ["separator.rows", "separator.errors", "separator.files", "separator.settings"],
 ]  # fmt: skip
 # Where programs are started.
 SUBPROCESS_ALLOWED = ("separator.media.ffmpeg", "separator.sounds.programs")
-RAY_ALLOWED = ("jobs", "separator.pipeline", "separator.train")
+RAY_ALLOWED = ("jobs", "separator.pipeline", "separator.job", "separator.train")
 FORBIDDEN = {
     "separator.audio": ["pathlib", "os", "boto3", "subprocess"],
     "separator.media": ["boto3", "torch"],
@@ -110,4 +111,10 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_the_engine_loads_neither_encoders_nor_ray():
     heavy = "{'torchaudio', 'transformers', 'torchvision', 'librosa', 'ray'}"
     code = f"import sys, separator.api; print(sorted({heavy} & set(sys.modules)))"
+    assert run_python(code) == "[]\n"
+
+
+def test_the_workers_that_read_and_write_load_no_network():
+    heavy = "{'torch', 'scipy', 'transformers', 'boto3'}"
+    code = f"import sys, separator.pipeline; print(sorted({heavy} & set(sys.modules)))"
     assert run_python(code) == "[]\n"

@@ -9,11 +9,12 @@
 Shapes: C channels of the track, P passes through the network, any trailing dimensions.
 """
 
-from typing import Literal, get_args
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, get_args
 
 from separator.errors import RequestError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ChannelPolicy = Literal["mono", "each", "linked"]
 
@@ -25,7 +26,7 @@ def check_policy(policy: str) -> ChannelPolicy:
     raise RequestError(f"channels={policy!r}: must be one of {get_args(ChannelPolicy)}")
 
 
-def choose_passes(spectrum_C: Tensor, policy: ChannelPolicy) -> tuple[Tensor, Tensor]:
+def choose_passes(spectrum_C: "Tensor", policy: ChannelPolicy) -> "tuple[Tensor, Tensor]":
     """(what the network is asked about (P, ...), what its gains apply to (P or C, ...))."""
     if policy == "each" or len(spectrum_C) == 1:
         return spectrum_C, spectrum_C

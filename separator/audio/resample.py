@@ -10,22 +10,12 @@ from math import ceil, gcd
 import torch
 from torch import Tensor
 
-from separator.errors import RateError
-
-LOWEST_HZ, HIGHEST_HZ = 8_000, 192_000
 # The "kaiser best" filter: flat to 0.95 of the lower Nyquist, -120 dB beyond it.
 TAPS = 64
 ROLLOFF = 0.9475937167399596
 BETA = 14.769656459379492
 # Beyond this, a table of every phase (from x to) costs more than the sines it saves.
 LARGEST_BANK = 16_000_000
-
-
-def check_rate(rate_hz: int) -> None:
-    if not (isinstance(rate_hz, int) and LOWEST_HZ <= rate_hz <= HIGHEST_HZ):
-        raise RateError(
-            f"rate_hz={rate_hz!r}: must be a whole number from {LOWEST_HZ} to {HIGHEST_HZ}"
-        )
 
 
 def resample(waveform_CT: Tensor, from_hz: int, to_hz: int) -> Tensor:

@@ -14,6 +14,7 @@ GRID_S = Fraction(8, 25)
 # 352 frames: the network sees 319 to either side, its STFT 4 more, the resampler less than 1.
 CONTEXT_S = 11 * GRID_S
 SPAN_S = 122.88
+LOWEST_HZ, HIGHEST_HZ = 8_000, 192_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class Span:
     def core(self) -> slice:
         """The core within the span's own samples."""
         return slice(self.core_start - self.start, self.core_stop - self.start)
+
+
+def check_rate(rate_hz: int) -> None:
+    if not (isinstance(rate_hz, int) and LOWEST_HZ <= rate_hz <= HIGHEST_HZ):
+        raise RateError(
+            f"rate_hz={rate_hz!r}: must be a whole number from {LOWEST_HZ} to {HIGHEST_HZ}"
+        )
 
 
 def cell_samples(rate_hz: int, grid_s: Fraction = GRID_S) -> int:

@@ -16,8 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from separator.audio.channels import ChannelPolicy, check_policy, choose_passes
-from separator.audio.resample import check_rate, resample
-from separator.audio.spans import SPAN_S, Span, Window, plan_spans, plan_windows, round_up
+from separator.audio.resample import resample
+from separator.audio.spans import (
+    SPAN_S,
+    Span,
+    Window,
+    check_rate,
+    plan_spans,
+    plan_windows,
+    round_up,
+)
 from separator.errors import AudioError, NonFiniteAudio, RequestError
 from separator.model.forward import CompileMode, Forward, Precision
 from separator.model.resunet import GRID_FRAMES, ResUNet

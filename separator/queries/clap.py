@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from separator.audio.resample import check_rate, resample
+from separator.audio.resample import resample
+from separator.audio.spans import check_rate
 from separator.errors import AudioError, EncoderMissing, NonFiniteAudio
 from separator.model.checkpoint import compute_encoder_id
 from separator.queries.clap_weights import (

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from separator.audio.resample import check_rate, resample
+from separator.audio.resample import resample
+from separator.audio.spans import check_rate
 from separator.errors import AudioError, CheckpointMismatch, EncoderMissing, NonFiniteAudio
 from separator.model.checkpoint import FORMAT, read_tensors
 from separator.model.tensors import write_tensors

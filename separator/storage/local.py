@@ -92,6 +92,10 @@ class LocalStore:
         with explained(place.uri):
             place.path.unlink(missing_ok=True)
 
+    def clear(self, place: Place) -> None:
+        with explained(place.uri), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(place.path)
+
 
 def _write_new(place: Place, blocks: Iterable[bytes]) -> None:
     """A finished file gets a second name, which the kernel gives only if nobody has it."""

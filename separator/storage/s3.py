@@ -16,7 +16,7 @@ from separator.errors import (
     StorageError,
 )
 from separator.storage import local
-from separator.storage.place import Entry, Place
+from separator.storage.place import Entry, Place, parse_uri
 from separator.storage.s3_client import Client
 from separator.storage.s3_errors import explained, retry, wait
 from separator.storage.s3_upload import Writer
@@ -135,6 +135,12 @@ class S3Store:
 
     def delete(self, place: Place) -> None:
         self.client.call("delete_object", place, Key=place.key)
+
+    def clear(self, place: Place) -> None:
+        folder = Place(place.bucket, place.key.rstrip("/") + "/")
+        assert folder.key != "/", "not a whole bucket"
+        for entry in list(self.list(folder, recursive=True)):
+            self.delete(parse_uri(entry.uri))
 
 
 def _make_entry(place: Place, item: dict[str, Any]) -> Entry:

@@ -29,6 +29,7 @@ class Store(Protocol):
     def read(self, place: Place) -> bytes: ...
     def write(self, place: Place, blocks: Iterable[bytes], if_absent: bool) -> None: ...
     def delete(self, place: Place) -> None: ...
+    def clear(self, place: Place) -> None: ...
 
 
 class Storage:
@@ -118,6 +119,11 @@ class Storage:
         """Gone afterwards, also where it was never there."""
         store, place = self._find(uri)
         store.delete(place)
+
+    def clear(self, uri: str) -> None:
+        """Everything in a folder, and the folder."""
+        store, place = self._find(uri)
+        store.clear(place)
 
     def _find(self, uri: str) -> tuple[Store, Place]:
         place = parse_uri(uri)

@@ -1,11 +1,8 @@
 """What a training run can be told, with the values of AudioSep's recipe as defaults."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
 
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING
 
 from separator.errors import RequestError
 from separator.storage import StorageSettings
@@ -43,6 +40,10 @@ class OptimSettings:
     ema: float = 0.0  # 0: off
     autocast: bool = False  # bf16 in the network
 
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise RequestError(f"optim.loss={self.loss!r}: must be one of {LOSSES}")
+
 
 @dataclass
 class TrainSettings:
@@ -60,24 +61,3 @@ class TrainSettings:
     net: NetSettings = field(default_factory=NetSettings)
     data: DataSettings = field(default_factory=DataSettings)
     optim: OptimSettings = field(default_factory=OptimSettings)
-
-
-Settings = TypeVar("Settings")
-
-
-def read_settings(kind: type[Settings], path: Path, overrides: list[str]) -> Settings:
-    """A YAML file and `dotted.key=value` overrides; anything unknown or missing is one line."""
-    try:
-        merged: Any = OmegaConf.merge(
-            OmegaConf.structured(kind), OmegaConf.load(path), OmegaConf.from_dotlist(overrides)
-        )
-        if missing := sorted(OmegaConf.missing_keys(merged)):
-            raise RequestError(f"{path}: {missing[0]} is not set")
-        if "optim" in merged and merged.optim.loss not in LOSSES:
-            raise RequestError(f"{path}: optim.loss={merged.optim.loss!r}: must be one of {LOSSES}")
-        return OmegaConf.to_object(merged)  # pyright: ignore[reportReturnType]
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror or error}") from None
-    except OmegaConfBaseException as error:
-        key = f"{error.full_key}: " if error.full_key else ""
-        raise RequestError(f"{path}: {key}{str(error).splitlines()[0]}") from None

@@ -8,6 +8,7 @@ Shapes: B batch, T samples, D condition.
 
 import contextlib
 import json
+import math
 import os
 import tempfile
 import time
@@ -110,8 +111,11 @@ def train(
 ) -> None:
     started = last_line = time.monotonic()
     first_step = state.step
-    batches = feed.iterate(first_step, rank, world, next(state.net.parameters()).device)
+    device = next(state.net.parameters()).device
+    batches = feed.iterate(first_step, rank, world, device)
     for figures in run_steps(state, batches, settings.optim, rescue_path):
+        if world > 1:
+            figures |= average_figures(figures, device)
         elapsed_s = time.monotonic() - started
         history.append(figures | {"skipped": feed.num_skipped, "seconds": round(elapsed_s, 2)})
         is_last = state.step == settings.optim.num_steps
@@ -120,6 +124,18 @@ def train(
             print_line(history, settings.optim.num_steps, elapsed_s / (state.step - first_step))
         if is_last or state.step % settings.checkpoint_every == 0:
             report(state, feed.encoder, history, rank)
+
+
+def average_figures(figures: dict[str, float], device: torch.device) -> dict[str, float]:
+    """Means over all workers: each has seen its own part of the step's examples."""
+    gain_db = figures["sdri_db"]
+    has_gain = math.isfinite(gain_db)  # not where every target of a part is silent
+    sums = [figures["loss"], 1.0, gain_db if has_gain else 0.0, float(has_gain)]
+    sums_4 = torch.tensor(sums, dtype=torch.float64, device=device)
+    torch.distributed.all_reduce(sums_4)
+    loss, num_workers, gain_db, num_gains = sums_4.tolist()
+    mean_gain_db = gain_db / num_gains if num_gains else math.nan
+    return {"loss": loss / num_workers, "sdri_db": mean_gain_db}
 
 
 def make_net(settings: TrainSettings) -> ResUNet:

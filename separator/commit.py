@@ -1,0 +1,67 @@
+"""Assets made official: the commit file, then the manifest. The driver does it, several at once."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+from separator.layout import Layout
+from separator.manifest import ManifestWriter
+from separator.records import merge_records, pack_record, read_record
+from separator.rows import AssetRow, Record
+from separator.storage import Storage
+
+COMMITTERS = 8
+MOST_WAITING = 64
+
+
+class Committer:
+    """`with` waits for all commits; an error of one is raised where the next is asked for."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        layout: Layout,
+        writer: ManifestWriter,
+        see: Callable[[Sequence[Record]], None],
+    ) -> None:
+        self.storage, self.layout, self.writer, self.see = storage, layout, writer, see
+        self.requests: set[str] = set()
+        self._pool = ThreadPoolExecutor(COMMITTERS)
+        self._waiting: list[Future[None]] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "Committer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+        self.writer.flush()
+        if kind is None:
+            for job in self._waiting:
+                job.result()
+
+    def commit(self, asset: AssetRow, records: list[Record], is_new: bool) -> None:
+        """`is_new` is false for what an earlier run committed and could not put in its manifest."""
+        for job in [job for job in self._waiting if job.done()] + self._waiting[:-MOST_WAITING]:
+            job.result()
+            self._waiting.remove(job)
+        self._waiting.append(self._pool.submit(self._commit, asset, records, is_new))
+
+    def _commit(self, asset: AssetRow, records: list[Record], is_new: bool) -> None:
+        if is_new:
+            path = asset["asset_path"]
+            uri = self.layout.record(path)
+            rows, stale = merge_records(read_record(self.storage, uri), records)
+            # From here on the asset is done, whoever dies. What is cleared below is spoken of by
+            # nothing any more; the next run of this asset would clear it too.
+            self.storage.write(uri, pack_record(rows))
+            for stem_uri in stale:
+                self.storage.delete(stem_uri)
+            self.storage.clear(self.layout.parts(path))
+        with self._lock:
+            self.requests |= {record["request"] for record in records}
+            self.writer.add(records)
+            self.see(records)

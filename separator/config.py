@@ -1,0 +1,154 @@
+"""What a job can be told: YAML, `dotted.key=value` on top, and nothing that is not known.
+
+`read_config` turns everything that cannot work into one `RequestError` that names the key. What a
+key means stands beside it in configs/local.yaml.
+"""
+
+import contextlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+
+from separator.audio.channels import check_policy
+from separator.errors import RequestError
+from separator.media.choose import choose_tracks
+from separator.media.encode import EncodeSettings
+from separator.media.errors import TrackMissing
+from separator.queries.query import Query, parse_queries
+from separator.settings import read_settings
+from separator.storage import StorageSettings, parse_uri
+from separator.storage.select import make_selector
+
+VIDEO = "3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv"
+AUDIO = "aac ac3 aif aiff amr caf dts eac3 flac m4a m4b mka mp2 mp3 oga ogg opus w64 wav wma"
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
+ON_FAILED = ("exit3", "ok")
+
+
+def list_media_patterns() -> list[str]:
+    return [f"*.{name}" for name in f"{VIDEO} {AUDIO}".split()]
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    uri: str = MISSING
+    include: list[str] = field(default_factory=list_media_patterns)
+    exclude: list[str] = field(default_factory=list)
+    uri_column: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    name: str = "mini"
+    device: str = "auto"
+    precision: str = "auto"
+    compile: str = "auto"
+    channels: str = "linked"
+    context: Any = "exact"
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    uri: str = MISSING
+    format: str = "flac"
+    bit_depth: int = 24
+    bitrate_bps: int | None = None
+    clip: str = "clip"
+    dither: str = "none"
+    residual: str = "none"
+
+    @property
+    def encode(self) -> EncodeSettings:
+        return EncodeSettings(self.format, self.bit_depth, self.clip, self.dither, self.bitrate_bps)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    span_s: float = 122.88
+    actors: Any = "auto"
+    readers: Any = "auto"
+    retry_failed: bool = True
+    limit: int | None = None
+    shard: str | None = None
+    failed_assets: str = "exit3"
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    input: InputSettings = field(default_factory=InputSettings)
+    tracks: Any = "all"
+    queries: list[Any] = field(default_factory=list)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        for key, uri in (("input.uri", self.input.uri), ("output.uri", self.output.uri)):
+            _explain(key, lambda uri=uri: parse_uri(uri))
+        _explain(
+            "input.include/exclude", lambda: make_selector(self.input.include, self.input.exclude)
+        )
+        if is_within(self.output.uri, self.input.uri):
+            raise RequestError(
+                f"output.uri={self.output.uri!r}: lies inside input.uri={self.input.uri!r}, so "
+                "that stems would be taken for assets; choose another place"
+            )
+        _explain("queries", self.parse_queries)
+        with contextlib.suppress(TrackMissing):  # there are none: only the form is looked at
+            choose_tracks([], self.tracks)
+        _check("model.device", self.model.device.split(":")[0], DEVICES)
+        _check("model.precision", self.model.precision, PRECISIONS)
+        _check("model.compile", self.model.compile, ("auto", "on", "off"))
+        _explain("model.channels", lambda: check_policy(self.model.channels))
+        _explain("output", lambda: self.output.encode)
+        _check("output.residual", self.output.residual, ("none",))
+        _check("run.failed_assets", self.run.failed_assets, ON_FAILED)
+        for key in ("actors", "readers"):
+            value = getattr(self.run, key)
+            if value != "auto" and not (isinstance(value, int) and value >= 1):
+                raise RequestError(f"run.{key}={value!r}: must be auto or a number from 1 on")
+        if self.run.limit is not None and self.run.limit < 1:
+            raise RequestError(f"run.limit={self.run.limit}: must be at least 1")
+        if not 1 <= self.run.span_s <= 600:
+            raise RequestError(f"run.span_s={self.run.span_s}: must be from 1 to 600")
+        self.parse_shard()
+
+    def parse_queries(self) -> list[Query]:
+        return parse_queries(self.queries)
+
+    def parse_shard(self) -> tuple[int, int]:
+        """(0, 1) for `null`, (i - 1, n) for `i/n`."""
+        if self.run.shard is None:
+            return 0, 1
+        number, found, count = str(self.run.shard).partition("/")
+        if found and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+            return int(number) - 1, int(count)
+        raise RequestError(f"run.shard={self.run.shard!r}: must be i/n, from 1/n to n/n")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_config(path: Path, overrides: list[str]) -> JobConfig:
+    return read_settings(JobConfig, path, overrides)
+
+
+def is_within(uri: str, folder_uri: str) -> bool:
+    return f"{parse_uri(uri).uri}/".startswith(parse_uri(folder_uri).uri.rstrip("/") + "/")
+
+
+def _check(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise RequestError(f"{key}={value!r}: must be one of {', '.join(allowed)}")
+
+
+def _explain(key: str, action: Any) -> None:
+    """Run a check whose message does not know which key it is about."""
+    try:
+        action()
+    except RequestError as error:
+        raise RequestError(f"{key}: {error}") from None

@@ -1,0 +1,146 @@
+"""Rows of finished work in, records out: knows when a stem has all its parts and an asset all its
+stems. Pure bookkeeping: it neither reads nor writes, and holds only assets that are under way."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from separator.records import hash_stem
+from separator.rows import COLUMNS, DoneRow, Record
+
+SILENCE_DB = -200.0
+SUMMED = ("num_samples", "energy", "energy_in", "extract_s", "separate_s", "publish_s")
+
+
+@dataclass
+class _Stem:
+    """The parts of one stem that have come in."""
+
+    parts: dict[int, DoneRow] = field(default_factory=dict)
+    last: int | None = None
+
+    def add(self, row: DoneRow) -> None:
+        # A worker that died and was replaced may bring a part twice; it is the same part.
+        self.parts[row["number"]] = row
+        if row["is_last"]:
+            self.last = row["number"]
+
+    @property
+    def is_whole(self) -> bool:
+        return self.last is not None and len(self.parts) == self.last + 1
+
+    def sum_up(self) -> DoneRow:
+        """One row for all: the figures of the whole stem."""
+        rows = [self.parts[number] for number in sorted(self.parts)]
+        total: Any = dict(rows[-1])
+        total |= {key: sum(row[key] for row in rows) for key in SUMMED}
+        total["peak"] = max(row["peak"] for row in rows)
+        return total
+
+
+@dataclass
+class _Asset:
+    stems: dict[tuple[int, str], _Stem] = field(default_factory=dict)
+    done: dict[tuple[int, str], DoneRow] = field(default_factory=dict)
+    failed: dict[int, DoneRow] = field(default_factory=dict)  # by track; -1 is the whole asset
+
+
+class Ledger:
+    """`add` takes rows in any order and says what is to be done next."""
+
+    def __init__(self, about: Mapping[str, Any]) -> None:
+        """`about`: columns that are the same in every record of a run."""
+        self.about = dict(about)
+        self.open: dict[str, _Asset] = {}
+        self.closed: set[int] = set()  # hashes of assets that have been handed out
+
+    def add(self, row: DoneRow) -> tuple[DoneRow | None, list[Record] | None]:
+        """(a stem to be assembled, records of an asset that is now complete)."""
+        uri = json.loads(row["asset"])["asset_uri"]
+        if hash(uri) in self.closed:
+            return None, None
+        asset = self.open.setdefault(uri, _Asset())
+        if row["records"]:
+            return None, self._close(uri, json.loads(row["records"]))
+        key = (row["track_index"], row["query_name"])
+        if row["error_code"] and not row["query_name"]:
+            asset.failed[row["track_index"]] = row
+        elif row["error_code"] or row["stem_uri"]:
+            asset.done[key] = row
+        else:
+            stem = asset.stems.setdefault(key, _Stem())
+            stem.add(row)
+            if stem.is_whole:
+                return stem.sum_up(), None
+        return None, self._find_complete(uri, row)
+
+    def _find_complete(self, uri: str, row: DoneRow) -> list[Record] | None:
+        asset, queries = self.open[uri], json.loads(json.loads(row["asset"])["queries"])
+        if -1 in asset.failed:
+            failed = asset.failed[-1]
+            now = make_timestamp()
+            return self._close(uri, [self._make_record(failed, query, now) for query in queries])
+        whole = {key[0] for key in asset.done} | set(asset.failed)
+        if len(whole) < row["num_tracks"]:
+            return None
+        records, now = [], make_timestamp()
+        for index in sorted(whole):
+            for query in queries:
+                found = asset.failed.get(index) or asset.done.get((index, query["name"]))
+                if found is None:
+                    return None
+                records.append(self._make_record(found, query, now))
+        return self._close(uri, records)
+
+    def _close(self, uri: str, records: list[Record]) -> list[Record]:
+        del self.open[uri]
+        self.closed.add(hash(uri))
+        return records
+
+    def _make_record(self, row: DoneRow, query: dict[str, str], now: str) -> Record:
+        asset, track = json.loads(row["asset"]), json.loads(row["track"])
+        record = dict.fromkeys(COLUMNS) | self.about
+        record |= {
+            "asset_uri": asset["asset_uri"],
+            "asset_etag": asset["asset_etag"],
+            "asset_bytes": asset["asset_bytes"],
+            "track_index": row["track_index"],
+            "track_language": track.get("language") or "",
+            "query_name": query["name"],
+            "query_text": query["text"],
+            "status": "failed" if row["error_code"] else "ok",
+            "error_code": row["error_code"],
+            "error_stage": row["error_stage"],
+            "error_detail": row["error_detail"],
+            "stem_uri": row["stem_uri"],
+            "residual_uri": "",
+            "rate_hz": track.get("rate_hz", 0),
+            "num_channels": row["num_channels"],
+            "num_samples": row["num_samples"],
+            "num_clipped": row["num_clipped"],
+            "warning": query.get("warning", ""),
+            "request": query["request"],
+            "fingerprint": hash_stem(query["request"], row["track_index"]),
+            "created_at": now,
+        }
+        if row["error_code"]:
+            return record | {"stem_uri": "", "num_samples": 0, "num_channels": 0}
+        count = row["num_samples"] * row["num_channels"]
+        return record | {
+            "duration_s": row["num_samples"] / track["rate_hz"],
+            "rms_db": to_db(row["energy"] / count, 10),
+            "peak_db": to_db(row["peak"], 20),
+            "energy_share": row["energy"] / row["energy_in"] if row["energy_in"] else 0.0,
+        }
+
+
+def make_timestamp() -> str:
+    """One for all rows of a commit: the manifest tells later ones from earlier ones by it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def to_db(value: float, factor: float) -> float:
+    return max(SILENCE_DB, factor * math.log10(value)) if value > 0 else SILENCE_DB

@@ -1,0 +1,120 @@
+"""Stems in, what lies on storage and its figures out. It knows storage and encoders, no network.
+
+A stem of one span is written to its final key at once. Of a longer one each span is written as a
+part of bare float32 samples, and `assemble` makes the stem of them when all are there.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from separator.errors import SeparatorError, StorageError
+from separator.layout import Layout
+from separator.media.encode import EncodeSettings, Tags, encode
+from separator.media.errors import MediaError
+from separator.rows import DoneRow, StemRow
+from separator.storage import Storage
+
+PUBLISH_ERRORS = (MediaError, StorageError)
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """The stage as a value: it travels to the workers once."""
+
+    storage: Storage
+    layout: Layout
+    settings: EncodeSettings
+
+    def __call__(self, row: StemRow) -> Iterator[DoneRow]:
+        yield self.publish(row)
+
+    def publish(self, row: StemRow) -> DoneRow:
+        samples_CT = np.asarray(row["samples"])
+        done = make_row(row, samples_CT)
+        if row["error_code"] or row["records"]:
+            return done
+        started = time.monotonic()
+        try:
+            if row["number"] == 0 and row["is_last"]:
+                self._write_stem([samples_CT], done)
+            else:
+                path = json.loads(row["asset"])["asset_path"]
+                place = (path, row["track_index"], row["query_name"], row["number"])
+                self.storage.write(self.layout.part(*place), samples_CT.T.astype("<f4").tobytes())
+        except PUBLISH_ERRORS as error:
+            fail(done, error)
+        done["publish_s"] = time.monotonic() - started
+        return done
+
+    def assemble(self, last: DoneRow) -> DoneRow:
+        """The stem from its parts, one of them in memory at a time."""
+        done = DoneRow(**last)
+        started = time.monotonic()
+        try:
+            self._write_stem(self._read_parts(last), done)
+        except PUBLISH_ERRORS as error:
+            fail(done, error)
+        done["publish_s"] = time.monotonic() - started
+        return done
+
+    def _read_parts(self, last: DoneRow) -> Iterator[np.ndarray]:
+        path = json.loads(last["asset"])["asset_path"]
+        for number in range(last["number"] + 1):
+            place = (path, last["track_index"], last["query_name"], number)
+            data = self.storage.read(self.layout.part(*place))
+            yield np.frombuffer(data, "<f4").reshape(-1, last["num_channels"]).T
+
+    def _write_stem(self, blocks: Iterable[np.ndarray], done: DoneRow) -> None:
+        asset, track = json.loads(done["asset"]), json.loads(done["track"])
+        query = next(q for q in json.loads(asset["queries"]) if q["name"] == done["query_name"])
+        uri = self.layout.stem(asset["asset_path"], done["track_index"], done["query_name"])
+        with tempfile.TemporaryDirectory(prefix="separator-") as folder:
+            path = Path(folder) / f"stem.{self.layout.extension}"
+            report = encode(
+                blocks,
+                path,
+                track["rate_hz"],
+                done["num_channels"],
+                self.settings,
+                Tags(title=query["text"], source=asset["asset_uri"]),
+                track["layout"] if done["num_channels"] == track["num_channels"] else None,
+            )
+            self.storage.upload(path, uri)
+        done["stem_uri"], done["num_clipped"] = uri, report.num_clipped
+
+
+def make_row(row: StemRow, samples_CT: np.ndarray) -> DoneRow:
+    return DoneRow(
+        asset=row["asset"],
+        track=row["track"],
+        track_index=row["track_index"],
+        num_tracks=row["num_tracks"],
+        query_name=row["query_name"],
+        number=row["number"],
+        is_last=row["is_last"],
+        num_channels=samples_CT.shape[0],
+        num_samples=samples_CT.shape[1],
+        energy=float(np.square(samples_CT, dtype=np.float64).sum()),
+        energy_in=row["energy_in"],
+        peak=float(np.abs(samples_CT).max(initial=0.0)),
+        num_clipped=0,
+        stem_uri="",
+        records=row["records"],
+        error_code=row["error_code"],
+        error_stage=row["error_stage"],
+        error_detail=row["error_detail"],
+        extract_s=row["extract_s"],
+        separate_s=row["separate_s"],
+        publish_s=0.0,
+    )
+
+
+def fail(done: DoneRow, error: SeparatorError) -> None:
+    done["error_code"], done["error_stage"] = error.code, "publish"
+    done["error_detail"] = str(error)

@@ -1,0 +1,210 @@
+"""The job end to end: real Ray, real ffmpeg, the bundled model, local files and S3."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+
+from separator import load_model
+from tests.flow.conftest import (
+    QUERIES,
+    check_whole,
+    read_manifest,
+    read_stems,
+    read_tree,
+    run_job,
+    start_job,
+    write_config,
+    write_sound,
+)
+
+TEXTS = ["a person speaking", "an emergency siren"]
+
+
+def copy(finished, tmp_path):
+    shutil.copytree(finished / "out", tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_a_library_goes_in_and_stems_come_out(library, finished):
+    manifest = check_whole(finished / "out")
+    assert len(manifest) == 10  # five media files, two queries; notes.txt is none
+    failed = manifest[manifest.status == "failed"].set_index("asset_uri")
+    assert set(failed.index) == {f"{library}/broken.mp4", f"{library}/cut.wav"}
+    assert set(failed.error_code) == {"media_unreadable", "media_truncated"}
+    assert (
+        set(failed.error_stage) == {"extract"} and not failed.error_detail.str.contains("\n").any()
+    )
+    out = (finished / "console.txt").read_text()
+    assert "failed 2" in out and "media_unreadable" in out
+    (run,) = (finished / "out/runs").glob("*.json")
+    content = json.loads(run.read_text())
+    assert content["state"] == "finished" and content["totals"]["assets"] == 5
+
+
+def test_stems_are_what_the_library_call_gives(library, finished):
+    """Also where a stem was put together from the parts of three spans."""
+    model = load_model("mini", device="cpu", precision="fp32")
+    for name in ("talk.wav", "sub dir/rain ü.wav", "long.flac"):
+        samples, rate_hz = soundfile.read(library / name, dtype="float32", always_2d=True)
+        wanted = model.separate(np.ascontiguousarray(samples.T), rate_hz, TEXTS)
+        for query, stem_CT in zip(("a-person-speaking", "siren"), wanted, strict=True):
+            path = finished / "out/stems" / name / "track-0" / f"{query}.flac"
+            found, found_hz = soundfile.read(path, dtype="float32", always_2d=True)
+            assert found_hz == rate_hz and found.shape == samples.shape
+            error = np.abs(found.T - np.clip(stem_CT, -1, 1)).max()
+            assert error < 1e-5 + 2**-23
+
+
+def test_the_manifest_tells_the_truth(finished):
+    manifest = read_manifest(finished / "out")
+    for row in manifest[manifest.status == "ok"].itertuples():
+        stem, rate_hz = soundfile.read(row.stem_uri, always_2d=True)
+        assert (row.num_samples, row.num_channels, row.rate_hz) == (*stem.shape, rate_hz)
+        rms_db = 10 * np.log10(np.mean(stem**2))
+        assert row.rms_db == pytest.approx(rms_db, abs=0.01)
+        assert row.peak_db == pytest.approx(20 * np.log10(np.abs(stem).max()), abs=0.01)
+        original, _ = soundfile.read(row.asset_uri, always_2d=True)
+        share = np.sum(stem**2) / np.sum(original**2)
+        assert row.energy_share == pytest.approx(share, rel=0.01)
+        assert soundfile.info(row.stem_uri).extra_info is not None
+
+
+def test_done_is_done(library, finished, tmp_path):
+    out = copy(finished, tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+    config = write_config(tmp_path / "c.yaml", str(library), str(out))
+    started = time.monotonic()
+    text = run_job(config, "run.retry_failed=false")
+    assert "nothing to do" in text and time.monotonic() - started < 60
+    after = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+    assert before.items() <= after.items() and len(after) == len(before) + 1
+
+
+def test_what_is_new_is_done_and_nothing_else(library, finished, tmp_path):
+    """At once: a query more, an asset replaced, an asset that is no longer broken."""
+    changed = tmp_path / "library"
+    shutil.copytree(library, changed)
+    out = tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(changed), str(out))
+    run_job(config, code=3)
+    before = read_tree(out)
+    write_sound(changed / "cut.wav", ("bird", "wind"), 2, 7)
+    write_sound(changed / "talk.wav", ("man", "siren"), 2, 8)
+    more = QUERIES[:-1] + ', "a bell ringing"]'
+    write_config(tmp_path / "c.yaml", str(changed), str(out), more)
+    run_job(config, code=3)
+    after = read_tree(out)
+    manifest = check_whole(out)
+    assert len(manifest) == 15 and (manifest.status == "failed").sum() == 3
+    for name, data in before.items():
+        if name.endswith(".flac"):
+            is_new = "talk.wav" in name
+            assert (after[name] != data) == is_new, name
+    assert soundfile.info(out / "stems/talk.wav/track-0/siren.flac").duration == 2
+
+
+def kill_first(process, title: str) -> None:
+    """The first worker of that title that is seen at work."""
+    while process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                line = " ".join(child.cmdline())
+                if title in line and not (title == "ray::FlatMap" and "SeparateActor" in line):
+                    child.kill()
+                    return
+        time.sleep(0.02)
+    raise AssertionError(f"no {title} was seen")
+
+
+@pytest.mark.parametrize("name", ["driver", "actor", "worker"])
+def test_whoever_is_killed(library, finished, tmp_path, name):
+    """SIGKILL in the middle of the run, then the same command: the same stems."""
+    out = tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(library), str(out))
+    process = start_job(config)
+    deadline = time.monotonic() + 200
+    while not list(out.rglob("*.flac")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if name == "driver":
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        for child in children:  # a Ray whose driver died ends by itself, but not at once
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        run_job(config, code=3)
+    else:
+        title = {"actor": "SeparateActor", "worker": "ray::FlatMap"}[name]
+        kill_first(process, title)
+        _, err = process.communicate(timeout=250)
+        assert process.returncode == 3, err[-3_000:]
+    assert read_stems(out) == read_stems(finished / "out")
+    check_whole(out)
+
+
+@pytest.mark.slow
+def test_a_stopped_run_keeps_what_was_finished(library, finished, tmp_path):
+    out = tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(library), str(out))
+    process = start_job(config)
+    while process.poll() is None and not list(out.rglob("record.json")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "the same command goes on" in err and "Traceback" not in err
+    (run,) = (out / "runs").glob("*.json")
+    assert json.loads(run.read_text())["state"] == "stopped"
+    run_job(config, code=3)
+    assert read_stems(out) == read_stems(finished / "out")
+    check_whole(out)
+
+
+def test_the_same_on_s3(library, finished, tmp_path, moto, moto_bucket, monkeypatch):
+    storage = moto_bucket.storage
+    for path in sorted(p for p in library.rglob("*") if p.is_file()):
+        storage.upload(path, f"{moto_bucket.uri}/in/{path.relative_to(library)}")
+    root = f"{moto_bucket.uri}/out"
+    config = write_config(tmp_path / "c.yaml", f"{moto_bucket.uri}/in", root)
+    run_job(config, f"storage.endpoint_url={moto}", "storage.region=us-east-1", code=3)
+    stems = {
+        entry.uri.removeprefix(f"{root}/"): storage.read(entry.uri)
+        for entry in storage.list(f"{root}/stems", ["*.flac"])
+    }
+    wanted = read_stems(finished / "out")
+    assert stems.keys() == wanted.keys()
+    for name, data in wanted.items():  # all but the tag that says where it came from
+        (tmp_path / "one.flac").write_bytes(data)
+        (tmp_path / "two.flac").write_bytes(stems[name])
+        one, two = (soundfile.read(tmp_path / f"{n}.flac")[0] for n in ("one", "two"))
+        np.testing.assert_array_equal(one, two)
+    assert not list(storage.list(f"{root}/stems", ["**/.parts/**", ".*"]))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.devise=cpu", "devise"),
+        ("run.span_s=0", "run.span_s=0"),
+        ("queries=[]", "queries"),
+        ("output.format=aiff", "output: format='aiff'"),
+        ("input.uri=http://x/y", "input.uri"),
+        ("model.name=minni", "did you mean 'mini'"),
+        ("run.shard=3/2", "run.shard='3/2'"),
+        ("tracks=loud", "tracks='loud'"),
+        ("input.uri=/absent/folder", "/absent/folder: no such file"),
+        ("output.uri=${input.uri}/stems", "lies inside input.uri"),
+    ],
+)
+def test_a_bad_request_is_one_line_and_nothing_is_written(library, tmp_path, override, message):
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
+    out = run_job(config, override, code=2)
+    assert message in out and len(out.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,142 @@
+"""What is done, what still holds, and that nothing is lost when files become fewer."""
+
+import hashlib
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from separator.layout import Layout
+from separator.manifest import ManifestWriter, compact, find_done, hash_requests, list_files
+from separator.records import find_done as find_done_records
+from separator.records import merge_records, pack_record, read_record
+from separator.rows import COLUMNS
+from separator.storage import Storage
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def make_record(asset="x", query="a", track=0, etag="e", hour=0, code="", request=None):
+    digest = hashlib.sha256(f"{asset}{query}{etag}".encode()).hexdigest()[:32]
+    return dict.fromkeys(COLUMNS) | {
+        "asset_uri": asset,
+        "asset_etag": etag,
+        "query_name": query,
+        "track_index": track,
+        "status": "failed" if code else "ok",
+        "error_code": code,
+        "created_at": (START + timedelta(hours=hour)).isoformat(),
+        "request": request or digest,
+        "stem_uri": "" if code else f"{asset}/{track}/{query}",
+    }
+
+
+@pytest.fixture(params=["local", "moto"])
+def output(request, tmp_path):
+    if request.param == "local":
+        return Storage(), Layout(str(tmp_path / "out"), "flac")
+    bucket = request.getfixturevalue("moto_bucket")
+    return bucket.storage, Layout(f"{bucket.uri}/out", "flac")
+
+
+def write(output, run_id, records, rows_per_file=100) -> None:
+    writer = ManifestWriter(*output, run_id, rows_per_file)
+    for record in records:
+        writer.add([record])
+    writer.flush()
+
+
+def read(output) -> list[tuple]:
+    storage, layout = output
+    tables = [pd.read_parquet(io.BytesIO(storage.read(u))) for u in list_files(storage, layout)]
+    keys = ["asset_uri", "query_name", "track_index", "asset_etag", "status"]
+    return sorted(pd.concat(tables)[keys].itertuples(index=False, name=None))
+
+
+def test_a_run_ends_with_one_file_of_the_same_rows(output):
+    records = [make_record(f"x{i}", query) for i in range(7) for query in "ab"]
+    write(output, "r1", records, rows_per_file=3)
+    before = read(output)
+    assert len(list_files(*output)) == 5
+    compact(*output, "r1")
+    assert read(output) == before and len(before) == 14
+    assert len(list_files(*output)) == 1
+    # A second run touches only what it brings.
+    first = list_files(*output)
+    write(output, "r2", [make_record("y")])
+    compact(*output, "r2")
+    assert set(first) < set(list_files(*output))
+    compact(*output, "r2")
+    assert len(read(output)) == 15
+
+
+def test_what_was_replaced_goes(output):
+    write(output, "r1", [
+        make_record("x", "a"), make_record("x", "b"),
+        make_record("y", "a", track=-1, code="no_audio"),
+        make_record("z", "a", etag="old", track=0), make_record("z", "a", etag="old", track=1),
+        make_record("z", "b", etag="old"),
+        make_record("w", "a"),
+    ])  # fmt: skip
+    write(output, "r2", [
+        make_record("x", "a", hour=1),
+        make_record("y", "a", hour=1),
+        make_record("z", "a", etag="new", hour=1),
+        make_record("w", "a"),  # known: added again by a run that found its record
+    ])  # fmt: skip
+    compact(*output, "r2")
+    assert read(output) == [
+        ("w", "a", 0, "e", "ok"), ("x", "a", 0, "e", "ok"), ("x", "b", 0, "e", "ok"),
+        ("y", "a", 0, "e", "ok"), ("z", "a", 0, "new", "ok"),
+    ]  # fmt: skip
+
+
+def test_what_counts_as_done(output):
+    fine, broken, passing = (f"{i}" * 32 for i in "123")
+    write(output, "r", [
+        make_record("x", request=fine),
+        make_record("y", request=broken, code="no_audio"),
+        make_record("z", request=passing, code="throttled"),
+        make_record("x", track=1, request=fine),
+        make_record("y", track=1, request=broken),
+    ])  # fmt: skip
+    assert list(find_done(*output, retry_failed=True)) == list(hash_requests([fine]))
+    assert list(find_done(*output, retry_failed=False)) == list(hash_requests([fine, broken]))
+
+
+def test_a_first_run_has_nothing_done(output):
+    assert find_done(*output, retry_failed=True).dtype == np.uint64
+    assert not len(find_done(*output, retry_failed=True))
+    compact(*output, "r")
+    assert list_files(*output) == []
+
+
+def test_the_commit_file(tmp_path):
+    uri = str(tmp_path / "record.json")
+    assert read_record(Storage(), uri) == []
+    records = [make_record(query="b"), make_record(query="a")]
+    Storage().write(uri, pack_record(records))
+    assert [r["query_name"] for r in read_record(Storage(), uri)] == ["a", "b"]
+    assert pack_record(records) == pack_record(records[::-1])
+
+
+def test_what_a_commit_keeps_of_the_earlier_one():
+    old = [make_record(query="a"), make_record(query="b"), make_record(query="b", track=1)]
+    rows, stale = merge_records(old, [make_record(query="b", hour=1)])
+    assert [(r["query_name"], r["track_index"]) for r in rows] == [("a", 0), ("b", 0)]
+    assert stale == ["x/1/b"]
+    rows, stale = merge_records(old, [make_record(query="b", etag="new")])
+    assert [r["query_name"] for r in rows] == ["b"] and stale == ["x/0/a", "x/1/b"]
+
+
+def test_an_asset_is_done_when_everything_asked_of_it_is():
+    one, two = "1" * 32, "2" * 32
+    row = {"queries": json.dumps([{"request": one}, {"request": two}])}
+    records = [make_record(request=one)]
+    assert find_done_records(records, row, True) == []  # pyright: ignore[reportArgumentType]
+    records.append(make_record(query="b", request=two, code="no_audio"))
+    assert find_done_records(records, row, True) == []  # pyright: ignore[reportArgumentType]
+    assert find_done_records(records, row, False) == records  # pyright: ignore[reportArgumentType]
