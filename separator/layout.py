@@ -14,6 +14,7 @@ hash. Different assets never share a path.
 import hashlib
 import re
 
+from separator.errors import RequestError
 from separator.storage.place import join_uri, parse_uri
 
 # Of 255 bytes that file systems allow; temporaries add to it.
@@ -24,18 +25,24 @@ STEMS, PARTS, RECORD = "stems", ".parts", "record.json"
 
 def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
     """Below `stems/`: relative to the folder that was listed, else the whole name."""
-    place = parse_uri(asset_uri)
-    whole = f"{place.bucket}/{place.key}" if place.bucket else place.key
+    try:
+        whole = _name_whole(asset_uri)
+    except RequestError:  # what a list may hold; its record has to lie somewhere
+        return "/".join(encode_part(part) for part in asset_uri.split("/"))
     if root_uri is None:
         whole = whole.lstrip("/")
     else:
-        root = parse_uri(root_uri)
-        folder = (f"{root.bucket}/{root.key}" if root.bucket else root.key).rstrip("/") + "/"
+        folder = _name_whole(root_uri).rstrip("/") + "/"
         if whole.startswith(folder) and len(whole) > len(folder):
             whole = whole[len(folder) :]
         else:  # the one object that was named itself
             whole = whole.rpartition("/")[2]
     return "/".join(encode_part(part) for part in whole.split("/"))
+
+
+def _name_whole(uri: str) -> str:
+    place = parse_uri(uri)
+    return f"{place.bucket}/{place.key}" if place.bucket else place.key
 
 
 def encode_part(part: str) -> str:

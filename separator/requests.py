@@ -5,14 +5,14 @@ Generators and pure functions; `pipeline.py` runs them where the data is.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from separator.config import JobConfig
-from separator.errors import ObjectMissing
+from separator.errors import RequestError, StorageError
 from separator.layout import make_asset_path
 from separator.manifest import hash_requests
 from separator.records import hash_request
@@ -71,9 +71,9 @@ def _list_entries(storage: Storage, config: JobConfig) -> Iterator[tuple[Entry, 
         column = column or find_uri_column(list(row), config.input.uri_column, uri)
         asset_uri = resolve_uri(uri, str(row[column]))
         try:
-            yield replace(storage.stat(asset_uri), uri=asset_uri), None
-        except ObjectMissing:
-            # It has its record like any other: `extract` finds that it is not there.
+            yield storage.stat(asset_uri), None
+        except (StorageError, RequestError):
+            # It gets its record like any other: `extract` meets the same trouble.
             yield Entry(asset_uri, 0, "", EPOCH), None
 
 

@@ -19,7 +19,7 @@ from separator.errors import AudioError, RequestError, SeparatorError, StorageEr
 from separator.layout import Layout
 from separator.media.choose import choose_tracks
 from separator.media.decode import decode, output_rate
-from separator.media.errors import MediaError
+from separator.media.errors import LayoutUnsupported, MediaError
 from separator.media.inputs import Limits
 from separator.media.probe import Media, Track, probe
 from separator.records import find_done, read_record
@@ -94,6 +94,8 @@ class Extractor:
         self, row: AssetRow, path: Path, media: Media, track: Track, num_tracks: int
     ) -> Iterator[SpanRow]:
         rate_hz = output_rate(track)
+        if not rate_hz:
+            raise LayoutUnsupported(f"track {track.index} ({track.codec}) tells no sample rate")
         check_rate(rate_hz)
         plan, number = self.plan, 0
         with contextlib.closing(decode(path, media, track, self.limits)) as blocks:

@@ -118,6 +118,16 @@ def test_nothing_is_there(folder, tmp_path):
     assert not storage.exists(f"{root}/x")
 
 
+def test_a_folder_is_cleared_and_nothing_beside_it(folder):
+    storage, root = folder
+    for name in ("a/x", "a/b/y", "ab", "a.txt"):
+        storage.write(join_uri(root, name), b"")
+    storage.clear(f"{root}/a")
+    assert [e.uri for e in storage.list(root)] == [f"{root}/a.txt", f"{root}/ab"]
+    storage.clear(f"{root}/a")  # also where there is none
+    storage.clear(f"{root}/absent/folder")
+
+
 def test_an_object_that_changed_is_not_read(folder, tmp_path):
     storage, root = folder
     storage.write(f"{root}/x", b"1" * 100)
