@@ -36,6 +36,8 @@ from separator.rows import DoneRow, Record
 from separator.stages import extract, publish, separate
 from separator.storage import Storage
 
+log = logging.getLogger(__name__)
+
 ROWS_PER_PART = 10_000
 PASSES = 2  # what is missing after these was taken along by a worker that died
 QUICK_LOOK = 10_000  # assets that are looked through before anything is started
@@ -126,6 +128,8 @@ def prepare(config: JobConfig, storage: Storage) -> Flow:
     conditions_QD, warnings = api.encode_texts(
         texts, checkpoint.encoder_id, lambda: api.find_encoder(path, checkpoint.encoder_id)
     )
+    for text, warning in warnings.items():
+        log.warning("query %r: %s", text, warning)
     net = checkpoint.net.config
     context_frames = choose_context(config.model.context, net.rate_hz, net.hop)
     frame_s = Fraction(net.hop, net.rate_hz)

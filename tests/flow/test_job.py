@@ -13,6 +13,9 @@ import pytest
 import soundfile
 
 from separator import load_model
+from separator.config import read_config
+from separator.job import prepare
+from separator.storage import Storage
 from tests.flow.conftest import (
     QUERIES,
     check_whole,
@@ -186,6 +189,13 @@ def test_the_same_on_s3(library, finished, tmp_path, moto, moto_bucket, monkeypa
         one, two = (soundfile.read(tmp_path / f"{n}.flac")[0] for n in ("one", "two"))
         np.testing.assert_array_equal(one, two)
     assert not list(storage.list(f"{root}/stems", ["**/.parts/**", ".*"]))
+
+
+def test_a_query_that_means_nothing_is_told_and_recorded(library, tmp_path, caplog):
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
+    asked = prepare(read_config(config, ["queries=[qwertz, siren]"]), Storage()).asked
+    assert "'qwertz': the mini model knows none of its words" in caplog.text
+    assert [bool(query["warning"]) for query in asked.queries] == [True, False]
 
 
 @pytest.mark.parametrize(
