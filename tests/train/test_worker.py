@@ -122,10 +122,12 @@ def test_two_workers_follow_one_with_the_doubled_batch(sounds_list, encoder_file
         more = [f"optim.batch={batch}", "optim.num_steps=12", "optim.use_text_ratio=1"]
         finish(start("jobs.train", *arguments, *more))
         losses[workers] = [row["loss"] for row in read_history(folder)]
-    # Each worker reports the loss of its half and has batch norms of its own: close, not equal.
+    # Each worker has batch norms of its own: close, not equal.
     one, two = (np.array(losses[workers]) for workers in (1, 2))
+    size = np.abs(one).mean()
     assert np.corrcoef(np.cumsum(one), np.cumsum(two))[0, 1] > 0.99
-    assert abs(one.mean() - two.mean()) < 0.25 * one.mean()
+    assert abs(one.mean() - two.mean()) < 0.1 * size
+    assert np.abs(one - two).max() < 0.25 * size
 
 
 @pytest.mark.slow
