@@ -7,12 +7,13 @@ crash.
 import argparse
 import sys
 import time
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from separator.errors import SeparatorError, StorageBusy
+
+if TYPE_CHECKING:
+    from separator.job import Summary
 
 LINE_EVERY_S = 10.0
 
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         from separator.job import run_job
 
         console = Console(sys.stdout.isatty())
-        summary = run_job(config, console)
+        summary = run_job(config, console.see)
     except SeparatorError as error:
         print(f"separate: {error}", file=sys.stderr)
         return 1 if isinstance(error, StorageBusy) else 2
@@ -50,48 +51,39 @@ class Console:
 
     def __init__(self, is_terminal: bool) -> None:
         self.is_terminal = is_terminal
-        self.started = self.last_line = time.monotonic()
-        self.assets = self.spans = 0
-        self.audio_s = 0.0
-        self.failures: Counter[str] = Counter()
+        self.last_line = time.monotonic()
 
-    def see_row(self, row: Any) -> None:
-        self.spans += 1
-        self.show()
-
-    def see_records(self, records: Sequence[dict[str, Any]]) -> None:
-        self.assets += 1
-        tracks = {r["track_index"]: r["duration_s"] for r in records if r["status"] == "ok"}
-        self.audio_s += sum(tracks.values())
-        self.failures.update({r["error_code"] for r in records if r["status"] == "failed"})
-        self.show()
-
-    def show(self) -> None:
+    def see(self, summary: "Summary") -> None:
         now = time.monotonic()
         if now - self.last_line < (0.2 if self.is_terminal else LINE_EVERY_S):
             return
         self.last_line = now
-        failed = "".join(f"  {code} {n}" for code, n in self.failures.most_common(2))
-        line = (
-            f"{self.assets:,} assets  {show_hours(self.audio_s)} of audio"
-            f"  {self.audio_s / (now - self.started):.1f}x real time{failed}"
-        )
-        print(
-            f"\r{line[:79]:79}" if self.is_terminal else line, end="" if self.is_terminal else "\n"
-        )
-        sys.stdout.flush()
+        line = make_line(summary)
+        text = f"\r{line[:79]:79}" if self.is_terminal else f"{line}\n"
+        print(text, end="", flush=True)
 
     def end(self) -> None:
         if self.is_terminal:
             print(f"\r{'':79}\r", end="")
 
 
-def print_summary(summary: Any, output_uri: str) -> None:
+def make_line(summary: "Summary") -> str:
+    of_all = f"/{summary.assets_listed:,}" if summary.assets_listed else ""
+    line = f"{summary.assets:,}{of_all} assets  {show_time(summary.audio_s)} of audio"
+    line += f"  {summary.audio_s / max(summary.seconds, 1e-3):.1f}x"
+    left = summary.assets_listed - summary.assets
+    if summary.assets and left > 0:
+        line += f"  {show_time(summary.seconds / summary.assets * left)} left"
+    return line + "".join(f"  {code} {n}" for code, n in summary.failures.most_common(2))
+
+
+def print_summary(summary: "Summary", output_uri: str) -> None:
     print(f"{'assets':12}{summary.assets:>8,}   failed {summary.assets_failed:,}")
     print(f"{'stems':12}{summary.stems:>8,}")
     speed = summary.audio_s / summary.seconds if summary.seconds else 0.0
-    print(f"{'audio':12}{show_hours(summary.audio_s):>8}   {speed:.1f}x real time")
-    print(f"{'time':12}{summary.seconds:>7.1f}s")
+    print(f"{'audio':12}{show_time(summary.audio_s):>8}   {speed:.1f}x real time")
+    busy = f"   device busy {summary.device_busy:.0%}" if summary.device_s else ""
+    print(f"{'time':12}{show_time(summary.seconds):>8}{busy}")
     for code, number in summary.failures.most_common():
         print(f"  {code:24}{number:>6,} assets")
     if not summary.assets:
@@ -99,8 +91,18 @@ def print_summary(summary: Any, output_uri: str) -> None:
     print(f"{output_uri}: stems/, manifest/, runs/{summary.run_id}.json")
 
 
-def show_hours(seconds: float) -> str:
-    return f"{seconds / 3600:.1f}h" if seconds >= 3600 else f"{seconds / 60:.1f}min"
+def show_time(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f}h"
+    return f"{seconds / 60:.1f}min" if seconds >= 60 else f"{seconds:.0f}s"
+
+
+def show_bytes(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 999.5:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} TB"
 
 
 if __name__ == "__main__":

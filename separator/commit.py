@@ -1,6 +1,7 @@
 """Assets made official: the commit file, then the manifest. The driver does it, several at once."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -28,7 +29,7 @@ class Committer:
         self.storage, self.layout, self.writer, self.see = storage, layout, writer, see
         self.requests: set[str] = set()
         self._pool = ThreadPoolExecutor(COMMITTERS)
-        self._waiting: list[Future[None]] = []
+        self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Committer":
@@ -45,9 +46,8 @@ class Committer:
 
     def commit(self, asset: AssetRow, records: list[Record], is_new: bool) -> None:
         """`is_new` is false for what an earlier run committed and could not put in its manifest."""
-        for job in [job for job in self._waiting if job.done()] + self._waiting[:-MOST_WAITING]:
-            job.result()
-            self._waiting.remove(job)
+        while self._waiting and (len(self._waiting) >= MOST_WAITING or self._waiting[0].done()):
+            self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(self._commit, asset, records, is_new))
 
     def _commit(self, asset: AssetRow, records: list[Record], is_new: bool) -> None:

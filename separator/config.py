@@ -19,6 +19,7 @@ from separator.media.errors import TrackMissing
 from separator.queries.query import Query, parse_queries
 from separator.settings import read_settings
 from separator.storage import StorageSettings, parse_uri
+from separator.storage.rows import SUFFIXES, is_list
 from separator.storage.select import make_selector
 
 VIDEO = "3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv"
@@ -26,6 +27,7 @@ AUDIO = "aac ac3 aif aiff amr caf dts eac3 flac m4a m4b mka mp2 mp3 oga ogg opus
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 ON_FAILED = ("exit3", "ok")
+ONLY = ("all", "failed")
 
 
 def list_media_patterns() -> list[str]:
@@ -38,6 +40,9 @@ class InputSettings:
     include: list[str] = field(default_factory=list_media_patterns)
     exclude: list[str] = field(default_factory=list)
     uri_column: str | None = None
+    queries_column: str | None = None
+    tracks_column: str | None = None
+    carry: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class OutputSettings:
 class RunSettings:
     span_s: float = 122.88
     actors: Any = "auto"
-    readers: Any = "auto"
+    only: str = "all"
     retry_failed: bool = True
     limit: int | None = None
     shard: str | None = None
@@ -97,27 +102,41 @@ class JobConfig:
                 f"output.uri={self.output.uri!r}: lies inside input.uri={self.input.uri!r}, so "
                 "that stems would be taken for assets; choose another place"
             )
+        self._check_columns()
         _explain("queries", self.parse_queries)
         with contextlib.suppress(TrackMissing):  # there are none: only the form is looked at
             choose_tracks([], self.tracks)
-        _check("model.device", self.model.device.split(":")[0], DEVICES)
+        _check("model.device", self.model.device, DEVICES)
         _check("model.precision", self.model.precision, PRECISIONS)
         _check("model.compile", self.model.compile, ("auto", "on", "off"))
         _explain("model.channels", lambda: check_policy(self.model.channels))
         _explain("output", lambda: self.output.encode)
         _check("output.residual", self.output.residual, ("none",))
+        _check("run.only", self.run.only, ONLY)
         _check("run.failed_assets", self.run.failed_assets, ON_FAILED)
-        for key in ("actors", "readers"):
-            value = getattr(self.run, key)
-            if value != "auto" and not (isinstance(value, int) and value >= 1):
-                raise RequestError(f"run.{key}={value!r}: must be auto or a number from 1 on")
+        actors = self.run.actors
+        if actors != "auto" and not (isinstance(actors, int) and actors >= 1):
+            raise RequestError(f"run.actors={actors!r}: must be auto or a number from 1 on")
         if self.run.limit is not None and self.run.limit < 1:
             raise RequestError(f"run.limit={self.run.limit}: must be at least 1")
         if not 1 <= self.run.span_s <= 600:
             raise RequestError(f"run.span_s={self.run.span_s}: must be from 1 to 600")
         self.parse_shard()
 
+    def _check_columns(self) -> None:
+        """Columns are a list's."""
+        for key in ("uri_column", "queries_column", "tracks_column", "carry"):
+            value = getattr(self.input, key)
+            if value and not is_list(self.input.uri):
+                raise RequestError(
+                    f"input.{key}={value!r}: input.uri={self.input.uri!r} is no list; a list ends "
+                    f"in {', '.join(SUFFIXES)}"
+                )
+
     def parse_queries(self) -> list[Query]:
+        """Of all assets; may be none where a column says what is asked of each."""
+        if self.input.queries_column is not None and not self.queries:
+            return []
         return parse_queries(self.queries)
 
     def parse_shard(self) -> tuple[int, int]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from importlib.metadata import version
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+import ray
 
 from separator import api
 from separator.commit import Committer
@@ -25,13 +26,13 @@ from separator.config import JobConfig
 from separator.errors import WorkerCrashed
 from separator.layout import Layout
 from separator.ledger import Ledger
-from separator.manifest import ManifestWriter, compact, find_done, hash_requests
+from separator.manifest import ManifestWriter, compact, find_done, find_failed
 from separator.model import registry
 from separator.model.checkpoint import read_checkpoint
 from separator.model.engine import choose_context
 from separator.model.resunet import GRID_FRAMES
-from separator.pipeline import Flow, run_flow
-from separator.requests import leave_out_done, list_assets, make_asked
+from separator.pipeline import Flow, Progress, run_flow
+from separator.requests import Known, collect_texts, list_assets, make_asked
 from separator.rows import DoneRow, Record
 from separator.stages import extract, publish, separate
 from separator.storage import Storage
@@ -39,16 +40,10 @@ from separator.storage import Storage
 log = logging.getLogger(__name__)
 
 ROWS_PER_PART = 10_000
-PASSES = 2  # what is missing after these was taken along by a worker that died
+STAGES = ("extract", "separate", "publish")
+WRITE_EVERY_S = 30.0  # the run's own record, for those who look on
 QUICK_LOOK = 10_000  # assets that are looked through before anything is started
 CRASHED = "its worker died each time it was tried"
-
-
-class Watcher(Protocol):
-    """Who is told of progress."""
-
-    def see_row(self, row: DoneRow) -> None: ...
-    def see_records(self, records: Sequence[Record]) -> None: ...
 
 
 @dataclass
@@ -57,74 +52,92 @@ class Summary:
 
     run_id: str
     assets: int = 0
+    assets_listed: int = 0  # of this pass; 0 while they are being listed
     assets_failed: int = 0
     assets_known: int = 0  # committed by an earlier run that could not write its manifest
     stems: int = 0
     audio_s: float = 0.0
+    started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     failures: Counter[str] = field(default_factory=Counter)
     stage_s: Counter[str] = field(default_factory=Counter)
+    device_s: float = 0.0  # actors times the seconds of the last pass
+
+    @property
+    def device_busy(self) -> float:
+        """The share of its time that an actor spent on spans."""
+        return self.stage_s["separate"] / self.device_s if self.device_s else 0.0
 
 
-def run_job(config: JobConfig, watcher: Watcher) -> Summary:
+def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
+    """`see` is told whenever something has come out."""
     storage = Storage(config.storage)
     flow = prepare(config, storage)
-    started, summary = time.monotonic(), Summary(make_run_id())
-    about = {
-        "run_id": summary.run_id,
-        "model_name": config.model.name,
-        "checkpoint_sha256": flow.asked.settings["checkpoint"],
-    }
-    done = find_done(storage, flow.layout, config.run.retry_failed)
-    is_pending = has_work(flow, done)  # reads the input: what is not there is told now
+    summary = Summary(make_run_id())
+    known = find_known(flow)
+    is_pending = has_work(flow, known)  # reads the input: what is not there is told now
     write_run(flow, summary, "running")  # and an output that cannot be written to
-    writer = ManifestWriter(storage, flow.layout, summary.run_id, ROWS_PER_PART)
-    ledger = Ledger(about)
-
-    def see_row(row: DoneRow) -> None:
-        taken_s = (row["extract_s"], row["separate_s"], row["publish_s"])
-        summary.stage_s.update(dict(zip(("extract", "separate", "publish"), taken_s, strict=True)))
-        watcher.see_row(row)
-
-    def see_records(records: Sequence[Record]) -> None:
-        count(summary, records)
-        watcher.see_records(records)
-
     state = "stopped"
     try:
-        with Committer(storage, flow.layout, writer, see_records) as committer:
-            if is_pending:
-                run_passes(flow, done, ledger, committer, see_row)
+        if is_pending:
+            run_passes(flow, known, summary, see)
         compact(storage, flow.layout, summary.run_id)
         state = "finished"
     finally:
-        summary.seconds = time.monotonic() - started
+        summary.seconds = time.monotonic() - summary.started
         write_run(flow, summary, state)
     return summary
 
 
-def run_passes(
-    flow: Flow,
-    done: np.ndarray,
-    ledger: Ledger,
-    committer: Committer,
-    see: Callable[[DoneRow], None],
-) -> None:
+def run_passes(flow: Flow, known: Known, summary: Summary, see: Callable[[Summary], None]) -> None:
     """Until every asset has come out; those that never do get a record."""
-    for _ in range(PASSES):
-        now = np.union1d(done, hash_requests(sorted(committer.requests)))
-        # Afresh: actors that keep dying would hold their device into the next pass.
-        with started_ray():
-            if not run_flow(flow, now, ledger, committer, see):
-                return
-    record_missing(flow, done, ledger, committer)
+    written_at = time.monotonic()
+
+    def see_records(records: Sequence[Record]) -> None:
+        count(summary, records)
+        see(summary)
+
+    def see_row(row: DoneRow, progress: Progress) -> None:
+        nonlocal written_at
+        summary.assets_listed = progress.num_listed
+        taken_s = (row["extract_s"], row["separate_s"], row["publish_s"])
+        summary.stage_s.update(dict(zip(STAGES, taken_s, strict=True)))
+        now = time.monotonic()
+        summary.seconds = now - summary.started
+        summary.device_s = progress.num_actors * (now - progress.started)
+        if now - written_at > WRITE_EVERY_S:
+            written_at = now
+            write_run(flow, summary, "running")
+        see(summary)
+
+    about = {
+        "run_id": summary.run_id,
+        "model_name": flow.config.model.name,
+        "checkpoint_sha256": flow.asked.settings["checkpoint"],
+    }
+    ledger = Ledger(about)
+    writer = ManifestWriter(flow.storage, flow.layout, summary.run_id, ROWS_PER_PART)
+    with Committer(flow.storage, flow.layout, writer, see_records) as committer:
+        for is_again in (False, True):
+            now = known.add(committer.requests)
+            # Afresh: actors that keep dying would hold their device into the next pass.
+            with started_ray():
+                if not run_flow(flow, now, is_again, ledger, committer, see_row):
+                    return
+        record_missing(flow, known.add(committer.requests), ledger, committer)
+
+
+def find_known(flow: Flow) -> Known:
+    run = flow.config.run
+    done = find_done(flow.storage, flow.layout, run.retry_failed)
+    return Known(done, find_failed(flow.storage, flow.layout) if run.only == "failed" else None)
 
 
 def prepare(config: JobConfig, storage: Storage) -> Flow:
     """The checkpoint and the conditions of all queries, read once."""
     path = registry.resolve(config.model.name, storage.fetch)
     checkpoint = read_checkpoint(path)
-    texts = [query.text for query in config.parse_queries()]
+    texts = collect_texts(storage, config)
     conditions_QD, warnings = api.encode_texts(
         texts, checkpoint.encoder_id, lambda: api.find_encoder(path, checkpoint.encoder_id)
     )
@@ -145,18 +158,17 @@ def prepare(config: JobConfig, storage: Storage) -> Flow:
     )
 
 
-def has_work(flow: Flow, done: np.ndarray) -> bool:
+def has_work(flow: Flow, known: Known) -> bool:
     """Whether Ray is worth starting: false only where all of a short input is known to be done."""
     assets = list_assets(flow.storage, flow.config, flow.asked)
     first = list(itertools.islice(assets, QUICK_LOOK))
-    return len(first) == QUICK_LOOK or bool(leave_out_done(first, done))
+    return len(first) == QUICK_LOOK or any(known.leave_out(row) for row in first)
 
 
-def record_missing(flow: Flow, done: np.ndarray, ledger: Ledger, committer: Committer) -> None:
+def record_missing(flow: Flow, known: Known, ledger: Ledger, committer: Committer) -> None:
     """Assets that went in and never came out, each time: a record says so."""
-    now = np.union1d(done, hash_requests(sorted(committer.requests)))
     for row in list_assets(flow.storage, flow.config, flow.asked):
-        for pending in leave_out_done([row], now):
+        if pending := known.leave_out(row):
             error = WorkerCrashed(f"{row['asset_uri']}: {CRASHED}")
             span = extract.make_row(pending, error=error)
             stem = separate.make_row(span, "", extract.NO_SAMPLES)
@@ -169,10 +181,8 @@ def record_missing(flow: Flow, done: np.ndarray, ledger: Ledger, committer: Comm
 def started_ray() -> Iterator[None]:
     """A Ray of our own, or the cluster that RAY_ADDRESS names; the next one starts afresh."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray warns of its own actor pools on every run; it has to be told before it is imported.
+    # Ray warns of its own actor pools on every run; it reads this when it starts.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    import ray
-
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS", "local")
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -202,18 +212,36 @@ def write_run(flow: Flow, summary: Summary, state: str) -> None:
         "run_id": summary.run_id,
         "state": state,
         "config": flow.config.to_dict(),
+        "commit": find_commit(),
         "versions": {name: version(name) for name in ("separator", "torch", "ray", "pyarrow")},
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs (driver)",
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "totals": {
             key: value
             for key, value in vars(summary).items()
-            if isinstance(value, int | float) or key == "failures"
+            if key not in ("run_id", "stage_s", "started")
         },
+        "device_busy": round(summary.device_busy, 3),
         "stage_seconds": {key: round(value, 3) for key, value in summary.stage_s.items()},
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     flow.storage.write(flow.layout.run(summary.run_id), text.encode("utf-8", "surrogateescape"))
+
+
+def find_commit() -> str | None:
+    """Of the code that runs, where it is a checkout."""
+    git = Path(__file__).parents[1] / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        loose = git / head[5:]
+        if loose.exists():
+            return loose.read_text().strip()
+        packed = (git / "packed-refs").read_text().splitlines()
+        return next((line.split()[0] for line in packed if line.endswith(f" {head[5:]}")), None)
+    except OSError:  # installed from a wheel, say
+        return None
 
 
 def make_run_id() -> str:

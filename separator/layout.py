@@ -93,5 +93,8 @@ class Layout:
     def manifest_file(self, run_id: str, number: int) -> str:
         return join_uri(self.manifest(), f"{run_id}-{number:05}.parquet")
 
+    def runs(self) -> str:
+        return join_uri(self.root_uri, "runs")
+
     def run(self, run_id: str) -> str:
-        return join_uri(self.root_uri, "runs", f"{run_id}.json")
+        return join_uri(self.runs(), f"{run_id}.json")

@@ -79,14 +79,14 @@ class Ledger:
 
     def _find_complete(self, uri: str, row: DoneRow) -> list[Record] | None:
         asset, queries = self.open[uri], json.loads(json.loads(row["asset"])["queries"])
+        now = make_timestamp()
         if -1 in asset.failed:
             failed = asset.failed[-1]
-            now = make_timestamp()
             return self._close(uri, [self._make_record(failed, query, now) for query in queries])
         whole = {key[0] for key in asset.done} | set(asset.failed)
         if len(whole) < row["num_tracks"]:
             return None
-        records, now = [], make_timestamp()
+        records = []
         for index in sorted(whole):
             for query in queries:
                 found = asset.failed.get(index) or asset.done.get((index, query["name"]))
@@ -122,6 +122,7 @@ class Ledger:
             "num_samples": row["num_samples"],
             "num_clipped": row["num_clipped"],
             "warning": query.get("warning", ""),
+            "carried": asset["carried"],
             "request": query["request"],
             "fingerprint": hash_stem(query["request"], row["track_index"]),
             "created_at": now,
@@ -133,6 +134,8 @@ class Ledger:
             "duration_s": row["num_samples"] / track["rate_hz"],
             "rms_db": to_db(row["energy"] / count, 10),
             "peak_db": to_db(row["peak"], 20),
+            "loudness_lufs": row["loudness_lufs"],
+            "true_peak_dbtp": row["true_peak_dbtp"],
             "energy_share": row["energy"] / row["energy_in"] if row["energy_in"] else 0.0,
         }
 

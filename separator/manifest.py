@@ -9,14 +9,15 @@ import numpy as np
 
 from separator.errors import ObjectMissing
 from separator.layout import Layout
-from separator.records import is_terminal
+from separator.records import PASSING
 from separator.rows import Record, make_schema
 from separator.storage import Storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_PER_FILE = 1_000_000
+ROWS_PER_FILE = 250_000
+ROWS_PER_BATCH = 65_536
 
 
 class ManifestWriter:
@@ -63,32 +64,47 @@ def list_files(storage: Storage, layout: Layout) -> list[str]:
         return []
 
 
-def read_tables(
-    storage: Storage, uris: Sequence[str], columns: Sequence[str] | None = None
-) -> Iterator["pa.Table"]:
-    import pyarrow.parquet as pq
-
-    for uri in uris:
-        columns_list = list(columns) if columns else None
-        yield pq.read_table(io.BytesIO(storage.read(uri)), columns=columns_list)
-
-
 def find_done(storage: Storage, layout: Layout, retry_failed: bool) -> np.ndarray:
     """Sorted hashes of the requests that need nothing more: 8 bytes each, so millions fit."""
     done, open_ = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-    for table in read_tables(
-        storage, list_files(storage, layout), ["request", "status", "error_code"]
-    ):
-        rows = table.to_pylist()
-        is_done = np.array([is_terminal(row, retry_failed) for row in rows], bool)
-        hashes = hash_requests([row["request"] for row in rows])
+    for hashes, codes in read_outcomes(storage, layout):
+        is_done = (codes == "") if retry_failed else ~np.isin(codes, sorted(PASSING))
         done.append(hashes[is_done])
         open_.append(hashes[~is_done])
     return np.setdiff1d(np.concatenate(done), np.concatenate(open_))
 
 
+def find_failed(storage: Storage, layout: Layout) -> np.ndarray:
+    """Sorted hashes of the requests that have failed on any track."""
+    failed = [hashes[codes != ""] for hashes, codes in read_outcomes(storage, layout)]
+    return np.unique(np.concatenate([np.empty(0, np.uint64), *failed]))
+
+
+def read_outcomes(storage: Storage, layout: Layout) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(hashes of requests, error codes: empty where all is well), some rows at a time."""
+    for uri in list_files(storage, layout):
+        for batch in iterate_batches(storage, uri, ["request", "error_code"]):
+            requests, codes = batch.columns
+            yield hash_requests(requests.to_pylist()), np.array(codes.to_pylist())
+
+
+def iterate_batches(
+    storage: Storage, uri: str, columns: Sequence[str]
+) -> "Iterator[pa.RecordBatch]":
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(io.BytesIO(storage.read(uri))) as file:
+        yield from file.iter_batches(ROWS_PER_BATCH, columns=list(columns))
+
+
 def hash_requests(requests: Sequence[str]) -> np.ndarray:
     return np.array([int(request[:16], 16) for request in requests], np.uint64)
+
+
+def is_known(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which are among the sorted `known`, in time that hardly grows with them."""
+    at = np.searchsorted(known, hashes)
+    return known[np.minimum(at, len(known) - 1)] == hashes if len(known) else at < 0
 
 
 def compact(storage: Storage, layout: Layout, run_id: str) -> None:
@@ -97,6 +113,7 @@ def compact(storage: Storage, layout: Layout, run_id: str) -> None:
     New files are written before old ones go: a reader in between may see a row twice, never none.
     """
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     uris = list_files(storage, layout)
     keep = find_latest(storage, uris)
@@ -119,7 +136,7 @@ def compact(storage: Storage, layout: Layout, run_id: str) -> None:
         held.clear()
 
     for uri in changed:
-        (table,) = read_tables(storage, [uri])
+        table = pq.read_table(io.BytesIO(storage.read(uri)))
         held.append(table.filter(pa.array(masks[uri])))
         if sum(map(len, held)) >= ROWS_PER_FILE:
             write()
@@ -131,27 +148,36 @@ def compact(storage: Storage, layout: Layout, run_id: str) -> None:
 
 def find_latest(storage: Storage, uris: Sequence[str]) -> list[np.ndarray]:
     """Per file, which rows still hold: those of the last commit of their asset and query, unless
-    the asset has changed since; each once."""
-    columns = ["asset_uri", "asset_etag", "query_name", "track_index", "created_at"]
-    tables = list(read_tables(storage, uris, columns))
-    if not tables:
+    the asset has changed since; each once. 40 bytes a row are held, no texts."""
+    parts = [_read_keys(storage, uri) for uri in uris]
+    if not parts:
         return []
-    rows = [row for table in tables for row in table.to_pylist()]
-    etag: dict[str, tuple[datetime, str]] = {}
-    last: dict[tuple[str, str], datetime] = {}
-    for row in rows:
-        asset, when = row["asset_uri"], row["created_at"]
-        if asset not in etag or etag[asset][0] < when:
-            etag[asset] = (when, row["asset_etag"])
-        key = (asset, row["query_name"])
-        last[key] = when if key not in last else max(last[key], when)
-    seen: set[tuple[str, str, int]] = set()
-    keep = np.zeros(len(rows), bool)
-    for i, row in enumerate(rows):
-        asset, query = row["asset_uri"], row["query_name"]
-        key = (asset, query, row["track_index"])
-        holds = etag[asset][1] == row["asset_etag"] and last[asset, query] == row["created_at"]
-        keep[i] = holds and key not in seen
-        if keep[i]:
-            seen.add(key)
-    return np.split(keep, np.cumsum([len(table) for table in tables])[:-1])
+    asset, etag, query, track, when = np.concatenate(parts, axis=1)
+    order = np.lexsort((when, asset))
+    latest = order[np.append(asset[order][1:] != asset[order][:-1], True)]  # a row of each asset
+    latest_etag = etag[latest[np.searchsorted(asset[latest], asset)]]
+    # Each (asset, query): the moment of its last commit, which all rows of it share.
+    order = np.lexsort((track, -when, query, asset))
+    first = np.append(True, _differs(order, asset, query))
+    last_commit = when[order][np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
+    once = np.append(True, _differs(order, asset, query, track))
+    keep = np.zeros(len(asset), bool)
+    keep[order] = (when[order] == last_commit) & once
+    keep &= etag == latest_etag
+    return np.split(keep, np.cumsum([part.shape[1] for part in parts])[:-1])
+
+
+def _differs(order: np.ndarray, *keys: np.ndarray) -> np.ndarray:
+    """For each row of `order` but the first, whether it differs from the one before."""
+    return np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+
+
+def _read_keys(storage: Storage, uri: str) -> np.ndarray:
+    """(5, rows) of int64: asset, etag and query as hashes, track, microseconds."""
+    columns = ["asset_uri", "asset_etag", "query_name", "track_index", "created_at"]
+    keys = [np.empty((5, 0), np.int64)]
+    for batch in iterate_batches(storage, uri, columns):
+        *texts, track, when = batch.columns
+        hashes = [np.array([hash(t) for t in text.to_pylist()], np.int64) for text in texts]
+        keys.append(np.stack([*hashes, track.cast("int64"), when.cast("int64")]))
+    return np.concatenate(keys, axis=1)

@@ -5,24 +5,28 @@ us: `run_flow` tells how many are missing, so that they can be run again, and re
 """
 
 import json
+import logging
 import os
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
 import ray.data
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from separator.commit import Committer
 from separator.config import JobConfig
+from separator.errors import RequestError
 from separator.layout import Layout
 from separator.ledger import Ledger
-from separator.requests import Asked, leave_out_done, list_assets
-from separator.rows import AssetRow, DoneRow
+from separator.requests import Asked, Known, list_assets, pack
+from separator.rows import DoneRow, SpanRow
 from separator.stages.extract import Extractor, SpanPlan
 from separator.stages.publish import Publisher
 from separator.storage import Storage
@@ -32,7 +36,11 @@ if TYPE_CHECKING:
 
     from separator.model.resunet import NetworkConfig
 
+log = logging.getLogger(__name__)
+
 IN_FLIGHT = 2  # spans on their way to an actor: the next is there when one is done
+MOST_PACKED, MOST_PACKED_BYTES = 16, 4 << 20  # assets of one row; about five minutes of sound
+ASK_EVERY_S = 5.0
 MOST_RETRIES = 2  # of a task whose worker died; Ray's default is for ever
 
 
@@ -50,30 +58,54 @@ class Flow:
     conditions: Mapping[str, np.ndarray]
 
 
+@dataclass
+class Progress:
+    """What one execution tells beside its rows."""
+
+    num_listed: int = 0  # assets that went in; 0 while they are being listed
+    num_twice: int = 0  # rows of a list that named an asset again
+    num_actors: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+
 def run_flow(
     flow: Flow,
-    done: np.ndarray,
+    known: Known,
+    is_again: bool,
     ledger: Ledger,
     committer: Committer,
-    see: Callable[[DoneRow], None],
+    see: Callable[[DoneRow, Progress], None],
 ) -> int:
-    """One execution over all that is not in `done`; how many assets went in and never came out."""
+    """One execution over all that is not known; how many assets went in and never came out.
+
+    `is_again`: what has been tried before goes alone, so that it takes no other asset along.
+    """
     shared = ray.put((flow.net_config, dict(flow.weights), dict(flow.conditions)))
-    desk: Any = ray.remote(num_cpus=0)(FrontDesk).remote([shared])
+    # Beside the driver: where it is lost, the run is lost anyway.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    front_desk: Any = ray.remote(num_cpus=0)(FrontDesk)
+    desk: Any = front_desk.options(scheduling_strategy=here).remote([shared])
     assemble: Any = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(_assemble)
     publisher = ray.put(make_publisher(flow))
+    on_gpu, num_actors = choose_devices(flow.config)
+    lister = _Lister(flow, ray.put(known), desk, 1 if is_again else MOST_PACKED)
     assembling: list[Any] = []
-    num_closed = len(ledger.closed)
+    num_closed, asked_at = len(ledger.closed), 0.0
+    progress = Progress(num_actors=num_actors)
 
     def take(row: Any) -> None:
-        see(row)
+        nonlocal asked_at
+        if not progress.num_listed and time.monotonic() - asked_at > ASK_EVERY_S:
+            asked_at = time.monotonic()
+            progress.num_listed, progress.num_twice = ray.get(desk.get_counts.remote())
+        see(row, progress)
         whole, records = ledger.add(row)
         if whole is not None:
             assembling.append(assemble.remote(publisher, whole))
         if records is not None:
             committer.commit(json.loads(row["asset"]), records, is_new=not row["records"])
 
-    for row in make_dataset(flow, done, desk).iter_rows():
+    for row in make_dataset(flow, lister, desk, on_gpu, num_actors).iter_rows():
         take(row)
         if assembling:
             ready, assembling = ray.wait(assembling, timeout=0)
@@ -81,13 +113,17 @@ def run_flow(
                 take(ray.get(reference))
     while assembling:
         take(ray.get(assembling.pop(0)))
-    num_listed, bugs = ray.get(desk.read.remote())
-    if bugs:
+    if bugs := ray.get(desk.get_bugs.remote()):
         raise RuntimeError(f"{len(bugs)} bugs; the first of them:\n{bugs[0]}")
+    num_listed, num_twice = ray.get(desk.get_counts.remote())
+    if num_twice:
+        log.warning("%d rows name an asset again; the first one counts", num_twice)
     return num_listed - (len(ledger.closed) - num_closed)
 
 
-def make_dataset(flow: Flow, done: np.ndarray, desk: Any) -> ray.data.Dataset:
+def make_dataset(
+    flow: Flow, lister: "_Lister", desk: Any, on_gpu: bool, num_actors: int
+) -> ray.data.Dataset:
     # Ray 2.60 has no other way to say how often a task is tried; it is pinned.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     context = ray.data.DataContext.get_current()
@@ -95,13 +131,12 @@ def make_dataset(flow: Flow, done: np.ndarray, desk: Any) -> ray.data.Dataset:
     context.target_max_block_size = 1 << 20  # a span is a block
     context.enable_progress_bars = False
     extractor = Extractor(flow.storage, flow.layout, flow.plan, flow.config.run.retry_failed)
-    on_gpu, num_actors = choose_devices(flow.config)
     cpu_task: dict[str, Any] = {"num_cpus": 1, "max_retries": MOST_RETRIES}
     return (
         ray.data.from_items([{"input": flow.config.input.uri}])
-        .flat_map(Told(desk, _Lister(flow, ray.put(done), desk)), **cpu_task)
+        .flat_map(Told(desk, lister), **cpu_task)
         .repartition(target_num_rows_per_block=1)
-        .flat_map(Told(desk, extractor), **cpu_task)
+        .flat_map(Told(desk, _Unpacked(extractor)), **cpu_task)
         .flat_map(
             SeparateActor,
             fn_constructor_args=(desk, flow.config),
@@ -123,10 +158,18 @@ def make_publisher(flow: Flow) -> Publisher:
 def choose_devices(config: JobConfig) -> tuple[bool, int]:
     """(on GPUs, how many actors): all GPUs of the cluster, else one actor a machine."""
     num_gpus = int(ray.cluster_resources().get("GPU", 0))
-    on_gpu = config.model.device != "cpu" and num_gpus > 0
+    is_wanted = config.model.device == "cuda"
+    if is_wanted and not num_gpus and "RAY_ADDRESS" not in os.environ:
+        raise RequestError("model.device='cuda': this machine has no GPU; use auto or cpu")
+    # A cluster that grows has no GPU before one is asked for.
+    on_gpu = is_wanted or (config.model.device == "auto" and num_gpus > 0)
     if config.run.actors != "auto":
         return on_gpu, int(config.run.actors)
-    return on_gpu, num_gpus if on_gpu else len([n for n in ray.nodes() if n["Alive"]])
+    if on_gpu:
+        return True, max(1, num_gpus)
+    # A head without CPUs takes no work.
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0)]
+    return False, max(1, len(nodes))
 
 
 def _assemble(publisher: Publisher, whole: DoneRow) -> DoneRow:
@@ -134,19 +177,30 @@ def _assemble(publisher: Publisher, whole: DoneRow) -> DoneRow:
 
 
 class _Lister:
-    """The first stage: what is asked for and not done. One generator for the whole input."""
+    """The first stage: what is asked for and not done, small assets packed into one row. One
+    generator for the whole input."""
 
-    def __init__(self, flow: Flow, done: ray.ObjectRef, desk: Any) -> None:
+    def __init__(self, flow: Flow, known: ray.ObjectRef, desk: Any, most: int) -> None:
         self.storage, self.config, self.asked = flow.storage, flow.config, flow.asked
-        self.done, self.desk = done, desk
+        self.known, self.desk, self.most = known, desk, most
 
-    def __call__(self, _: Any) -> Iterator[AssetRow]:
-        known, count = ray.get(self.done), 0
-        for row in list_assets(self.storage, self.config, self.asked):
-            for pending in leave_out_done([row], known):
-                count += 1
-                yield pending
-        ray.get(self.desk.count.remote(count))
+    def __call__(self, _: Any) -> Iterator[dict[str, str]]:
+        known, twice, count = ray.get(self.known), [], 0
+        assets = list_assets(self.storage, self.config, self.asked, twice)
+        pending = (row for row in map(known.leave_out, assets) if row is not None)
+        for rows in pack(pending, self.most, MOST_PACKED_BYTES):
+            count += len(rows)
+            yield {"assets": json.dumps(rows)}
+        ray.get(self.desk.set_counts.remote(count, len(twice)))
+
+
+class _Unpacked:
+    def __init__(self, extractor: Extractor) -> None:
+        self.extractor = extractor
+
+    def __call__(self, row: dict[str, str]) -> Iterator[SpanRow]:
+        for asset in json.loads(row["assets"]):
+            yield from self.extractor(asset)
 
 
 class SeparateActor:
@@ -156,28 +210,14 @@ class SeparateActor:
         # Here, because the workers of the other stages import this module and need none of it.
         import torch
 
-        from separator.model.engine import Engine
-        from separator.model.resunet import ResUNet
-        from separator.stages.separate import SeparatorStage
+        from separator.stages.separate import SeparatorStage, make_engine
 
         (shared,) = ray.get(desk.share.remote())
-        net_config, state, conditions = ray.get(shared)
+        net_config, weights, conditions = ray.get(shared)
         if not torch.cuda.is_available():
             # Ray allows one thread per CPU it has promised, and this actor was promised none.
             torch.set_num_threads(os.cpu_count() or 1)
-        with torch.device("meta"):
-            net = ResUNet(net_config)
-        # Copied: what lies in the object store is read-only.
-        net.load_state_dict({name: t.clone() for name, t in state.items()}, assign=True)
-        model = config.model
-        engine = Engine(
-            net.eval().requires_grad_(False),
-            model.device,
-            model.precision,  # pyright: ignore[reportArgumentType] # checked in the config
-            model.compile,  # pyright: ignore[reportArgumentType]
-            model.channels,
-            model.context,
-        )
+        engine = make_engine(net_config, weights, config.model)
         self.run = Told(desk, SeparatorStage(engine, conditions))
 
     def __call__(self, row: Any) -> Iterator[Any]:
@@ -190,20 +230,23 @@ class FrontDesk:
 
     def __init__(self, shared: list[ray.ObjectRef]) -> None:
         self.shared = shared
-        self.num_listed = 0
+        self.counts = (0, 0)
         self.bugs: list[str] = []
 
     def share(self) -> list[ray.ObjectRef]:
         return self.shared
 
-    def count(self, number: int) -> None:
-        self.num_listed += number
+    def set_counts(self, num_listed: int, num_twice: int) -> None:
+        self.counts = (num_listed, num_twice)
 
     def complain(self, text: str) -> None:
         self.bugs.append(text)
 
-    def read(self) -> tuple[int, list[str]]:
-        return self.num_listed, self.bugs
+    def get_counts(self) -> tuple[int, int]:
+        return self.counts
+
+    def get_bugs(self) -> list[str]:
+        return self.bugs
 
 
 class Told:

@@ -55,7 +55,7 @@ def pack_record(records: Sequence[Record]) -> bytes:
     )
 
 
-def find_done(records: Iterable[Record], row: AssetRow, retry_failed: bool) -> list[Record]:
+def find_answers(records: Iterable[Record], row: AssetRow, retry_failed: bool) -> list[Record]:
     """The rows that answer all that is asked of an asset; none if anything is left to do."""
     wanted = {query["request"] for query in json.loads(row["queries"])}
     found = [record for record in records if record["request"] in wanted]

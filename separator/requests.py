@@ -3,18 +3,25 @@
 Generators and pure functions; `pipeline.py` runs them where the data is.
 """
 
+import contextlib
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from separator.config import JobConfig
-from separator.errors import RequestError, StorageError
+from separator.config import InputSettings, JobConfig
+from separator.errors import QueryError, RequestError, StorageError
 from separator.layout import make_asset_path
-from separator.manifest import hash_requests
+from separator.manifest import hash_requests, is_known
+from separator.media.choose import choose_tracks
+from separator.media.errors import TrackMissing
+from separator.queries.query import Query, parse_queries
 from separator.records import hash_request
 from separator.rows import AssetRow
 from separator.storage import Entry, Storage
@@ -24,84 +31,218 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Of `model` and `output`, what changes a stem. Devices do not: results agree to rounding.
 MODEL_KEYS = ("channels", "context", "precision")
 OUTPUT_KEYS = ("format", "bit_depth", "bitrate_bps", "clip", "dither", "residual")
+LOOKERS = 16  # assets of a list that are looked at side by side
+MOST_TEXTS = 50_000  # 2 KB each, on every node
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 @dataclass(frozen=True)
 class Asked:
     """What is asked of every asset, and with what."""
 
-    queries: tuple[dict[str, str], ...]  # name, text, and a warning where the model knows no word
+    queries: tuple[Query, ...]
     tracks: Any
     settings: dict[str, Any]  # with the checkpoint: what a stem depends on beside its asset
+    warnings: dict[str, str]  # by text of a query
+
+
+@dataclass(frozen=True)
+class Known:
+    """Sorted hashes of requests: what needs nothing more, and, if given, all that is wanted."""
+
+    done: np.ndarray
+    wanted: np.ndarray | None = None
+
+    def leave_out(self, row: AssetRow) -> AssetRow | None:
+        """The row with the queries that are still to be done; None if there are none."""
+        queries = json.loads(row["queries"])
+        hashes = hash_requests([query["request"] for query in queries])
+        is_open = ~is_known(hashes, self.done)
+        if self.wanted is not None:
+            is_open &= is_known(hashes, self.wanted)
+        left = [query for query, chosen in zip(queries, is_open, strict=True) if chosen]
+        return AssetRow(**(row | {"queries": json.dumps(left)})) if left else None  # pyright: ignore
+
+    def add(self, requests: set[str]) -> "Known":
+        return Known(np.union1d(self.done, hash_requests(sorted(requests))), self.wanted)
 
 
 def make_asked(config: JobConfig, checkpoint_sha256: str, warnings: dict[str, str]) -> Asked:
-    """`warnings`: by text of a query."""
-    queries = tuple(
-        {"name": q.name, "text": q.text, "warning": warnings.get(q.text, "")}
-        for q in config.parse_queries()
-    )
     model, output = asdict(config.model), asdict(config.output)
     settings = {key: model[key] for key in MODEL_KEYS} | {key: output[key] for key in OUTPUT_KEYS}
-    return Asked(queries, config.tracks, settings | {"checkpoint": checkpoint_sha256})
+    settings["checkpoint"] = checkpoint_sha256
+    return Asked(tuple(config.parse_queries()), config.tracks, settings, warnings)
 
 
-def list_assets(storage: Storage, config: JobConfig, asked: Asked) -> Iterator[AssetRow]:
-    """Every asset of the input in turn, of this shard and within the limit."""
+def collect_texts(storage: Storage, config: JobConfig) -> list[str]:
+    """Every text that is asked for, in the config or in a list; bad ones are left for their row."""
+    texts = dict.fromkeys(query.text for query in config.parse_queries())
+    column = config.input.queries_column
+    if column is not None:
+        for row in read_rows(storage, config.input.uri, [column]):
+            with contextlib.suppress(QueryError):
+                texts |= dict.fromkeys(query.text for query in read_queries(row.get(column)))
+            if len(texts) > MOST_TEXTS:
+                raise RequestError(
+                    f"input.queries_column={column!r}: more than {MOST_TEXTS:,} different texts; "
+                    "divide the list"
+                )
+    return list(texts)
+
+
+def list_assets(
+    storage: Storage, config: JobConfig, asked: Asked, twice: list[str] | None = None
+) -> Iterator[AssetRow]:
+    """Every asset of the input in turn, of this shard and within the limit.
+
+    The first row of a list that names an asset counts; URIs named again are added to `twice`.
+    """
     shard, num_shards = config.parse_shard()
-    count = 0
-    for entry, root_uri in _list_entries(storage, config):
-        row = make_row(entry, root_uri, asked)
+    count, seen = 0, set()
+    for row in _list_rows(storage, config, asked):
         if int(hash_request(row["asset_uri"]), 16) % num_shards != shard:
             continue
+        name = hash(row["asset_uri"])
+        if name in seen:
+            if twice is not None:
+                twice.append(row["asset_uri"])
+            continue
+        if is_list(config.input.uri):  # a folder names nothing twice
+            seen.add(name)
         yield row
         count += 1
         if count == config.run.limit:
             return
 
 
-def _list_entries(storage: Storage, config: JobConfig) -> Iterator[tuple[Entry, str | None]]:
-    uri = config.input.uri
+def _list_rows(storage: Storage, config: JobConfig, asked: Asked) -> Iterator[AssetRow]:
+    chosen, uri = config.input, config.input.uri
     if not is_list(uri):
-        for entry in storage.list(uri, config.input.include, config.input.exclude):
-            yield entry, uri
+        for entry in storage.list(uri, chosen.include, chosen.exclude):
+            yield make_row(entry, uri, asked)
         return
-    column = None
-    for row in read_rows(storage, uri):
-        column = column or find_uri_column(list(row), config.input.uri_column, uri)
+    rows = read_rows(storage, uri)
+    first = next(rows, None)
+    if first is None:
+        return
+    column = find_uri_column(list(first), chosen.uri_column, uri)
+    _check_columns(list(first), chosen)
+
+    def look(row: dict[str, Any]) -> AssetRow:
         asset_uri = resolve_uri(uri, str(row[column]))
         try:
-            yield storage.stat(asset_uri), None
+            entry = storage.stat(asset_uri)
         except (StorageError, RequestError):
             # It gets its record like any other: `extract` meets the same trouble.
-            yield Entry(asset_uri, 0, "", EPOCH), None
+            entry = Entry(asset_uri, 0, "", EPOCH)
+        return make_row(entry, None, asked, row, chosen)
+
+    yield from map_ahead(look, itertools.chain([first], rows), LOOKERS)
 
 
-def make_row(entry: Entry, root_uri: str | None, asked: Asked) -> AssetRow:
+def _check_columns(columns: Sequence[str], chosen: InputSettings) -> None:
+    if "json" in chosen.uri.lower().rpartition(".")[2]:
+        return  # a row says only what it has
+    wanted = [("queries_column", chosen.queries_column), ("tracks_column", chosen.tracks_column)]
+    for key, name in [*wanted, *(("carry", name) for name in chosen.carry)]:
+        if name is not None and name not in columns:
+            raise RequestError(f"input.{key}={name!r}: {chosen.uri} has the columns {columns}")
+
+
+def make_row(
+    entry: Entry,
+    root_uri: str | None,
+    asked: Asked,
+    row: dict[str, Any] | None = None,
+    chosen: InputSettings | None = None,
+) -> AssetRow:
+    """`row`: of a list, with columns that say what is asked of this asset alone."""
+    queries, tracks, trouble, carried = list(asked.queries), asked.tracks, "", {}
+    if row is not None and chosen is not None:
+        carried = {name: row.get(name) for name in chosen.carry}
+        try:
+            tracks = read_tracks(row.get(chosen.tracks_column or ""), tracks)
+            queries = read_queries(row.get(chosen.queries_column or "")) or queries
+            if not queries:
+                raise QueryError("neither its list nor the config asks for anything")
+        except RequestError as error:
+            trouble = f"{entry.uri}: {error}"
+            queries = queries or [Query("", "")]
     version = [entry.uri, entry.etag, entry.num_bytes]
-    queries = [
-        query | {"request": hash_request([version, query, asked.tracks, asked.settings])}
-        for query in asked.queries
-    ]
+    pairs = [{"name": query.name, "text": query.text} for query in queries]
     return AssetRow(
         asset_uri=entry.uri,
         asset_path=make_asset_path(entry.uri, root_uri),
         asset_etag=entry.etag,
         asset_bytes=entry.num_bytes,
         modified_at=entry.modified_at.isoformat(),
-        queries=json.dumps(queries),
-        tracks=json.dumps(asked.tracks),
+        queries=json.dumps(
+            [
+                pair
+                | {"warning": asked.warnings.get(pair["text"], "")}
+                | {"request": hash_request([version, pair, tracks, trouble, asked.settings])}
+                for pair in pairs
+            ]
+        ),
+        tracks=json.dumps(tracks),
+        trouble=trouble,
+        carried=json.dumps(carried, default=str, ensure_ascii=False) if carried else "",
     )
 
 
-def leave_out_done(rows: Sequence[AssetRow], done: np.ndarray) -> list[AssetRow]:
-    """The rows with the queries that are not in `done` (sorted hashes); none for what is done."""
-    pending = []
+def read_queries(value: Any) -> list[Query]:
+    """Of a list's column: a text, a list of texts or {name, text}, or such a list as JSON."""
+    value = _read_json(value)
+    if value is None or value == "" or value == []:
+        return []
+    return parse_queries([value] if isinstance(value, str | dict) else value)
+
+
+def read_tracks(value: Any, default: Any) -> Any:
+    """Of a list's column: what `tracks` may be in a config, as it is or as JSON; or one index."""
+    value = _read_json(value)
+    if value is None or value == "":
+        return default
+    if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+        value = [int(value)]
+    with contextlib.suppress(TrackMissing):  # there are none: only the form is looked at
+        choose_tracks([], value)
+    return value
+
+
+def _read_json(value: Any) -> Any:
+    text = value.strip() if isinstance(value, str) else ""
+    if not text.startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise QueryError(f"{text[:80]!r} is no JSON: {error}") from None
+
+
+def map_ahead(
+    function: Callable[[In], Out], items: Iterator[In], num_threads: int
+) -> Iterator[Out]:
+    """As `map`, in order, a few items ahead of what has been asked for."""
+    waiting: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(num_threads) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 4 * num_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def pack(rows: Iterator[AssetRow], most: int, most_bytes: int) -> Iterator[Sequence[AssetRow]]:
+    """Small assets together: a unit of work costs Ray as much as decoding a second of sound."""
+    held: list[AssetRow] = []
     for row in rows:
-        queries = json.loads(row["queries"])
-        hashes = hash_requests([query["request"] for query in queries])
-        is_done = np.isin(hashes, done)
-        left = [query for query, known in zip(queries, is_done, strict=True) if not known]
-        if left:
-            pending.append(AssetRow(**(row | {"queries": json.dumps(left)})))  # pyright: ignore
-    return pending
+        held.append(row)
+        if len(held) == most or sum(r["asset_bytes"] for r in held) >= most_bytes:
+            yield held
+            held = []
+    if held:
+        yield held

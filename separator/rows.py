@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from separator.errors import SeparatorError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -25,10 +27,12 @@ class AssetRow(TypedDict):
     modified_at: str
     queries: str  # JSON: [{"name", "text"}, ...], those still to be done
     tracks: str  # JSON, as in the config
+    trouble: str  # why nothing can be done for it, from the list it was named in
+    carried: str  # JSON: columns of that list that go into the record as they are
 
 
-class SpanRow(TypedDict):
-    """A stretch of one track, or a failure: then `error_code` is set and there are no samples."""
+class Row(TypedDict):
+    """What every row between stages carries: whose it is, or what went wrong."""
 
     asset: str  # JSON of the AssetRow
     track: str  # JSON of what the record says of the track
@@ -36,61 +40,57 @@ class SpanRow(TypedDict):
     num_tracks: int  # of this asset in this run; 0 while unknown
     number: int  # of the span in its track
     is_last: bool
+    records: str  # JSON: the asset was done before, and this is what became of it
+    error_code: str  # set in a failure, which holds no samples
+    error_stage: str
+    error_detail: str
+
+
+class SpanRow(Row):
+    """A stretch of one track."""
+
     start: int
     core_start: int
     core_stop: int
     samples: np.ndarray  # (C, T) float32, the context included
-    records: str  # JSON: the asset was done before, and this is what became of it
-    error_code: str
-    error_stage: str
-    error_detail: str
     seconds: float  # spent on it in this stage
 
 
-class StemRow(TypedDict):
+class StemRow(Row):
     """The separated core of one span for one query, or a failure of all queries of a track."""
 
-    asset: str
-    track: str
-    track_index: int
-    num_tracks: int
     query_name: str  # empty: all of them
-    number: int
-    is_last: bool
     samples: np.ndarray  # (C, T) float32
     energy_in: float  # of the span's core, summed over channels
-    records: str
-    error_code: str
-    error_stage: str
-    error_detail: str
     extract_s: float
     separate_s: float
 
 
-class DoneRow(TypedDict):
+class DoneRow(Row):
     """What became of a stem of one span, or of a part of a longer one. No samples any more."""
 
-    asset: str
-    track: str
-    track_index: int
-    num_tracks: int
     query_name: str
-    number: int
-    is_last: bool
     num_channels: int
     num_samples: int
     energy: float  # of the stem, summed over channels
     energy_in: float
     peak: float
     num_clipped: int
+    loudness_lufs: float  # of a whole stem, as is the next
+    true_peak_dbtp: float
     stem_uri: str  # empty for a part
-    records: str
-    error_code: str
-    error_stage: str
-    error_detail: str
     extract_s: float
     separate_s: float
     publish_s: float
+
+
+def set_error(row: Row, error: SeparatorError, stage: str) -> None:
+    row["error_code"], row["error_stage"], row["error_detail"] = error.code, stage, str(error)
+
+
+def carry(row: Row) -> Row:
+    """What the next stage's row has of this one."""
+    return Row(**{key: row[key] for key in Row.__annotations__})
 
 
 Record = dict[str, Any]  # one manifest row, see COLUMNS
@@ -111,15 +111,18 @@ COLUMNS = {
     "error_detail": ("string", "one line"),
     "stem_uri": ("string", "where the stem lies"),
     "residual_uri": ("string", "where the rest lies"),
-    "rate_hz": ("int32", "of the stem: the track's own"),
+    "rate_hz": ("int32", "of the track and its stem; ogg, mp3 and m4a may have to store another"),
     "num_channels": ("int32", "of the stem"),
     "num_samples": ("int64", "per channel"),
     "duration_s": ("float64", "num_samples / rate_hz"),
     "rms_db": ("float32", "of the stem, against full scale; -200 is silence"),
     "peak_db": ("float32", "its largest sample"),
+    "loudness_lufs": ("float32", "integrated, EBU R128; -70 is silence"),
+    "true_peak_dbtp": ("float32", "between samples too"),
     "energy_share": ("float32", "of the stem in the track"),
     "num_clipped": ("int64", "samples that were over full scale"),
     "warning": ("string", "what to know of a stem that is ok"),
+    "carried": ("string", "JSON: the columns of the list named by input.carry"),
     "model_name": ("string", "as in the config"),
     "checkpoint_sha256": ("string", "of its weights"),
     "request": ("string", "hash of asset version, query, tracks, checkpoint and settings"),

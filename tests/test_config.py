@@ -73,3 +73,24 @@ def test_what_cannot_work_names_its_key(overrides, message):
 )
 def test_a_place_within_another(uri, folder, within):
     assert is_within(uri, folder) == within
+
+
+def test_local_yaml_names_every_key():
+    """All but `include`, whose default is a long list; a comment shows it."""
+    text = (ROOT / "configs/local.yaml").read_text()
+    plain = read_config(ROOT / "configs/local.yaml", NEEDED).to_dict()
+    for section, value in plain.items():
+        assert f"\n{section}:" in text
+        for key in value if isinstance(value, dict) else ():
+            assert f"\n  {key}:" in text or f"\n  # {key}:" in text, f"{section}.{key}"
+
+
+def test_columns_are_of_lists():
+    local = ROOT / "configs/local.yaml"
+    for override in ("input.queries_column=q", "input.tracks_column=t", "input.carry=[a]"):
+        with pytest.raises(RequestError, match=r"input\.\w+=.*no list; a list ends in .parquet"):
+            read_config(local, [*NEEDED, override])
+    config = read_config(
+        local, ["input.uri=/in.csv", "output.uri=/out", "queries=[]", "input.queries_column=q"]
+    )
+    assert config.parse_queries() == []

@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[1]
 # From the top down; a module may import from its own layer and from those below.
 LAYERS = [
     ["jobs"],
-    ["separator.pipeline", "separator.job", "separator.train"],
-    ["separator.stages", "separator.api", "separator.requests", "separator.commit"],
+    ["separator.plan", "separator.pipeline", "separator.job", "separator.train"],
+    ["separator.stages", "separator.api", "separator.requests", "separator.commit",
+     "separator.status"],
     ["separator.model", "separator.queries", "separator.media", "separator.storage",
      "separator.layout", "separator.manifest", "separator.records", "separator.ledger",
      "separator.config", "separator.sounds"],

@@ -15,6 +15,7 @@ QUERIES = [{"name": "a", "text": "an a", "request": "0" * 32, "warning": ""},
 ASSET = {
     "asset_uri": "/x.mp4", "asset_path": "x.mp4", "asset_etag": "e", "asset_bytes": 5,
     "modified_at": "2026-01-01T00:00:00+00:00", "queries": json.dumps(QUERIES), "tracks": '"all"',
+    "trouble": "", "carried": "",
 }  # fmt: skip
 
 

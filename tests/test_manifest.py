@@ -11,8 +11,7 @@ import pytest
 
 from separator.layout import Layout
 from separator.manifest import ManifestWriter, compact, find_done, hash_requests, list_files
-from separator.records import find_done as find_done_records
-from separator.records import merge_records, pack_record, read_record
+from separator.records import find_answers, merge_records, pack_record, read_record
 from separator.rows import COLUMNS
 from separator.storage import Storage
 
@@ -136,7 +135,7 @@ def test_an_asset_is_done_when_everything_asked_of_it_is():
     one, two = "1" * 32, "2" * 32
     row = {"queries": json.dumps([{"request": one}, {"request": two}])}
     records = [make_record(request=one)]
-    assert find_done_records(records, row, True) == []  # pyright: ignore[reportArgumentType]
+    assert find_answers(records, row, True) == []  # pyright: ignore[reportArgumentType]
     records.append(make_record(query="b", request=two, code="no_audio"))
-    assert find_done_records(records, row, True) == []  # pyright: ignore[reportArgumentType]
-    assert find_done_records(records, row, False) == records  # pyright: ignore[reportArgumentType]
+    assert find_answers(records, row, True) == []  # pyright: ignore[reportArgumentType]
+    assert find_answers(records, row, False) == records  # pyright: ignore[reportArgumentType]

@@ -4,12 +4,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from separator.config import JobConfig, read_config
+from separator.errors import RequestError
 from separator.layout import Layout
 from separator.manifest import hash_requests
-from separator.requests import leave_out_done, list_assets, make_asked
+from separator.requests import Known, collect_texts, list_assets, make_asked, map_ahead, pack
 from separator.stages.extract import Extractor, SpanPlan
 from separator.storage import Storage
 
@@ -77,15 +81,122 @@ def test_shards_are_parts_of_the_whole_and_limits_cut(library):
     assert len(list_rows(make_config(library, "run.limit=2"))) == 2
 
 
+def leave_out(rows, done, wanted=None) -> list:
+    known = Known(np.sort(hash_requests(done)), wanted)
+    return [row for row in map(known.leave_out, rows) if row is not None]
+
+
 def test_what_is_done_is_left_out_query_by_query(library):
     rows = list_rows(make_config(library))
     requests = get_requests(rows)
-    done = np.sort(hash_requests([*requests[:2], requests[2]]))
-    left = leave_out_done(rows, done)
+    left = leave_out(rows, requests[:3])
     assert [row["asset_path"] for row in left] == ["b/c.WAV", "e.flac"]
     assert get_requests(left) == requests[3:]
-    assert leave_out_done(rows, np.sort(hash_requests(requests))) == []
-    assert leave_out_done(rows, np.empty(0, np.uint64)) == rows
+    assert leave_out(rows, requests) == []
+    assert leave_out(rows, []) == rows
+
+
+def test_only_what_is_wanted_is_left(library):
+    rows = list_rows(make_config(library))
+    requests = get_requests(rows)
+    wanted = np.sort(hash_requests([requests[1], requests[4], requests[5]]))
+    assert get_requests(leave_out(rows, [requests[4]], wanted)) == [requests[1], requests[5]]
+    assert leave_out(rows, [], np.empty(0, np.uint64)) == []
+
+
+def test_what_is_known_after_a_pass():
+    known = Known(np.empty(0, np.uint64)).add({"1" * 32, "3" * 32}).add({"2" * 32})
+    assert list(known.done) == [int(digit * 16, 16) for digit in "123"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_a_list_says_what_is_asked_of_each_asset(library, kind):
+    rows: list[dict] = [
+        {"uri": "in/a.mp4", "q": None, "t": None, "licence": "cc"},
+        {"uri": "in/e.flac", "q": '["rain", {"name": "b", "text": "a bell"}]', "t": "[0, 2]"},
+        {"uri": "in/b/c.WAV", "q": "a siren, far away", "t": "first", "licence": "by"},
+        {"uri": "in/b/d.txt", "q": '[{"name": "b"}]', "t": "0"},
+        {"uri": "in/a.mp4?", "q": "[rain", "t": ""},
+        {"uri": "in/x", "q": "rain", "t": "sometimes"},
+    ]
+    rows = [{"uri": "", "q": None, "t": None, "licence": None} | row for row in rows]
+    path = library / f"list.{kind}"
+    write = {"parquet": "to_parquet", "csv": "to_csv", "jsonl": "to_json"}[kind]
+    options: dict = {"orient": "records", "lines": True} if kind == "jsonl" else {"index": False}
+    getattr(pd.DataFrame(rows), write)(path, **options)
+    columns = ["input.queries_column=q", "input.tracks_column=t", "input.carry=[licence]"]
+    config = make_config(library, f"input.uri={path}", *columns)
+    made = list_rows(config)
+    texts = [[query["text"] for query in json.loads(row["queries"])] for row in made]
+    usual = [query.text for query in config.parse_queries()]
+    assert texts[:4] == [usual, ["rain", "a bell"], ["a siren, far away"], usual]
+    assert [json.loads(row["tracks"]) for row in made[:4]] == ["all", [0, 2], "first", [0]]
+    assert [json.loads(row["carried"])["licence"] or "" for row in made[:3]] == ["cc", "", "by"]
+    assert [bool(row["trouble"]) for row in made] == [False] * 3 + [True] * 3
+    assert "has no text" in made[3]["trouble"] and "no JSON" in made[4]["trouble"]
+    assert "sometimes" in made[5]["trouble"]
+    assert len(set(get_requests(made))) == len(get_requests(made))
+    extractor = Extractor(Storage(), Layout(str(library / "out"), "flac"), SpanPlan(8, 0, 1))  # pyright: ignore
+    for row in made[3:]:
+        assert [span["error_code"] for span in extractor(row)] == ["bad_request"]
+    # What has to be encoded is known before anything runs; what is bad is left for its row.
+    assert collect_texts(Storage(), config) == [*usual, "rain", "a bell", "a siren, far away"]
+
+
+def test_native_lists_of_queries_and_tracks(library):
+    table = pa.table({
+        "uri": ["in/a.mp4", "in/e.flac"],
+        "q": [["rain", "a bell"], []],
+        "t": [[1], None],
+    })  # fmt: skip
+    pq.write_table(table, library / "list.parquet")
+    config = make_config(
+        library,
+        f"input.uri={library / 'list.parquet'}",
+        "input.queries_column=q",
+        "input.tracks_column=t",
+        "queries=[]",
+    )
+    one, other = list_rows(config)
+    assert [query["name"] for query in json.loads(one["queries"])] == ["rain", "a-bell"]
+    assert one["tracks"] == "[1]" and not one["trouble"] and not one["carried"]
+    assert "asks for anything" in other["trouble"]
+
+
+def test_a_column_that_is_not_there(library):
+    (library / "list.csv").write_text("uri\nin/a.mp4\n")
+    for override in ("input.queries_column=q", "input.tracks_column=q", "input.carry=[q]"):
+        config = make_config(library, f"input.uri={library / 'list.csv'}", override)
+        with pytest.raises(RequestError, match=r"'q': .*has the columns"):
+            list_rows(config)
+
+
+def test_the_first_row_of_an_asset_counts(library):
+    (library / "list.txt").write_text("in/a.mp4\nin/e.flac\nin/a.mp4\n")
+    config, twice = make_config(library, f"input.uri={library / 'list.txt'}"), []
+    rows = list(list_assets(Storage(), config, make_asked(config, "s", {}), twice))
+    assert [row["asset_path"].rpartition("/")[2] for row in rows] == ["a.mp4", "e.flac"]
+    assert len(twice) == 1
+
+
+def test_small_assets_go_together(library):
+    rows = [row | {"asset_bytes": n} for n in (5, 5, 50, 1, 1, 1, 1) for row in [{}]]
+    packed = [[row["asset_bytes"] for row in unit] for unit in pack(iter(rows), 3, 20)]  # pyright: ignore
+    assert packed == [[5, 5, 50], [1, 1, 1], [1]]
+    assert list(pack(iter([]), 3, 20)) == []
+
+
+def test_looking_ahead_keeps_the_order_and_its_distance():
+    taken = []
+
+    def count():
+        for i in range(1_000):
+            taken.append(i)
+            yield i
+
+    results = map_ahead(lambda i: i * i, count(), 4)
+    assert [next(results) for _ in range(3)] == [0, 1, 4] and len(taken) < 40
+    assert list(results) == [i * i for i in range(3, 1_000)]
 
 
 def test_a_list_with_all_kinds_of_trouble(library):

@@ -22,8 +22,8 @@ from separator.media.decode import decode, output_rate
 from separator.media.errors import LayoutUnsupported, MediaError
 from separator.media.inputs import Limits
 from separator.media.probe import Media, Track, probe
-from separator.records import find_done, read_record
-from separator.rows import AssetRow, SpanRow
+from separator.records import find_answers, read_record
+from separator.rows import AssetRow, SpanRow, set_error
 from separator.storage import Entry, Storage
 
 NO_SAMPLES = np.zeros((0, 0), np.float32)
@@ -53,8 +53,10 @@ class Extractor:
     def __call__(self, row: AssetRow) -> Iterator[SpanRow]:
         """Spans as they come out of ffmpeg. The very last row is held back until the asset is known
         to be still the one that was listed: no asset is complete before that."""
-        done = self._find_done(row)
-        if done:
+        if row["trouble"]:
+            yield make_row(row, error=RequestError(row["trouble"]))
+            return
+        if done := self._find_done(row):
             yield make_row(row, records=json.dumps(done))
             return
         held: SpanRow | None = None
@@ -62,7 +64,7 @@ class Extractor:
         try:
             with tempfile.TemporaryDirectory(prefix="separator-") as folder:
                 for span_row in self._extract(row, Path(folder)):
-                    span_row["seconds"], started = time.monotonic() - started, time.monotonic()
+                    span_row["seconds"] = time.monotonic() - started
                     if held is not None:
                         yield held
                     held = span_row
@@ -76,7 +78,7 @@ class Extractor:
     def _find_done(self, row: AssetRow) -> list[dict]:
         """Records of an asset that a run committed but whose manifest was never written."""
         record = read_record(self.storage, self.layout.record(row["asset_path"]))
-        return find_done(record, row, self.retry_failed)
+        return find_answers(record, row, self.retry_failed)
 
     def _extract(self, row: AssetRow, folder: Path) -> Iterator[SpanRow]:
         modified_at = datetime.fromisoformat(row["modified_at"])
@@ -122,20 +124,23 @@ def make_row(
     about = {}
     if track is not None:
         about = asdict(track) | {"rate_hz": output_rate(track) if track.rate_hz else 0}
-    return SpanRow(
+    made = SpanRow(
         asset=json.dumps(row),
         track=json.dumps(about),
         track_index=-1 if track is None else track.index,
         num_tracks=num_tracks,
         number=0,
         is_last=True,
+        records=records,
+        error_code="",
+        error_stage="",
+        error_detail="",
         start=0,
         core_start=0,
         core_stop=0,
         samples=NO_SAMPLES,
-        records=records,
-        error_code=error.code if error else "",
-        error_stage="extract" if error else "",
-        error_detail=str(error) if error else "",
         seconds=0.0,
     )
+    if error is not None:
+        set_error(made, error, "extract")
+    return made

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.errors import SeparatorError, StorageError
+from separator.audio.loudness import SILENCE_LUFS, Meter
+from separator.audio.peak import SILENCE_DBTP, TruePeak
+from separator.errors import StorageError
 from separator.layout import Layout
 from separator.media.encode import EncodeSettings, Tags, encode
 from separator.media.errors import MediaError
-from separator.rows import DoneRow, StemRow
+from separator.rows import DoneRow, StemRow, carry, set_error
 from separator.storage import Storage
 
 PUBLISH_ERRORS = (MediaError, StorageError)
@@ -48,7 +50,7 @@ class Publisher:
                 place = (path, row["track_index"], row["query_name"], row["number"])
                 self.storage.write(self.layout.part(*place), samples_CT.T.astype("<f4").tobytes())
         except PUBLISH_ERRORS as error:
-            fail(done, error)
+            set_error(done, error, "publish")
         done["publish_s"] = time.monotonic() - started
         return done
 
@@ -59,7 +61,7 @@ class Publisher:
         try:
             self._write_stem(self._read_parts(last), done)
         except PUBLISH_ERRORS as error:
-            fail(done, error)
+            set_error(done, error, "publish")
         done["publish_s"] = time.monotonic() - started
         return done
 
@@ -74,47 +76,47 @@ class Publisher:
         asset, track = json.loads(done["asset"]), json.loads(done["track"])
         query = next(q for q in json.loads(asset["queries"]) if q["name"] == done["query_name"])
         uri = self.layout.stem(asset["asset_path"], done["track_index"], done["query_name"])
+        rate_hz, num_channels = track["rate_hz"], done["num_channels"]
+        layout = track["layout"] if num_channels == track["num_channels"] else None
+        loudness, peak = Meter(rate_hz, num_channels, layout), TruePeak(rate_hz, num_channels)
         with tempfile.TemporaryDirectory(prefix="separator-") as folder:
             path = Path(folder) / f"stem.{self.layout.extension}"
             report = encode(
-                blocks,
+                _measure(blocks, loudness, peak),
                 path,
-                track["rate_hz"],
-                done["num_channels"],
+                rate_hz,
+                num_channels,
                 self.settings,
                 Tags(title=query["text"], source=asset["asset_uri"]),
-                track["layout"] if done["num_channels"] == track["num_channels"] else None,
+                layout,
             )
             self.storage.upload(path, uri)
         done["stem_uri"], done["num_clipped"] = uri, report.num_clipped
+        done["loudness_lufs"] = loudness.loudness_lufs()
+        done["true_peak_dbtp"] = peak.peak_dbtp()
+
+
+def _measure(blocks: Iterable[np.ndarray], *meters: Meter | TruePeak) -> Iterator[np.ndarray]:
+    for block_CT in blocks:
+        for meter in meters:
+            meter.add(block_CT)
+        yield block_CT
 
 
 def make_row(row: StemRow, samples_CT: np.ndarray) -> DoneRow:
     return DoneRow(
-        asset=row["asset"],
-        track=row["track"],
-        track_index=row["track_index"],
-        num_tracks=row["num_tracks"],
+        **carry(row),
         query_name=row["query_name"],
-        number=row["number"],
-        is_last=row["is_last"],
         num_channels=samples_CT.shape[0],
         num_samples=samples_CT.shape[1],
         energy=float(np.square(samples_CT, dtype=np.float64).sum()),
         energy_in=row["energy_in"],
         peak=float(np.abs(samples_CT).max(initial=0.0)),
         num_clipped=0,
+        loudness_lufs=SILENCE_LUFS,
+        true_peak_dbtp=SILENCE_DBTP,
         stem_uri="",
-        records=row["records"],
-        error_code=row["error_code"],
-        error_stage=row["error_stage"],
-        error_detail=row["error_detail"],
         extract_s=row["extract_s"],
         separate_s=row["separate_s"],
         publish_s=0.0,
     )
-
-
-def fail(done: DoneRow, error: SeparatorError) -> None:
-    done["error_code"], done["error_stage"] = error.code, "publish"
-    done["error_detail"] = str(error)

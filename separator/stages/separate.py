@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from separator.audio.spans import Span
+from separator.config import ModelSettings
 from separator.errors import AudioError, SeparatorError
 from separator.model.engine import Engine
-from separator.rows import SpanRow, StemRow
+from separator.model.resunet import NetworkConfig, ResUNet
+from separator.rows import SpanRow, StemRow, carry, set_error
 from separator.stages.extract import NO_SAMPLES
 
 
@@ -43,11 +45,28 @@ class SeparatorStage:
         stems = self.engine.separate_span(samples_CT, track["rate_hz"], conditions_QD, span)
         try:
             for query, stem_CT in zip(queries, stems, strict=True):
-                seconds, started = time.monotonic() - started, time.monotonic()
+                seconds = time.monotonic() - started
                 yield make_row(row, query["name"], stem_CT.numpy(), energy_in, seconds)
                 started = time.monotonic()
         except AudioError as error:  # NaN in the samples, say
             yield make_row(row, "", NO_SAMPLES, error=error)
+
+
+def make_engine(
+    net_config: NetworkConfig, weights: Mapping[str, torch.Tensor], model: ModelSettings
+) -> Engine:
+    with torch.device("meta"):
+        net = ResUNet(net_config)
+    # Copied: what lies in the object store is read-only.
+    net.load_state_dict({name: t.clone() for name, t in weights.items()}, assign=True)
+    return Engine(
+        net.eval().requires_grad_(False),
+        model.device,
+        model.precision,  # pyright: ignore[reportArgumentType] # checked in the config
+        model.compile,  # pyright: ignore[reportArgumentType]
+        model.channels,
+        model.context,
+    )
 
 
 def make_row(
@@ -58,20 +77,14 @@ def make_row(
     seconds: float = 0.0,
     error: SeparatorError | None = None,
 ) -> StemRow:
-    return StemRow(
-        asset=row["asset"],
-        track=row["track"],
-        track_index=row["track_index"],
-        num_tracks=row["num_tracks"],
+    done = StemRow(
+        **carry(row),
         query_name=query_name,
-        number=row["number"],
-        is_last=row["is_last"],
         samples=samples,
         energy_in=energy_in,
-        records=row["records"],
-        error_code=error.code if error else row["error_code"],
-        error_stage="separate" if error else row["error_stage"],
-        error_detail=str(error) if error else row["error_detail"],
         extract_s=row["seconds"],
         separate_s=seconds,
     )
+    if error is not None:
+        set_error(done, error, "separate")
+    return done

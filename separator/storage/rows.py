@@ -24,13 +24,13 @@ def is_list(uri: str) -> bool:
     return uri.lower().endswith(SUFFIXES)
 
 
-def read_rows(storage: Storage, uri: str) -> Iterator[Row]:
-    """Rows of a list; of a folder, those of its Parquet files."""
+def read_rows(storage: Storage, uri: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """Rows of a list; of a folder, those of its Parquet files. `columns`: all that is needed."""
     entries = [uri] if is_list(uri) else [e.uri for e in storage.list(uri, ["*.parquet"])]
     for entry_uri in entries:
         entry = storage.stat(entry_uri)
         with tempfile.TemporaryDirectory() as name, storage.on_disk(entry, Path(name)) as path:
-            yield from _read_file(entry_uri, path)
+            yield from _read_file(entry_uri, path, columns)
 
 
 def find_uri_column(columns: Sequence[str], wanted: str | None, uri: str) -> str:
@@ -48,14 +48,14 @@ def resolve_uri(list_uri: str, uri: str) -> str:
     return parse_uri(list_uri).uri.rpartition("/")[0] + "/" + uri
 
 
-def _read_file(uri: str, path: Path) -> Iterator[Row]:
+def _read_file(uri: str, path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
     suffix = "." + uri.lower().rpartition(".")[2]
     try:
         if suffix == ".parquet":
             import pyarrow.parquet as pq  # imported here: it costs 0.2 s
 
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(4096):
+                for batch in file.iter_batches(4096, columns=columns):
                     yield from batch.to_pylist()
         elif suffix == ".csv":
             # utf-8-sig: what spreadsheets write begins with a mark that is no part of a name.

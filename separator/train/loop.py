@@ -20,6 +20,9 @@ from separator.model.resunet import ResUNet
 from separator.model.spectrogram import compute_gain, compute_spectrum, invert_spectrum
 from separator.train.config import OptimSettings
 
+# Energy of the error relative to the mixture's below which the log loss is flat.
+ENOUGH_SOUND, ENOUGH_SILENCE = 1e-3, 1e-2
+
 
 @dataclass
 class State:
@@ -130,12 +133,14 @@ def measure_loss(kind: str, mixture_BT: Tensor, target_BT: Tensor, out_BT: Tenso
     """`l1`: AudioSep's. `log`: decibels of error below the mixture, which is what SDR counts.
 
     In `log` a quiet example weighs as much as a loud one and silence is a target like any other;
-    nothing is gained below -30 dB, so that what is all but perfect does not drown the rest.
+    nothing is gained below -30 dB, so that what is all but perfect does not drown the rest. Where
+    the target is silence -20 dB is enough: paid in full, silence becomes the answer to all doubt.
     """
     if kind == "l1":
         return (out_BT - target_BT).abs().mean()
     error_B = (out_BT - target_BT).square().mean(-1)
-    return 10 * torch.log10(error_B / (mixture_BT.square().mean(-1) + 1e-9) + 1e-3).mean()
+    enough_B = torch.where(target_BT.any(-1), ENOUGH_SOUND, ENOUGH_SILENCE)
+    return 10 * torch.log10(error_B / (mixture_BT.square().mean(-1) + 1e-9) + enough_B).mean()
 
 
 def mean_gain_db(mixture_BT: Tensor, target_BT: Tensor, out_BT: Tensor) -> float:

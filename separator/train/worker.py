@@ -85,7 +85,8 @@ def run_worker(settings: TrainSettings) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     if not settings.use_gpu:
         # Ray allows one thread per CPU it has promised, which is about its own tasks.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+        num_cpus = len(os.sched_getaffinity(0))
+        torch.set_num_threads(max(1, num_cpus // context.get_local_world_size()))
     torch.manual_seed(settings.seed)
     net = make_net(settings)
     state = make_worker_state(net, settings)

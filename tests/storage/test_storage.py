@@ -176,7 +176,7 @@ def test_only_one_of_many_writers_is_first(folder):
         thread.start()
     for thread in threads:
         thread.join(60)
-    if "moto" not in root and not is_moto(storage):  # its threads race among themselves
+    if not is_moto(storage):  # its threads race among themselves
         assert (len(won), len(lost)) == (1, 7)
         assert storage.read(f"{root}/x") == str(won[0]).encode()
     assert len(won) + len(lost) == 8
@@ -192,10 +192,8 @@ def is_moto(storage: Storage) -> bool:
 
 @pytest.mark.parametrize(
     "uri",
-    ["", "http://x/y", "s3://", "s3://x", "s3:///key", "s3://a/../b", "file://host/x", "gs://b"],
+    ["", "http://x/y", "s3://", "s3://x", "s3:///key", "s3://../b", "file://host/x", "gs://b"],
 )
 def test_what_is_no_uri(uri):
-    if uri == "s3://a/../b":
-        uri = "s3://../b"
     with pytest.raises((RequestError, StorageError)):
         Storage().stat(uri)

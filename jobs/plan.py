@@ -1,0 +1,56 @@
+"""What the job would do: `python -m jobs.plan CONFIG.yaml [dotted.key=value ...]`. Writes nothing.
+
+Hours, device-hours and bytes are estimated from a few assets and from the rate of this machine.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.command import run_command
+from jobs.separate import show_bytes, show_time
+
+if TYPE_CHECKING:
+    from separator.plan import Plan
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="separator plan",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("config", metavar="CONFIG.yaml", type=Path)
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    return run_command("plan", run, parser.parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> None:
+    from separator.config import read_config
+
+    config = read_config(options.config, options.overrides)
+    from separator.plan import make_plan
+
+    print_plan(make_plan(config), config.output.format)
+
+
+def print_plan(plan: "Plan", form: str) -> None:
+    done = plan.assets - plan.assets_pending
+    print(f"{'assets':10}{plan.assets:>12,}   done {done:,}   pending {plan.assets_pending:,}")
+    print(f"{'pending':10}{show_bytes(plan.bytes_pending):>12}")
+    print(f"{'stems':10}{plan.stems_pending:>12,}   for one track an asset")
+    if plan.hours is None or plan.device_hours is None or plan.output_bytes is None:
+        return
+    print(f"\nestimated from {plan.looked_into - plan.unusable} assets", end="")
+    print(f" ({plan.unusable} more could not be used):" if plan.unusable else ":")
+    print(f"{'audio':10}{show_time(3600 * plan.hours):>12}")
+    print(
+        f"{plan.device:10}{show_time(3600 * plan.device_hours):>12}   "
+        f"{plan.real_time:.1f}x real time for each query, on this machine"
+    )
+    print(f"{'output':10}{show_bytes(plan.output_bytes):>12}   {form}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""What has become of an output so far, read from its manifest and run records. Writes nothing."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from separator.errors import ObjectMissing
+from separator.layout import Layout
+from separator.manifest import read_outcomes
+from separator.storage import Storage
+
+NEWEST = 5
+QUIET_S = 180.0  # a run writes its record several times in this while
+
+
+@dataclass
+class Status:
+    """Rows of the manifest by outcome (empty: ok), and the newest runs, newest first."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    num_runs: int = 0
+
+
+def read_status(storage: Storage, layout: Layout) -> Status:
+    status = Status()
+    for _, codes in read_outcomes(storage, layout):
+        status.outcomes.update(codes.tolist())
+    try:
+        uris = sorted(entry.uri for entry in storage.list(layout.runs(), ["*.json"]))
+    except ObjectMissing:
+        uris = []
+    status.num_runs = len(uris)
+    status.runs = [json.loads(storage.read(uri)) for uri in reversed(uris[-NEWEST:])]
+    return status
+
+
+def describe_state(run: dict[str, Any], now: datetime | None = None) -> str:
+    """`running` only while it is heard of: what is killed at once cannot say so."""
+    written_at = datetime.fromisoformat(run["written_at"])
+    quiet_s = ((now or datetime.now(UTC)) - written_at).total_seconds()
+    return "killed" if run["state"] == "running" and quiet_s > QUIET_S else run["state"]

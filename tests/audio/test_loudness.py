@@ -1,0 +1,315 @@
+"""Loudness and true peak against the standard's figures, EBU's test cases and ffmpeg's meter."""
+
+import math
+import re
+import subprocess
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy.signal import butter, sosfilt, sosfreqz
+
+from separator.audio.loudness import (
+    LAYOUTS,
+    SILENCE_LUFS,
+    TABLE_RATE_HZ,
+    Meter,
+    design_filter,
+    weigh_channels,
+)
+from separator.audio.peak import SILENCE_DBTP, TruePeak
+
+# ITU-R BS.1770-4, tables 1 and 2.
+SHELF = {"b": (1.53512485958697, -2.69169618940638, 1.19839281085285),
+         "a": (1.0, -1.69065929318241, 0.73248077421585)}  # fmt: skip
+HIGH_PASS = {"b": (1.0, -2.0, 1.0), "a": (1.0, -1.99004745483398, 0.99007225036621)}
+
+
+def measure(samples_CT, rate_hz, layout=None) -> float:
+    meter = Meter(rate_hz, len(samples_CT), layout)
+    meter.add(samples_CT)
+    return meter.loudness_lufs()
+
+
+def measure_peak(samples_CT, rate_hz) -> float:
+    meter = TruePeak(rate_hz, len(samples_CT))
+    meter.add(samples_CT)
+    return meter.peak_dbtp()
+
+
+def make_tone(level_db, seconds, rate_hz=48_000, hz=997.0) -> np.ndarray:
+    time_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    return 10 ** (level_db / 20) * np.sin(2 * np.pi * hz * time_s)
+
+
+def make_bursts(rate_hz, num_channels, seconds=6.0) -> np.ndarray:
+    """Noise of the band of speech: loud, then long pauses with a hum, then softer."""
+    rng = np.random.default_rng(rate_hz + num_channels)
+    time_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    level = np.select([time_s % 3 < 0.9, time_s % 3 < 1.3], [1.0, 0.25], 0.003)
+    level = level * np.where(time_s > seconds / 2, 0.4, 1.0)
+    band = butter(2, [100, min(7_000, 0.4 * rate_hz)], "bandpass", fs=rate_hz, output="sos")
+    noise_CT = sosfilt(band, rng.standard_normal((num_channels, len(time_s))))
+    return normalise(level * noise_CT + 0.01 * np.sin(2 * np.pi * 50 * time_s))
+
+
+def make_chords(rate_hz, num_channels, seconds=6.0) -> np.ndarray:
+    """Struck chords that die away, each note in another mix of channels."""
+    rng = np.random.default_rng(rate_hz - num_channels)
+    out_CT = np.zeros((num_channels, round(seconds * rate_hz)))
+    for start_s in np.arange(0, seconds, 1.1):
+        rest_CT = out_CT[:, round(start_s * rate_hz) :]
+        since_s = np.arange(rest_CT.shape[1]) / rate_hz
+        for interval in (1, 5 / 4, 3 / 2):
+            root_hz = interval * 2 ** rng.uniform(6.5, 9.5)
+            note = sum(np.sin(2 * np.pi * k * root_hz * since_s) / k for k in range(1, 7))
+            rest_CT += rng.uniform(0.1, 1, (num_channels, 1)) * note * np.exp(-3 * since_s)
+    return normalise(out_CT)
+
+
+def normalise(samples_CT) -> np.ndarray:
+    return (0.8 * samples_CT / np.abs(samples_CT).max()).astype(np.float32)
+
+
+def ask_ffmpeg(samples_CT, rate_hz, layout) -> tuple[float, float]:
+    """(LUFS, dBTP) of ffmpeg's ebur128."""
+    peaks = "ebur128=metadata=1:peak=true:framelog=verbose,ametadata=print:file=-"
+    command = [
+        *("ffmpeg", "-v", "error", "-f", "f32le", "-ar", str(rate_hz), "-channel_layout", layout),
+        *("-i", "pipe:0", "-af", peaks, "-f", "null", "-"),
+    ]
+    data = samples_CT.T.astype("<f4").tobytes()
+    told = subprocess.run(command, input=data, capture_output=True, check=True).stdout.decode()
+    loudness = float(re.findall(r"r128\.I=(\S+)", told)[-1])
+    return loudness, 20 * math.log10(
+        max(float(value) for value in re.findall(r"r128\.true_peaks_ch\d+=(\S+)", told))
+    )
+
+
+def test_the_filters_at_48_khz_are_the_standard_s():
+    expected = [[*SHELF["b"], *SHELF["a"]], [*HIGH_PASS["b"], *HIGH_PASS["a"]]]
+    np.testing.assert_allclose(design_filter(TABLE_RATE_HZ), expected, rtol=0, atol=1e-12)
+
+
+# Where the shelf lies near the end of the band, the bilinear transform bends it.
+@pytest.mark.parametrize(
+    ("rate_hz", "most_db"),
+    [
+        (8_000, 0.3),
+        (11_025, 0.15),
+        (22_050, 0.035),
+        (44_100, 0.01),
+        (96_000, 0.01),
+        (192_000, 0.01),
+    ],
+)
+def test_the_filters_do_the_same_at_every_rate(rate_hz, most_db):
+    hz = np.geomspace(20, 0.4 * min(rate_hz, TABLE_RATE_HZ), 40)
+    gains_db = [
+        20 * np.log10(np.abs(sosfreqz(design_filter(rate), hz, fs=rate)[1]))
+        for rate in (rate_hz, TABLE_RATE_HZ)
+    ]
+    np.testing.assert_allclose(*gains_db, rtol=0, atol=most_db)
+
+
+@pytest.mark.parametrize("rate_hz", [1_000, 4_000, 768_000])
+def test_the_filters_are_stable_at_rates_beyond(rate_hz):
+    noise = np.random.default_rng(0).standard_normal((1, rate_hz))
+    assert np.isfinite(measure(0.1 * noise, rate_hz)) and measure(0.1 * noise, rate_hz) < 0
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "within_db"),
+    [
+        (8_000, 0.22),
+        (22_050, 0.03),
+        (44_100, 0.01),
+        (48_000, 0.01),
+        (96_000, 0.01),
+        (192_000, 0.01),
+    ],
+)
+def test_a_tone_of_997_hz(rate_hz, within_db):
+    # The standard: at full scale in one front channel it reads -3.01.
+    tone = make_tone(-20, 5, rate_hz)
+    assert measure(tone[None], rate_hz, "mono") == pytest.approx(-23.01, abs=within_db)
+    both = np.stack([tone, tone])
+    assert measure(both, rate_hz, "stereo") == pytest.approx(-20.0, abs=within_db)
+
+
+# EBU Tech 3341, table 1: stereo, 1 kHz, (dBFS, seconds) each; all read -23.0 ± 0.1.
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(-23, 20)],
+        [(-36, 10), (-23, 60), (-36, 10)],
+        [(-72, 10), (-36, 10), (-23, 60), (-36, 10), (-72, 10)],
+        [(-26, 20), (-20, 20.1), (-26, 20)],
+    ],
+)
+def test_cases_of_the_ebu(steps):
+    track = np.concatenate([make_tone(level, seconds, hz=1_000) for level, seconds in steps])
+    assert measure(np.stack([track, track]), 48_000, "stereo") == pytest.approx(-23.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("layout", "levels_db"),
+    [
+        ("5.0", [-28, -28, -24, -30, -30]),
+        ("5.1", [-28, -28, -24, 0, -30, -30]),  # low-frequency effects do not count
+        ("5.1(side)", [-28, -28, -24, 0, -30, -30]),
+    ],
+)
+def test_the_surround_case_of_the_ebu(layout, levels_db):
+    tones_CT = np.stack([make_tone(level, 20, hz=1_000) for level in levels_db])
+    assert measure(tones_CT, 48_000, layout) == pytest.approx(-23.0, abs=0.1)
+
+
+@pytest.mark.parametrize("make", [make_bursts, make_chords])
+@pytest.mark.parametrize(
+    ("rate_hz", "layout"),
+    [
+        (22_050, "mono"),
+        (22_050, "stereo"),
+        (44_100, "mono"),
+        (44_100, "stereo"),
+        (48_000, "stereo"),
+        (48_000, "5.1"),
+        (48_000, "5.1(side)"),
+        (96_000, "stereo"),
+    ],
+)
+def test_ffmpeg_reads_the_same(make, rate_hz, layout):
+    samples_CT = make(rate_hz, len(LAYOUTS[layout].split("+")))
+    loudness, peak = ask_ffmpeg(samples_CT, rate_hz, layout)
+    assert measure(samples_CT, rate_hz, layout) == pytest.approx(loudness, abs=0.1)
+    assert measure_peak(samples_CT, rate_hz) == pytest.approx(peak, abs=0.2)
+
+
+def test_weights_of_layouts():
+    one, side, none = 1.0, 1.41, 0.0
+    assert weigh_channels("mono", 1).tolist() == [one]
+    assert weigh_channels("5.1", 6).tolist() == [one, one, one, none, side, side]
+    assert weigh_channels("FL+FR+LFE", 3).tolist() == [one, one, none]
+    # The back pair of 7.1 stands behind 120 degrees.
+    assert weigh_channels("7.1", 8).tolist() == [one, one, one, none, one, one, side, side]
+    for unknown in (None, "", "a layout of tomorrow", "5.1"):
+        assert weigh_channels(unknown, 4).tolist() == [one] * 4
+
+
+def test_the_layouts_are_those_of_ffmpeg():
+    command = ["ffmpeg", "-v", "error", "-layouts"]
+    told = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    known = dict(line.split() for line in told.splitlines() if "+" in line or " FC" in line)
+    assert {name: known.get(name, names) for name, names in LAYOUTS.items()} == LAYOUTS
+    assert "5.1" in known
+
+
+def cut(rng, num_samples, longest):
+    at = 0
+    while at < num_samples:
+        stop = min(num_samples, at + int(rng.integers(0, longest)))
+        yield slice(at, stop)
+        at = stop
+
+
+@pytest.mark.parametrize("rate_hz", [11_025, 48_000, 96_000])
+@pytest.mark.parametrize("longest", [40, 3_000, 200_000])
+def test_any_cutting_gives_the_same(rate_hz, longest):
+    samples_CT = make_bursts(rate_hz, 2, 1.5 if longest < 100 else 4.0)
+    loudness, peak = Meter(rate_hz, 2, "stereo"), TruePeak(rate_hz, 2)
+    for part in cut(np.random.default_rng(longest), samples_CT.shape[1], longest):
+        loudness.add(samples_CT[:, part])
+        peak.add(samples_CT[:, part])
+    assert loudness.loudness_lufs() == measure(samples_CT, rate_hz, "stereo")
+    assert peak.peak_dbtp() == pytest.approx(measure_peak(samples_CT, rate_hz), abs=1e-9)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.01])
+def test_filtering_goes_on_from_block_to_block(gain):
+    # Filters that began anew would let the offset through each time.
+    samples_CT = gain * (make_bursts(8_000, 1) + 0.3)
+    power = sosfilt(design_filter(8_000), samples_CT[0].astype(np.float64)) ** 2
+    blocks = np.array([power[at : at + 3_200].mean() for at in range(0, len(power) - 3_199, 800)])
+    loud = blocks[-0.691 + 10 * np.log10(blocks) > -70]
+    loud = loud[10 * np.log10(loud) > 10 * np.log10(loud.mean()) - 10]
+    expected = -0.691 + 10 * np.log10(loud.mean())
+    assert measure(samples_CT, 8_000) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_filters_come_to_rest_in_silence():
+    meter = Meter(8_000, 1)
+    meter.add(np.concatenate([make_bursts(8_000, 1), np.zeros((1, 40_000))], 1))
+    assert not meter._state_SC2.any()
+
+
+def test_reading_changes_nothing():
+    samples_CT = make_bursts(8_000, 1)
+    loudness, peak = Meter(8_000, 1), TruePeak(8_000, 1)
+    for at in range(0, samples_CT.shape[1], 777):
+        loudness.add(samples_CT[:, at : at + 777])
+        peak.add(samples_CT[:, at : at + 777])
+        assert loudness.loudness_lufs() == measure(samples_CT[:, : at + 777], 8_000)
+        so_far = measure_peak(samples_CT[:, : at + 777], 8_000)
+        assert peak.peak_dbtp() == pytest.approx(so_far, abs=1e-9)
+
+
+def test_samples_are_read_only_and_in_any_order_in_memory():
+    samples_TC = np.ascontiguousarray(make_bursts(8_000, 2).T)
+    samples_TC.flags.writeable = False
+    before = samples_TC.copy()
+    loudness, peak = measure(samples_TC.T, 8_000), measure_peak(samples_TC.T, 8_000)
+    np.testing.assert_array_equal(samples_TC, before)
+    assert loudness == measure(before.T.astype(np.float64), 8_000)
+    assert peak == pytest.approx(measure_peak(before.T.astype(np.float64), 8_000), abs=1e-9)
+
+
+@pytest.mark.parametrize("num_samples", [0, 1, 3_000, 500_000])
+def test_silence(num_samples):
+    silence_CT = np.zeros((2, num_samples), np.float32)
+    assert measure(silence_CT, 48_000) == SILENCE_LUFS
+    assert measure_peak(silence_CT, 48_000) == SILENCE_DBTP
+
+
+def test_what_the_gate_keeps_out_is_silence():
+    assert measure(make_tone(-75, 3)[None], 48_000) == SILENCE_LUFS
+    assert measure(make_tone(-65, 3)[None], 48_000) == pytest.approx(-68.01, abs=0.02)
+
+
+def test_nothing_added_is_silence():
+    assert Meter(48_000, 2).loudness_lufs() == SILENCE_LUFS
+    assert TruePeak(48_000, 2).peak_dbtp() == SILENCE_DBTP
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.25, 0.399])
+def test_a_short_track_is_one_block(seconds):
+    # The filters' first swing is a part of it.
+    assert measure(make_tone(-20, seconds)[None], 48_000) == pytest.approx(-23.01, abs=0.2)
+
+
+def test_a_block_that_is_not_whole_does_not_count():
+    tone = make_tone(-20, 1.0)
+    loud = np.concatenate([tone, make_tone(0, 0.099)])
+    assert measure(loud[None], 48_000) == measure(tone[None], 48_000)
+
+
+def test_nan_stays_nan():
+    samples_CT = make_bursts(8_000, 1).copy()
+    samples_CT[0, 20_000] = np.nan
+    assert math.isnan(measure(samples_CT, 8_000))
+    assert math.isnan(measure_peak(samples_CT, 8_000))
+
+
+def test_memory_stays_small():
+    rate_hz, minutes = 8_000, 10
+    block_CT = make_bursts(rate_hz, 2, 30.0)
+    loudness, peak = Meter(rate_hz, 2), TruePeak(rate_hz, 2)
+    tracemalloc.start()
+    for _ in range(2 * minutes):
+        loudness.add(block_CT)
+        peak.add(block_CT)
+    (held_bytes, most_bytes), _ = tracemalloc.get_traced_memory(), tracemalloc.stop()
+    # One number of 8 bytes for every 100 ms, and the blocks in hand.
+    assert held_bytes < 1.2 * 8 * 10 * 60 * minutes + 50_000
+    assert most_bytes < 8_000_000
+    assert loudness.loudness_lufs() == pytest.approx(measure(block_CT, rate_hz), abs=0.05)
