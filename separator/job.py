@@ -61,7 +61,8 @@ class Summary:
     seconds: float = 0.0
     failures: Counter[str] = field(default_factory=Counter)
     stage_s: Counter[str] = field(default_factory=Counter)
-    device_s: float = 0.0  # actors times the seconds of the last pass
+    num_actors: int = 0
+    device_s: float = 0.0  # actors times the seconds they were there for
 
     @property
     def device_busy(self) -> float:
@@ -91,7 +92,7 @@ def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
 
 def run_passes(flow: Flow, known: Known, summary: Summary, see: Callable[[Summary], None]) -> None:
     """Until every asset has come out; those that never do get a record."""
-    written_at = time.monotonic()
+    written_at, device_s = time.monotonic(), 0.0
 
     def see_records(records: Sequence[Record]) -> None:
         count(summary, records)
@@ -104,7 +105,8 @@ def run_passes(flow: Flow, known: Known, summary: Summary, see: Callable[[Summar
         summary.stage_s.update(dict(zip(STAGES, taken_s, strict=True)))
         now = time.monotonic()
         summary.seconds = now - summary.started
-        summary.device_s = progress.num_actors * (now - progress.started)
+        summary.num_actors = max(summary.num_actors, progress.num_actors)
+        summary.device_s = device_s + progress.num_actors * (now - progress.started)
         if now - written_at > WRITE_EVERY_S:
             written_at = now
             write_run(flow, summary, "running")
@@ -119,7 +121,7 @@ def run_passes(flow: Flow, known: Known, summary: Summary, see: Callable[[Summar
     writer = ManifestWriter(flow.storage, flow.layout, summary.run_id, ROWS_PER_PART)
     with Committer(flow.storage, flow.layout, writer, see_records) as committer:
         for is_again in (False, True):
-            now = known.add(committer.requests)
+            now, device_s = known.add(committer.requests), summary.device_s
             # Afresh: actors that keep dying would hold their device into the next pass.
             with started_ray():
                 if not run_flow(flow, now, is_again, ledger, committer, see_row):

@@ -1,6 +1,8 @@
 """What is asked of which asset, from folders and lists; shards, limits, what is done already."""
 
+import itertools
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -211,3 +213,25 @@ def test_a_list_with_all_kinds_of_trouble(library):
     assert codes == [
         "media_unreadable", "object_missing", "bad_request", "bad_request", "layout_unsupported",
     ]  # fmt: skip
+
+
+def measure_resident_mb() -> float:
+    text = Path("/proc/self/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) / 1024
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_assets_in_flat_memory(tmp_path):
+    """Half of them done, as the next run finds it."""
+    (tmp_path / "in").mkdir()
+    for i in range(100_000):
+        (tmp_path / f"in/{i:05}.wav").touch()
+    config = make_config(tmp_path)
+    asked = make_asked(config, "s", {})
+    first = itertools.islice(list_assets(Storage(), config, asked), 0, None, 2)
+    known = Known(np.sort(hash_requests([r for row in first for r in get_requests([row])])))
+    before_mb, started = measure_resident_mb(), time.monotonic()
+    pending = map(known.leave_out, list_assets(Storage(), config, asked))
+    assert sum(row is not None for row in pending) == 50_000
+    assert measure_resident_mb() - before_mb < 20
+    assert time.monotonic() - started < 60  # 10 s on 2 cores

@@ -19,6 +19,7 @@ from separator.errors import StorageError
 from separator.layout import Layout
 from separator.media.encode import EncodeSettings, Tags, encode
 from separator.media.errors import MediaError
+from separator.records import read_record
 from separator.rows import DoneRow, StemRow, carry, set_error
 from separator.storage import Storage
 
@@ -45,7 +46,7 @@ class Publisher:
         try:
             if row["number"] == 0 and row["is_last"]:
                 self._write_stem([samples_CT], done)
-            else:
+            elif not self._is_committed(row):
                 path = json.loads(row["asset"])["asset_path"]
                 place = (path, row["track_index"], row["query_name"], row["number"])
                 self.storage.write(self.layout.part(*place), samples_CT.T.astype("<f4").tobytes())
@@ -53,6 +54,15 @@ class Publisher:
             set_error(done, error, "publish")
         done["publish_s"] = time.monotonic() - started
         return done
+
+    def _is_committed(self, row: StemRow) -> bool:
+        """Whether this part came too late: Ray repeats a task whose node was lost, also when all
+        that it had brought was used already. Nobody would clear the part away."""
+        asset = json.loads(row["asset"])
+        query = next(q for q in json.loads(asset["queries"]) if q["name"] == row["query_name"])
+        key = (query["request"], row["track_index"], "ok")
+        record = read_record(self.storage, self.layout.record(asset["asset_path"]))
+        return key in {(r["request"], r["track_index"], r["status"]) for r in record}
 
     def assemble(self, last: DoneRow) -> DoneRow:
         """The stem from its parts, one of them in memory at a time."""

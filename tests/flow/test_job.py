@@ -1,14 +1,10 @@
 """The job end to end: real Ray, real ffmpeg, the bundled model, local files and S3."""
 
-import contextlib
 import json
-import os
 import shutil
-import signal
 import time
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 
@@ -23,7 +19,6 @@ from tests.flow.conftest import (
     read_stems,
     read_tree,
     run_job,
-    start_job,
     write_config,
     write_sound,
 )
@@ -112,62 +107,6 @@ def test_what_is_new_is_done_and_nothing_else(library, finished, tmp_path):
             is_new = "talk.wav" in name
             assert (after[name] != data) == is_new, name
     assert soundfile.info(out / "stems/talk.wav/track-0/siren.flac").duration == 2
-
-
-def kill_first(process, title: str) -> None:
-    """The first worker of that title that is seen at work."""
-    while process.poll() is None:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                line = " ".join(child.cmdline())
-                if title in line and not (title == "ray::FlatMap" and "SeparateActor" in line):
-                    child.kill()
-                    return
-        time.sleep(0.02)
-    raise AssertionError(f"no {title} was seen")
-
-
-@pytest.mark.parametrize("name", ["driver", "actor", "worker"])
-def test_whoever_is_killed(library, finished, tmp_path, name):
-    """SIGKILL in the middle of the run, then the same command: the same stems."""
-    out = tmp_path / "out"
-    config = write_config(tmp_path / "c.yaml", str(library), str(out))
-    process = start_job(config)
-    deadline = time.monotonic() + 200
-    while not list(out.rglob("*.flac")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if name == "driver":
-        children = psutil.Process(process.pid).children(recursive=True)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        for child in children:  # a Ray whose driver died ends by itself, but not at once
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        run_job(config, code=3)
-    else:
-        title = {"actor": "SeparateActor", "worker": "ray::FlatMap"}[name]
-        kill_first(process, title)
-        _, err = process.communicate(timeout=250)
-        assert process.returncode == 3, err[-3_000:]
-    assert read_stems(out) == read_stems(finished / "out")
-    check_whole(out)
-
-
-@pytest.mark.slow
-def test_a_stopped_run_keeps_what_was_finished(library, finished, tmp_path):
-    out = tmp_path / "out"
-    config = write_config(tmp_path / "c.yaml", str(library), str(out))
-    process = start_job(config)
-    while process.poll() is None and not list(out.rglob("record.json")):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1 and "the same command goes on" in err and "Traceback" not in err
-    (run,) = (out / "runs").glob("*.json")
-    assert json.loads(run.read_text())["state"] == "stopped"
-    run_job(config, code=3)
-    assert read_stems(out) == read_stems(finished / "out")
-    check_whole(out)
 
 
 def test_the_same_on_s3(library, finished, tmp_path, moto, moto_bucket, monkeypatch):

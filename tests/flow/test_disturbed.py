@@ -1,0 +1,242 @@
+"""Whoever dies on the way, whatever lies in the library: the same stems, and nothing is lost."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from ray.cluster_utils import Cluster
+
+from separator.media.errors import MediaError
+from tests.flow.conftest import check_whole, read_stems, run_job, start_job, write_config
+from tests.media import make
+
+WORKERS = {"actor": "SeparateActor", "worker": "ray::FlatMap"}
+
+
+def find_workers(process: subprocess.Popen, kind: str) -> list[psutil.Process]:
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                line = " ".join(child.cmdline())
+                is_actor = WORKERS["actor"] in line
+                if WORKERS[kind] in line and is_actor == (kind == "actor"):
+                    found.append(child)
+    return found
+
+
+def kill_one(process: subprocess.Popen, kind: str) -> bool:
+    """The first of its kind that is seen at work; false if the run ended before."""
+    while process.poll() is None:
+        for child in find_workers(process, kind):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def kill_driver(process: subprocess.Popen) -> None:
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    for child in children:  # a Ray whose driver died ends by itself, but not at once
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, 30)
+
+
+def wait_for(process: subprocess.Popen, folder: Path, pattern: str, timeout_s: float = 200) -> None:
+    deadline = time.monotonic() + timeout_s
+    while process.poll() is None and time.monotonic() < deadline:
+        if list(folder.rglob(pattern)):
+            return
+        time.sleep(0.05)
+
+
+def finish(process: subprocess.Popen, code: int = 3) -> None:
+    _, err = process.communicate(timeout=280)
+    assert process.returncode == code, err[-3_000:]
+
+
+@pytest.mark.parametrize("kind", ["driver", "actor", "worker"])
+def test_whoever_is_killed(library, finished, tmp_path, kind):
+    """SIGKILL in the middle of the run, then the same command: the same stems."""
+    out = tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(library), str(out))
+    process = start_job(config)
+    wait_for(process, out, "*.flac")
+    if kind == "driver":
+        kill_driver(process)
+        run_job(config, code=3)
+    else:
+        assert kill_one(process, kind)
+        finish(process)
+    assert read_stems(out) == read_stems(finished / "out")
+    check_whole(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_five_kills_at_random(library, finished, tmp_path, seed):
+    """Four times five: of anybody, at any time, until the work is done all the same."""
+    rng, out = random.Random(seed), tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(library), str(out))
+    num_killed, told = 0, []
+    while num_killed < 5:
+        shutil.rmtree(out, ignore_errors=True) if told and told[-1] == "ended" else None
+        process = start_job(config)
+        wait_for(process, out, "runs/*.json")
+        for _ in range(2):  # more often, and Ray gives a task up: that is another test
+            time.sleep(rng.uniform(0, 12))
+            kind = rng.choice(["driver", "actor", "worker"])
+            if process.poll() is not None:
+                break
+            if kind == "driver":
+                kill_driver(process)
+                told.append("driver")
+                num_killed += 1
+                break
+            if kill_one(process, kind):
+                told.append(kind)
+                num_killed += 1
+        if process.returncode is None:
+            finish(process)
+            told.append("ended")
+    run_job(config, code=3)
+    assert read_stems(out) == read_stems(finished / "out"), told
+    check_whole(out)
+
+
+@pytest.mark.slow
+def test_a_stopped_run_keeps_what_was_finished(library, finished, tmp_path):
+    out = tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(library), str(out))
+    process = start_job(config)
+    wait_for(process, out, "record.json")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "the same command goes on" in err and "Traceback" not in err
+    (run,) = (out / "runs").glob("*.json")
+    assert json.loads(run.read_text())["state"] == "stopped"
+    run_job(config, code=3)
+    assert read_stems(out) == read_stems(finished / "out")
+    check_whole(out)
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost(library, finished, tmp_path, monkeypatch):
+    """Two nodes, one of them taken away once stems have come out."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        second = cluster.add_node(num_cpus=2)
+        cluster.wait_for_nodes()
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        out = tmp_path / "out"
+        config = write_config(tmp_path / "c.yaml", str(library), str(out))
+        process = start_job(config)
+        wait_for(process, out, "*.flac")
+        assert process.poll() is None
+        cluster.remove_node(second, allow_graceful=False)
+        finish(process)
+    finally:
+        cluster.shutdown()
+    assert read_stems(out) == read_stems(finished / "out")
+    check_whole(out)
+    (run,) = (out / "runs").glob("*.json")
+    content = json.loads(run.read_text())
+    # Two networks, one on each node: it was this cluster that did the work.
+    assert content["totals"]["num_actors"] == 2 and content["totals"]["assets"] == 5
+
+
+@pytest.mark.slow
+def test_a_store_that_is_away_for_ten_seconds(library, finished, tmp_path, rgw_bucket):
+    storage, root = rgw_bucket.storage, f"{rgw_bucket.uri}/out"
+    for path in sorted(p for p in library.rglob("*") if p.is_file()):
+        storage.upload(path, f"{rgw_bucket.uri}/in/{path.relative_to(library)}")
+    config = write_config(tmp_path / "c.yaml", f"{rgw_bucket.uri}/in", root)
+    settings = rgw_bucket.settings
+    overrides = [
+        f"storage.endpoint_url={settings.endpoint_url}",
+        f"storage.checksums={settings.checksums}",
+        f"storage.region={settings.region}",
+    ]
+    process = start_job(config, *overrides)
+    deadline = time.monotonic() + 200
+    while not list(storage.list(f"{rgw_bucket.uri}/", ["out/stems/**/*.flac"])):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    rgw_bucket.gateway.stop_gateway()
+    time.sleep(10)
+    rgw_bucket.gateway.start_gateway()
+    finish(process)
+    run_job(config, *overrides, code=3)
+    names = {e.uri.removeprefix(f"{root}/") for e in storage.list(root, ["stems/**/*.flac"])}
+    assert names == set(read_stems(finished / "out"))
+
+
+def make_poison(folder: Path) -> dict[str, Path]:
+    """Small files of many kinds with something wrong with them."""
+    made, rng = {}, np.random.default_rng(5)
+    for name in ("x.wav", "x.flac", "x.m4a", "x.mp3", "x.mkv", "x.mov"):
+        path = make.write(folder / f"whole-{name}", make.make_noise(1, 96_000, 16), layout="mono")
+        data = path.read_bytes()
+        for share in (0.0, 0.02, 0.3, 0.7):
+            cut = folder / f"cut-{share}-{name}"
+            cut.write_bytes(data[: int(len(data) * share)])
+        (folder / f"garbage-{name}").write_bytes(rng.bytes(20_000))
+        (folder / f"middle-{name}").write_bytes(
+            data[: len(data) // 2] + rng.bytes(len(data) - len(data) // 2)
+        )
+        path.unlink()
+    make.write_picture(folder / "silent film.mp4", 0.2)
+    (folder / "text.mp4").write_text("This is not a film. " * 1_000)
+    playlist = f"#EXTM3U\n#EXTINF:1,\nfile://{folder}/secret.wav\n"
+    (folder / "playlist.mp4").write_text(playlist)
+    (folder / "concat.mp4").write_text(f"ffconcat version 1.0\nfile {folder}/secret.wav\n")
+    for path in sorted(folder.iterdir()):
+        made[str(path)] = path
+    return made
+
+
+@pytest.mark.slow
+def test_poison_among_good_assets(library, finished, tmp_path):
+    """Every good asset is right, every bad one has its record, as the decoder alone judges it."""
+    mixed, out = tmp_path / "library", tmp_path / "out"
+    shutil.copytree(library, mixed)
+    (mixed / "poison").mkdir()
+    wanted = {}
+    for uri, path in make_poison(mixed / "poison").items():
+        try:
+            make.read(path)
+            wanted[uri] = ""
+        except MediaError as error:
+            wanted[uri] = error.code
+    assert len(set(wanted.values())) >= 4 and len(wanted) > 35
+    config = write_config(tmp_path / "c.yaml", str(mixed), str(out))
+    run_job(config, code=3)
+    manifest = check_whole(out)
+    found = {uri: rows.iloc[0] for uri, rows in manifest.groupby("asset_uri") if uri in wanted}
+    assert {uri: row.error_code for uri, row in found.items()} == wanted
+    assert not manifest[manifest.status == "failed"].error_detail.str.contains("\n").any()
+    stems = read_stems(out)
+    for name, data in read_stems(finished / "out").items():
+        assert np.array_equal(read_samples(stems[name]), read_samples(data))
+
+
+def read_samples(data: bytes) -> np.ndarray:
+    """Without the tag that says where it came from."""
+    import io
+
+    import soundfile
+
+    return soundfile.read(io.BytesIO(data))[0]

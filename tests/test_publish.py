@@ -1,0 +1,83 @@
+"""Stems to storage: in one piece or by parts the same bytes, and no part after the commit."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from separator.audio.loudness import Meter
+from separator.layout import Layout
+from separator.ledger import Ledger
+from separator.media.encode import EncodeSettings
+from separator.records import pack_record, read_record
+from separator.rows import DoneRow
+from separator.stages import extract, separate
+from separator.stages.publish import Publisher
+from separator.storage import Storage
+from tests.test_ledger import ASSET
+
+RATE_HZ = 8_000
+TRACK = {"rate_hz": RATE_HZ, "num_channels": 2, "layout": "stereo", "language": "en"}
+
+
+@pytest.fixture
+def publisher(tmp_path) -> Publisher:
+    return Publisher(Storage(), Layout(str(tmp_path), "flac"), EncodeSettings())
+
+
+def make_part(samples_CT, number=0, is_last=True, query="a"):
+    span = extract.make_row(ASSET, num_tracks=1)  # pyright: ignore[reportArgumentType]
+    span["track_index"], span["track"] = 0, json.dumps(TRACK)
+    span["number"], span["is_last"] = number, is_last
+    return separate.make_row(span, query, samples_CT, energy_in=1.0)
+
+
+def make_noise() -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).standard_normal((2, 30_000))).astype(np.float32)
+
+
+def publish_parts(publisher, ledger, samples_CT, query="a") -> tuple[DoneRow, list | None]:
+    pieces = np.split(samples_CT, [9_000, 21_000], axis=1)
+    for number, piece_CT in enumerate(pieces):
+        done = publisher.publish(make_part(piece_CT, number, number == 2, query))
+        whole, _ = ledger.add(done)
+    assert whole is not None
+    done = publisher.assemble(whole)
+    return done, ledger.add(done)[1]
+
+
+def test_by_parts_or_in_one_piece_the_same(publisher, tmp_path):
+    samples_CT = make_noise()
+    one = publisher.publish(make_part(samples_CT))
+    data = (tmp_path / "stems/x.mp4/track-0/a.flac").read_bytes()
+    other, _ = publish_parts(publisher, Ledger({}), samples_CT)
+    assert (tmp_path / "stems/x.mp4/track-0/a.flac").read_bytes() == data
+    assert {key for key in one if one[key] != other[key]} <= {"publish_s", "number", "energy_in"}
+    stem, rate_hz = soundfile.read(one["stem_uri"], dtype="float32")
+    assert rate_hz == RATE_HZ and np.abs(stem.T - samples_CT).max() <= 2**-23
+    meter = Meter(RATE_HZ, 2, "stereo")
+    meter.add(samples_CT)
+    assert one["loudness_lufs"] == meter.loudness_lufs() > -40
+    assert one["true_peak_dbtp"] >= 20 * np.log10(one["peak"]) > -40
+
+
+def test_a_part_that_comes_after_the_commit_is_not_written(publisher, tmp_path):
+    """Ray repeats what a lost node had done, also where all of it was used already."""
+    ledger, samples_CT, parts = Ledger({}), make_noise(), tmp_path / "stems/x.mp4/.parts"
+    records = None
+    for query in ("a", "b"):
+        _, records = publish_parts(publisher, ledger, samples_CT, query)
+    assert records is not None and parts.exists()
+    storage, layout = publisher.storage, publisher.layout
+    storage.write(layout.record("x.mp4"), pack_record(records))
+    storage.clear(layout.parts("x.mp4"))
+    assert len(read_record(storage, layout.record("x.mp4"))) == 2
+    late = publisher.publish(make_part(samples_CT[:, :9_000], 0, is_last=False))
+    assert not late["error_code"] and not parts.exists()
+    assert ledger.add(late) == (None, None)
+    # What failed is done again, parts and all.
+    failed = [record | {"status": "failed"} for record in records]
+    storage.write(layout.record("x.mp4"), pack_record(failed))
+    publisher.publish(make_part(samples_CT[:, :9_000], 0, is_last=False))
+    assert parts.exists()
