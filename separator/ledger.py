@@ -12,7 +12,8 @@ from separator.records import hash_stem
 from separator.rows import COLUMNS, DoneRow, Record
 
 SILENCE_DB = -200.0
-SUMMED = ("num_samples", "energy", "energy_in", "extract_s", "separate_s", "publish_s")
+SUMMED = ("num_samples", "energy", "energy_in")
+TOLD = ("extract_s", "separate_s", "publish_s")  # by the parts themselves
 
 
 @dataclass
@@ -37,6 +38,7 @@ class _Stem:
         rows = [self.parts[number] for number in sorted(self.parts)]
         total: Any = dict(rows[-1])
         total |= {key: sum(row[key] for row in rows) for key in SUMMED}
+        total |= dict.fromkeys(TOLD, 0.0)
         total["peak"] = max(row["peak"] for row in rows)
         return total
 

@@ -24,7 +24,7 @@ def make_row(track=0, query="a", number=0, is_last=True, tracks=1, error="", uri
     span["track_index"], span["track"] = track, json.dumps({"rate_hz": 8_000, "language": "en"})
     span["number"], span["is_last"] = number, is_last
     span["error_code"], span["error_stage"] = error, "extract" if error else ""
-    samples_CT = np.full((2, 100), 0.5, np.float32)
+    samples_CT, span["seconds"] = np.full((2, 100), 0.5, np.float32), 1.0
     row = publish.make_row(separate.make_row(span, query, samples_CT, energy_in=100.0), samples_CT)
     whole = number == 0 and is_last and not error
     row["stem_uri"] = (f"/out/{track}/{query}" if uri == "?" else uri) if whole else ""
@@ -59,6 +59,8 @@ def test_a_long_stem_is_assembled_when_all_its_parts_are_there():
         whole = wholes[-1]
         assert whole is not None
         assert (whole["num_samples"], whole["energy"], whole["number"]) == (300, 150.0, 2)
+        # Its time was told by its parts already.
+        assert (whole["extract_s"], parts[0]["extract_s"]) == (0.0, 1.0)
         _, records = ledger.add(whole | {"stem_uri": "/out/0/a"})  # pyright: ignore
         assert records is not None and [r["num_samples"] for r in records] == [300, 100]
 

@@ -47,6 +47,7 @@ class SeparatorStage:
             for query, stem_CT in zip(queries, stems, strict=True):
                 seconds = time.monotonic() - started
                 yield make_row(row, query["name"], stem_CT.numpy(), energy_in, seconds)
+                row = SpanRow(**(row | {"seconds": 0.0}))  # told once  # pyright: ignore
                 started = time.monotonic()
         except AudioError as error:  # NaN in the samples, say
             yield make_row(row, "", NO_SAMPLES, error=error)
