@@ -8,14 +8,20 @@ copies; clock times, so nothing else should run on the machine.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import platform
 import shutil
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 from separator.config import InputSettings, JobConfig, ModelSettings, OutputSettings, RunSettings
@@ -48,7 +54,33 @@ def make_library(folder: Path, count: int, seconds: float) -> None:
         shutil.copyfile(first, folder / f"{i:05}.flac")
 
 
-def measure(folder: Path, name: str, model: str, device: str) -> dict[str, float | str]:
+@contextlib.contextmanager
+def watched_memory() -> Iterator[dict[str, float]]:
+    """By stage, the most that one of its processes held for itself, looked at twice a second."""
+    peaks_mb: dict[str, float] = {}
+    over = threading.Event()
+    names = {"SeparateActor": "separate", "FlatMap": "extract and publish", "_assemble": "assemble"}
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                    title, memory = " ".join(process.cmdline()), process.memory_info()
+                    found = [name for part, name in names.items() if part in title]
+                    name = "driver" if process.pid == os.getpid() else (found or ["others"])[0]
+                    held_mb = (memory.rss - memory.shared) / 1e6
+                    peaks_mb[name] = max(held_mb, peaks_mb.get(name, 0.0))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peaks_mb
+    finally:
+        over.set()
+        thread.join()
+
+
+def measure(folder: Path, name: str, model: str, device: str) -> dict[str, Any]:
     config = JobConfig(
         input=InputSettings(str(folder / name)),
         queries=list(QUERIES),
@@ -61,7 +93,8 @@ def measure(folder: Path, name: str, model: str, device: str) -> dict[str, float
     def see(summary: Summary) -> None:
         moments.append((time.monotonic(), summary.assets))
 
-    summary = run_job(config, see)
+    with watched_memory() as peaks_mb:
+        summary = run_job(config, see)
     (record,) = (folder / f"{name}-out/runs").iterdir()
     content = json.loads(record.read_text())
     # From the first asset to the last: Ray's start is not a cost of assets.
@@ -78,6 +111,7 @@ def measure(folder: Path, name: str, model: str, device: str) -> dict[str, float
         **{f"{key}_ms_each": round(1e3 * s / summary.assets, 1) for key, s in stage_s.items()},
         "real_time": round(summary.audio_s / summary.seconds, 1),
         "device_busy": content["device_busy"],
+        "peak_mb": {name: round(mb) for name, mb in sorted(peaks_mb.items())},
     }
 
 

@@ -82,6 +82,7 @@ def test_status_of_nothing(library, tmp_path, capsys):
     assert "0 rows   ok 0" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_retry_runs_what_has_failed_and_nothing_else(library, tmp_path):
     """Of a library that has something new as well."""
     changed = tmp_path / "library"

@@ -130,10 +130,13 @@ def test_losses():
     mixture, target = torch.ones(2, 100), torch.zeros(2, 100)
     target[0] = 0.5
     assert measure_loss("l1", mixture, target, target + 0.1) == pytest.approx(0.1)
-    # An error 20 dB under each mixture, however loud the mixture; silence is a target too.
+    # An error 20 dB under each mixture, however loud the mixture; silence is a target too, of
+    # which less is asked: with the floors, 10 log10(0.01 + 0.001) and 10 log10(0.01 + 0.01).
     out = target + 0.1
-    assert measure_loss("log", mixture, target, out) == pytest.approx(-19.6, abs=0.05)
+    wanted = pytest.approx((-19.586 - 16.990) / 2, abs=0.001)
+    assert measure_loss("log", mixture, target, out) == wanted
     assert measure_loss("log", 0.01 * mixture, 0.01 * target, 0.01 * out) == pytest.approx(
-        -19.6, abs=0.05
+        (-19.586 - 16.990) / 2, abs=0.05
     )
-    assert measure_loss("log", mixture, target, target) == pytest.approx(-30)
+    assert measure_loss("log", mixture[:1], target[:1], target[:1]) == pytest.approx(-30)
+    assert measure_loss("log", mixture[1:], target[1:], target[1:]) == pytest.approx(-20)
