@@ -9,6 +9,7 @@ copies; clock times, so nothing else should run on the machine.
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -47,9 +48,12 @@ def make_tiny(path: Path) -> None:
 
 def make_library(folder: Path, count: int, seconds: float) -> None:
     folder.mkdir()
-    noise_CT = 0.1 * np.random.default_rng(0).standard_normal((2, round(seconds * HZ)))
+    # One minute again and again: hours of samples at once are more than a machine holds.
+    block_s = min(60.0, seconds)
+    noise_CT = 0.1 * np.random.default_rng(0).standard_normal((2, round(block_s * HZ)))
+    blocks = itertools.repeat(noise_CT.astype(np.float32), round(seconds / block_s))
     first = folder / "00000.flac"
-    encode([noise_CT.astype(np.float32)], first, HZ, 2, EncodeSettings("flac", 16))
+    encode(blocks, first, HZ, 2, EncodeSettings("flac", 16))
     for i in range(1, count):
         shutil.copyfile(first, folder / f"{i:05}.flac")
 
