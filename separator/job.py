@@ -74,7 +74,7 @@ def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
     """`see` is told whenever something has come out."""
     storage = Storage(config.storage)
     flow = prepare(config, storage)
-    summary = Summary(make_run_id())
+    summary = Summary(flow.run_id)
     known = find_known(flow)
     is_pending = has_work(flow, known)  # reads the input: what is not there is told now
     write_run(flow, summary, "running")  # and an output that cannot be written to
@@ -149,6 +149,7 @@ def prepare(config: JobConfig, storage: Storage) -> Flow:
     context_frames = choose_context(config.model.context, net.rate_hz, net.hop)
     frame_s = Fraction(net.hop, net.rate_hz)
     return Flow(
+        run_id=make_run_id(),
         config=config,
         storage=storage,
         layout=Layout(config.output.uri, config.output.format),

@@ -48,6 +48,7 @@ MOST_RETRIES = 2  # of a task whose worker died; Ray's default is for ever
 class Flow:
     """Everything the stages need, made once by the driver."""
 
+    run_id: str
     config: JobConfig
     storage: Storage
     layout: Layout
@@ -152,7 +153,7 @@ def make_dataset(
 
 
 def make_publisher(flow: Flow) -> Publisher:
-    return Publisher(flow.storage, flow.layout, flow.config.output.encode)
+    return Publisher(flow.storage, flow.layout, flow.config.output.encode, flow.run_id)
 
 
 def choose_devices(config: JobConfig) -> tuple[bool, int]:

@@ -23,7 +23,7 @@ TRACK = {"rate_hz": RATE_HZ, "num_channels": 2, "layout": "stereo", "language": 
 
 @pytest.fixture
 def publisher(tmp_path) -> Publisher:
-    return Publisher(Storage(), Layout(str(tmp_path), "flac"), EncodeSettings())
+    return Publisher(Storage(), Layout(str(tmp_path), "flac"), EncodeSettings(), "now")
 
 
 def make_part(samples_CT, number=0, is_last=True, query="a"):
@@ -64,7 +64,11 @@ def test_by_parts_or_in_one_piece_the_same(publisher, tmp_path):
 
 def test_a_part_that_comes_after_the_commit_is_not_written(publisher, tmp_path):
     """Ray repeats what a lost node had done, also where all of it was used already."""
-    ledger, samples_CT, parts = Ledger({}), make_noise(), tmp_path / "stems/x.mp4/.parts"
+    ledger, samples_CT, parts = (
+        Ledger({"run_id": "now"}),
+        make_noise(),
+        tmp_path / "stems/x.mp4/.parts",
+    )
     records = None
     for query in ("a", "b"):
         _, records = publish_parts(publisher, ledger, samples_CT, query)
@@ -76,8 +80,19 @@ def test_a_part_that_comes_after_the_commit_is_not_written(publisher, tmp_path):
     late = publisher.publish(make_part(samples_CT[:, :9_000], 0, is_last=False))
     assert not late["error_code"] and not parts.exists()
     assert ledger.add(late) == (None, None)
-    # What failed is done again, parts and all.
-    failed = [record | {"status": "failed"} for record in records]
-    storage.write(layout.record("x.mp4"), pack_record(failed))
-    publisher.publish(make_part(samples_CT[:, :9_000], 0, is_last=False))
-    assert parts.exists()
+
+
+def test_what_an_earlier_run_committed_is_done_again_parts_and_all(publisher, tmp_path):
+    """Of an asset that failed on another track, say: all of its tracks are asked for again."""
+    samples_CT = make_noise()
+    earlier = publish_parts(publisher, Ledger({"run_id": "before"}), samples_CT, "a")
+    earlier_b = [publisher.publish(make_part(samples_CT, query="b"))]
+    ledger = Ledger({"run_id": "before"})
+    ledger.add(earlier[0])
+    _, records = ledger.add(earlier_b[0])
+    assert records is not None and {record["status"] for record in records} == {"ok"}
+    storage, layout = publisher.storage, publisher.layout
+    storage.write(layout.record("x.mp4"), pack_record(records))
+    storage.clear(layout.parts("x.mp4"))
+    again, _ = publish_parts(publisher, Ledger({"run_id": "now"}), samples_CT, "a")
+    assert not again["error_code"], again["error_detail"]

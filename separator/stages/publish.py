@@ -20,7 +20,7 @@ from separator.layout import Layout
 from separator.media.encode import EncodeSettings, Tags, encode
 from separator.media.errors import MediaError
 from separator.records import read_record
-from separator.rows import DoneRow, StemRow, carry, set_error
+from separator.rows import AssetRow, DoneRow, StemRow, carry, set_error
 from separator.storage import Storage
 
 PUBLISH_ERRORS = (MediaError, StorageError)
@@ -33,6 +33,7 @@ class Publisher:
     storage: Storage
     layout: Layout
     settings: EncodeSettings
+    run_id: str
 
     def __call__(self, row: StemRow) -> Iterator[DoneRow]:
         yield self.publish(row)
@@ -46,7 +47,7 @@ class Publisher:
         try:
             if row["number"] == 0 and row["is_last"]:
                 self._write_stem([samples_CT], done)
-            elif not self._is_committed(row):
+            elif not self._is_late(row):
                 path = json.loads(row["asset"])["asset_path"]
                 place = (path, row["track_index"], row["query_name"], row["number"])
                 self.storage.write(self.layout.part(*place), samples_CT.T.astype("<f4").tobytes())
@@ -55,14 +56,13 @@ class Publisher:
         done["publish_s"] = time.monotonic() - started
         return done
 
-    def _is_committed(self, row: StemRow) -> bool:
-        """Whether this part came too late: Ray repeats a task whose node was lost, also when all
-        that it had brought was used already. Nobody would clear the part away."""
+    def _is_late(self, row: StemRow) -> bool:
+        """Whether this run has committed the stem already: Ray repeats a task whose node was lost,
+        also when all that it had brought was used. Nobody would clear the part away."""
         asset = json.loads(row["asset"])
-        query = next(q for q in json.loads(asset["queries"]) if q["name"] == row["query_name"])
-        key = (query["request"], row["track_index"], "ok")
+        request = find_query(asset, row["query_name"])["request"]
         record = read_record(self.storage, self.layout.record(asset["asset_path"]))
-        return key in {(r["request"], r["track_index"], r["status"]) for r in record}
+        return (request, self.run_id) in {(r["request"], r["run_id"]) for r in record}
 
     def assemble(self, last: DoneRow) -> DoneRow:
         """The stem from its parts, one of them in memory at a time."""
@@ -84,7 +84,7 @@ class Publisher:
 
     def _write_stem(self, blocks: Iterable[np.ndarray], done: DoneRow) -> None:
         asset, track = json.loads(done["asset"]), json.loads(done["track"])
-        query = next(q for q in json.loads(asset["queries"]) if q["name"] == done["query_name"])
+        query = find_query(asset, done["query_name"])
         uri = self.layout.stem(asset["asset_path"], done["track_index"], done["query_name"])
         rate_hz, num_channels = track["rate_hz"], done["num_channels"]
         layout = track["layout"] if num_channels == track["num_channels"] else None
@@ -104,6 +104,10 @@ class Publisher:
         done["stem_uri"], done["num_clipped"] = uri, report.num_clipped
         done["loudness_lufs"] = loudness.loudness_lufs()
         done["true_peak_dbtp"] = peak.peak_dbtp()
+
+
+def find_query(asset: AssetRow, name: str) -> dict[str, str]:
+    return next(query for query in json.loads(asset["queries"]) if query["name"] == name)
 
 
 def _measure(blocks: Iterable[np.ndarray], *meters: Meter | TruePeak) -> Iterator[np.ndarray]:
