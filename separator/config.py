@@ -4,7 +4,6 @@
 key means stands beside it in configs/local.yaml.
 """
 
-import contextlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from omegaconf import MISSING
 
 from separator.audio.channels import check_policy
 from separator.errors import RequestError
-from separator.media.choose import choose_tracks
+from separator.media.choose import check_tracks
 from separator.media.encode import EncodeSettings
-from separator.media.errors import TrackMissing
 from separator.queries.query import Query, parse_queries
 from separator.settings import read_settings
 from separator.storage import StorageSettings, parse_uri
@@ -104,8 +102,7 @@ class JobConfig:
             )
         self._check_columns()
         _explain("queries", self.parse_queries)
-        with contextlib.suppress(TrackMissing):  # there are none: only the form is looked at
-            choose_tracks([], self.tracks)
+        check_tracks(self.tracks)
         _check("model.device", self.model.device, DEVICES)
         _check("model.precision", self.model.precision, PRECISIONS)
         _check("model.compile", self.model.compile, ("auto", "on", "off"))

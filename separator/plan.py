@@ -10,13 +10,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from separator.config import JobConfig
+from separator.errors import AudioError
 from separator.job import find_known, prepare
 from separator.media.choose import choose_tracks
 from separator.media.decode import decode, output_rate
@@ -25,9 +25,9 @@ from separator.media.probe import probe
 from separator.pipeline import Flow
 from separator.requests import list_assets
 from separator.rows import AssetRow
-from separator.stages.extract import ASSET_ERRORS
+from separator.stages.extract import ASSET_ERRORS, check_row, make_entry
 from separator.stages.separate import make_engine
-from separator.storage import Entry, Storage
+from separator.storage import Storage
 
 LOOK_INTO = 5  # assets
 SEPARATE_S = 10.0  # of sound, for the rate
@@ -97,8 +97,8 @@ def count_pending(flow: Flow) -> tuple[Plan, list[AssetRow]]:
 
 
 def look_into(storage: Storage, row: AssetRow) -> _Look:
-    modified_at = datetime.fromisoformat(row["modified_at"])
-    entry = Entry(row["asset_uri"], row["asset_bytes"], row["asset_etag"], modified_at)
+    check_row(row)
+    entry = make_entry(row)
     with tempfile.TemporaryDirectory() as name, storage.on_disk(entry, Path(name)) as path:
         media = probe(path)
         tracks = choose_tracks(media.tracks, json.loads(row["tracks"]))
@@ -107,7 +107,9 @@ def look_into(storage: Storage, row: AssetRow) -> _Look:
         with contextlib.closing(
             decode(path, media, tracks[0], block_samples=num_samples)
         ) as blocks:
-            piece_CT = next(blocks)
+            piece_CT = next(blocks, None)
+        if piece_CT is None:
+            raise AudioError("the track holds no samples")
         seconds = sum(track.duration_s or media.duration_s or 0.0 for track in tracks)
     return _Look(entry.num_bytes, seconds or piece_CT.shape[1] / rate_hz, rate_hz, piece_CT)
 

@@ -19,8 +19,7 @@ from separator.config import InputSettings, JobConfig
 from separator.errors import QueryError, RequestError, StorageError
 from separator.layout import make_asset_path
 from separator.manifest import hash_requests, is_known
-from separator.media.choose import choose_tracks
-from separator.media.errors import TrackMissing
+from separator.media.choose import check_tracks
 from separator.queries.query import Query, parse_queries
 from separator.records import hash_request
 from separator.rows import AssetRow
@@ -163,8 +162,11 @@ def make_row(
     if row is not None and chosen is not None:
         carried = {name: row.get(name) for name in chosen.carry}
         try:
-            tracks = read_tracks(row.get(chosen.tracks_column or ""), tracks)
-            queries = read_queries(row.get(chosen.queries_column or "")) or queries
+            # Columns only where they are asked for: pandas writes its index under the name "".
+            if chosen.tracks_column is not None:
+                tracks = read_tracks(row.get(chosen.tracks_column), tracks)
+            if chosen.queries_column is not None:
+                queries = read_queries(row.get(chosen.queries_column)) or queries
             if not queries:
                 raise QueryError("neither its list nor the config asks for anything")
         except RequestError as error:
@@ -207,8 +209,7 @@ def read_tracks(value: Any, default: Any) -> Any:
         return default
     if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
         value = [int(value)]
-    with contextlib.suppress(TrackMissing):  # there are none: only the form is looked at
-        choose_tracks([], value)
+    check_tracks(value)
     return value
 
 
@@ -237,7 +238,7 @@ def map_ahead(
 
 
 def pack(rows: Iterator[AssetRow], most: int, most_bytes: int) -> Iterator[Sequence[AssetRow]]:
-    """Small assets together: a unit of work costs Ray as much as decoding a second of sound."""
+    """Small assets together: what Ray moves in a second are rows, some 77 of them."""
     held: list[AssetRow] = []
     for row in rows:
         held.append(row)

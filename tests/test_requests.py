@@ -165,6 +165,16 @@ def test_native_lists_of_queries_and_tracks(library):
     assert "asks for anything" in other["trouble"]
 
 
+def test_a_column_without_a_name_asks_for_nothing(library):
+    """pandas writes one, its index, unless it is told not to."""
+    pd.DataFrame({"uri": ["in/a.mp4", "in/e.flac"]}).to_csv(library / "list.csv")
+    config = make_config(library, f"input.uri={library / 'list.csv'}")
+    usual = [query.text for query in config.parse_queries()]
+    for row in list_rows(config):
+        assert [query["text"] for query in json.loads(row["queries"])] == usual
+        assert row["tracks"] == '"all"' and not row["trouble"]
+
+
 def test_a_column_that_is_not_there(library):
     (library / "list.csv").write_text("uri\nin/a.mp4\n")
     for override in ("input.queries_column=q", "input.tracks_column=q", "input.carry=[q]"):

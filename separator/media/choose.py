@@ -1,5 +1,6 @@
 """Which tracks of a file to work on, by position, flag or language. Pure; it reads no file."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,12 @@ def choose_tracks(tracks: Sequence[Track], how: Any = "all") -> list[Track]:
         there = ", ".join(f"{track.index} ({track.language or 'no language'})" for track in tracks)
         raise TrackMissing(f"tracks={how!r}: none of the tracks {there or '(none)'} is meant")
     return chosen
+
+
+def check_tracks(how: Any) -> None:
+    """RequestError unless it has one of the forms."""
+    with contextlib.suppress(TrackMissing):  # there are none: only the form is looked at
+        choose_tracks([], how)
 
 
 def _choose_named(tracks: Sequence[Track], how: str) -> list[Track]:

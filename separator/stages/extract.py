@@ -53,15 +53,13 @@ class Extractor:
     def __call__(self, row: AssetRow) -> Iterator[SpanRow]:
         """Spans as they come out of ffmpeg. The very last row is held back until the asset is known
         to be still the one that was listed: no asset is complete before that."""
-        if row["trouble"]:
-            yield make_row(row, error=RequestError(row["trouble"]))
-            return
-        if done := self._find_done(row):
-            yield make_row(row, records=json.dumps(done))
-            return
         held: SpanRow | None = None
         started = time.monotonic()
         try:
+            check_row(row)
+            if done := self._find_done(row):
+                yield make_row(row, records=json.dumps(done))
+                return
             with tempfile.TemporaryDirectory(prefix="separator-") as folder:
                 for span_row in self._extract(row, Path(folder)):
                     span_row["seconds"] = time.monotonic() - started
@@ -81,9 +79,7 @@ class Extractor:
         return find_answers(record, row, self.retry_failed)
 
     def _extract(self, row: AssetRow, folder: Path) -> Iterator[SpanRow]:
-        modified_at = datetime.fromisoformat(row["modified_at"])
-        entry = Entry(row["asset_uri"], row["asset_bytes"], row["asset_etag"], modified_at)
-        with self.storage.on_disk(entry, folder) as path:
+        with self.storage.on_disk(make_entry(row), folder) as path:
             media = probe(path, self.limits)
             tracks = choose_tracks(media.tracks, json.loads(row["tracks"]))
             for track in tracks:
@@ -111,6 +107,17 @@ class Extractor:
                 yield span_row
         if not number:
             raise AudioError("the track holds no samples")
+
+
+def check_row(row: AssetRow) -> None:
+    if row["trouble"]:
+        raise RequestError(row["trouble"])
+
+
+def make_entry(row: AssetRow) -> Entry:
+    """The asset as it was listed."""
+    modified_at = datetime.fromisoformat(row["modified_at"])
+    return Entry(row["asset_uri"], row["asset_bytes"], row["asset_etag"], modified_at)
 
 
 def make_row(

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
+import soundfile
 
 from jobs import shell
 from separator.layout import Layout
@@ -54,6 +56,19 @@ def test_plan_where_only_the_broken_are_left(output, capsys):
     assert shell.main(["plan", config, "run.retry_failed=false"]) == 0
     assert "done 5   pending 0" in capsys.readouterr().out
     assert list_files(folder) == before
+
+
+def test_plan_of_what_cannot_be_used(tmp_path, capsys):
+    """A list that asks for nothing that can be done, and a track without a sample."""
+    soundfile.write(tmp_path / "empty.wav", np.zeros((0, 1)), 8_000)
+    (tmp_path / "list.csv").write_text("uri,q\nempty.wav,[\n")
+    config = write_config(
+        tmp_path / "c.yaml", str(tmp_path / "list.csv"), str(tmp_path / "out"), "[]"
+    )
+    for override in ("input.queries_column=q", "queries=[rain]"):
+        assert shell.main(["plan", str(config), override]) == 0
+        out = capsys.readouterr().out
+        assert "pending 1" in out and "estimated" not in out
 
 
 def test_status(output, capsys):
