@@ -1,12 +1,25 @@
-"""What every command shares: how it ends."""
+"""What the commands share: how those with a config are called, and how all of them end."""
 
+import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from separator.errors import SeparatorError
 
 Options = TypeVar("Options")
+
+
+def parse_config_arguments(
+    prog: str, about: str | None, argv: list[str] | None
+) -> argparse.Namespace:
+    """`config` and `overrides`; `about` is shown line by line as it stands."""
+    lines = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(prog=prog, description=about, formatter_class=lines)
+    parser.add_argument("config", metavar="CONFIG.yaml", type=Path)
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    return parser.parse_args(argv)
 
 
 def run_command(name: str, action: Callable[[Options], object], options: Options) -> int:

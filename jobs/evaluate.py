@@ -49,7 +49,7 @@ class Scorer:
         from separator.storage import Storage
 
         if options.device != "cuda" and not torch.cuda.is_available():
-            torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.actors))
+            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // options.actors))
         self.options, self.cases = options, cases
         self.storage = Storage()
         self.model = load_model(options.model, device=options.device)

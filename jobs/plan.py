@@ -5,10 +5,9 @@ Hours, device-hours and bytes are estimated from a few assets and from the rate 
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import run_command
+from jobs.command import parse_config_arguments, run_command
 from jobs.separate import show_bytes, show_time
 
 if TYPE_CHECKING:
@@ -16,14 +15,8 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="separator plan",
-        description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
-    )
-    parser.add_argument("config", metavar="CONFIG.yaml", type=Path)
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    return run_command("plan", run, parser.parse_args(argv))
+    options = parse_config_arguments("separator plan", __doc__, argv)
+    return run_command("plan", run, options)
 
 
 def run(options: argparse.Namespace) -> None:

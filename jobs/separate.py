@@ -4,12 +4,11 @@ Exit codes: 0 all is well; 3 finished, some assets failed; 2 a bad request, noth
 crash.
 """
 
-import argparse
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.command import parse_config_arguments
 from separator.errors import SeparatorError, StorageBusy
 
 if TYPE_CHECKING:
@@ -19,14 +18,7 @@ LINE_EVERY_S = 10.0
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m jobs.separate",
-        description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
-    )
-    parser.add_argument("config", metavar="CONFIG.yaml", type=Path)
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    options = parser.parse_args(argv)
+    options = parse_config_arguments("python -m jobs.separate", __doc__, argv)
     try:
         from separator.config import read_config
 

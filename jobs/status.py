@@ -2,10 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import run_command
+from jobs.command import parse_config_arguments, run_command
 from jobs.separate import show_time
 
 if TYPE_CHECKING:
@@ -13,10 +12,8 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="separator status", description=__doc__)
-    parser.add_argument("config", metavar="CONFIG.yaml", type=Path)
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    return run_command("status", run, parser.parse_args(argv))
+    options = parse_config_arguments("separator status", __doc__, argv)
+    return run_command("status", run, options)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -5,16 +5,14 @@ import os
 import sys
 from pathlib import Path
 
-from jobs.command import run_command
+from jobs.command import parse_config_arguments, run_command
 from separator.settings import read_settings
 from separator.train.config import TrainSettings
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.train", description=__doc__)
-    parser.add_argument("config", metavar="CONFIG.yaml", type=Path)
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    return run_command("train", train_by, parser.parse_args(argv))
+    options = parse_config_arguments("python -m jobs.train", __doc__, argv)
+    return run_command("train", train_by, options)
 
 
 def train_by(options: argparse.Namespace) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from separator.errors import ObjectMissing
 from separator.layout import Layout
-from separator.records import PASSING
+from separator.records import is_terminal
 from separator.rows import Record, make_schema
 from separator.storage import Storage
 
@@ -68,7 +68,8 @@ def find_done(storage: Storage, layout: Layout, retry_failed: bool) -> np.ndarra
     """Sorted hashes of the requests that need nothing more: 8 bytes each, so millions fit."""
     done, open_ = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     for hashes, codes in read_outcomes(storage, layout):
-        is_done = (codes == "") if retry_failed else ~np.isin(codes, sorted(PASSING))
+        names, which = np.unique(codes, return_inverse=True)
+        is_done = np.array([is_terminal(name, retry_failed) for name in names], bool)[which]
         done.append(hashes[is_done])
         open_.append(hashes[~is_done])
     return np.setdiff1d(np.concatenate(done), np.concatenate(open_))

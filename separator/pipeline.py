@@ -217,7 +217,7 @@ class SeparateActor:
         net_config, weights, conditions = ray.get(shared)
         if not torch.cuda.is_available():
             # Ray allows one thread per CPU it has promised, and this actor was promised none.
-            torch.set_num_threads(os.cpu_count() or 1)
+            torch.set_num_threads(len(os.sched_getaffinity(0)))
         engine = make_engine(net_config, weights, config.model)
         self.run = Told(desk, SeparatorStage(engine, conditions))
 

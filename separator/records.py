@@ -30,11 +30,9 @@ def hash_stem(request: str, track_index: int) -> str:
     return hash_request([request, track_index])
 
 
-def is_terminal(record: Record, retry_failed: bool) -> bool:
-    """Whether there is nothing left to do for it."""
-    if record["status"] == "ok":
-        return True
-    return not retry_failed and record["error_code"] not in PASSING
+def is_terminal(error_code: str, retry_failed: bool) -> bool:
+    """Whether there is nothing left to do for a row that says this; empty: it is a stem."""
+    return not error_code or (not retry_failed and error_code not in PASSING)
 
 
 def read_record(storage: Storage, uri: str) -> list[Record]:
@@ -61,7 +59,7 @@ def find_answers(records: Iterable[Record], row: AssetRow, retry_failed: bool) -
     found = [record for record in records if record["request"] in wanted]
     if wanted - {record["request"] for record in found}:
         return []
-    return found if all(is_terminal(record, retry_failed) for record in found) else []
+    return found if all(is_terminal(r["error_code"], retry_failed) for r in found) else []
 
 
 def merge_records(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Record], list[str]]:

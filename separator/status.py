@@ -38,7 +38,7 @@ def read_status(storage: Storage, layout: Layout) -> Status:
 
 
 def describe_state(run: dict[str, Any], now: datetime | None = None) -> str:
-    """`running` only while it is heard of: what is killed at once cannot say so."""
+    """`running` only while it is heard of, then `silent`: what is killed at once cannot say so."""
     written_at = datetime.fromisoformat(run["written_at"])
     quiet_s = ((now or datetime.now(UTC)) - written_at).total_seconds()
-    return "killed" if run["state"] == "running" and quiet_s > QUIET_S else run["state"]
+    return "silent" if run["state"] == "running" and quiet_s > QUIET_S else run["state"]

@@ -88,7 +88,7 @@ def test_status(output, capsys):
     running = content | {"state": "running", "written_at": "2026-01-01T00:00:00+00:00"}
     then = datetime.fromisoformat(running["written_at"])
     assert describe_state(running, then + timedelta(seconds=QUIET_S - 1)) == "running"
-    assert describe_state(running, then + timedelta(seconds=QUIET_S + 1)) == "killed"
+    assert describe_state(running, then + timedelta(seconds=QUIET_S + 1)) == "silent"
 
 
 def test_status_of_nothing(library, tmp_path, capsys):
