@@ -2,6 +2,7 @@
 
     SeparatorError              error
     ├── RequestError            bad_request            (also ValueError) it cannot be done
+    │   ├── OutputTaken         output_taken           another run is at work on it
     │   ├── QueryError          bad_query
     │   └── RateError           bad_rate
     ├── AudioError              bad_audio              (also ValueError) the samples cannot be used
@@ -28,6 +29,7 @@
     │       ├── Throttled       throttled
     │       ├── TimedOut        timed_out
     │       └── Unreachable     unreachable
+    ├── ClaimLost               claim_lost             taken for dead, and another run went on
     ├── WorkerCrashed           worker_crashed         an asset took its worker along, each time
     └── LossNotFinite           loss_not_finite        training went astray; its batch was saved
 
@@ -45,6 +47,10 @@ class RequestError(SeparatorError, ValueError):
 
 class QueryError(RequestError):
     code = "bad_query"
+
+
+class OutputTaken(RequestError):
+    code = "output_taken"
 
 
 class RateError(RequestError):
@@ -145,6 +151,10 @@ class TimedOut(StorageBusy):
 
 class Unreachable(StorageBusy):
     code = "unreachable"
+
+
+class ClaimLost(SeparatorError):
+    code = "claim_lost"
 
 
 class WorkerCrashed(SeparatorError):

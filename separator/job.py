@@ -1,7 +1,6 @@
 """One run of the job, from a checked config to records and a summary. Knows Ray's start and end."""
 
 import itertools
-import json
 import logging
 import os
 import platform
@@ -21,6 +20,7 @@ from typing import Any
 import ray
 
 from separator import api
+from separator.claim import Claim
 from separator.commit import Committer
 from separator.config import JobConfig
 from separator.errors import WorkerCrashed
@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 
 ROWS_PER_PART = 10_000
 STAGES = ("extract", "separate", "publish")
-WRITE_EVERY_S = 30.0  # the run's own record, for those who look on
 QUICK_LOOK = 10_000  # assets that are looked through before anything is started
 CRASHED = "its worker died each time it was tried"
 
@@ -75,31 +74,42 @@ def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
     storage = Storage(config.storage)
     flow = prepare(config, storage)
     summary = Summary(flow.run_id)
-    known = find_known(flow)
-    is_pending = has_work(flow, known)  # reads the input: what is not there is told now
-    write_run(flow, summary, "running")  # and an output that cannot be written to
+    number, num_shards = config.parse_shard()
+    shard = f"{number + 1}/{num_shards}" if config.run.shard else ""
+    about = describe_code() | {"config": config.to_dict()}
+    claim = Claim(storage, flow.layout, flow.run_id, shard, lambda: about | describe(summary))
+    claim.take()  # an output that cannot be written to, or is taken, is told now
+    try:
+        known = find_known(flow)
+        is_pending = has_work(flow, known)  # and an input that is not there
+    except BaseException:
+        claim.withdraw()
+        raise
     state = "stopped"
     try:
         if is_pending:
-            run_passes(flow, known, summary, see)
-        compact(storage, flow.layout, summary.run_id)
+            run_passes(flow, known, summary, see, claim)
+        if claim.widen():
+            compact(storage, flow.layout, summary.run_id)
         state = "finished"
     finally:
         summary.seconds = time.monotonic() - summary.started
-        write_run(flow, summary, state)
+        claim.end(state)
     return summary
 
 
-def run_passes(flow: Flow, known: Known, summary: Summary, see: Callable[[Summary], None]) -> None:
+def run_passes(
+    flow: Flow, known: Known, summary: Summary, see: Callable[[Summary], None], claim: Claim
+) -> None:
     """Until every asset has come out; those that never do get a record."""
-    written_at, device_s = time.monotonic(), 0.0
+    device_s = 0.0
 
     def see_records(records: Sequence[Record]) -> None:
         count(summary, records)
         see(summary)
 
     def see_row(row: DoneRow, progress: Progress) -> None:
-        nonlocal written_at
+        claim.check()
         summary.assets_listed = progress.num_listed
         taken_s = (row["extract_s"], row["separate_s"], row["publish_s"])
         summary.stage_s.update(dict(zip(STAGES, taken_s, strict=True)))
@@ -107,9 +117,6 @@ def run_passes(flow: Flow, known: Known, summary: Summary, see: Callable[[Summar
         summary.seconds = now - summary.started
         summary.num_actors = max(summary.num_actors, progress.num_actors)
         summary.device_s = device_s + progress.num_actors * (now - progress.started)
-        if now - written_at > WRITE_EVERY_S:
-            written_at = now
-            write_run(flow, summary, "running")
         see(summary)
 
     about = {
@@ -210,25 +217,24 @@ def count(summary: Summary, records: Sequence[Record]) -> None:
         summary.failures[code] += 1
 
 
-def write_run(flow: Flow, summary: Summary, state: str) -> None:
-    content: dict[str, Any] = {
-        "run_id": summary.run_id,
-        "state": state,
-        "config": flow.config.to_dict(),
+def describe(summary: Summary) -> dict[str, Any]:
+    """What the run's record says of what has been done. Called while it is being done."""
+    totals = dict(vars(summary)) | {"failures": dict(summary.failures)}
+    for name in ("run_id", "stage_s", "started"):
+        del totals[name]
+    return {
+        "totals": totals,
+        "device_busy": round(summary.device_busy, 3),
+        "stage_seconds": {key: round(value, 3) for key, value in dict(summary.stage_s).items()},
+    }
+
+
+def describe_code() -> dict[str, Any]:
+    return {
         "commit": find_commit(),
         "versions": {name: version(name) for name in ("separator", "torch", "ray", "pyarrow")},
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs (driver)",
-        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "totals": {
-            key: value
-            for key, value in vars(summary).items()
-            if key not in ("run_id", "stage_s", "started")
-        },
-        "device_busy": round(summary.device_busy, 3),
-        "stage_seconds": {key: round(value, 3) for key, value in summary.stage_s.items()},
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    flow.storage.write(flow.layout.run(summary.run_id), text.encode("utf-8", "surrogateescape"))
 
 
 def find_commit() -> str | None:

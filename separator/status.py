@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from separator.claim import RUNNING, SILENT_S, STARTING
 from separator.errors import ObjectMissing
 from separator.layout import Layout
 from separator.manifest import read_outcomes
 from separator.storage import Storage
 
 NEWEST = 5
-QUIET_S = 180.0  # a run writes its record several times in this while
 
 
 @dataclass
@@ -41,4 +41,4 @@ def describe_state(run: dict[str, Any], now: datetime | None = None) -> str:
     """`running` only while it is heard of, then `silent`: what is killed at once cannot say so."""
     written_at = datetime.fromisoformat(run["written_at"])
     quiet_s = ((now or datetime.now(UTC)) - written_at).total_seconds()
-    return "silent" if run["state"] == "running" and quiet_s > QUIET_S else run["state"]
+    return "silent" if run["state"] in (STARTING, RUNNING) and quiet_s > SILENT_S else run["state"]

@@ -13,7 +13,7 @@ LAYERS = [
     ["jobs"],
     ["separator.plan", "separator.pipeline", "separator.job", "separator.train"],
     ["separator.stages", "separator.api", "separator.requests", "separator.commit",
-     "separator.status"],
+     "separator.status", "separator.claim"],
     ["separator.model", "separator.queries", "separator.media", "separator.storage",
      "separator.layout", "separator.manifest", "separator.records", "separator.ledger",
      "separator.config", "separator.sounds"],

@@ -78,6 +78,10 @@ def test_whoever_is_killed(library, finished, tmp_path, kind):
     process = start_job(config)
     wait_for(process, out, "*.flac")
     if kind == "driver":
+        # A second run on the same output meanwhile refuses; once the first is dead it goes on.
+        before = sorted((out / "runs").iterdir())
+        assert "is at work on all of it" in run_job(config, code=2)
+        assert sorted((out / "runs").iterdir()) == before and process.poll() is None
         kill_driver(process)
         run_job(config, code=3)
     else:

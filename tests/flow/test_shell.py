@@ -11,8 +11,9 @@ import pytest
 import soundfile
 
 from jobs import shell
+from separator.claim import SILENT_S
 from separator.layout import Layout
-from separator.status import QUIET_S, describe_state, read_status
+from separator.status import describe_state, read_status
 from separator.storage import Storage
 from tests.flow.conftest import check_whole, read_tree, run_job, write_config
 
@@ -87,8 +88,8 @@ def test_status(output, capsys):
     # What was killed at once could not say so.
     running = content | {"state": "running", "written_at": "2026-01-01T00:00:00+00:00"}
     then = datetime.fromisoformat(running["written_at"])
-    assert describe_state(running, then + timedelta(seconds=QUIET_S - 1)) == "running"
-    assert describe_state(running, then + timedelta(seconds=QUIET_S + 1)) == "silent"
+    assert describe_state(running, then + timedelta(seconds=SILENT_S - 1)) == "running"
+    assert describe_state(running, then + timedelta(seconds=SILENT_S + 1)) == "silent"
 
 
 def test_status_of_nothing(library, tmp_path, capsys):
