@@ -78,10 +78,11 @@ def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
     shard = f"{number + 1}/{num_shards}" if config.run.shard else ""
     about = describe_code() | {"config": config.to_dict()}
     claim = Claim(storage, flow.layout, flow.run_id, shard, lambda: about | describe(summary))
-    claim.take()  # an output that cannot be written to, or is taken, is told now
+    next(list_assets(storage, config, flow.asked), None)  # an input that is not there is told now
+    claim.take()  # and an output that is taken, or cannot be written to
     try:
         known = find_known(flow)
-        is_pending = has_work(flow, known)  # and an input that is not there
+        is_pending = has_work(flow, known)
     except BaseException:
         claim.withdraw()
         raise
