@@ -17,7 +17,6 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,30 +57,66 @@ def make_library(folder: Path, count: int, seconds: float) -> None:
         shutil.copyfile(first, folder / f"{i:05}.flac")
 
 
-@contextlib.contextmanager
-def watched_memory() -> Iterator[dict[str, float]]:
-    """By stage, the most that one of its processes held for itself, looked at twice a second."""
-    peaks_mb: dict[str, float] = {}
-    over = threading.Event()
-    names = {"SeparateActor": "separate", "FlatMap": "extract and publish", "_assemble": "assemble"}
+STAGES = {"SeparateActor": "separate", "FlatMap": "extract and publish", "_assemble": "assemble"}
+PROGRAMS = "ffmpeg and ffprobe"
 
-    def watch() -> None:
-        while not over.wait(0.5):
-            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-                with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    title, memory = " ".join(process.cmdline()), process.memory_info()
-                    found = [name for part, name in names.items() if part in title]
-                    name = "driver" if process.pid == os.getpid() else (found or ["others"])[0]
-                    held_mb = (memory.rss - memory.shared) / 1e6
-                    peaks_mb[name] = max(held_mb, peaks_mb.get(name, 0.0))
 
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peaks_mb
-    finally:
-        over.set()
-        thread.join()
+class Watch:
+    """All processes of a run, looked at twice a second: the most that one of a stage held for
+    itself, and the CPU time of all of them."""
+
+    def __init__(self) -> None:
+        self.peaks_mb: dict[str, float] = {}
+        self._cpu_s: dict[int, dict[str, float]] = {}
+        self._since: dict[int, dict[str, float]] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def mark(self) -> None:
+        """What was spent so far does not count."""
+        self._look()
+        self._since = {pid: dict(spent) for pid, spent in self._cpu_s.items()}
+
+    def measure_cpu_s(self) -> dict[str, float]:
+        self._look()
+        total: dict[str, float] = {}
+        for pid, spent in self._cpu_s.items():
+            for name, seconds in spent.items():
+                before_s = self._since.get(pid, {}).get(name, 0.0)
+                total[name] = total.get(name, 0.0) + seconds - before_s
+        return total
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.5):
+            self._look()
+
+    def _look(self) -> None:
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                line = " ".join(process.cmdline())
+                if not line or line.split()[0].endswith(("ffmpeg", "ffprobe")):
+                    continue  # counted with the process that waits for it
+                found = [name for part, name in STAGES.items() if part in line]
+                name = "driver" if process.pid == os.getpid() else (found or ["others"])[0]
+                memory, cpu = process.memory_info(), process.cpu_times()
+                held_mb = (memory.rss - memory.shared) / 1e6
+                self.peaks_mb[name] = max(held_mb, self.peaks_mb.get(name, 0.0))
+                spent = self._cpu_s.setdefault(process.pid, {})
+                # A worker takes another name between tasks: its own time is what is left.
+                waited_s = cpu.children_user + cpu.children_system if name in STAGES.values() else 0
+                waited_s = max(waited_s, spent.get(PROGRAMS, 0.0))
+                own = "separate" if "separate" in (name, *spent) else name
+                own = own if own in ("separate", "driver") else "workers and Ray"
+                spent[own] = cpu.user + cpu.system
+                spent[PROGRAMS] = waited_s
 
 
 def measure(folder: Path, name: str, model: str, device: str) -> dict[str, Any]:
@@ -95,9 +130,11 @@ def measure(folder: Path, name: str, model: str, device: str) -> dict[str, Any]:
     moments: list[tuple[float, int]] = []  # (clock, assets so far)
 
     def see(summary: Summary) -> None:
+        if summary.assets and not any(number for _, number in moments):
+            watch.mark()
         moments.append((time.monotonic(), summary.assets))
 
-    with watched_memory() as peaks_mb:
+    with Watch() as watch:
         summary = run_job(config, see)
     (record,) = (folder / f"{name}-out/runs").iterdir()
     content = json.loads(record.read_text())
@@ -115,7 +152,11 @@ def measure(folder: Path, name: str, model: str, device: str) -> dict[str, Any]:
         **{f"{key}_ms_each": round(1e3 * s / summary.assets, 1) for key, s in stage_s.items()},
         "real_time": round(summary.audio_s / summary.seconds, 1),
         "device_busy": content["device_busy"],
-        "peak_mb": {name: round(mb) for name, mb in sorted(peaks_mb.items())},
+        "cpu_ms_each": {
+            name: round(1e3 * seconds / max(1, summary.assets - first[1]), 1)
+            for name, seconds in sorted(watch.measure_cpu_s().items())
+        },
+        "peak_mb": {name: round(mb) for name, mb in sorted(watch.peaks_mb.items())},
     }
 
 
