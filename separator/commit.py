@@ -8,7 +8,7 @@ from types import TracebackType
 
 from separator.layout import Layout
 from separator.manifest import ManifestWriter
-from separator.records import merge_records, pack_record, read_record
+from separator.records import list_uris, merge_records, pack_record, read_record
 from separator.rows import AssetRow, Record
 from separator.storage import Storage
 
@@ -44,13 +44,18 @@ class Committer:
             for job in self._waiting:
                 job.result()
 
-    def commit(self, asset: AssetRow, records: list[Record], is_new: bool) -> None:
-        """`is_new` is false for what an earlier run committed and could not put in its manifest."""
+    def commit(
+        self, asset: AssetRow, records: list[Record], is_new: bool, orphans: Sequence[str] = ()
+    ) -> None:
+        """`is_new` is false for what an earlier run committed and could not put in its manifest.
+        `orphans`: what was written, but no record names."""
         while self._waiting and (len(self._waiting) >= MOST_WAITING or self._waiting[0].done()):
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._commit, asset, records, is_new))
+        self._waiting.append(self._pool.submit(self._commit, asset, records, is_new, orphans))
 
-    def _commit(self, asset: AssetRow, records: list[Record], is_new: bool) -> None:
+    def _commit(
+        self, asset: AssetRow, records: list[Record], is_new: bool, orphans: Sequence[str]
+    ) -> None:
         if is_new:
             path = asset["asset_path"]
             uri = self.layout.record(path)
@@ -58,7 +63,7 @@ class Committer:
             # From here on the asset is done, whoever dies. What is cleared below is spoken of by
             # nothing any more; the next run of this asset would clear it too.
             self.storage.write(uri, pack_record(rows))
-            for stem_uri in stale:
+            for stem_uri in {*stale, *orphans} - set(list_uris(rows)):
                 self.storage.delete(stem_uri)
             self.storage.clear(self.layout.parts(path))
         with self._lock:

@@ -4,6 +4,8 @@
 key means stands beside it in configs/local.yaml.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ from typing import Any
 from omegaconf import MISSING
 
 from separator.audio.channels import check_policy
+from separator.audio.edit import REMUXES, RESIDUALS, Edits, Rendition
 from separator.errors import RequestError
 from separator.media.choose import check_tracks
 from separator.media.encode import EncodeSettings
-from separator.queries.query import Query, parse_queries
+from separator.queries.query import Query, check_name, parse_queries
 from separator.settings import read_settings
 from separator.storage import StorageSettings, parse_uri
 from separator.storage.rows import SUFFIXES, is_list
@@ -26,6 +29,7 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 ON_FAILED = ("exit3", "ok")
 ONLY = ("all", "failed")
+HIGHEST_GAIN_DB = 40.0
 
 
 def list_media_patterns() -> list[str]:
@@ -54,6 +58,46 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class RenditionSettings:
+    name: str = MISSING
+    gains_db: dict[str, float] = field(default_factory=dict)
+    rest_db: float = 0.0
+    within_s: list[Any] = field(default_factory=list)
+    fade_s: float = 0.02
+    loudness_lufs: float | None = None
+    true_peak_dbtp: float = -1.0
+
+    def parse(self) -> Rendition:
+        if not self.gains_db:
+            raise RequestError(f"{self.name!r}: gains_db names no query; 0 dB leaves one as it is")
+        return Rendition(
+            check_name(self.name, "name"),
+            {name: to_factor(db, f"gains_db.{name}") for name, db in self.gains_db.items()},
+            to_factor(self.rest_db, "rest_db"),
+            tuple(_parse_pair(pair) for pair in self.within_s),
+            self.fade_s,
+            self.loudness_lufs,
+            self.true_peak_dbtp,
+        )
+
+
+def to_factor(gain_db: float, key: str) -> float:
+    if not gain_db <= HIGHEST_GAIN_DB:  # NaN too
+        raise RequestError(f"{key}={gain_db}: at most {HIGHEST_GAIN_DB:g} dB; -inf is silence")
+    return 10 ** (gain_db / 20)
+
+
+def _parse_pair(pair: Any) -> tuple[float, float]:
+    try:
+        start_s, stop_s = map(float, pair)
+    except (TypeError, ValueError):
+        raise RequestError(f"within_s={pair!r}: pairs of seconds, [[10, 12.5], ...]") from None
+    if not 0 <= start_s < stop_s:
+        raise RequestError(f"within_s={pair!r}: a pair is [start, stop], stop after start")
+    return start_s, stop_s
+
+
+@dataclass(frozen=True)
 class OutputSettings:
     uri: str = MISSING
     format: str = "flac"
@@ -62,10 +106,19 @@ class OutputSettings:
     clip: str = "clip"
     dither: str = "none"
     residual: str = "none"
+    renditions: list[RenditionSettings] = field(default_factory=list)
+    remux: str = "none"
+    remux_codec: str | None = None
+    remux_bitrate_bps: int | None = None
 
     @property
     def encode(self) -> EncodeSettings:
         return EncodeSettings(self.format, self.bit_depth, self.clip, self.dither, self.bitrate_bps)
+
+    @property
+    def edits(self) -> Edits:
+        renditions = tuple(rendition.parse() for rendition in self.renditions)
+        return Edits(self.residual, self.encode.integer_bits, renditions)
 
 
 @dataclass(frozen=True)
@@ -108,7 +161,7 @@ class JobConfig:
         _check("model.compile", self.model.compile, ("auto", "on", "off"))
         _explain("model.channels", lambda: check_policy(self.model.channels))
         _explain("output", lambda: self.output.encode)
-        _check("output.residual", self.output.residual, ("none",))
+        self._check_edits()
         _check("run.only", self.run.only, ONLY)
         _check("run.failed_assets", self.run.failed_assets, ON_FAILED)
         actors = self.run.actors
@@ -130,6 +183,31 @@ class JobConfig:
                     f"in {', '.join(SUFFIXES)}"
                 )
 
+    def _check_edits(self) -> None:
+        output = self.output
+        _check("output.residual", output.residual, RESIDUALS)
+        _check("output.remux", output.remux, REMUXES)
+        if output.remux != "none" and not output.renditions:
+            raise RequestError(
+                f"output.remux={output.remux!r}: needs output.renditions: what is to be heard"
+            )
+        for number, rendition in enumerate(output.renditions):
+            _explain(f"output.renditions[{number}]", rendition.parse)
+        if self.input.queries_column is None:
+            _explain("output.renditions", lambda: check_renditions(output, self.parse_queries()))
+        if self.model.channels == "mono" and (output.renditions or output.residual != "none"):
+            raise RequestError(
+                "model.channels='mono': a stem of one channel cannot be taken out of a track of"
+                " several; use linked or each with residuals and renditions"
+            )
+        if output.residual == "none":
+            return
+        why = f"output.residual={output.residual!r}: stem + residual = track holds for integers"
+        if output.encode.integer_bits is None:
+            raise RequestError(f"{why}; use output.format flac, or wav with 16 or 24 bits")
+        if output.clip == "scale" or output.dither != "none":
+            raise RequestError(f"{why}, as they come; use output.clip=clip, output.dither=none")
+
     def parse_queries(self) -> list[Query]:
         """Of all assets; may be none where a column says what is asked of each."""
         if self.input.queries_column is not None and not self.queries:
@@ -146,11 +224,27 @@ class JobConfig:
         raise RequestError(f"run.shard={self.run.shard!r}: must be i/n, from 1/n to n/n")
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON holds it: infinite gains as texts, which can be read back."""
+        return json.loads(json.dumps(asdict(self)), parse_constant=str)
 
 
 def read_config(path: Path, overrides: list[str]) -> JobConfig:
     return read_settings(JobConfig, path, overrides)
+
+
+def check_renditions(output: OutputSettings, queries: Sequence[Query]) -> None:
+    """What a rendition refers to has to be asked for, and nothing may be called as it is."""
+    names = {query.name for query in queries}
+    taken = {name.casefold() for name in names}
+    for rendition in output.renditions:
+        if absent := [name for name in rendition.gains_db if name not in names]:
+            raise RequestError(
+                f"{rendition.name!r} needs the query {absent[0]!r}; there are: "
+                f"{', '.join(sorted(names))}"
+            )
+        if rendition.name.casefold() in taken:
+            raise RequestError(f"{rendition.name!r}: a query or a rendition has that name already")
+        taken.add(rendition.name.casefold())
 
 
 def is_within(uri: str, folder_uri: str) -> bool:

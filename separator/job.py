@@ -125,7 +125,8 @@ def run_passes(
         "model_name": flow.config.model.name,
         "checkpoint_sha256": flow.asked.settings["checkpoint"],
     }
-    ledger = Ledger(about)
+    output = flow.config.output
+    ledger = Ledger(about, output.residual, output.remux != "none")
     writer = ManifestWriter(flow.storage, flow.layout, summary.run_id, ROWS_PER_PART)
     with Committer(flow.storage, flow.layout, writer, see_records) as committer:
         for is_again in (False, True):
@@ -182,7 +183,7 @@ def record_missing(flow: Flow, known: Known, ledger: Ledger, committer: Committe
         if pending := known.leave_out(row):
             error = WorkerCrashed(f"{row['asset_uri']}: {CRASHED}")
             span = extract.make_row(pending, error=error)
-            stem = separate.make_row(span, "", extract.NO_SAMPLES)
+            stem = separate.make_row(span, separate.NOTHING)
             _, records = ledger.add(publish.make_row(stem, extract.NO_SAMPLES))
             if records:
                 committer.commit(pending, records, is_new=True)

@@ -1,6 +1,9 @@
 """Where everything of an output lies. Pure: names are made here and nowhere else.
 
     stems/<asset path>/track-<i>/<query>.flac     a stem
+    stems/<asset path>/track-<i>/residual/...     the track without that stem, or without all
+    stems/<asset path>/track-<i>/rendition/...    a mix
+    stems/<asset path>/remux/<rendition>.mp4      the asset with that sound
     stems/<asset path>/record.json                all is done for this asset: the commit
     stems/<asset path>/.parts/...                 of stems too long for one span, until assembled
     manifest/<run id>-<n>.parquet                 the records of all assets
@@ -20,7 +23,7 @@ from separator.storage.place import join_uri, parse_uri
 # Of 255 bytes that file systems allow; temporaries add to it.
 LONGEST_PART_BYTES = 200
 UNSAFE = re.compile('[%\x00-\x1f\x7f\\\\:*?"<>|]')
-STEMS, PARTS, RECORD = "stems", ".parts", "record.json"
+STEMS, PARTS, RECORD, REMUX = "stems", ".parts", "record.json", "remux"
 
 
 def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
@@ -55,7 +58,7 @@ def encode_part(part: str) -> str:
     if safe in (".", ".."):
         return safe.replace(".", "%2E")
     # Names of our own below an asset.
-    if safe in (RECORD, PARTS) or re.fullmatch(r"track-\d+", safe):
+    if safe in (RECORD, PARTS, REMUX) or re.fullmatch(r"track-\d+", safe):
         safe = f"%{ord(safe[0]):02X}{safe[1:]}"
     if len(safe.encode()) > LONGEST_PART_BYTES:
         short = safe.encode()[: LONGEST_PART_BYTES - 17].decode(errors="ignore")
@@ -76,16 +79,23 @@ class Layout:
     def record(self, asset_path: str) -> str:
         return join_uri(self.folder(asset_path), RECORD)
 
-    def stem(self, asset_path: str, track_index: int, query_name: str) -> str:
+    def stem(self, asset_path: str, track_index: int, kind: str, query_name: str) -> str:
+        """Or a residual or a rendition. No query is called as a folder is: it has an extension."""
+        folder = join_uri(self.folder(asset_path), f"track-{track_index}")
         name = f"{query_name}.{self.extension}"
-        return join_uri(self.folder(asset_path), f"track-{track_index}", name)
+        return join_uri(folder, name) if kind == "stem" else join_uri(folder, kind, name)
+
+    def remux(self, asset_path: str, rendition: str, suffix: str) -> str:
+        return join_uri(self.folder(asset_path), REMUX, f"{rendition}{suffix}")
 
     def parts(self, asset_path: str) -> str:
         return join_uri(self.folder(asset_path), PARTS)
 
-    def part(self, asset_path: str, track_index: int, query_name: str, number: int) -> str:
+    def part(
+        self, asset_path: str, track_index: int, kind: str, query_name: str, number: int
+    ) -> str:
         name = f"{number:06}.f32"
-        return join_uri(self.parts(asset_path), f"track-{track_index}", query_name, name)
+        return join_uri(self.parts(asset_path), f"track-{track_index}", kind, query_name, name)
 
     def manifest(self) -> str:
         return join_uri(self.root_uri, "manifest")

@@ -20,15 +20,18 @@ import ray
 import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from separator.audio.edit import REMUX
 from separator.commit import Committer
 from separator.config import JobConfig
 from separator.errors import RequestError
 from separator.layout import Layout
 from separator.ledger import Ledger
+from separator.media.mux import MuxSettings
 from separator.requests import Asked, Known, list_assets, pack
 from separator.rows import DoneRow, SpanRow
 from separator.stages.extract import Extractor, SpanPlan
 from separator.stages.publish import Publisher
+from separator.stages.remux import Remuxer
 from separator.storage import Storage
 
 if TYPE_CHECKING:
@@ -87,7 +90,7 @@ def run_flow(
     front_desk: Any = ray.remote(num_cpus=0)(FrontDesk)
     desk: Any = front_desk.options(scheduling_strategy=here).remote([shared])
     assemble: Any = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(_assemble)
-    publisher = ray.put(make_publisher(flow))
+    finishers = ray.put((make_publisher(flow), make_remuxer(flow)))
     on_gpu, num_actors = choose_devices(flow.config)
     lister = _Lister(flow, ray.put(known), desk, 1 if is_again else MOST_PACKED)
     assembling: list[Any] = []
@@ -102,9 +105,11 @@ def run_flow(
         see(row, progress)
         whole, records = ledger.add(row)
         if whole is not None:
-            assembling.append(assemble.remote(publisher, whole))
+            assembling.append(assemble.remote(finishers, whole))
         if records is not None:
-            committer.commit(json.loads(row["asset"]), records, is_new=not row["records"])
+            asset = json.loads(row["asset"])
+            orphans = ledger.orphans.pop(asset["asset_uri"], ())
+            committer.commit(asset, records, not row["records"], orphans)
 
     for row in make_dataset(flow, lister, desk, on_gpu, num_actors).iter_rows():
         take(row)
@@ -153,7 +158,8 @@ def make_dataset(
 
 
 def make_publisher(flow: Flow) -> Publisher:
-    return Publisher(flow.storage, flow.layout, flow.config.output.encode, flow.run_id)
+    output = flow.config.output
+    return Publisher(flow.storage, flow.layout, output.encode, flow.run_id, output.edits.renditions)
 
 
 def choose_devices(config: JobConfig) -> tuple[bool, int]:
@@ -173,8 +179,15 @@ def choose_devices(config: JobConfig) -> tuple[bool, int]:
     return False, max(1, len(nodes))
 
 
-def _assemble(publisher: Publisher, whole: DoneRow) -> DoneRow:
-    return publisher.assemble(whole)
+def make_remuxer(flow: Flow) -> Remuxer:
+    output = flow.config.output
+    settings = MuxSettings(output.remux_codec, output.remux_bitrate_bps)
+    return Remuxer(flow.storage, flow.layout, output.remux, settings)
+
+
+def _assemble(finishers: tuple[Publisher, Remuxer], whole: DoneRow) -> DoneRow:
+    publisher, remuxer = finishers
+    return remuxer(whole) if whole["kind"] == REMUX else publisher.assemble(whole)
 
 
 class _Lister:
@@ -219,7 +232,7 @@ class SeparateActor:
             # Ray allows one thread per CPU it has promised, and this actor was promised none.
             torch.set_num_threads(len(os.sched_getaffinity(0)))
         engine = make_engine(net_config, weights, config.model)
-        self.run = Told(desk, SeparatorStage(engine, conditions))
+        self.run = Told(desk, SeparatorStage(engine, conditions, config.output.edits))
 
     def __call__(self, row: Any) -> Iterator[Any]:
         return self.run(row)

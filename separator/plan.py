@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from separator.audio.edit import STEM
 from separator.config import JobConfig
 from separator.errors import AudioError
 from separator.job import find_known, prepare
@@ -42,6 +43,7 @@ class Plan:
     stems_pending: int = 0  # if every asset had one track
     bytes_pending: int = 0
     bytes_asked: int = 0  # the same times the queries
+    bytes_written: int = 0  # the same times the files: stems, residuals, renditions
     looked_into: int = 0
     unusable: int = 0  # of those
     hours: float | None = None
@@ -84,11 +86,14 @@ def count_pending(flow: Flow) -> tuple[Plan, list[AssetRow]]:
         pending = known.leave_out(row)
         if pending is None:
             continue
-        num_queries = len(json.loads(pending["queries"]))
+        kinds = [item["kind"] for item in json.loads(pending["queries"])]
+        num_queries = kinds.count(STEM)
+        residuals = {"none": 0, "joint": 1, "per_query": num_queries}[flow.config.output.residual]
         plan.assets_pending += 1
         plan.stems_pending += num_queries
         plan.bytes_pending += row["asset_bytes"]
         plan.bytes_asked += row["asset_bytes"] * num_queries
+        plan.bytes_written += row["asset_bytes"] * (len(kinds) + residuals)
         if len(chosen) < LOOK_INTO:
             chosen.append(pending)
         elif (at := rng.randrange(plan.assets_pending)) < LOOK_INTO:
@@ -119,9 +124,8 @@ def estimate(plan: Plan, flow: Flow, looks: Sequence[_Look]) -> None:
     look = max(looks, key=lambda look: look.piece.shape[1])
     plan.device, plan.real_time, stem_bytes_per_s = measure(flow, look)
     plan.hours = plan.bytes_pending * seconds_per_byte / 3600
-    stem_s = plan.bytes_asked * seconds_per_byte
-    plan.device_hours = stem_s / plan.real_time / 3600
-    plan.output_bytes = stem_s * stem_bytes_per_s
+    plan.device_hours = plan.bytes_asked * seconds_per_byte / plan.real_time / 3600
+    plan.output_bytes = plan.bytes_written * seconds_per_byte * stem_bytes_per_s
 
 
 def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:

@@ -13,6 +13,7 @@ from separator.rows import COLUMNS, AssetRow, Record
 from separator.storage import Storage
 
 VERSION = 1
+URIS = ("stem_uri", "residual_uri", "remux_uri")
 # Another run finds the same: the rest (storage, a worker that died) may pass.
 PASSING = {
     "storage_busy", "throttled", "timed_out", "unreachable", "token_expired", "access_denied",
@@ -62,6 +63,11 @@ def find_answers(records: Iterable[Record], row: AssetRow, retry_failed: bool) -
     return found if all(is_terminal(r["error_code"], retry_failed) for r in found) else []
 
 
+def list_uris(records: Iterable[Record]) -> list[str]:
+    """Of everything that the rows speak of."""
+    return [r[key] for r in records for key in URIS if r[key]]
+
+
 def merge_records(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Record], list[str]]:
     """(rows of the commit file, URIs of stems that nothing speaks of any more).
 
@@ -70,5 +76,4 @@ def merge_records(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Re
     etag, names = new[0]["asset_etag"], {record["query_name"] for record in new}
     kept = [r for r in old if r["asset_etag"] == etag and r["query_name"] not in names]
     rows = [*kept, *new]
-    uris = {record["stem_uri"] for record in rows}
-    return rows, sorted({r["stem_uri"] for r in old if r["stem_uri"]} - uris)
+    return rows, sorted(set(list_uris(old)) - set(list_uris(rows)))

@@ -15,7 +15,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from separator.config import InputSettings, JobConfig
+from separator.audio.edit import RENDITION, STEM
+from separator.config import (
+    InputSettings,
+    JobConfig,
+    OutputSettings,
+    RenditionSettings,
+    check_renditions,
+)
 from separator.errors import QueryError, RequestError, StorageError
 from separator.layout import make_asset_path
 from separator.manifest import hash_requests, is_known
@@ -30,6 +37,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Of `model` and `output`, what changes a stem. Devices do not: results agree to rounding.
 MODEL_KEYS = ("channels", "context", "precision")
 OUTPUT_KEYS = ("format", "bit_depth", "bitrate_bps", "clip", "dither", "residual")
+REMUX_KEYS = ("remux", "remux_codec", "remux_bitrate_bps")
 LOOKERS = 16  # assets of a list that are looked at side by side
 MOST_TEXTS = 50_000  # 2 KB each, on every node
 
@@ -42,6 +50,8 @@ class Asked:
     """What is asked of every asset, and with what."""
 
     queries: tuple[Query, ...]
+    output: OutputSettings
+    remux: dict[str, Any]  # of the output, what changes a film
     tracks: Any
     settings: dict[str, Any]  # with the checkpoint: what a stem depends on beside its asset
     warnings: dict[str, str]  # by text of a query
@@ -61,7 +71,10 @@ class Known:
         is_open = ~is_known(hashes, self.done)
         if self.wanted is not None:
             is_open &= is_known(hashes, self.wanted)
-        left = [query for query, chosen in zip(queries, is_open, strict=True) if chosen]
+        left = {query["name"] for query, chosen in zip(queries, is_open, strict=True) if chosen}
+        # A mix, or what is left without all stems, is made of stems: those are made with it.
+        left |= {name for query in queries if query["name"] in left for name in query["needs"]}
+        left = [query for query in queries if query["name"] in left]
         return AssetRow(**(row | {"queries": json.dumps(left)})) if left else None  # pyright: ignore
 
     def add(self, requests: set[str]) -> "Known":
@@ -72,7 +85,10 @@ def make_asked(config: JobConfig, checkpoint_sha256: str, warnings: dict[str, st
     model, output = asdict(config.model), asdict(config.output)
     settings = {key: model[key] for key in MODEL_KEYS} | {key: output[key] for key in OUTPUT_KEYS}
     settings["checkpoint"] = checkpoint_sha256
-    return Asked(tuple(config.parse_queries()), config.tracks, settings, warnings)
+    remux = {key: output[key] for key in REMUX_KEYS}
+    return Asked(
+        tuple(config.parse_queries()), config.output, remux, config.tracks, settings, warnings
+    )
 
 
 def collect_texts(storage: Storage, config: JobConfig) -> list[str]:
@@ -169,29 +185,56 @@ def make_row(
                 queries = read_queries(row.get(chosen.queries_column)) or queries
             if not queries:
                 raise QueryError("neither its list nor the config asks for anything")
+            check_renditions(asked.output, queries)
         except RequestError as error:
             trouble = f"{entry.uri}: {error}"
             queries = queries or [Query("", "")]
     version = [entry.uri, entry.etag, entry.num_bytes]
-    pairs = [{"name": query.name, "text": query.text} for query in queries]
+    items = list_items(queries, asked, [version, tracks, trouble])
     return AssetRow(
         asset_uri=entry.uri,
         asset_path=make_asset_path(entry.uri, root_uri),
         asset_etag=entry.etag,
         asset_bytes=entry.num_bytes,
         modified_at=entry.modified_at.isoformat(),
-        queries=json.dumps(
-            [
-                pair
-                | {"warning": asked.warnings.get(pair["text"], "")}
-                | {"request": hash_request([version, pair, tracks, trouble, asked.settings])}
-                for pair in pairs
-            ]
-        ),
+        queries=json.dumps(items),
         tracks=json.dumps(tracks),
         trouble=trouble,
         carried=json.dumps(carried, default=str, ensure_ascii=False) if carried else "",
     )
+
+
+def list_items(queries: Sequence[Query], asked: Asked, about: list[Any]) -> list[dict[str, Any]]:
+    """Everything that gets a record: stems, then mixes. `needs`: what it cannot be made without;
+    `about`: what of its asset it depends on."""
+    pairs = [{"name": query.name, "text": query.text} for query in queries]
+    version, *others = about
+    # The one residual of all stems is another for other stems.
+    together = pairs if asked.settings["residual"] == "joint" else []
+    items = []
+    for pair in pairs:
+        depends = [version, pair, *others, asked.settings, *([together] if together else [])]
+        items.append(
+            {"kind": STEM}
+            | pair
+            | {"warning": asked.warnings.get(pair["text"], "")}
+            | {"needs": [other["name"] for other in together]}
+            | {"request": hash_request(depends)}
+        )
+    requests = {item["name"]: item["request"] for item in items}
+    for rendition in asked.output.renditions:
+        needs = sorted(rendition.gains_db)
+        recipe = asdict(rendition) | asked.remux
+        sources = [requests.get(name) for name in needs]
+        request = hash_request([version, recipe, sources, *others, asked.settings])
+        item = {"kind": RENDITION, "name": rendition.name, "text": describe_mix(rendition)}
+        items.append(item | {"warning": "", "needs": needs, "request": request})
+    return items
+
+
+def describe_mix(rendition: RenditionSettings) -> str:
+    gains = [f"{name} {db:+g} dB" for name, db in sorted(rendition.gains_db.items())]
+    return ", ".join([*gains, f"the rest {rendition.rest_db:+g} dB"])
 
 
 def read_queries(value: Any) -> list[Query]:

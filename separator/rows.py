@@ -57,10 +57,13 @@ class SpanRow(Row):
 
 
 class StemRow(Row):
-    """The separated core of one span for one query, or a failure of all queries of a track."""
+    """The separated core of one span for one query, what is left without it, or a mix of both; or
+    a failure of all queries of a track."""
 
-    query_name: str  # empty: all of them
+    kind: str  # stem, residual or rendition
+    query_name: str  # or the rendition's; empty: all of them
     samples: np.ndarray  # (C, T) float32
+    null_error: float  # of a residual
     energy_in: float  # of the span's core, summed over channels
     extract_s: float
     separate_s: float
@@ -69,7 +72,9 @@ class StemRow(Row):
 class DoneRow(Row):
     """What became of a stem of one span, or of a part of a longer one. No samples any more."""
 
+    kind: str  # as in a StemRow, or remux
     query_name: str
+    null_error: float
     num_channels: int
     num_samples: int
     energy: float  # of the stem, summed over channels
@@ -103,14 +108,17 @@ COLUMNS = {
     "asset_bytes": ("int64", "its size"),
     "track_index": ("int32", "among its audio streams; -1 where none was reached"),
     "track_language": ("string", "as the file says it"),
-    "query_name": ("string", "the stem's file name"),
+    "kind": ("string", "stem or rendition"),
+    "query_name": ("string", "the stem's file name, or the rendition's"),
     "query_text": ("string", "what was asked for"),
     "status": ("string", "ok or failed"),
     "error_code": ("string", "stable, see docs/job.md; empty when ok"),
-    "error_stage": ("string", "extract, separate or publish"),
+    "error_stage": ("string", "extract, separate, publish or remux"),
     "error_detail": ("string", "one line"),
     "stem_uri": ("string", "where the stem lies"),
-    "residual_uri": ("string", "where the rest lies"),
+    "residual_uri": ("string", "where the track without it lies (joint: without all stems)"),
+    "remux_uri": ("string", "of a rendition: the asset with this sound"),
+    "null_error": ("float32", "0: stem + residual is the track to the last bit; else how far off"),
     "rate_hz": ("int32", "of the track and its stem; ogg, mp3 and m4a may have to store another"),
     "num_channels": ("int32", "of the stem"),
     "num_samples": ("int64", "per channel"),

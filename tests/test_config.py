@@ -1,10 +1,12 @@
 """A config is checked whole before anything is touched; what cannot work names its key."""
 
+import json
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from separator.config import is_within, read_config
+from separator.config import JobConfig, is_within, read_config
 from separator.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +54,35 @@ def test_values_from_the_environment(monkeypatch):
         (["input.include=['/x']"], "input.include"),
         (["tracks={language: 5}"], "tracks"),
         (["output.uri=/in/stems"], "lies inside"),
+        (["output.residual=some"], "output.residual='some'"),
+        (["output.residual=joint", "output.format=mp3"], "output.residual='joint'"),
+        (["output.residual=joint", "output.format=wav", "output.bit_depth=32"], "16 or 24 bits"),
+        (["output.residual=joint", "output.clip=scale"], "output.clip=clip"),
+        (["output.residual=joint", "output.dither=triangular"], "output.dither=none"),
+        (["output.residual=joint", "model.channels=mono"], "model.channels='mono'"),
+        (
+            ["output.renditions=[{name: a/b, gains_db: {siren: 0}}]"],
+            "output.renditions[0]: name='a/b'",
+        ),
+        (["output.renditions=[{name: x}]"], "'x': gains_db names no query"),
+        (["output.renditions=[{nam: x}]"], "Key 'nam' not in"),
+        (["output.renditions=[{name: x, gains_db: {dog: 0}}]"], "needs the query 'dog'"),
+        (["output.renditions=[{name: x, gains_db: {siren: .nan}}]"], "gains_db.siren=nan"),
+        (["output.renditions=[{name: x, gains_db: {siren: 0}, rest_db: .inf}]"], "rest_db=inf"),
+        (["output.renditions=[{name: x, gains_db: {siren: loud}}]"], "'loud'"),
+        (
+            ["output.renditions=[{name: x, gains_db: {siren: 0}, within_s: [[3, 2]]}]"],
+            "within_s=[3, 2]",
+        ),
+        (["output.renditions=[{name: x, gains_db: {siren: 0}, within_s: [5]}]"], "within_s=5"),
+        (
+            ["output.renditions=[{name: x, gains_db: {siren: 0}},{name: X, gains_db: {siren: 0}}]"],
+            "'X': a query or a rendition",
+        ),
+        (
+            ["output.renditions=[{name: Siren, gains_db: {siren: 0}}]"],
+            "'Siren': a query or a rendition",
+        ),
     ],
 )
 def test_what_cannot_work_names_its_key(overrides, message):
@@ -59,6 +90,19 @@ def test_what_cannot_work_names_its_key(overrides, message):
     with pytest.raises(RequestError) as caught:
         read_config(ROOT / "configs/local.yaml", [*given, *overrides])
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_gains_of_nothing_at_all():
+    """YAML's infinity, and what people write; back from the run's record it is the same."""
+    for written in ("-inf", "-.inf"):
+        given = [f"output.renditions=[{{name: x, gains_db: {{siren: {written}}}, rest_db: 6}}]"]
+        config = read_config(ROOT / "configs/local.yaml", [*NEEDED, *given])
+        (rendition,) = config.output.edits.renditions
+        assert rendition.gains == {"siren": 0.0}
+        assert rendition.rest == pytest.approx(1.995, abs=1e-3)
+    text = json.dumps(config.to_dict(), allow_nan=False)
+    again = OmegaConf.merge(OmegaConf.structured(JobConfig), json.loads(text))
+    assert OmegaConf.to_object(again) == config
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,11 @@ def test_long_names_of_other_scripts_stay_text():
 def test_everything_lies_below_the_root():
     layout = Layout("s3://bkt/out/", "flac")
     path = make_asset_path("s3://bkt/../../../x.mp4", None)
-    names = [layout.record(path), layout.stem(path, 0, "siren"), layout.part(path, 1, "siren", 2)]
+    names = [
+        layout.record(path),
+        layout.stem(path, 0, "stem", "siren"),
+        layout.part(path, 1, "stem", "siren", 2),
+    ]
     names += [layout.manifest_file("r", 1), layout.run("r")]
     assert all(name.startswith("s3://bkt/out/") and "/../" not in name for name in names)
     assert names[1].endswith("/x.mp4/track-0/siren.flac")

@@ -6,12 +6,15 @@ import json
 import numpy as np
 import pytest
 
+from separator.audio.edit import Product
 from separator.ledger import Ledger
 from separator.rows import DoneRow
 from separator.stages import extract, publish, separate
 
-QUERIES = [{"name": "a", "text": "an a", "request": "0" * 32, "warning": ""},
-           {"name": "b", "text": "a b", "request": "1" * 32, "warning": "w"}]  # fmt: skip
+QUERIES = [
+    {"kind": "stem", "name": name, "text": text, "request": digit * 32, "warning": warning}
+    for name, text, digit, warning in (("a", "an a", "0", ""), ("b", "a b", "1", "w"))
+]
 ASSET = {
     "asset_uri": "/x.mp4", "asset_path": "x.mp4", "asset_etag": "e", "asset_bytes": 5,
     "modified_at": "2026-01-01T00:00:00+00:00", "queries": json.dumps(QUERIES), "tracks": '"all"',
@@ -19,15 +22,29 @@ ASSET = {
 }  # fmt: skip
 
 
-def make_row(track=0, query="a", number=0, is_last=True, tracks=1, error="", uri="?") -> DoneRow:
-    span = extract.make_row(ASSET, num_tracks=tracks)  # pyright: ignore[reportArgumentType]
+def make_row(
+    track=0,
+    query="a",
+    number=0,
+    is_last=True,
+    tracks=1,
+    error="",
+    uri="?",
+    kind="stem",
+    null=0.0,
+    asset=ASSET,
+) -> DoneRow:
+    span = extract.make_row(asset, num_tracks=tracks)  # pyright: ignore[reportArgumentType]
     span["track_index"], span["track"] = track, json.dumps({"rate_hz": 8_000, "language": "en"})
     span["number"], span["is_last"] = number, is_last
     span["error_code"], span["error_stage"] = error, "extract" if error else ""
     samples_CT, span["seconds"] = np.full((2, 100), 0.5, np.float32), 1.0
-    row = publish.make_row(separate.make_row(span, query, samples_CT, energy_in=100.0), samples_CT)
+    row = publish.make_row(
+        separate.make_row(span, Product(kind, query, samples_CT, null), energy_in=100.0), samples_CT
+    )
+    name = query if kind == "stem" else f"{kind}/{query}"
     whole = number == 0 and is_last and not error
-    row["stem_uri"] = (f"/out/{track}/{query}" if uri == "?" else uri) if whole else ""
+    row["stem_uri"] = (f"/out/{track}/{name}" if uri == "?" else uri) if whole else ""
     return row
 
 
@@ -95,3 +112,84 @@ def test_what_was_done_before_is_passed_on():
     known = [{"query_name": "a", "run_id": "earlier"}]
     row = make_row() | {"records": json.dumps(known), "stem_uri": ""}
     assert Ledger({}).add(row) == (None, known)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("residual", ["per_query", "joint"])
+def test_a_stem_is_whole_with_its_residual(residual):
+    """In any order; each record names its residual, and how far off it is."""
+    names = {"per_query": ["a", "b"], "joint": ["all"]}[residual]
+    rests = [make_row(0, name, kind="residual", null=0.25) for name in names]
+    for order in itertools.permutations([make_row(0, "a"), make_row(0, "b"), *rests]):
+        ledger = Ledger({}, residual)
+        results = [ledger.add(row)[1] for row in order]
+        assert not any(results[:-1]) and not ledger.open and not ledger.orphans
+        records = results[-1]
+        assert records is not None
+        wanted = [f"/out/0/residual/{name}" for name in names] * 2
+        assert [r["residual_uri"] for r in records] == wanted[:2]
+        assert [r["null_error"] for r in records] == [0.25, 0.25]
+
+
+def test_a_residual_that_fails_takes_its_stem_along():
+    ledger = Ledger({}, "per_query")
+    for row in (make_row(0, "a"), make_row(0, "b"), make_row(0, "b", kind="residual")):
+        assert ledger.add(row) == (None, None)
+    _, records = ledger.add(make_row(0, "a", kind="residual", error="disk_full"))
+    assert records is not None and [r["status"] for r in records] == ["failed", "ok"]
+    assert records[0]["error_code"] == "disk_full" and records[0]["stem_uri"] == ""
+    # What was written for it is not left lying about.
+    assert ledger.orphans == {"/x.mp4": ["/out/0/a"]}
+
+
+def test_a_mix_has_a_record_of_its_own():
+    mix = {"kind": "rendition", "name": "m", "text": "a -6 dB", "request": "2" * 32, "warning": ""}
+    asset = ASSET | {"queries": json.dumps([*QUERIES, mix])}
+    ledger = Ledger({}, "none")
+    for name in ("a", "b"):
+        assert ledger.add(make_row(0, name, asset=asset)) == (None, None)
+    _, records = ledger.add(make_row(0, "m", kind="rendition", asset=asset))
+    assert records is not None
+    found = [(r["kind"], r["query_name"], r["query_text"], r["null_error"]) for r in records]
+    assert found[2] == ("rendition", "m", "a -6 dB", None) and found[0][0] == "stem"
+    assert records[2]["stem_uri"] == "/out/0/rendition/m"
+
+
+def test_each_mix_gets_its_film_before_the_asset_is_whole():
+    """Of all tracks in one; a film that fails takes its mix along, and nothing else."""
+    mixes = [
+        {"kind": "rendition", "name": name, "text": name, "request": name * 32, "warning": ""}
+        for name in ("m", "n")
+    ]
+    asset = ASSET | {"queries": json.dumps([*QUERIES, *mixes])}
+    ledger = Ledger({}, remux=True)
+    rows = [
+        make_row(track, name, tracks=2, kind=kind, asset=asset)
+        for track in (0, 1)
+        for name, kind in (("a", "stem"), ("b", "stem"), ("n", "rendition"), ("m", "rendition"))
+    ]
+    *results, (film, records) = [ledger.add(row) for row in rows]
+    assert not any(any(result) for result in results) and records is None and film is not None
+    assert (film["kind"], film["query_name"], film["track_index"]) == ("remux", "m", -1)
+    assert json.loads(film["track"]) == {"indexes": [0, 1]} and film["stem_uri"] == ""
+    assert ledger.add(rows[0]) == (None, None)  # told twice: the film is not asked for again
+    other, records = ledger.add(film | {"stem_uri": "/out/remux/m.mp4"})  # pyright: ignore
+    assert records is None and other is not None and other["query_name"] == "n"
+    failed = {"error_code": "encoder_failed", "error_stage": "remux", "error_detail": "so"}
+    _, records = ledger.add(other | failed)  # pyright: ignore[reportArgumentType]
+    assert records is not None
+    found = {(r["track_index"], r["query_name"]): r for r in records}
+    assert [found[i, "m"]["remux_uri"] for i in (0, 1)] == ["/out/remux/m.mp4"] * 2
+    assert [found[i, "n"]["error_stage"] for i in (0, 1)] == ["remux"] * 2
+    assert {r["status"] for r in records if r["query_name"] != "n"} == {"ok"}
+    assert ledger.orphans == {"/x.mp4": ["/out/0/rendition/n", "/out/1/rendition/n"]}
+
+
+def test_no_film_where_a_track_has_failed():
+    mix = {"kind": "rendition", "name": "m", "text": "m", "request": "m" * 32, "warning": ""}
+    asset = ASSET | {"queries": json.dumps([QUERIES[0], mix])}
+    ledger = Ledger({}, remux=True)
+    ledger.add(make_row(0, "a", tracks=2, asset=asset))
+    ledger.add(make_row(0, "m", tracks=2, kind="rendition", asset=asset))
+    film, records = ledger.add(make_row(1, "", tracks=2, error="media_truncated", asset=asset))
+    assert film is None and records is not None
+    assert not any(r["remux_uri"] for r in records)

@@ -1,11 +1,13 @@
 """Stems to storage: in one piece or by parts the same bytes, and no part after the commit."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
+from separator.audio.edit import Product, Rendition
 from separator.audio.loudness import Meter
 from separator.layout import Layout
 from separator.ledger import Ledger
@@ -26,21 +28,23 @@ def publisher(tmp_path) -> Publisher:
     return Publisher(Storage(), Layout(str(tmp_path), "flac"), EncodeSettings(), "now")
 
 
-def make_part(samples_CT, number=0, is_last=True, query="a"):
-    span = extract.make_row(ASSET, num_tracks=1)  # pyright: ignore[reportArgumentType]
+def make_part(samples_CT, number=0, is_last=True, query="a", kind="stem", asset=ASSET):
+    span = extract.make_row(asset, num_tracks=1)  # pyright: ignore[reportArgumentType]
     span["track_index"], span["track"] = 0, json.dumps(TRACK)
     span["number"], span["is_last"] = number, is_last
-    return separate.make_row(span, query, samples_CT, energy_in=1.0)
+    return separate.make_row(span, Product(kind, query, samples_CT), energy_in=1.0)
 
 
 def make_noise() -> np.ndarray:
     return (0.1 * np.random.default_rng(0).standard_normal((2, 30_000))).astype(np.float32)
 
 
-def publish_parts(publisher, ledger, samples_CT, query="a") -> tuple[DoneRow, list | None]:
+def publish_parts(
+    publisher, ledger, samples_CT, query="a", kind="stem", asset=ASSET
+) -> tuple[DoneRow, list | None]:
     pieces = np.split(samples_CT, [9_000, 21_000], axis=1)
     for number, piece_CT in enumerate(pieces):
-        done = publisher.publish(make_part(piece_CT, number, number == 2, query))
+        done = publisher.publish(make_part(piece_CT, number, number == 2, query, kind, asset))
         whole, _ = ledger.add(done)
     assert whole is not None
     done = publisher.assemble(whole)
@@ -96,3 +100,34 @@ def test_what_an_earlier_run_committed_is_done_again_parts_and_all(publisher, tm
     storage.clear(layout.parts("x.mp4"))
     again, _ = publish_parts(publisher, Ledger({"run_id": "now"}), samples_CT, "a")
     assert not again["error_code"], again["error_detail"]
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_mix_is_brought_to_its_loudness(publisher, in_parts):
+    """Measured over the whole, scaled once; as far as the true peak allows."""
+    mix = {"kind": "rendition", "name": "m", "text": "a mix", "request": "3" * 32, "warning": ""}
+    asset = ASSET | {"queries": json.dumps([mix])}
+    quiet = (0.02 * np.random.default_rng(1).standard_normal((2, 30_000))).astype(np.float32)
+    peaky = quiet.copy()
+    peaky[0, 15_000] = 0.5
+    for samples_CT, is_limited in ((quiet, False), (peaky, True)):
+        rendition = Rendition("m", loudness_lufs=-23.0, true_peak_dbtp=-3.0)
+        ready = replace(publisher, renditions=(rendition,))
+        ledger = Ledger({})
+        if in_parts:
+            done, records = publish_parts(ready, ledger, samples_CT, "m", "rendition", asset)
+        else:
+            done = ready.publish(make_part(samples_CT, 0, True, "m", "rendition", asset))
+            records = ledger.add(done)[1]
+        assert records is not None
+        written, _ = soundfile.read(done["stem_uri"], dtype="float32")
+        assert done["stem_uri"].endswith("/x.mp4/track-0/rendition/m.flac")
+        meter = Meter(RATE_HZ, 2, "stereo")
+        meter.add(written.T)
+        assert meter.loudness_lufs() == pytest.approx(records[0]["loudness_lufs"], abs=0.01)
+        if is_limited:
+            assert records[0]["true_peak_dbtp"] == pytest.approx(-3.0, abs=0.05)
+            assert records[0]["loudness_lufs"] < -23.5
+        else:
+            assert records[0]["loudness_lufs"] == pytest.approx(-23.0, abs=0.05)
+            assert records[0]["true_peak_dbtp"] < -3.0

@@ -1,7 +1,8 @@
-"""Puts an edited track back into a file: everything else is copied bit for bit, nothing else is
+"""Puts edited tracks back into a file: everything else is copied bit for bit, nothing else is
 encoded. It knows local files and positions of streams, not what was edited.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,14 @@ MUXERS = {
     ".ts": ("mpegts", "aac"),
 }
 # Of the other streams; data streams (time codes, telemetry) do not survive a remux.
+COPY: dict[str, object] = {
+    "c": "copy",
+    "map_metadata": 0,
+    "map_chapters": 0,
+    # The file's own streams may lie far apart; nothing is to be cut for that.
+    "max_interleave_delta": 0,
+}
+RESTARTING = {"mpegts", "mpeg", "ogg"}
 COPIED_KINDS = ("video", "picture", "audio", "subtitle", "attachment")
 
 
@@ -36,72 +45,40 @@ class MuxSettings:
     bitrate_bps: int | None = None
 
 
-def replace_track(
-    path: Path,
-    media: Media,
-    track: Track,
-    stem_path: Path,
-    output_path: Path,
-    language: str | None = None,
-    title: str | None = None,
-    settings: MuxSettings | None = None,
-    limits: Limits | None = None,
-) -> None:
-    """`path` with `track` replaced by the audio of `stem_path`, in its place among the streams.
-
-    Sample 0 of the stem is laid at the file's zero, as `decode` has it. Language, title and default
-    flag are the old track's unless given.
-    """
-    language, title = language or track.language, title or track.title
-    new = _NewTrack(stem_path, language, title, track.is_default)
-    _mux(path, media, new, track.stream_index, output_path, settings, limits)
-
-
-def add_track(
-    path: Path,
-    media: Media,
-    stem_path: Path,
-    output_path: Path,
-    language: str | None = None,
-    title: str | None = None,
-    settings: MuxSettings | None = None,
-    limits: Limits | None = None,
-) -> None:
-    """`path` with the audio of `stem_path` as a further track, after the others."""
-    new = _NewTrack(stem_path, language, title, is_default=False)
-    _mux(path, media, new, None, output_path, settings, limits)
-
-
 @dataclass(frozen=True)
-class _NewTrack:
+class NewTrack:
+    """Audio that goes in: in the place of a track, with its flags and, unless given, its names; or
+    as a further one, after the others."""
+
     path: Path
-    language: str | None
-    title: str | None
-    is_default: bool
+    language: str | None = None
+    title: str | None = None
+    replaces: Track | None = None
 
 
-def _mux(
+def put_tracks(
     path: Path,
     media: Media,
-    new: _NewTrack,
-    replaced: int | None,
+    tracks: Sequence[NewTrack],
     output_path: Path,
-    settings: MuxSettings | None,
-    limits: Limits | None,
+    settings: MuxSettings | None = None,
+    limits: Limits | None = None,
 ) -> None:
+    """`path` with new tracks, all in one pass. Sample 0 of each is laid at the file's zero, as
+    `decode` has it."""
     settings, limits = settings or MuxSettings(), limits or Limits()
     check_file(path)
-    stem = probe(new.path, limits)
-    if output_path.absolute() in (path.absolute(), new.path.absolute()):
+    probed = [probe(new.path, limits).tracks[0] for new in tracks]
+    if output_path.absolute() in (path.absolute(), *(new.path.absolute() for new in tracks)):
         raise RequestError(f"{show_name(output_path)}: must not be one of the files it is made of")
-    command = build_command(path, media, new, stem, replaced, output_path, settings)
+    command = build_command(path, media, tracks, probed, output_path, settings)
     try:
         with Child(command, path, limits, hung=EncoderFailed) as child:
             code, tail = child.finish()
         if code != 0:
             raise EncoderFailed(
-                f"{show_name(output_path)}: {show_name(path)} cannot be put together with the stem"
-                f" (ffmpeg exited with {code}): {tail}"
+                f"{show_name(output_path)}: {show_name(path)} cannot be put together with the new"
+                f" sound (ffmpeg exited with {code}): {tail}"
             )
     except BaseException:
         output_path.unlink(missing_ok=True)
@@ -111,60 +88,60 @@ def _mux(
 def build_command(
     path: Path,
     media: Media,
-    new: _NewTrack,
-    stem: Media,
-    replaced: int | None,
+    tracks: Sequence[NewTrack],
+    probed: Sequence[Track],
     output_path: Path,
     settings: MuxSettings,
 ) -> list[str]:
-    """ffmpeg: copy all streams of `path` in order, with the stem in the place of `replaced`."""
+    """ffmpeg: copy all streams of `path` in order, new ones in the place of what they replace."""
     suffix = output_path.suffix.lower()
     if suffix not in MUXERS:
         raise RequestError(f"{show_name(output_path)}: must end in one of {', '.join(MUXERS)}")
     muxer, codec = MUXERS[suffix]
     codec = settings.codec or codec
-    # ffmpeg moves both files to time 0 by their own starts; the stem belongs to the first one's
+    # ffmpeg moves all files to time 0 by their own starts; new sound belongs to the first one's
     # zero, which may lie later than its start (priming).
     start_s = media.tracks[0].start_s if media.zero_s is None and media.tracks else media.zero_s
     offset_s = (start_s or 0.0) - media.start_s
-    old = ffmpeg.input("path:old", **SAFE_INPUT)
-    edited = ffmpeg.input("path:new", itsoffset=f"{offset_s:.9f}", **SAFE_INPUT)["a:0"]
-    streams, place, kinds = [], None, []
-    for index, kind in enumerate(media.stream_kinds):
-        if index == replaced:
-            place = len(streams)
-            streams.append(edited)
+    # In these ffmpeg moves the start to the first stream that is copied, unless it has been moved.
+    moved = {"itsoffset": "0.000001"} if set(media.container.split(",")) & RESTARTING else {}
+    old = ffmpeg.input("path:old", **SAFE_INPUT, **moved)
+    replaced = {new.replaces.stream_index: i for i, new in enumerate(tracks) if new.replaces}
+    # (kind, place in the old file, which of the new ones)
+    order = [(kind, at, replaced.get(at)) for at, kind in enumerate(media.stream_kinds)]
+    order += [("audio", -1, i) for i, new in enumerate(tracks) if not new.replaces]
+    streams, options, num_audio = [], dict(COPY), 0
+    for kind, at, number in order:
+        if number is not None:
+            edited = ffmpeg.input(f"path:new{number}", itsoffset=f"{offset_s:.9f}", **SAFE_INPUT)
+            streams.append(edited["a:0"])
+            place = (len(streams) - 1, num_audio)
+            options |= _make_options(probed[number], tracks[number], *place, codec, settings)
         elif kind in COPIED_KINDS:
-            streams.append(old[str(index)])
+            streams.append(old[str(at)])
         else:
             continue
-        kinds.append(kind)
-    if place is None:
-        place = len(streams)
-        streams.append(edited)
-    audio_place = kinds[:place].count("audio")
-    options = _make_options(stem.tracks[0], new, place, audio_place, codec, settings)
+        num_audio += kind == "audio"
     output = ffmpeg.output(*streams, "path:output", format=muxer, **options)
     # -progress: a sign of life for the stall limit.
     flags = (*QUIET, "-progress", "pipe:1")
     command = output.global_args(*flags).overwrite_output().compile()
-    return put_paths(command, old=path, new=new.path, output=output_path)
+    names = {f"new{number}": new.path for number, new in enumerate(tracks)}
+    return put_paths(command, old=path, output=output_path, **names)
 
 
 def _make_options(
-    stem: Track, new: _NewTrack, place: int, audio_place: int, codec: str, settings: MuxSettings
+    stem: Track, new: NewTrack, place: int, audio_place: int, codec: str, settings: MuxSettings
 ) -> dict[str, object]:
+    old = new.replaces
+    language = new.language or (old and old.language) or "und"
+    title = new.title or (old and old.title) or ""
     options: dict[str, object] = {
-        "c": "copy",
         f"c:{place}": codec,
-        "map_metadata": 0,
-        "map_chapters": 0,
-        f"disposition:{place}": "default" if new.is_default else "0",
+        f"disposition:{place}": "default" if old and old.is_default else "0",
         # Two spellings of one stream, because a key can be given once; empty removes the stem's.
-        f"metadata:s:{place}": f"language={clean_tag(new.language or 'und')}",
-        f"metadata:s:a:{audio_place}": f"title={clean_tag(new.title or '')}",
-        # The file's own streams may lie far apart; nothing is to be cut for that.
-        "max_interleave_delta": 0,
+        f"metadata:s:{place}": f"language={clean_tag(language)}",
+        f"metadata:s:a:{audio_place}": f"title={clean_tag(title)}",
     }
     if settings.bitrate_bps:
         options[f"b:{place}"] = settings.bitrate_bps

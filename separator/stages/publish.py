@@ -1,4 +1,5 @@
-"""Stems in, what lies on storage and its figures out. It knows storage and encoders, no network.
+"""Stems, residuals and mixes in, what lies on storage and its figures out. It knows storage and
+encoders, no network.
 
 A stem of one span is written to its final key at once. Of a longer one each span is written as a
 part of bare float32 samples, and `assemble` makes the stem of them when all are there.
@@ -7,12 +8,13 @@ part of bare float32 samples, and `assemble` makes the stem of them when all are
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from separator.audio.edit import RENDITION, RESIDUAL, Rendition, choose_gain
 from separator.audio.loudness import SILENCE_LUFS, Meter
 from separator.audio.peak import SILENCE_DBTP, TruePeak
 from separator.errors import StorageError
@@ -34,6 +36,7 @@ class Publisher:
     layout: Layout
     settings: EncodeSettings
     run_id: str
+    renditions: tuple[Rendition, ...] = ()
 
     def __call__(self, row: StemRow) -> Iterator[DoneRow]:
         yield self.publish(row)
@@ -46,10 +49,10 @@ class Publisher:
         started = time.monotonic()
         try:
             if row["number"] == 0 and row["is_last"]:
-                self._write_stem([samples_CT], done)
+                self._write_stem(lambda: [samples_CT], done)
             elif not self._is_late(row):
                 path = json.loads(row["asset"])["asset_path"]
-                place = (path, row["track_index"], row["query_name"], row["number"])
+                place = (path, row["track_index"], row["kind"], row["query_name"], row["number"])
                 self.storage.write(self.layout.part(*place), samples_CT.T.astype("<f4").tobytes())
         except PUBLISH_ERRORS as error:
             set_error(done, error, "publish")
@@ -57,19 +60,19 @@ class Publisher:
         return done
 
     def _is_late(self, row: StemRow) -> bool:
-        """Whether this run has committed the stem already: Ray repeats a task whose node was lost,
+        """Whether this run has committed the asset already: Ray repeats a task whose node was lost,
         also when all that it had brought was used. Nobody would clear the part away."""
         asset = json.loads(row["asset"])
-        request = find_query(asset, row["query_name"])["request"]
+        asked = {(query["request"], self.run_id) for query in json.loads(asset["queries"])}
         record = read_record(self.storage, self.layout.record(asset["asset_path"]))
-        return (request, self.run_id) in {(r["request"], r["run_id"]) for r in record}
+        return bool(asked & {(r["request"], r["run_id"]) for r in record})
 
     def assemble(self, last: DoneRow) -> DoneRow:
         """The stem from its parts, one of them in memory at a time."""
         done = DoneRow(**last)
         started = time.monotonic()
         try:
-            self._write_stem(self._read_parts(last), done)
+            self._write_stem(lambda: self._read_parts(last), done)
         except PUBLISH_ERRORS as error:
             set_error(done, error, "publish")
         done["publish_s"] = time.monotonic() - started
@@ -78,17 +81,22 @@ class Publisher:
     def _read_parts(self, last: DoneRow) -> Iterator[np.ndarray]:
         path = json.loads(last["asset"])["asset_path"]
         for number in range(last["number"] + 1):
-            place = (path, last["track_index"], last["query_name"], number)
+            place = (path, last["track_index"], last["kind"], last["query_name"], number)
             data = self.storage.read(self.layout.part(*place))
             yield np.frombuffer(data, "<f4").reshape(-1, last["num_channels"]).T
 
-    def _write_stem(self, blocks: Iterable[np.ndarray], done: DoneRow) -> None:
+    def _write_stem(self, read: Callable[[], Iterable[np.ndarray]], done: DoneRow) -> None:
+        """`read` gives the blocks, as often as it is asked."""
         asset, track = json.loads(done["asset"]), json.loads(done["track"])
-        query = find_query(asset, done["query_name"])
-        uri = self.layout.stem(asset["asset_path"], done["track_index"], done["query_name"])
+        kind, name = done["kind"], done["query_name"]
+        uri = self.layout.stem(asset["asset_path"], done["track_index"], kind, name)
         rate_hz, num_channels = track["rate_hz"], done["num_channels"]
         layout = track["layout"] if num_channels == track["num_channels"] else None
-        loudness, peak = Meter(rate_hz, num_channels, layout), TruePeak(rate_hz, num_channels)
+        about = (rate_hz, num_channels, layout)
+        blocks = read()
+        if kind == RENDITION:
+            blocks = level(read, about, next(r for r in self.renditions if r.name == name))
+        loudness, peak = Meter(*about), TruePeak(rate_hz, num_channels)
         with tempfile.TemporaryDirectory(prefix="separator-") as folder:
             path = Path(folder) / f"stem.{self.layout.extension}"
             report = encode(
@@ -97,7 +105,7 @@ class Publisher:
                 rate_hz,
                 num_channels,
                 self.settings,
-                Tags(title=query["text"], source=asset["asset_uri"]),
+                Tags(title=make_title(asset, kind, name), source=asset["asset_uri"]),
                 layout,
             )
             self.storage.upload(path, uri)
@@ -106,8 +114,25 @@ class Publisher:
         done["true_peak_dbtp"] = peak.peak_dbtp()
 
 
-def find_query(asset: AssetRow, name: str) -> dict[str, str]:
-    return next(query for query in json.loads(asset["queries"]) if query["name"] == name)
+def level(
+    read: Callable[[], Iterable[np.ndarray]],
+    about: tuple[int, int, str | None],
+    rendition: Rendition,
+) -> Iterable[np.ndarray]:
+    """The mix at the loudness that it is meant to have: measured first, then scaled. `about`:
+    rate, number of channels, layout."""
+    if rendition.loudness_lufs is None:
+        return read()
+    loudness, peak = Meter(*about), TruePeak(*about[:2])
+    for _ in _measure(read(), loudness, peak):
+        pass
+    gain = np.float32(choose_gain(loudness.loudness_lufs(), peak.peak_dbtp(), rendition))
+    return (gain * block_CT for block_CT in read())
+
+
+def make_title(asset: AssetRow, kind: str, name: str) -> str:
+    texts = {query["name"]: query["text"] for query in json.loads(asset["queries"])}
+    return f"without {texts.get(name, 'any stem')}" if kind == RESIDUAL else texts[name]
 
 
 def _measure(blocks: Iterable[np.ndarray], *meters: Meter | TruePeak) -> Iterator[np.ndarray]:
@@ -120,7 +145,9 @@ def _measure(blocks: Iterable[np.ndarray], *meters: Meter | TruePeak) -> Iterato
 def make_row(row: StemRow, samples_CT: np.ndarray) -> DoneRow:
     return DoneRow(
         **carry(row),
+        kind=row["kind"],
         query_name=row["query_name"],
+        null_error=row["null_error"],
         num_channels=samples_CT.shape[0],
         num_samples=samples_CT.shape[1],
         energy=float(np.square(samples_CT, dtype=np.float64).sum()),

@@ -2,11 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from separator.audio.edit import RENDITION, STEM, Editor, Edits, Product
 from separator.audio.spans import Span
 from separator.config import ModelSettings
 from separator.errors import AudioError, SeparatorError
@@ -15,22 +17,28 @@ from separator.model.resunet import NetworkConfig, ResUNet
 from separator.rows import SpanRow, StemRow, carry, set_error
 from separator.stages.extract import NO_SAMPLES
 
+NOTHING = Product(STEM, "", NO_SAMPLES)
+
 
 class SeparatorStage:
     """Holds the engine; one span at a time, one stem of it in memory."""
 
-    def __init__(self, engine: Engine, conditions: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self, engine: Engine, conditions: Mapping[str, np.ndarray], edits: Edits | None = None
+    ) -> None:
         """`conditions`: text of a query -> (D,)."""
         self.engine = engine
         self.conditions = conditions
+        self.edits = edits or Edits()
 
     def __call__(self, row: SpanRow) -> Iterator[StemRow]:
         if row["error_code"] or row["records"]:
-            yield make_row(row, "", NO_SAMPLES)
+            yield make_row(row, NOTHING)
             return
         started = time.monotonic()
         asset, track = json.loads(row["asset"]), json.loads(row["track"])
-        queries = json.loads(asset["queries"])
+        queries = [q for q in json.loads(asset["queries"]) if q["kind"] == STEM]
+        names = {q["name"] for q in json.loads(asset["queries"]) if q["kind"] == RENDITION}
         # Copied: what comes with a row is read-only.
         samples_CT = torch.tensor(row["samples"])
         span = Span(
@@ -40,17 +48,28 @@ class SeparatorStage:
             row["core_stop"],
             row["start"] + samples_CT.shape[-1],
         )
-        energy_in = float(samples_CT[:, span.core].double().square().sum())
+        core_CT = samples_CT[:, span.core].numpy()
+        energy_in = float(np.square(core_CT, dtype=np.float64).sum())
+        renditions = tuple(r for r in self.edits.renditions if r.name in names)
+        edits = replace(self.edits, renditions=renditions)
+        editor = Editor(core_CT, span.core_start, track["rate_hz"], edits)
         conditions_QD = torch.tensor(np.stack([self.conditions[q["text"]] for q in queries]))
         stems = self.engine.separate_span(samples_CT, track["rate_hz"], conditions_QD, span)
         try:
-            for query, stem_CT in zip(queries, stems, strict=True):
+            for product in edit(editor, (query["name"] for query in queries), stems):
                 seconds = time.monotonic() - started
-                yield make_row(row, query["name"], stem_CT.numpy(), energy_in, seconds)
+                yield make_row(row, product, energy_in, seconds)
                 row = SpanRow(**(row | {"seconds": 0.0}))  # told once  # pyright: ignore
                 started = time.monotonic()
         except AudioError as error:  # NaN in the samples, say
-            yield make_row(row, "", NO_SAMPLES, error=error)
+            yield make_row(row, NOTHING, error=error)
+
+
+def edit(editor: Editor, names: Iterable[str], stems: Iterable[torch.Tensor]) -> Iterator[Product]:
+    """Everything that is written of a span, one array at a time."""
+    for name, stem_CT in zip(names, stems, strict=True):
+        yield from editor.add(name, stem_CT.numpy())
+    yield from editor.finish()
 
 
 def make_engine(
@@ -72,16 +91,17 @@ def make_engine(
 
 def make_row(
     row: SpanRow,
-    query_name: str,
-    samples: np.ndarray,
+    product: Product,
     energy_in: float = 0.0,
     seconds: float = 0.0,
     error: SeparatorError | None = None,
 ) -> StemRow:
     done = StemRow(
         **carry(row),
-        query_name=query_name,
-        samples=samples,
+        kind=product.kind,
+        query_name=product.name,
+        samples=product.samples,
+        null_error=product.null_error,
         energy_in=energy_in,
         extract_s=row["seconds"],
         separate_s=seconds,

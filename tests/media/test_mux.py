@@ -11,7 +11,7 @@ from separator.errors import RequestError
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
 from separator.media.errors import EncoderFailed, MediaError
-from separator.media.mux import MuxSettings, add_track, replace_track
+from separator.media.mux import MuxSettings, NewTrack, put_tracks
 from separator.media.probe import Media, probe
 from tests.media import make
 from tests.media.make import HZ
@@ -37,7 +37,7 @@ def make_film(path: Path, offset_s: float = 0.0) -> Path:
     maps = ["-map", 0, "-map", 1, "-map", 2, *([] if ts else ["-map", 3]), "-map_metadata", 4]
     names = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng"]
     names += ["-metadata:s:a:0", "title=Ton"]
-    subtitles = ["-c:s", "mov_text"] if path.suffix == ".mp4" else []
+    subtitles = ["-c:s", "mov_text"] if path.suffix in (".mp4", ".mov") else []
     make.start(*inputs, *maps, "-c:v", "copy", "-c:a", "aac", *subtitles, *names, path)
     return path
 
@@ -74,7 +74,8 @@ def test_replace(suffix: str, codec: str, tmp_path: Path) -> None:
     media = probe(source)
     edited_CT = edit(source, media, 0, tmp_path / "stem.flac")
     output = tmp_path / f"out{suffix}"
-    replace_track(source, media, media.tracks[0], tmp_path / "stem.flac", output)
+    new = NewTrack(tmp_path / "stem.flac", replaces=media.tracks[0])
+    put_tracks(source, media, [new], output)
     after = probe(output)
     assert after.stream_kinds == media.stream_kinds
     assert after.stream_kinds[:4] == ("video", "audio", "audio", "subtitle")
@@ -95,13 +96,16 @@ def test_replace(suffix: str, codec: str, tmp_path: Path) -> None:
     check_sync(source, output, 0 if suffix != ".mkv" else 48)
 
 
-def check_sync(source: Path, output: Path, most: int, offset_s: float = 0.0) -> None:
-    """Clicks against pictures are where they were, to `most` samples, in both tracks."""
+def check_sync(
+    source: Path, output: Path, most: int, offset_s: float = 0.0, first_sign: int = -1
+) -> None:
+    """Clicks against pictures are where they were, to `most` samples, in both tracks; the first
+    may have been turned upside down."""
     before, after = probe(source), probe(output)
     assert before.zero_s is not None and after.zero_s is not None
     moved = (picture_times(output) - after.zero_s) - (picture_times(source) - before.zero_s)
     assert np.ptp(moved) <= 0.00101  # pictures among each other
-    for index, sign, late in ((0, -1, round(offset_s * HZ)), (1, 1, 0)):
+    for index, sign, late in ((0, first_sign, round(offset_s * HZ)), (1, 1, 0)):
         old_CT, _ = make.read(source, index)
         new_CT, _ = make.read(output, index)
         for at in CLICKS:
@@ -118,7 +122,8 @@ def test_starts_that_differ_stay_apart(
     media = probe(source)
     edit(source, media, 0, tmp_path / "stem.flac")
     output = tmp_path / f"out{suffix}"
-    replace_track(source, media, media.tracks[0], tmp_path / "stem.flac", output)
+    new = NewTrack(tmp_path / "stem.flac", replaces=media.tracks[0])
+    put_tracks(source, media, [new], output)
     check_sync(source, output, most, offset_s)
 
 
@@ -127,8 +132,8 @@ def test_add(tmp_path: Path) -> None:
     media = probe(source)
     edited_CT = edit(source, media, 1, tmp_path / "stem.flac")
     settings = MuxSettings(codec="libopus", bitrate_bps=64_000)
-    options = {"language": "fre", "title": "ohne Sirene", "settings": settings}
-    add_track(source, media, tmp_path / "stem.flac", tmp_path / "out.mkv", **options)
+    new = NewTrack(tmp_path / "stem.flac", "fre", "ohne Sirene")
+    put_tracks(source, media, [new], tmp_path / "out.mkv", settings)
     after = probe(tmp_path / "out.mkv")
     assert after.stream_kinds == (*media.stream_kinds, "audio")
     added = after.tracks[2]
@@ -146,17 +151,17 @@ def test_add(tmp_path: Path) -> None:
 def test_requests_that_cannot_be_done(tmp_path: Path) -> None:
     source = make_film(tmp_path / "film.mkv")
     media = probe(source)
-    stem = tmp_path / "clicks.wav"
+    stem = NewTrack(tmp_path / "clicks.wav")
     with pytest.raises(RequestError, match="must not be one of"):
-        add_track(source, media, stem, source)
+        put_tracks(source, media, [stem], source)
     with pytest.raises(RequestError, match="must end in one of"):
-        add_track(source, media, stem, tmp_path / "out.xyz")
+        put_tracks(source, media, [stem], tmp_path / "out.xyz")
     with pytest.raises(EncoderFailed) as caught:
         settings = MuxSettings(codec="no_such_codec")
-        add_track(source, media, stem, tmp_path / "out.mkv", settings=settings)
+        put_tracks(source, media, [stem], tmp_path / "out.mkv", settings)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out.mkv").exists()
     playlist = tmp_path / "stem.flac"
-    playlist.write_text(f"ffconcat version 1.0\nfile {stem.name}\n")
+    playlist.write_text(f"ffconcat version 1.0\nfile {stem.path.name}\n")
     with pytest.raises(MediaError):
-        add_track(source, media, playlist, tmp_path / "out.mkv")
+        put_tracks(source, media, [NewTrack(playlist)], tmp_path / "out.mkv")

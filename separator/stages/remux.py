@@ -1,0 +1,92 @@
+"""A mix back under its picture: the asset again, with the tracks of one rendition. It knows storage
+and containers, not how the mix was made.
+"""
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from separator.audio.edit import RENDITION
+from separator.layout import Layout
+from separator.media.decode import decode, output_rate
+from separator.media.encode import EncodeSettings, encode
+from separator.media.formats import FORMATS
+from separator.media.mux import MUXERS, MuxSettings, NewTrack, put_tracks
+from separator.media.probe import Media, Track, probe
+from separator.rows import DoneRow, set_error
+from separator.stages.extract import ASSET_ERRORS, make_entry
+from separator.storage import Storage
+
+PICTURES = ("video", "subtitle")
+
+
+@dataclass(frozen=True)
+class Remuxer:
+    """The stage as a value: it travels to the workers once. `how`: replace or add."""
+
+    storage: Storage
+    layout: Layout
+    how: str
+    settings: MuxSettings
+
+    def __call__(self, row: DoneRow) -> DoneRow:
+        done, started = DoneRow(**row), time.monotonic()
+        try:
+            done["stem_uri"] = self._remux(done)
+        except ASSET_ERRORS as error:
+            set_error(done, error, "remux")
+        done["publish_s"] = time.monotonic() - started
+        return done
+
+    def _remux(self, row: DoneRow) -> str:
+        asset, indexes = json.loads(row["asset"]), json.loads(row["track"])["indexes"]
+        name = row["query_name"]
+        with (
+            tempfile.TemporaryDirectory(prefix="separator-") as folder_name,
+            self.storage.on_disk(make_entry(asset), Path(folder_name)) as path,
+        ):
+            folder, media = Path(folder_name), probe(path)
+            suffix = choose_suffix(Path(asset["asset_path"]).suffix.lower(), media, self.how)
+            mixes = {}
+            for index in indexes:
+                mixes[index] = folder / f"mix-{index}.{self.layout.extension}"
+                uri = self.layout.stem(asset["asset_path"], index, RENDITION, name)
+                self.storage.fetch(uri, mixes[index])
+            output_path = folder / f"whole{suffix}"
+            if suffix in MUXERS:
+                tracks = [self._make_track(media, index, mixes[index], name) for index in mixes]
+                put_tracks(path, media, tracks, output_path, self.settings)
+            else:
+                self._write(media.tracks[0], mixes[indexes[0]], output_path)
+            uri = self.layout.remux(asset["asset_path"], name, suffix)
+            self.storage.upload(output_path, uri)
+        return uri
+
+    def _make_track(self, media: Media, index: int, mix_path: Path, name: str) -> NewTrack:
+        old = next(track for track in media.tracks if track.index == index)
+        if self.how == "replace":
+            return NewTrack(mix_path, replaces=old)
+        return NewTrack(mix_path, old.language, name)
+
+    def _write(self, old: Track, mix_path: Path, output_path: Path) -> None:
+        """The mix as a file that has nothing but this one track."""
+        form, media = output_path.suffix.removeprefix("."), probe(mix_path)
+        depth = 24 if FORMATS[form].bit_depths and (old.bit_depth or 16) > 16 else 16
+        settings = EncodeSettings(form, depth, bitrate_bps=self.settings.bitrate_bps)
+        (mix,) = media.tracks
+        blocks = decode(mix_path, media, mix)
+        rate_hz = output_rate(mix)
+        encode(blocks, output_path, rate_hz, mix.num_channels, settings, layout=old.layout)
+
+
+def choose_suffix(suffix: str, media: Media, how: str) -> str:
+    """The asset's own where it can hold what comes in; else Matroska, which holds anything."""
+    if suffix in MUXERS:
+        return suffix
+    has_picture = any(kind in PICTURES for kind in media.stream_kinds)
+    is_single = len(media.tracks) == 1 and not has_picture
+    if is_single and how == "replace" and suffix.removeprefix(".") in FORMATS:
+        return suffix
+    return ".mkv" if has_picture else ".mka"

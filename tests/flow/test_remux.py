@@ -1,0 +1,107 @@
+"""A mix back under its picture: everything else untouched, in sync, whatever the container."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from separator.audio.edit import Edits, Rendition
+from separator.layout import Layout
+from separator.media.decode import decode
+from separator.media.encode import EncodeSettings
+from separator.media.mux import MuxSettings
+from separator.media.probe import probe
+from separator.stages.publish import Publisher
+from separator.stages.remux import Remuxer
+from separator.storage import Storage
+from tests.flow.stages import make_stage, run_stages
+from tests.media import make
+from tests.media.test_mux import check_sync, hash_packets, make_film
+
+SAME = Rendition("same", {"a": 1.0, "b": 1.0})  # the track itself, so that it can be told
+LOUD = Rendition("loud", {"a": 4.0})
+
+
+@pytest.fixture(scope="module")
+def stage():
+    return make_stage()
+
+
+def remux(stage, path: Path, out: Path, how: str, *renditions, **settings) -> list[dict]:
+    layout = Layout(str(out), "flac")
+    renditions = renditions or (SAME,)
+    publisher = Publisher(Storage(), layout, EncodeSettings(), "r", renditions)
+    remuxer = Remuxer(Storage(), layout, how, MuxSettings(**settings))
+    return run_stages(path, stage, publisher, Edits(renditions=renditions), remuxer=remuxer)
+
+
+def read(path: Path, index: int = 0) -> np.ndarray:
+    media = probe(path)
+    return np.concatenate(list(decode(path, media, media.tracks[index])), axis=1)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".ts"])
+def test_the_picture_is_untouched_and_in_sync(stage, suffix, tmp_path):
+    film = make_film(tmp_path / f"film{suffix}")
+    records = remux(stage, film, tmp_path / "out", "replace", SAME, LOUD)
+    assert {r["status"] for r in records} == {"ok"}
+    films = {r["query_name"]: r["remux_uri"] for r in records if r["kind"] == "rendition"}
+    assert films == {n: f"{tmp_path}/out/stems/film{suffix}/remux/{n}{suffix}" for n in films}
+    assert set(films) == {"same", "loud"} and not any(r["remux_uri"] for r in records[:2])
+    before, after = probe(film), probe(Path(films["same"]))
+    assert after.stream_kinds == before.stream_kinds
+    about = [[(t.language, t.title, t.is_default) for t in m.tracks] for m in (before, after)]
+    assert about[0] == about[1]
+    streams = ["v:0", *(["s:0"] if "subtitle" in before.stream_kinds else [])]
+    for stream in streams:
+        assert hash_packets(Path(films["same"]), stream) == hash_packets(film, stream)
+    chapters = [make.ask(p, "-show_chapters")["chapters"] for p in (film, Path(films["same"]))]
+    titles = [[chapter["tags"]["title"] for chapter in found] for found in chapters]
+    assert titles[0] == titles[1] and (suffix == ".ts" or len(titles[0]) == 2)
+    check_sync(film, Path(films["same"]), 48 if suffix == ".mkv" else 1, first_sign=1)
+    # Of the two mixes each film has its own.
+    loud_CT, same_CT = (read(Path(films[name])) for name in ("loud", "same"))
+    assert np.square(loud_CT).sum() > 1.5 * np.square(same_CT).sum()
+
+
+def test_a_further_track(stage, tmp_path):
+    film = make_film(tmp_path / "film.mkv")
+    records = remux(stage, film, tmp_path / "out", "add")
+    path = Path(records[-1]["remux_uri"])
+    tracks = probe(path).tracks
+    assert [t.title for t in tracks][-2:] == ["same", "same"] and len(tracks) == 4
+    assert [t.language for t in tracks] == ["ger", "eng", "ger", "eng"]
+    for index in (0, 1):
+        assert hash_packets(path, f"a:{index}") == hash_packets(film, f"a:{index}")
+        np.testing.assert_allclose(read(path, index + 2), read(film, index), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("x.wav", "x.wav"), ("x.flac", "x.flac"), ("x.m4a", "x.m4a"), ("x.mp3", "x.mp3"),
+     ("x.mka", "x.mka"), ("x.aiff", "x.mka")],
+)  # fmt: skip
+def test_sound_alone(stage, name, wanted, tmp_path):
+    """The same container where there is one track and it can be written."""
+    path = make.write(tmp_path / name, make.make_tones(2, 30_000))
+    (record,) = [r for r in remux(stage, path, tmp_path / "out", "replace") if r["remux_uri"]]
+    found = Path(record["remux_uri"])
+    assert found == tmp_path / f"out/stems/{name}/remux/same{Path(wanted).suffix}"
+    old_CT, new_CT = read(path), read(found)
+    assert new_CT.shape == old_CT.shape
+    error = np.square(new_CT - old_CT).sum() / np.square(old_CT).sum()
+    assert error < (1e-2 if name in ("x.m4a", "x.mp3") else 1e-6)
+
+
+def test_what_cannot_be_put_together_is_a_failure_of_the_mix_alone(stage, tmp_path):
+    """Its stems are all right; what was written for the mix is taken away."""
+    film = make_film(tmp_path / "film.mp4")
+    records = remux(stage, film, tmp_path / "out", "replace", codec="pcm_s16le")
+    by_kind = {kind: [r for r in records if r["kind"] == kind] for kind in ("stem", "rendition")}
+    assert {r["status"] for r in by_kind["stem"]} == {"ok"} and len(by_kind["stem"]) == 4
+    for record in by_kind["rendition"]:
+        assert (record["status"], record["error_stage"]) == ("failed", "remux")
+        assert record["error_code"] == "encoder_failed" and record["remux_uri"] == ""
+        assert "\n" not in record["error_detail"]
+    files = {p.name for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert files == {"a.flac", "b.flac"}
