@@ -54,6 +54,7 @@ class Summary:
     assets_listed: int = 0  # of this pass; 0 while they are being listed
     assets_failed: int = 0
     assets_known: int = 0  # committed by an earlier run that could not write its manifest
+    assets_skipped: int = 0  # of those looked at, the ones that need nothing more
     stems: int = 0
     audio_s: float = 0.0
     started: float = field(default_factory=time.monotonic)
@@ -82,14 +83,16 @@ def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
     claim.take()  # and an output that is taken, or cannot be written to
     try:
         known = find_known(flow)
-        is_pending = has_work(flow, known)
+        num_skipped = count_done(flow, known)
     except BaseException:
         claim.withdraw()
         raise
     state = "stopped"
     try:
-        if is_pending:
+        if num_skipped is None:
             run_passes(flow, known, summary, see, claim)
+        else:
+            summary.assets_skipped = num_skipped
         if claim.widen():
             compact(storage, flow.layout, summary.run_id)
         state = "finished"
@@ -103,13 +106,13 @@ def run_passes(
     flow: Flow, known: Known, summary: Summary, see: Callable[[Summary], None], claim: Claim
 ) -> None:
     """Until every asset has come out; those that never do get a record."""
-    device_s = 0.0
+    device_s, progress = 0.0, Progress()
 
     def see_records(records: Sequence[Record]) -> None:
         count(summary, records)
         see(summary)
 
-    def see_row(row: DoneRow, progress: Progress) -> None:
+    def see_row(row: DoneRow) -> None:
         claim.check()
         summary.assets_listed = progress.num_listed
         taken_s = (row["extract_s"], row["separate_s"], row["publish_s"])
@@ -131,10 +134,13 @@ def run_passes(
     with Committer(flow.storage, flow.layout, writer, see_records) as committer:
         for is_again in (False, True):
             now, device_s = known.add(committer.requests), summary.device_s
+            progress = Progress()
             # Afresh: actors that keep dying would hold their device into the next pass.
             with started_ray():
-                if not run_flow(flow, now, is_again, ledger, committer, see_row):
-                    return
+                missing = run_flow(flow, now, is_again, ledger, committer, progress, see_row)
+            summary.assets_skipped = summary.assets_skipped or progress.num_skipped
+            if not missing:
+                return
         record_missing(flow, known.add(committer.requests), ledger, committer)
 
 
@@ -170,11 +176,14 @@ def prepare(config: JobConfig, storage: Storage) -> Flow:
     )
 
 
-def has_work(flow: Flow, known: Known) -> bool:
-    """Whether Ray is worth starting: false only where all of a short input is known to be done."""
+def count_done(flow: Flow, known: Known) -> int | None:
+    """How many assets there are, where all of a short input is known to be done; None where Ray is
+    worth starting."""
     assets = list_assets(flow.storage, flow.config, flow.asked)
     first = list(itertools.islice(assets, QUICK_LOOK))
-    return len(first) == QUICK_LOOK or any(known.leave_out(row) for row in first)
+    if len(first) == QUICK_LOOK or any(known.leave_out(row) for row in first):
+        return None
+    return len(first)
 
 
 def record_missing(flow: Flow, known: Known, ledger: Ledger, committer: Committer) -> None:

@@ -28,7 +28,7 @@ from separator.layout import Layout
 from separator.ledger import Ledger
 from separator.media.mux import MuxSettings
 from separator.requests import Asked, Known, list_assets, pack
-from separator.rows import DoneRow, SpanRow
+from separator.rows import AssetRow, DoneRow, SpanRow
 from separator.stages.extract import Extractor, SpanPlan
 from separator.stages.publish import Publisher
 from separator.stages.remux import Remuxer
@@ -68,8 +68,12 @@ class Progress:
 
     num_listed: int = 0  # assets that went in; 0 while they are being listed
     num_twice: int = 0  # rows of a list that named an asset again
+    num_skipped: int = 0  # assets that need nothing more
     num_actors: int = 0
     started: float = field(default_factory=time.monotonic)
+
+    def take(self, counts: tuple[int, int, int]) -> None:
+        self.num_listed, self.num_twice, self.num_skipped = counts
 
 
 def run_flow(
@@ -78,7 +82,8 @@ def run_flow(
     is_again: bool,
     ledger: Ledger,
     committer: Committer,
-    see: Callable[[DoneRow, Progress], None],
+    progress: Progress,
+    see: Callable[[DoneRow], None],
 ) -> int:
     """One execution over all that is not known; how many assets went in and never came out.
 
@@ -95,14 +100,14 @@ def run_flow(
     lister = _Lister(flow, ray.put(known), desk, 1 if is_again else MOST_PACKED)
     assembling: list[Any] = []
     num_closed, asked_at = len(ledger.closed), 0.0
-    progress = Progress(num_actors=num_actors)
+    progress.num_actors = num_actors
 
     def take(row: Any) -> None:
         nonlocal asked_at
         if not progress.num_listed and time.monotonic() - asked_at > ASK_EVERY_S:
             asked_at = time.monotonic()
-            progress.num_listed, progress.num_twice = ray.get(desk.get_counts.remote())
-        see(row, progress)
+            progress.take(ray.get(desk.get_counts.remote()))
+        see(row)
         whole, records = ledger.add(row)
         if whole is not None:
             assembling.append(assemble.remote(finishers, whole))
@@ -121,10 +126,10 @@ def run_flow(
         take(ray.get(assembling.pop(0)))
     if bugs := ray.get(desk.get_bugs.remote()):
         raise RuntimeError(f"{len(bugs)} bugs; the first of them:\n{bugs[0]}")
-    num_listed, num_twice = ray.get(desk.get_counts.remote())
-    if num_twice:
-        log.warning("%d rows name an asset again; the first one counts", num_twice)
-    return num_listed - (len(ledger.closed) - num_closed)
+    progress.take(ray.get(desk.get_counts.remote()))
+    if progress.num_twice:
+        log.warning("%d rows name an asset again; the first one counts", progress.num_twice)
+    return progress.num_listed - (len(ledger.closed) - num_closed)
 
 
 def make_dataset(
@@ -199,13 +204,20 @@ class _Lister:
         self.known, self.desk, self.most = known, desk, most
 
     def __call__(self, _: Any) -> Iterator[dict[str, str]]:
-        known, twice, count = ray.get(self.known), [], 0
-        assets = list_assets(self.storage, self.config, self.asked, twice)
-        pending = (row for row in map(known.leave_out, assets) if row is not None)
-        for rows in pack(pending, self.most, MOST_PACKED_BYTES):
+        known, twice, count, skipped = ray.get(self.known), [], 0, 0
+
+        def list_pending() -> Iterator[AssetRow]:
+            nonlocal skipped
+            for row in list_assets(self.storage, self.config, self.asked, twice):
+                if (left := known.leave_out(row)) is not None:
+                    yield left
+                else:
+                    skipped += 1
+
+        for rows in pack(list_pending(), self.most, MOST_PACKED_BYTES):
             count += len(rows)
             yield {"assets": json.dumps(rows)}
-        ray.get(self.desk.set_counts.remote(count, len(twice)))
+        ray.get(self.desk.set_counts.remote(count, len(twice), skipped))
 
 
 class _Unpacked:
@@ -244,19 +256,19 @@ class FrontDesk:
 
     def __init__(self, shared: list[ray.ObjectRef]) -> None:
         self.shared = shared
-        self.counts = (0, 0)
+        self.counts = (0, 0, 0)
         self.bugs: list[str] = []
 
     def share(self) -> list[ray.ObjectRef]:
         return self.shared
 
-    def set_counts(self, num_listed: int, num_twice: int) -> None:
-        self.counts = (num_listed, num_twice)
+    def set_counts(self, num_listed: int, num_twice: int, num_skipped: int) -> None:
+        self.counts = (num_listed, num_twice, num_skipped)
 
     def complain(self, text: str) -> None:
         self.bugs.append(text)
 
-    def get_counts(self) -> tuple[int, int]:
+    def get_counts(self) -> tuple[int, int, int]:
         return self.counts
 
     def get_bugs(self) -> list[str]:
