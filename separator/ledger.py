@@ -189,6 +189,7 @@ class Ledger:
             "peak_db": to_db(row["peak"], 20),
             "loudness_lufs": row["loudness_lufs"],
             "true_peak_dbtp": row["true_peak_dbtp"],
+            "active_share": row["active_share"],
             "energy_share": row["energy"] / row["energy_in"] if row["energy_in"] else 0.0,
         }
 

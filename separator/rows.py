@@ -83,6 +83,7 @@ class DoneRow(Row):
     num_clipped: int
     loudness_lufs: float  # of a whole stem, as is the next
     true_peak_dbtp: float
+    active_share: float
     stem_uri: str  # empty for a part
     extract_s: float
     separate_s: float
@@ -127,6 +128,7 @@ COLUMNS = {
     "peak_db": ("float32", "its largest sample"),
     "loudness_lufs": ("float32", "integrated, EBU R128; -70 is silence"),
     "true_peak_dbtp": ("float32", "between samples too"),
+    "active_share": ("float32", "of its 0.1 s stretches, those near its own loudness: where it is"),
     "energy_share": ("float32", "of the stem in the track"),
     "num_clipped": ("int64", "samples that were over full scale"),
     "warning": ("string", "what to know of a stem that is ok"),

@@ -61,6 +61,7 @@ SIDES = {"SL", "SR", "SDL", "SDR", "WL", "WR"}
 BACKS = {"BL", "BR"}
 LOW_FREQUENCY = {"LFE", "LFE2"}
 TINY = 1e-50
+ACTIVE_LU, FAINT_LUFS = 20.0, -60.0
 
 
 class Meter:
@@ -112,6 +113,17 @@ class Meter:
             sums_J = np.lib.stride_tricks.sliding_window_view(energies_H, BLOCK_HOPS).sum(-1)
             return gate(sums_J / (BLOCK_HOPS * self.hop))
         return gate((held_H.sum(keepdims=True) + rest) / max(1, self._num_held))
+
+    def active_share(self) -> float:
+        """Of the stretches of 100 ms, those within 20 LU of the loudness of the whole, and not
+        softer than -60 LUFS."""
+        loudness_lufs = self.loudness_lufs()
+        held_H, _, _ = self._weigh(self._held_CT[:, : self._num_held])
+        energies_H = np.concatenate([np.frombuffer(self._energies_H), held_H])
+        floor = to_power(max(loudness_lufs - ACTIVE_LU, FAINT_LUFS))
+        if math.isnan(loudness_lufs) or not len(energies_H):
+            return loudness_lufs if math.isnan(loudness_lufs) else float(loudness_lufs > FAINT_LUFS)
+        return float((energies_H / self.hop > floor).mean())
 
     def _weigh(self, samples_CT: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """(energy of each whole hop over all channels, that of the rest, the filters after)."""

@@ -112,6 +112,7 @@ class Publisher:
         done["stem_uri"], done["num_clipped"] = uri, report.num_clipped
         done["loudness_lufs"] = loudness.loudness_lufs()
         done["true_peak_dbtp"] = peak.peak_dbtp()
+        done["active_share"] = loudness.active_share()
 
 
 def level(
@@ -156,6 +157,7 @@ def make_row(row: StemRow, samples_CT: np.ndarray) -> DoneRow:
         num_clipped=0,
         loudness_lufs=SILENCE_LUFS,
         true_peak_dbtp=SILENCE_DBTP,
+        active_share=0.0,
         stem_uri="",
         extract_s=row["extract_s"],
         separate_s=row["separate_s"],

@@ -259,3 +259,32 @@ def test_memory_stays_small():
     assert held_bytes < 1.2 * 8 * 10 * 60 * minutes + 50_000
     assert most_bytes < 8_000_000
     assert loudness.loudness_lufs() == pytest.approx(measure(block_CT, rate_hz), abs=0.05)
+
+
+@pytest.mark.parametrize("longest", [700, 50_000])
+@pytest.mark.parametrize(
+    ("on_s", "level_db", "share"),
+    [([(0.0, 4.0)], -20, 1.0), ([(1.0, 2.0)], -20, 0.25), ([(0.5, 1.0), (3.0, 3.5)], -40, 0.25),
+     ([], -20, 0.0), ([(0.0, 4.0)], -66, 0.0)],
+)  # fmt: skip
+def test_where_it_is(on_s, level_db, share, longest):
+    """Among a hum 40 dB softer, which is not what the stem is about."""
+    rate_hz = 8_000
+    tone = make_tone(level_db, 4.0, rate_hz)
+    time_s = np.arange(len(tone)) / rate_hz
+    is_on = np.any([(time_s >= a) & (time_s < b) for a, b in on_s] or [time_s < 0], axis=0)
+    samples_CT = np.stack([np.where(is_on, tone, 0.01 * tone)] * 2)
+    meter = Meter(rate_hz, 2, "stereo")
+    for start in range(0, len(tone), longest):
+        meter.add(samples_CT[:, start : start + longest])
+    # A filter that rings on may count a stretch more at each end.
+    assert share - 0.02 <= meter.active_share() <= share + 0.06 * len(on_s)
+
+
+def test_nothing_is_nowhere():
+    assert Meter(8_000, 1).active_share() == 0
+    meter = Meter(8_000, 1)
+    meter.add(0.1 * np.ones((1, 100)) * np.sin(np.arange(100)))
+    assert meter.active_share() == 1  # less than a stretch, and to be heard
+    meter.add(np.full((1, 8_000), np.nan))
+    assert math.isnan(meter.active_share())
