@@ -4,6 +4,7 @@ Shapes: C channels, T samples, H hops of 100 ms, J gating blocks of 400 ms, S fi
 K powers of s.
 """
 
+import functools
 import math
 from array import array
 
@@ -171,6 +172,7 @@ def weigh_channels(layout: str | None, num_channels: int) -> np.ndarray:
     )
 
 
+@functools.cache
 def design_filter(rate_hz: int) -> np.ndarray:
     """The standard's filters at any rate: sections (S, 6) as scipy takes them.
 

@@ -4,6 +4,7 @@ Shapes: C channels, T samples, N cells of samples, W samples that decide about a
 between the samples of a cell.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -75,6 +76,7 @@ def join_peaks(peak: float, samples: np.ndarray) -> float:
     return float(np.maximum(peak, np.maximum(samples.max(), -samples.min())))
 
 
+@functools.cache
 def design_interpolator(factor: int) -> np.ndarray:
     """The points between the samples of a cell, as weights of the samples around (W, P).
 
