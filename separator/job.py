@@ -204,6 +204,8 @@ def started_ray() -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray warns of its own actor pools on every run; it reads this when it starts.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # torch's threads on a CPU wait for each other spinning, on cores that ffmpeg could use.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS", "local")
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
