@@ -209,8 +209,9 @@ def list_items(queries: Sequence[Query], asked: Asked, about: list[Any]) -> list
     `about`: what of its asset it depends on."""
     pairs = [{"name": query.name, "text": query.text} for query in queries]
     version, *others = about
-    # The one residual of all stems is another for other stems.
+    # The one residual of all stems is another for other stems, and written with any of them.
     together = pairs if asked.settings["residual"] == "joint" else []
+    all_names = [pair["name"] for pair in together]
     items = []
     for pair in pairs:
         depends = [version, pair, *others, asked.settings, *([together] if together else [])]
@@ -218,14 +219,15 @@ def list_items(queries: Sequence[Query], asked: Asked, about: list[Any]) -> list
             {"kind": STEM}
             | pair
             | {"warning": asked.warnings.get(pair["text"], "")}
-            | {"needs": [other["name"] for other in together]}
+            | {"needs": all_names}
             | {"request": hash_request(depends)}
         )
     requests = {item["name"]: item["request"] for item in items}
     for rendition in asked.output.renditions:
-        needs = sorted(rendition.gains_db)
+        names = sorted(rendition.gains_db)
+        needs = all_names or names
         recipe = asdict(rendition) | asked.remux
-        sources = [requests.get(name) for name in needs]
+        sources = [requests.get(name) for name in names]
         request = hash_request([version, recipe, sources, *others, asked.settings])
         item = {"kind": RENDITION, "name": rendition.name, "text": describe_mix(rendition)}
         items.append(item | {"warning": "", "needs": needs, "request": request})

@@ -286,6 +286,9 @@ def test_one_residual_of_all_stems_is_made_with_all_of_them(library):
     assert name_left(config, {"rain", "siren"}) == []
     other = make_config(library, "queries=[rain, siren, bell]", "output.residual=joint")
     assert not set(get_requests(list_rows(config))) & set(get_requests(list_rows(other)))
+    # A mix of one stem alone too: that residual is written again with it.
+    mixed = make_config(library, "queries=[rain, siren]", "output.residual=joint", MIXES)
+    assert name_left(mixed, {"rain", "siren"}) == [["rain", "siren", "m"]] * 3
     each = make_config(library, "queries=[rain, siren]", "output.residual=per_query")
     assert name_left(each, {"rain"}) == [["siren"]] * 3
 
