@@ -138,7 +138,8 @@ def run_passes(
             # Afresh: actors that keep dying would hold their device into the next pass.
             with started_ray():
                 missing = run_flow(flow, now, is_again, ledger, committer, progress, see_row)
-            summary.assets_skipped = summary.assets_skipped or progress.num_skipped
+            if not is_again:  # later, what this run has done would count
+                summary.assets_skipped = progress.num_skipped
             if not missing:
                 return
         record_missing(flow, known.add(committer.requests), ledger, committer)

@@ -17,13 +17,14 @@ hash. Different assets never share a path.
 import hashlib
 import re
 
+from separator.audio.edit import REMUX, STEM
 from separator.errors import RequestError
 from separator.storage.place import join_uri, parse_uri
 
 # Of 255 bytes that file systems allow; temporaries add to it.
 LONGEST_PART_BYTES = 200
 UNSAFE = re.compile('[%\x00-\x1f\x7f\\\\:*?"<>|]')
-STEMS, PARTS, RECORD, REMUX = "stems", ".parts", "record.json", "remux"
+STEMS, PARTS, RECORD = "stems", ".parts", "record.json"
 
 
 def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
@@ -83,7 +84,7 @@ class Layout:
         """Or a residual or a rendition. No query is called as a folder is: it has an extension."""
         folder = join_uri(self.folder(asset_path), f"track-{track_index}")
         name = f"{query_name}.{self.extension}"
-        return join_uri(folder, name) if kind == "stem" else join_uri(folder, kind, name)
+        return join_uri(folder, name) if kind == STEM else join_uri(folder, kind, name)
 
     def remux(self, asset_path: str, rendition: str, suffix: str) -> str:
         return join_uri(self.folder(asset_path), REMUX, f"{rendition}{suffix}")

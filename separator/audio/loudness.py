@@ -108,23 +108,28 @@ class Meter:
         block. SILENCE_LUFS where there is no sample or nothing passes the gate; NaN where a sample
         is.
         """
-        held_H, rest, _ = self._weigh(self._held_CT[:, : self._num_held])
-        energies_H = np.concatenate([np.frombuffer(self._energies_H), held_H])
+        energies_H, rest = self._list_energies()
         if len(energies_H) >= BLOCK_HOPS:
             sums_J = np.lib.stride_tricks.sliding_window_view(energies_H, BLOCK_HOPS).sum(-1)
             return gate(sums_J / (BLOCK_HOPS * self.hop))
-        return gate((held_H.sum(keepdims=True) + rest) / max(1, self._num_held))
+        return gate((energies_H.sum(keepdims=True) + rest) / max(1, self._num_held))
 
     def active_share(self) -> float:
         """Of the stretches of 100 ms, those within 20 LU of the loudness of the whole, and not
         softer than -60 LUFS."""
         loudness_lufs = self.loudness_lufs()
-        held_H, _, _ = self._weigh(self._held_CT[:, : self._num_held])
-        energies_H = np.concatenate([np.frombuffer(self._energies_H), held_H])
+        energies_H, _ = self._list_energies()
+        if math.isnan(loudness_lufs):
+            return math.nan
+        if not len(energies_H):
+            return float(loudness_lufs > FAINT_LUFS)
         floor = to_power(max(loudness_lufs - ACTIVE_LU, FAINT_LUFS))
-        if math.isnan(loudness_lufs) or not len(energies_H):
-            return loudness_lufs if math.isnan(loudness_lufs) else float(loudness_lufs > FAINT_LUFS)
         return float((energies_H / self.hop > floor).mean())
+
+    def _list_energies(self) -> tuple[np.ndarray, float]:
+        """(of every hop so far, of what is less than one)."""
+        held_H, rest, _ = self._weigh(self._held_CT[:, : self._num_held])
+        return np.concatenate([np.frombuffer(self._energies_H), held_H]), rest
 
     def _weigh(self, samples_CT: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """(energy of each whole hop over all channels, that of the rest, the filters after)."""
