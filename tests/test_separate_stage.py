@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from separator.audio.edit import Edits
 from separator.config import ModelSettings
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.stages import extract
@@ -45,8 +46,11 @@ def test_a_stem_for_each_query_and_the_time_once(stage):
     assert all(row["separate_s"] > 0 for row in rows)
 
 
-def test_samples_that_are_no_numbers_fail_all_queries_at_once(stage):
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("residual", ["none", "per_query", "joint"])
+def test_samples_that_are_no_numbers_fail_all_queries_at_once(stage, residual):
     samples_CT = np.full((1, 16_000), np.nan, np.float32)
+    stage = SeparatorStage(stage.engine, stage.conditions, Edits(residual, 24))
     (row,) = stage(make_span(samples_CT))
     assert (row["error_code"], row["error_stage"]) == ("non_finite_audio", "separate")
     assert row["query_name"] == "" and row["samples"].size == 0

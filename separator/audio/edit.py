@@ -4,6 +4,7 @@ Residuals are exact: stems are rounded as they will be written, and subtracted a
 Shapes: C channels, T samples.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,9 +68,13 @@ class Editor:
         if self.residual != "none":
             assert edits.bits is not None
             self.bits = edits.bits
-            self.whole_CT = round_samples(input_CT, self.bits)
-            self.sum_CT = np.zeros_like(self.whole_CT)
+            self.sum_CT = np.zeros(input_CT.shape, np.int64)
         self.mixes = [(each, np.float32(each.rest) * input_CT) for each in edits.renditions]
+
+    @functools.cached_property
+    def whole(self) -> np.ndarray:
+        """The track as integers (C, T), made when a stem has come: then its samples are finite."""
+        return round_samples(self.input_CT, self.bits)
 
     def add(self, name: str, stem_CT: np.ndarray) -> Iterator[Product]:
         """The stem, and its residual where each has one."""
@@ -101,9 +106,9 @@ class Editor:
             yield Product(RENDITION, rendition.name, mix_CT)
 
     def _subtract(self, name: str, written_CT: np.ndarray) -> Product:
-        rest_CT = self.whole_CT - written_CT
+        rest_CT = self.whole - written_CT
         # Verified as a reader would: what will be in the two files, against what was decoded.
-        off_CT = written_CT + limit(rest_CT, self.bits) - self.whole_CT
+        off_CT = written_CT + limit(rest_CT, self.bits) - self.whole
         error = float(np.abs(off_CT).max(initial=0)) / 2 ** (self.bits - 1)
         return Product(RESIDUAL, name, to_samples(rest_CT, self.bits), error)
 

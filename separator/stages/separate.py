@@ -37,8 +37,9 @@ class SeparatorStage:
             return
         started = time.monotonic()
         asset, track = json.loads(row["asset"]), json.loads(row["track"])
-        queries = [q for q in json.loads(asset["queries"]) if q["kind"] == STEM]
-        names = {q["name"] for q in json.loads(asset["queries"]) if q["kind"] == RENDITION}
+        items = json.loads(asset["queries"])
+        queries = [item for item in items if item["kind"] == STEM]
+        names = {item["name"] for item in items if item["kind"] == RENDITION}
         # Copied: what comes with a row is read-only.
         samples_CT = torch.tensor(row["samples"])
         span = Span(
