@@ -72,7 +72,8 @@ def make_line(summary: "Summary") -> str:
 def print_summary(summary: "Summary", output_uri: str) -> None:
     skipped = f"   done before {summary.assets_skipped:,}" if summary.assets_skipped else ""
     print(f"{'assets':12}{summary.assets:>8,}   failed {summary.assets_failed:,}{skipped}")
-    print(f"{'stems':12}{summary.stems:>8,}")
+    mixes = f"   renditions {summary.renditions:,}" if summary.renditions else ""
+    print(f"{'stems':12}{summary.stems:>8,}{mixes}")
     speed = summary.audio_s / summary.seconds if summary.seconds else 0.0
     print(f"{'audio':12}{show_time(summary.audio_s):>8}   {speed:.1f}x real time")
     busy = f"   device busy {summary.device_busy:.0%}" if summary.device_s else ""

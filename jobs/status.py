@@ -40,7 +40,7 @@ def print_status(status: "Status") -> None:
         print(
             f"{run['run_id']:24}{describe_state(run):10}{totals['assets']:>10,}"
             f"{totals['assets_failed']:>8,}{show_time(totals['audio_s']):>9}"
-            f"{show_time(totals['seconds']):>9}{run['device_busy']:>6.0%}"
+            f"{show_time(totals['seconds']):>9}{run.get('device_busy', 0):>6.0%}"
         )
     if status.num_runs > len(status.runs):
         print(f"and {status.num_runs - len(status.runs)} earlier ones")

@@ -20,6 +20,8 @@ from typing import Any
 import ray
 
 from separator import api
+from separator.asked import make_asked
+from separator.audio.edit import RENDITION, STEM
 from separator.claim import Claim
 from separator.commit import Committer
 from separator.config import JobConfig
@@ -32,7 +34,7 @@ from separator.model.checkpoint import read_checkpoint
 from separator.model.engine import choose_context
 from separator.model.resunet import GRID_FRAMES
 from separator.pipeline import Flow, Progress, run_flow
-from separator.requests import Known, collect_texts, list_assets, make_asked
+from separator.requests import Known, collect_texts, list_assets
 from separator.rows import DoneRow, Record
 from separator.stages import extract, publish, separate
 from separator.storage import Storage
@@ -56,6 +58,7 @@ class Summary:
     assets_known: int = 0  # committed by an earlier run that could not write its manifest
     assets_skipped: int = 0  # of those looked at, the ones that need nothing more
     stems: int = 0
+    renditions: int = 0
     audio_s: float = 0.0
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
@@ -224,7 +227,9 @@ def count(summary: Summary, records: Sequence[Record]) -> None:
     summary.assets += 1
     summary.assets_failed += bool(failed)
     summary.assets_known += records[0]["run_id"] != summary.run_id
-    summary.stems += len(records) - len(failed)
+    made = Counter(record["kind"] for record in records if record["status"] == "ok")
+    summary.stems += made[STEM]
+    summary.renditions += made[RENDITION]
     tracks = {r["track_index"]: r["duration_s"] for r in records if r["status"] == "ok"}
     summary.audio_s += sum(tracks.values())
     for code in {record["error_code"] for record in failed}:

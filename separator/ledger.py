@@ -90,6 +90,10 @@ class Ledger:
                 return stem.sum_up(), None
         return self._find_complete(uri, row)
 
+    def forget_open(self) -> None:
+        """What has not come out is made afresh: nothing of it is under way any more."""
+        self.open.clear()
+
     def _find_complete(self, uri: str, row: DoneRow) -> tuple[DoneRow | None, list[Record] | None]:
         asset, queries = self.open[uri], json.loads(json.loads(row["asset"])["queries"])
         now = make_timestamp()

@@ -4,30 +4,32 @@ Ray replaces workers that die. An asset that keeps killing its workers is left o
 us: `run_flow` tells how many are missing, so that they can be run again, and recorded if need be.
 """
 
+import contextlib
 import json
 import logging
 import os
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
 import ray.data
+import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from separator.asked import Asked
 from separator.audio.edit import REMUX
 from separator.commit import Committer
 from separator.config import JobConfig
+from separator.desk import FrontDesk, Told
 from separator.errors import RequestError
 from separator.layout import Layout
 from separator.ledger import Ledger
 from separator.media.mux import MuxSettings
-from separator.requests import Asked, Known, list_assets, pack
+from separator.requests import Known, list_assets, pack
 from separator.rows import AssetRow, DoneRow, SpanRow
 from separator.stages.extract import Extractor, SpanPlan
 from separator.stages.publish import Publisher
@@ -45,6 +47,11 @@ IN_FLIGHT = 2  # spans on their way to an actor: the next is there when one is d
 MOST_PACKED, MOST_PACKED_BYTES = 16, 4 << 20  # assets of one row; about five minutes of sound
 ASK_EVERY_S = 5.0
 MOST_RETRIES = 2  # of a task whose worker died; Ray's default is for ever
+LOST = (
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.OutOfMemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ def run_flow(
     on_gpu, num_actors = choose_devices(flow.config)
     lister = _Lister(flow, ray.put(known), desk, 1 if is_again else MOST_PACKED)
     assembling: list[Any] = []
+    ledger.forget_open()
     num_closed, asked_at = len(ledger.closed), 0.0
     progress.num_actors = num_actors
 
@@ -116,14 +124,19 @@ def run_flow(
             orphans = ledger.orphans.pop(asset["asset_uri"], ())
             committer.commit(asset, records, not row["records"], orphans)
 
+    def take_assembled(reference: Any) -> None:
+        # Where its worker died each time, the asset does not come out: it is run again.
+        with contextlib.suppress(*LOST):
+            take(ray.get(reference))
+
     for row in make_dataset(flow, lister, desk, on_gpu, num_actors).iter_rows():
         take(row)
         if assembling:
             ready, assembling = ray.wait(assembling, timeout=0)
             for reference in ready:
-                take(ray.get(reference))
+                take_assembled(reference)
     while assembling:
-        take(ray.get(assembling.pop(0)))
+        take_assembled(assembling.pop(0))
     if bugs := ray.get(desk.get_bugs.remote()):
         raise RuntimeError(f"{len(bugs)} bugs; the first of them:\n{bugs[0]}")
     progress.take(ray.get(desk.get_counts.remote()))
@@ -248,52 +261,3 @@ class SeparateActor:
 
     def __call__(self, row: Any) -> Iterator[Any]:
         return self.run(row)
-
-
-class FrontDesk:
-    """An actor that hears how many assets went in, and of every bug; and knows where the weights
-    lie, once for every node."""
-
-    def __init__(self, shared: list[ray.ObjectRef]) -> None:
-        self.shared = shared
-        self.counts = (0, 0, 0)
-        self.bugs: list[str] = []
-
-    def share(self) -> list[ray.ObjectRef]:
-        return self.shared
-
-    def set_counts(self, num_listed: int, num_twice: int, num_skipped: int) -> None:
-        self.counts = (num_listed, num_twice, num_skipped)
-
-    def complain(self, text: str) -> None:
-        self.bugs.append(text)
-
-    def get_counts(self) -> tuple[int, int, int]:
-        return self.counts
-
-    def get_bugs(self) -> list[str]:
-        return self.bugs
-
-
-class Told:
-    """A stage whose bugs are told to the desk: with `max_errored_blocks` they would go unheard."""
-
-    def __init__(self, desk: Any, stage: Callable[[Any], Iterator[Any]]) -> None:
-        self.desk, self.stage = desk, stage
-
-    def __call__(self, row: Any) -> Iterator[Any]:
-        with _Telling(self.desk):
-            yield from self.stage(row)
-
-
-class _Telling:
-    def __init__(self, desk: Any) -> None:
-        self.desk = desk
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        if kind is not None and issubclass(kind, Exception):
-            ray.get(self.desk.complain.remote("".join(traceback.format_exception(error))))

@@ -9,52 +9,29 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
 
-from separator.audio.edit import RENDITION, STEM
-from separator.config import (
-    InputSettings,
-    JobConfig,
-    OutputSettings,
-    RenditionSettings,
-    check_renditions,
-)
+from separator.asked import Asked, list_items, read_queries, read_tracks
+from separator.config import InputSettings, JobConfig, check_renditions
 from separator.errors import QueryError, RequestError, StorageError
 from separator.layout import make_asset_path
 from separator.manifest import hash_requests, is_known
-from separator.media.choose import check_tracks
-from separator.queries.query import Query, parse_queries
+from separator.queries.query import Query
 from separator.records import hash_request
 from separator.rows import AssetRow
-from separator.storage import Entry, Storage
+from separator.storage import Entry, Storage, parse_uri
 from separator.storage.rows import find_uri_column, is_list, read_rows, resolve_uri
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Of `model` and `output`, what changes a stem. Devices do not: results agree to rounding.
-MODEL_KEYS = ("channels", "context", "precision")
-OUTPUT_KEYS = ("format", "bit_depth", "bitrate_bps", "clip", "dither", "residual")
-REMUX_KEYS = ("remux", "remux_codec", "remux_bitrate_bps")
 LOOKERS = 16  # assets of a list that are looked at side by side
 MOST_TEXTS = 50_000  # 2 KB each, on every node
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked of every asset, and with what."""
-
-    queries: tuple[Query, ...]
-    output: OutputSettings
-    remux: dict[str, Any]  # of the output, what changes a film
-    tracks: Any
-    settings: dict[str, Any]  # with the checkpoint: what a stem depends on beside its asset
-    warnings: dict[str, str]  # by text of a query
 
 
 @dataclass(frozen=True)
@@ -81,16 +58,6 @@ class Known:
         return Known(np.union1d(self.done, hash_requests(sorted(requests))), self.wanted)
 
 
-def make_asked(config: JobConfig, checkpoint_sha256: str, warnings: dict[str, str]) -> Asked:
-    model, output = asdict(config.model), asdict(config.output)
-    settings = {key: model[key] for key in MODEL_KEYS} | {key: output[key] for key in OUTPUT_KEYS}
-    settings["checkpoint"] = checkpoint_sha256
-    remux = {key: output[key] for key in REMUX_KEYS}
-    return Asked(
-        tuple(config.parse_queries()), config.output, remux, config.tracks, settings, warnings
-    )
-
-
 def collect_texts(storage: Storage, config: JobConfig) -> list[str]:
     """Every text that is asked for, in the config or in a list; bad ones are left for their row."""
     texts = dict.fromkeys(query.text for query in config.parse_queries())
@@ -115,29 +82,33 @@ def list_assets(
     The first row of a list that names an asset counts; URIs named again are added to `twice`.
     """
     shard, num_shards = config.parse_shard()
-    count, seen = 0, set()
-    for row in _list_rows(storage, config, asked):
-        if int(hash_request(row["asset_uri"]), 16) % num_shards != shard:
-            continue
-        name = hash(row["asset_uri"])
-        if name in seen:
-            if twice is not None:
-                twice.append(row["asset_uri"])
-            continue
-        if is_list(config.input.uri):  # a folder names nothing twice
-            seen.add(name)
-        yield row
-        count += 1
-        if count == config.run.limit:
-            return
+
+    def is_ours(asset_uri: str) -> bool:
+        return int(hash_request(asset_uri), 16) % num_shards == shard
+
+    if is_list(config.input.uri):
+        rows = _read_list(storage, config, asked, is_ours, [] if twice is None else twice)
+    else:
+        rows = _list_folder(storage, config.input, asked, is_ours)
+    yield from itertools.islice(rows, config.run.limit)
 
 
-def _list_rows(storage: Storage, config: JobConfig, asked: Asked) -> Iterator[AssetRow]:
+def _list_folder(
+    storage: Storage, chosen: InputSettings, asked: Asked, is_ours: Callable[[str], bool]
+) -> Iterator[AssetRow]:
+    for entry in storage.list(chosen.uri, chosen.include, chosen.exclude):
+        if is_ours(entry.uri):
+            yield make_row(entry, chosen.uri, asked)
+
+
+def _read_list(
+    storage: Storage,
+    config: JobConfig,
+    asked: Asked,
+    is_ours: Callable[[str], bool],
+    twice: list[str],
+) -> Iterator[AssetRow]:
     chosen, uri = config.input, config.input.uri
-    if not is_list(uri):
-        for entry in storage.list(uri, chosen.include, chosen.exclude):
-            yield make_row(entry, uri, asked)
-        return
     rows = read_rows(storage, uri)
     first = next(rows, None)
     if first is None:
@@ -145,8 +116,23 @@ def _list_rows(storage: Storage, config: JobConfig, asked: Asked) -> Iterator[As
     column = find_uri_column(list(first), chosen.uri_column, uri)
     _check_columns(list(first), chosen)
 
-    def look(row: dict[str, Any]) -> AssetRow:
-        asset_uri = resolve_uri(uri, str(row[column]))
+    def choose() -> Iterator[tuple[str, dict[str, Any]]]:
+        """Before anything is asked of storage: one look at every asset, by one shard."""
+        seen: set[int] = set()
+        for row in itertools.chain([first], rows):
+            asset_uri = resolve_uri(uri, str(row[column]))
+            with contextlib.suppress(RequestError):  # it gets its record as it is called there
+                asset_uri = parse_uri(asset_uri).uri
+            if not is_ours(asset_uri):
+                continue
+            if hash(asset_uri) in seen:
+                twice.append(asset_uri)
+                continue
+            seen.add(hash(asset_uri))
+            yield asset_uri, row
+
+    def look(item: tuple[str, dict[str, Any]]) -> AssetRow:
+        asset_uri, row = item
         try:
             entry = storage.stat(asset_uri)
         except (StorageError, RequestError):
@@ -154,7 +140,7 @@ def _list_rows(storage: Storage, config: JobConfig, asked: Asked) -> Iterator[As
             entry = Entry(asset_uri, 0, "", EPOCH)
         return make_row(entry, None, asked, row, chosen)
 
-    yield from map_ahead(look, itertools.chain([first], rows), LOOKERS)
+    yield from map_ahead(look, choose(), LOOKERS)
 
 
 def _check_columns(columns: Sequence[str], chosen: InputSettings) -> None:
@@ -202,70 +188,6 @@ def make_row(
         trouble=trouble,
         carried=json.dumps(carried, default=str, ensure_ascii=False) if carried else "",
     )
-
-
-def list_items(queries: Sequence[Query], asked: Asked, about: list[Any]) -> list[dict[str, Any]]:
-    """Everything that gets a record: stems, then mixes. `needs`: what it cannot be made without;
-    `about`: what of its asset it depends on."""
-    pairs = [{"name": query.name, "text": query.text} for query in queries]
-    version, *others = about
-    # The one residual of all stems is another for other stems, and written with any of them.
-    together = pairs if asked.settings["residual"] == "joint" else []
-    all_names = [pair["name"] for pair in together]
-    items = []
-    for pair in pairs:
-        depends = [version, pair, *others, asked.settings, *([together] if together else [])]
-        items.append(
-            {"kind": STEM}
-            | pair
-            | {"warning": asked.warnings.get(pair["text"], "")}
-            | {"needs": all_names}
-            | {"request": hash_request(depends)}
-        )
-    requests = {item["name"]: item["request"] for item in items}
-    for rendition in asked.output.renditions:
-        names = sorted(rendition.gains_db)
-        needs = all_names or names
-        recipe = asdict(rendition) | asked.remux
-        sources = [requests.get(name) for name in names]
-        request = hash_request([version, recipe, sources, *others, asked.settings])
-        item = {"kind": RENDITION, "name": rendition.name, "text": describe_mix(rendition)}
-        items.append(item | {"warning": "", "needs": needs, "request": request})
-    return items
-
-
-def describe_mix(rendition: RenditionSettings) -> str:
-    gains = [f"{name} {db:+g} dB" for name, db in sorted(rendition.gains_db.items())]
-    return ", ".join([*gains, f"the rest {rendition.rest_db:+g} dB"])
-
-
-def read_queries(value: Any) -> list[Query]:
-    """Of a list's column: a text, a list of texts or {name, text}, or such a list as JSON."""
-    value = _read_json(value)
-    if value is None or value == "" or value == []:
-        return []
-    return parse_queries([value] if isinstance(value, str | dict) else value)
-
-
-def read_tracks(value: Any, default: Any) -> Any:
-    """Of a list's column: what `tracks` may be in a config, as it is or as JSON; or one index."""
-    value = _read_json(value)
-    if value is None or value == "":
-        return default
-    if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
-        value = [int(value)]
-    check_tracks(value)
-    return value
-
-
-def _read_json(value: Any) -> Any:
-    text = value.strip() if isinstance(value, str) else ""
-    if not text.startswith(("[", "{")):
-        return value
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise QueryError(f"{text[:80]!r} is no JSON: {error}") from None
 
 
 def map_ahead(

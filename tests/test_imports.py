@@ -13,16 +13,16 @@ LAYERS = [
     ["jobs"],
     ["separator.plan", "separator.pipeline", "separator.job", "separator.train"],
     ["separator.stages", "separator.api", "separator.requests", "separator.commit",
-     "separator.status", "separator.claim"],
+     "separator.status", "separator.claim", "separator.desk", "separator.dataset"],
     ["separator.model", "separator.queries", "separator.media", "separator.storage",
      "separator.layout", "separator.manifest", "separator.records", "separator.ledger",
-     "separator.config", "separator.sounds"],
+     "separator.config", "separator.asked", "separator.sounds"],
     ["separator.audio"],
     ["separator.rows", "separator.errors", "separator.files", "separator.settings"],
 ]  # fmt: skip
 # Where programs are started.
 SUBPROCESS_ALLOWED = ("separator.media.ffmpeg", "separator.sounds.programs")
-RAY_ALLOWED = ("jobs", "separator.pipeline", "separator.job", "separator.train")
+RAY_ALLOWED = ("jobs", "separator.pipeline", "separator.job", "separator.desk", "separator.train")
 FORBIDDEN = {
     "separator.audio": ["pathlib", "os", "boto3", "subprocess"],
     "separator.media": ["boto3", "torch"],

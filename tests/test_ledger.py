@@ -193,3 +193,18 @@ def test_no_film_where_a_track_has_failed():
     film, records = ledger.add(make_row(1, "", tracks=2, error="media_truncated", asset=asset))
     assert film is None and records is not None
     assert not any(r["remux_uri"] for r in records)
+
+
+def test_what_was_under_way_when_a_pass_ended_is_made_afresh():
+    """A film whose maker died is asked for again; what was handed out stays closed."""
+    mix = {"kind": "rendition", "name": "m", "text": "m", "request": "m" * 32, "warning": ""}
+    asset = ASSET | {"queries": json.dumps([QUERIES[0], mix])}
+    rows = [make_row(0, "a", asset=asset), make_row(0, "m", kind="rendition", asset=asset)]
+    ledger = Ledger({}, remux=True)
+    assert [ledger.add(row)[0] is None for row in rows] == [True, False]
+    ledger.forget_open()
+    _, (film, _) = [ledger.add(row) for row in rows]
+    assert film is not None
+    assert ledger.add(film | {"stem_uri": "/out/m.mp4"})[1] is not None  # pyright: ignore
+    ledger.forget_open()
+    assert ledger.add(rows[0]) == (None, None) and not ledger.open

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from separator.asked import make_asked
 from separator.config import JobConfig, read_config
 from separator.errors import RequestError
 from separator.layout import Layout
 from separator.manifest import hash_requests
-from separator.requests import Known, collect_texts, list_assets, make_asked, map_ahead, pack
+from separator.requests import Known, collect_texts, list_assets, map_ahead, pack
 from separator.stages.extract import Extractor, SpanPlan
 from separator.storage import Storage
 
@@ -189,6 +190,32 @@ def test_the_first_row_of_an_asset_counts(library):
     rows = list(list_assets(Storage(), config, make_asked(config, "s", {}), twice))
     assert [row["asset_path"].rpartition("/")[2] for row in rows] == ["a.mp4", "e.flac"]
     assert len(twice) == 1
+
+
+class CountingStorage(Storage):
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked_at: list[str] = []
+
+    def stat(self, uri: str):
+        self.looked_at.append(uri)
+        return super().stat(uri)
+
+
+def test_a_shard_looks_at_its_own_assets_and_once(library):
+    """However a list calls them."""
+    again = f"file://{library}/in/a.mp4"
+    (library / "list.txt").write_text(f"in/a.mp4\nin/e.flac\n{again}\nin/b/c.WAV\n")
+    looked_at, twice = [], []
+    for shard in ("1/2", "2/2"):
+        config = make_config(library, f"input.uri={library / 'list.txt'}", f"run.shard={shard}")
+        storage = CountingStorage()
+        rows = list(list_assets(storage, config, make_asked(config, "s", {}), twice))
+        found = [uri for uri in storage.looked_at if not uri.endswith("list.txt")]
+        assert sorted(found) == sorted(row["asset_uri"] for row in rows)
+        looked_at += found
+    assert sorted(looked_at) == [f"{library}/in/{name}" for name in ("a.mp4", "b/c.WAV", "e.flac")]
+    assert twice == [f"{library}/in/a.mp4"]
 
 
 def test_small_assets_go_together(library):

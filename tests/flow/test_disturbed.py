@@ -21,7 +21,12 @@ from separator.media.errors import MediaError
 from tests.flow.conftest import check_whole, read_stems, run_job, start_job, write_config
 from tests.media import make
 
-WORKERS = {"actor": "SeparateActor", "worker": "ray::FlatMap"}
+WORKERS = {"actor": "SeparateActor", "worker": "ray::FlatMap", "assembler": "_assemble"}
+EDITS = [
+    "output.residual=per_query",
+    "output.renditions=[{name: quiet, gains_db: {siren: -inf}, loudness_lufs: -30}]",
+    "output.remux=replace",
+]
 
 
 def find_workers(process: subprocess.Popen, kind: str) -> list[psutil.Process]:
@@ -91,17 +96,31 @@ def test_whoever_is_killed(library, finished, tmp_path, kind):
     check_whole(out)
 
 
+@pytest.fixture(scope="session")
+def edited(library, tmp_path_factory) -> Path:
+    """As `finished`, with residuals, a mix, and the mix put back. Not to be changed."""
+    folder = tmp_path_factory.mktemp("edited")
+    config = write_config(folder / "config.yaml", str(library), str(folder / "out"))
+    run_job(config, *EDITS, code=3)
+    assert len(list((folder / "out").rglob("residual/*.flac"))) == 6
+    assert len(list((folder / "out").rglob("remux/quiet.*"))) == 3
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_five_kills_at_random(library, finished, tmp_path, seed):
-    """Four times five: of anybody, at any time, until the work is done all the same."""
+def test_five_kills_at_random(request, library, tmp_path, seed):
+    """Four times five: of anybody, at any time, until the work is done all the same. With and
+    without residuals and all that is made of them."""
+    finished = request.getfixturevalue("edited" if seed % 2 else "finished")
+    overrides = EDITS if seed % 2 else []
     rng, out = random.Random(seed), tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
     num_killed, told = 0, []
     while num_killed < 5:
         if told and told[-1] == "ended":
             shutil.rmtree(out)
-        process = start_job(config)
+        process = start_job(config, *overrides)
         wait_for(process, out, "runs/*.json")
         for _ in range(2):  # more often, and Ray gives a task up: that is another test
             time.sleep(rng.uniform(0, 12))
@@ -119,8 +138,22 @@ def test_five_kills_at_random(library, finished, tmp_path, seed):
         if process.returncode is None:
             finish(process)
             told.append("ended")
-    run_job(config, code=3)
+    run_job(config, *overrides, code=3)
     assert read_stems(out) == read_stems(finished / "out"), told
+    check_whole(out)
+
+
+@pytest.mark.slow
+def test_stems_that_nobody_can_put_together_are_made_again(library, finished, tmp_path):
+    """Each of the two of `long.flac` loses its worker as often as Ray tries: the second pass makes
+    them."""
+    out = tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(library), str(out))
+    process = start_job(config)
+    for _ in range(2 * 3):
+        assert kill_one(process, "assembler")
+    finish(process)
+    assert read_stems(out) == read_stems(finished / "out")
     check_whole(out)
 
 
