@@ -1,21 +1,46 @@
 """Local files that appear whole or not at all."""
 
+import fcntl
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+WRITE = "r+b"  # what has been cut to nothing, ext4 writes out once more when it is closed
+TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp", re.DOTALL)
 
 
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
-    """A free name in the same folder; what is left under it at the end is removed."""
-    # Not built from the whole name: a long one would be too long with anything added.
-    temporary = path.with_name(f".{path.name[:60]}.{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+    """An empty file in the same folder; what is left under its name at the end is removed, and so
+    is what dead writers left there. It is locked as long as its writer lives."""
+    sweep(path.parent)
+    while True:
+        # Not built from the whole name: a long one would be too long with anything added.
+        temporary = path.with_name(f".{path.name[:60]}.{uuid.uuid4().hex}.tmp")
+        with temporary.open("xb") as lock:
+            with suppress(OSError):  # file systems without locks: nothing is swept there
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not temporary.exists():
+                continue  # swept before it was locked
+            try:
+                yield temporary
+            finally:
+                temporary.unlink(missing_ok=True)
+            return
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary files whose writers are dead: killed at once, they could not."""
+    with os.scandir(folder) as found:
+        names = [entry.name for entry in found if TEMPORARY.fullmatch(entry.name)]
+    for name in names:
+        # Gone in between, or locked: another's.
+        with suppress(OSError), (folder / name).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (folder / name).unlink()
 
 
 @contextmanager
@@ -28,13 +53,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    with replacing(path) as temporary, temporary.open(WRITE) as file:
+        file.write(data)
 
 
 def write_synced(path: Path, blocks: Iterable[bytes]) -> None:
-    """Every byte on the disk before this returns."""
-    with path.open("wb") as file:
+    """Into an empty file: every byte on the disk before this returns."""
+    with path.open(WRITE) as file:
         for block in blocks:
             file.write(block)
         file.flush()
