@@ -1,4 +1,4 @@
-"""The command `separator`: run, plan, status and retry of the job, with the same arguments."""
+"""The command `separator`: run, plan, status, retry and export, with the same kind of arguments."""
 
 import sys
 
@@ -9,6 +9,7 @@ usage: separator COMMAND CONFIG.yaml [dotted.key=value ...]
   plan     say what that would be, and estimate what it takes
   status   say what has been done so far
   retry    run only what has failed
+  export   make a data set of what has been done (configs/export.yaml)
 """
 
 
@@ -28,6 +29,10 @@ def main(argv: list[str] | None = None) -> int:
         from jobs import status
 
         return status.main(rest)
+    if command == "export":
+        from jobs import export
+
+        return export.main(rest)
     print(USAGE, end="", file=sys.stdout if command in ("-h", "--help") else sys.stderr)
     return 0 if command in ("-h", "--help") else 2
 

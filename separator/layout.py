@@ -109,3 +109,26 @@ class Layout:
 
     def run(self, run_id: str) -> str:
         return join_uri(self.runs(), f"{run_id}.json")
+
+
+class ExportLayout:
+    """The names of a data set: `data/train-00000.tar`, what each shard holds, and what all do."""
+
+    def __init__(self, root_uri: str, extension: str) -> None:
+        self.root_uri = parse_uri(root_uri).uri.rstrip("/")
+        self.extension = extension
+
+    def shard(self, name: str) -> str:
+        return join_uri(self.root_uri, "data", f"{name}.{self.extension}")
+
+    def indexes(self) -> str:
+        return join_uri(self.root_uri, "index")
+
+    def index(self, name: str) -> str:
+        return join_uri(self.indexes(), f"{name}.json")
+
+    def about(self) -> str:
+        return join_uri(self.root_uri, "export.json")
+
+    def card(self) -> str:
+        return join_uri(self.root_uri, "README.md")

@@ -1,0 +1,168 @@
+"""A data set of a finished output: `python -m jobs.export CONFIG.yaml [dotted.key=value ...]`
+
+Stems chosen by an expression over the manifest's columns, in WebDataset or Parquet shards, split by
+asset, with a card. The same manifest and settings give the same files; a run that was stopped goes
+on where it was.
+
+Exit codes: 0 all is well; 3 some stems were gone from storage, index/ names them; 2 a bad request;
+1 a crash.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jobs.command import parse_config_arguments
+from jobs.separate import show_bytes, show_time
+from separator.errors import ObjectMissing, RequestError, SeparatorError, StorageBusy
+
+if TYPE_CHECKING:
+    from separator.dataset.config import ExportConfig
+    from separator.dataset.select import Selection, Shard
+    from separator.dataset.shards import Contents, ShardWriter
+    from separator.layout import ExportLayout
+    from separator.storage import Storage
+
+MOST_RETRIES = 2  # of a shard whose worker died
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse_config_arguments("python -m jobs.export", __doc__, argv)
+    try:
+        contents = export(options)
+    except SeparatorError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 1 if isinstance(error, StorageBusy) else 2
+    return 3 if any(each.missing for each in contents) else 0
+
+
+def export(options: argparse.Namespace) -> "list[Contents]":
+    from separator.dataset.card import make_card
+    from separator.dataset.config import EXTENSIONS, ExportConfig
+    from separator.dataset.select import select
+    from separator.dataset.shards import ShardWriter
+    from separator.layout import ExportLayout
+    from separator.settings import read_settings
+    from separator.storage import Storage
+
+    config = read_settings(ExportConfig, options.config, options.overrides)
+    storage, form = Storage(config.storage), config.output.format
+    layout = ExportLayout(config.output.uri, EXTENSIONS[form])
+    writer = ShardWriter(storage, layout, form == "webdataset", config.output.residual)
+    with select(storage, config) as selection:
+        done = claim(storage, layout, selection, config)
+        contents = list(write_shards(selection, writer, done))
+    storage.write(layout.card(), make_card(config, contents).encode("utf-8", "surrogateescape"))
+    write_about(storage, layout, selection, config, "finished")
+    print_summary(contents, config.output.uri)
+    return contents
+
+
+def claim(
+    storage: "Storage", layout: "ExportLayout", selection: "Selection", config: "ExportConfig"
+) -> "dict[str, Contents]":
+    """Shards that are there already, by name; a place that holds another data set is refused."""
+    from separator.dataset.shards import Contents
+
+    try:
+        before = json.loads(storage.read(layout.about()))["selection"]
+    except ObjectMissing:
+        write_about(storage, layout, selection, config, "begun")
+        return {}
+    if before != selection.name:
+        raise RequestError(
+            f"output.uri={config.output.uri!r}: holds another data set ({before}, this one would be"
+            f" {selection.name}: other stems or settings); choose another place or remove it"
+        )
+    try:
+        uris = [entry.uri for entry in storage.list(layout.indexes(), ["*.json"])]
+    except ObjectMissing:
+        return {}
+    names = {uri: uri.rpartition("/")[2].removesuffix(".json") for uri in uris}
+    return {name: Contents(**json.loads(storage.read(uri))) for uri, name in names.items()}
+
+
+def write_about(
+    storage: "Storage",
+    layout: "ExportLayout",
+    selection: "Selection",
+    config: "ExportConfig",
+    state: str,
+) -> None:
+    about = {"selection": selection.name, "state": state, "stems": selection.num_stems}
+    about |= {"config": json.loads(config.describe()), "input": config.input.uri}
+    storage.write(layout.about(), (json.dumps(about, indent=1) + "\n").encode())
+
+
+def write_shards(
+    selection: "Selection", writer: "ShardWriter", done: "Mapping[str, Contents]"
+) -> "Iterator[Contents]":
+    """In order, a few ahead of what has been asked for; Ray starts with the first that is new."""
+    ahead: deque[Any] = deque()
+    write, most_ahead = None, 0
+    for shard in selection.iterate():
+        if shard.name in done:
+            yield done[shard.name]
+            continue
+        if write is None:
+            write, most_ahead = start_ray(writer)
+        ahead.append(write(shard))
+        if len(ahead) > most_ahead:
+            yield _get(ahead.popleft())
+    while ahead:
+        yield _get(ahead.popleft())
+
+
+def start_ray(writer: "ShardWriter") -> tuple[Any, int]:
+    """(a call that starts a shard somewhere on the cluster, how many to have under way)."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    if not ray.is_initialized():
+        address = os.environ.get("RAY_ADDRESS", "local")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    shared = ray.put(writer)
+    task: Any = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(write_shard)
+    num_cpus = int(ray.cluster_resources().get("CPU", 1))
+    return lambda shard: task.remote(shared, shard), 2 * num_cpus
+
+
+def write_shard(writer: "ShardWriter", shard: "Shard") -> "Contents | SeparatorError":
+    try:
+        return writer(shard.split, shard.name, shard.rows)
+    except SeparatorError as error:
+        return error  # as itself: Ray would wrap it in the traceback of a bug
+
+
+def _get(reference: Any) -> "Contents":
+    import ray
+
+    outcome: Any = ray.get(reference)
+    if isinstance(outcome, SeparatorError):
+        raise outcome
+    return outcome
+
+
+def print_summary(contents: "list[Contents]", output_uri: str) -> None:
+    from separator.dataset.card import sum_up
+
+    for split in sorted({each.split for each in contents}):
+        shards = [each for each in contents if each.split == split]
+        hours = show_time(sum(each.seconds for each in shards))
+        size = show_bytes(sum(each.num_bytes for each in shards))
+        num_stems = sum(each.num_stems for each in shards)
+        print(f"{split:12}{num_stems:>8,} stems {hours:>9} {size:>10} in {len(shards):,} shards")
+    for licence, number in sum_up(contents, "licence").most_common(5):
+        print(f"  {licence or 'no licence given':32}{number:>8,}")
+    if missing := sum(len(each.missing) for each in contents):
+        print(f"{missing:,} stems are gone from storage; index/ names them")
+    print(f"{output_uri}: data/, README.md")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

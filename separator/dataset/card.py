@@ -1,0 +1,113 @@
+"""The card of a data set: what is in it, where it came from, and how to load it. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from separator.dataset.config import EXTENSIONS, ExportConfig
+from separator.dataset.shards import COUNTED, Contents
+from separator.rows import COLUMNS
+
+SHOWN = 50  # rows of a table: the card is for people
+CARD = """\
+---
+configs:
+- config_name: default
+  data_files:
+{files}
+---
+
+# Separated sounds
+
+Each sound was taken out of a longer mixture by a network that was asked for it in words. It is what
+the network heard, not a recording of that sound alone: look at the columns before trusting it.
+
+{splits}
+{missing}
+- Chosen: `{where}`
+- Split by `{by}`, seed {seed}: what shares it is on one side
+- Network: {models} (sha256 {checkpoints})
+- Sounds: {sounds}
+- `datasets.load_dataset("path of this folder")` reads it, and so does {reader}
+
+## Queries
+
+{queries}
+
+## Licences
+
+{licences}
+
+## Columns
+
+{columns}
+"""
+READERS = {
+    "webdataset": '`webdataset.WebDataset("data/train-{00000..00009}.tar")`',
+    "parquet": "all that reads Parquet",
+}
+
+
+def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
+    form = config.output.format
+    names = sorted({each.split for each in contents})
+    patterns = [f"data/{name}-*.{EXTENSIONS[form]}" for name in names]
+    pairs = zip(names, patterns, strict=True)
+    counts = {column: sum_up(contents, column) for column in COUNTED}
+    num_missing = sum(len(each.missing) for each in contents)
+    return CARD.format(
+        files="\n".join(f"  - split: {name}\n    path: {pattern}" for name, pattern in pairs),
+        splits=make_splits(contents, names),
+        missing=f"\n{num_missing:,} stems were gone from storage: see index/\n" * bool(num_missing),
+        where=show(config.input.where),
+        by=show(config.split.by),
+        seed=config.split.seed,
+        models=", ".join(sorted(counts["model_name"])),
+        checkpoints=", ".join(sorted(counts["checkpoint_sha256"])),
+        sounds="`audio`" + ", and the rest of the track: `residual`" * config.output.residual,
+        reader=READERS[form],
+        queries=make_counts(counts["query_text"]),
+        licences=make_counts(counts["licence"], "not given"),
+        columns=make_table(
+            ["column", "meaning"],
+            [[name, about] for name, (_, about) in COLUMNS.items()]
+            + [["licence", "of the asset, as its list said"]],
+        ),
+    )
+
+
+def make_splits(contents: Sequence[Contents], names: Sequence[str]) -> str:
+    rows = []
+    for name in names:
+        shards = [each for each in contents if each.split == name]
+        hours = sum(each.seconds for each in shards) / 3600
+        megabytes = sum(each.num_bytes for each in shards) / 1e6
+        num_stems = sum(each.num_stems for each in shards)
+        rows.append(
+            [name, f"{num_stems:,}", f"{hours:,.2f}", f"{len(shards):,}", f"{megabytes:,.1f}"]
+        )
+    return make_table(["split", "stems", "hours", "shards", "MB"], rows)
+
+
+def sum_up(contents: Sequence[Contents], column: str) -> Counter[str]:
+    total = Counter[str]()
+    for each in contents:
+        total.update(each.counts.get(column, {}))
+    return total
+
+
+def make_counts(counts: Mapping[str, int], nothing: str = "") -> str:
+    """The most frequent first."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rows = [[name or nothing, f"{number:,}"] for name, number in ranked[:SHOWN]]
+    more = f"\n\nand {len(ranked) - SHOWN:,} more" if len(ranked) > SHOWN else ""
+    return make_table(["", "stems"], rows) + more
+
+
+def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(show, line)) + " |" for line in lines)
+
+
+def show(text: str) -> str:
+    """In a table's cell: on one line, and no end of the cell."""
+    return " ".join(text.split()).replace("|", "\\|")
