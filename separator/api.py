@@ -115,7 +115,7 @@ def encode_texts(
     """Conditions (Q, D), and by text what to know of those that may mean nothing to the model."""
     if encoder_id is None:
         raise EncoderMissing("this checkpoint names no text encoder; give conditions=array")
-    if encoder_id.startswith(mini.PREFIX):  # quicker than a cache
+    if mini.is_mini(encoder_id):  # quicker than a cache
         encoder = load_encoder()
         assert isinstance(encoder, mini.MiniEncoder)
         warnings = dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
@@ -126,7 +126,7 @@ def encode_texts(
 
 def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:
     """The text encoder a checkpoint was trained with: its own copy, else the LAION-CLAP file."""
-    if (encoder_id or "").startswith(mini.PREFIX):
+    if mini.is_mini(encoder_id):
         return check_encoder(path, mini.read_mini(path), encoder_id)
     state = read_encoder_state(path)
     if state is None:

@@ -106,6 +106,7 @@ class OutputSettings:
     clip: str = "clip"
     dither: str = "none"
     residual: str = "none"
+    similarity: str = "auto"
     renditions: list[RenditionSettings] = field(default_factory=list)
     remux: str = "none"
     remux_codec: str | None = None
@@ -186,6 +187,7 @@ class JobConfig:
     def _check_edits(self) -> None:
         output = self.output
         _check("output.residual", output.residual, RESIDUALS)
+        _check("output.similarity", output.similarity, ("auto", "off"))
         _check("output.remux", output.remux, REMUXES)
         if output.remux != "none" and not output.renditions:
             raise RequestError(

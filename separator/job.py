@@ -34,6 +34,7 @@ from separator.model.checkpoint import read_checkpoint
 from separator.model.engine import choose_context
 from separator.model.resunet import GRID_FRAMES
 from separator.pipeline import Flow, Progress, run_flow
+from separator.queries.mini import is_mini, read_mini
 from separator.requests import Known, collect_texts, list_assets
 from separator.rows import DoneRow, Record
 from separator.stages import extract, publish, separate
@@ -164,6 +165,7 @@ def prepare(config: JobConfig, storage: Storage) -> Flow:
     )
     for text, warning in warnings.items():
         log.warning("query %r: %s", text, warning)
+    listens = config.output.similarity == "auto" and is_mini(checkpoint.encoder_id)
     net = checkpoint.net.config
     context_frames = choose_context(config.model.context, net.rate_hz, net.hop)
     frame_s = Fraction(net.hop, net.rate_hz)
@@ -177,6 +179,7 @@ def prepare(config: JobConfig, storage: Storage) -> Flow:
         net_config=net,
         weights=checkpoint.net.state_dict(),
         conditions=dict(zip(texts, conditions_QD, strict=True)),
+        encoder=read_mini(path) if listens else None,
     )
 
 

@@ -43,6 +43,7 @@ class _Stem:
         total: Any = dict(rows[-1])
         total |= {key: sum(row[key] for row in rows) for key in SUMMED}
         total |= dict.fromkeys(TOLD, 0.0)
+        total["similarity"] = weigh([row["similarity"] for row in rows], rows)
         for key in ("peak", "null_error"):
             total[key] = max(row[key] for row in rows)
         return total
@@ -194,6 +195,8 @@ class Ledger:
             "loudness_lufs": row["loudness_lufs"],
             "true_peak_dbtp": row["true_peak_dbtp"],
             "active_share": row["active_share"],
+            "similarity": to_value(row["similarity"]),
+            "residual_similarity": to_value(rest["similarity"]) if rest is not None else None,
             "energy_share": row["energy"] / row["energy_in"] if row["energy_in"] else 0.0,
         }
 
@@ -208,6 +211,17 @@ def make_remux_row(part: DoneRow, indexes: list[int]) -> DoneRow:
 def make_timestamp() -> str:
     """One for all rows of a commit: the manifest tells later ones from earlier ones by it."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def weigh(values: list[float], rows: list[DoneRow]) -> float:
+    """The mean over spans by their energy; of what is silent nothing is known."""
+    pairs = [(v, row["energy"]) for v, row in zip(values, rows, strict=True) if not math.isnan(v)]
+    total = sum(energy for _, energy in pairs)
+    return sum(value * energy for value, energy in pairs) / total if total else math.nan
+
+
+def to_value(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def to_db(value: float, factor: float) -> float:

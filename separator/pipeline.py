@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import torch
 
     from separator.model.resunet import NetworkConfig
+    from separator.queries.mini import MiniEncoder
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Flow:
     net_config: "NetworkConfig"
     weights: "Mapping[str, torch.Tensor]"
     conditions: Mapping[str, np.ndarray]
+    encoder: "MiniEncoder | None" = None  # that listens to stems
 
 
 @dataclass
@@ -96,7 +98,7 @@ def run_flow(
 
     `is_again`: what has been tried before goes alone, so that it takes no other asset along.
     """
-    shared = ray.put((flow.net_config, dict(flow.weights), dict(flow.conditions)))
+    shared = ray.put((flow.net_config, dict(flow.weights), dict(flow.conditions), flow.encoder))
     # Beside the driver: where it is lost, the run is lost anyway.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     front_desk: Any = ray.remote(num_cpus=0)(FrontDesk)
@@ -249,15 +251,17 @@ class SeparateActor:
         # Here, because the workers of the other stages import this module and need none of it.
         import torch
 
+        from separator.queries.listener import Listener
         from separator.stages.separate import SeparatorStage, make_engine
 
         (shared,) = ray.get(desk.share.remote())
-        net_config, weights, conditions = ray.get(shared)
+        net_config, weights, conditions, encoder = ray.get(shared)
         if not torch.cuda.is_available():
             # Ray allows one thread per CPU it has promised, and this actor was promised none.
             torch.set_num_threads(len(os.sched_getaffinity(0)))
         engine = make_engine(net_config, weights, config.model)
-        self.run = Told(desk, SeparatorStage(engine, conditions, config.output.edits))
+        listener = Listener(encoder.to(engine.device)) if encoder is not None else None
+        self.run = Told(desk, SeparatorStage(engine, conditions, config.output.edits, listener))
 
     def __call__(self, row: Any) -> Iterator[Any]:
         return self.run(row)

@@ -64,6 +64,7 @@ class StemRow(Row):
     query_name: str  # or the rendition's; empty: all of them
     samples: np.ndarray  # (C, T) float32
     null_error: float  # of a residual
+    similarity: float  # to the query, of a stem or its residual; NaN where nobody has listened
     energy_in: float  # of the span's core, summed over channels
     extract_s: float
     separate_s: float
@@ -75,6 +76,7 @@ class DoneRow(Row):
     kind: str  # as in a StemRow, or remux
     query_name: str
     null_error: float
+    similarity: float
     num_channels: int
     num_samples: int
     energy: float  # of the stem, summed over channels
@@ -130,6 +132,11 @@ COLUMNS = {
     "true_peak_dbtp": ("float32", "between samples too"),
     "active_share": ("float32", "of its 0.1 s stretches, those near its own loudness: where it is"),
     "energy_share": ("float32", "of the stem in the track"),
+    "similarity": (
+        "float32",
+        "to the query, of its loudest seconds, -1 to 1: see docs/job.md",
+    ),
+    "residual_similarity": ("float32", "the same of the residual: low where nothing was left"),
     "num_clipped": ("int64", "samples that were over full scale"),
     "warning": ("string", "what to know of a stem that is ok"),
     "carried": ("string", "JSON: the columns of the list named by input.carry"),

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -80,6 +81,22 @@ def test_a_long_stem_is_assembled_when_all_its_parts_are_there():
         assert (whole["extract_s"], parts[0]["extract_s"]) == (0.0, 1.0)
         _, records = ledger.add(whole | {"stem_uri": "/out/0/a"})  # pyright: ignore
         assert records is not None and [r["num_samples"] for r in records] == [300, 100]
+
+
+def test_similarity_is_weighed_by_energy_and_silence_says_nothing():
+    values = [(0.5, 2.0), (0.1, 6.0), (math.nan, 4.0)]
+    rows = [
+        make_row(number=n, is_last=n == 2) | {"similarity": value, "energy": energy}
+        for n, (value, energy) in enumerate(values)
+    ]
+    ledger = Ledger({})
+    whole = [ledger.add(row)[0] for row in rows][-1]  # pyright: ignore[reportArgumentType]
+    assert whole is not None and whole["similarity"] == pytest.approx(0.2)
+    ledger.add(whole | {"stem_uri": "/a"})  # pyright: ignore[reportArgumentType]
+    _, records = ledger.add(make_row(query="b"))
+    assert records is not None
+    assert [r["similarity"] for r in records] == [pytest.approx(0.2), None]
+    assert [r["residual_similarity"] for r in records] == [None, None]
 
 
 def test_a_track_that_fails_takes_no_other_along():

@@ -32,7 +32,8 @@ def make_part(samples_CT, number=0, is_last=True, query="a", kind="stem", asset=
     span = extract.make_row(asset, num_tracks=1)  # pyright: ignore[reportArgumentType]
     span["track_index"], span["track"] = 0, json.dumps(TRACK)
     span["number"], span["is_last"] = number, is_last
-    return separate.make_row(span, Product(kind, query, samples_CT), energy_in=1.0)
+    product = Product(kind, query, samples_CT, similarity=0.25)
+    return separate.make_row(span, product, energy_in=1.0)
 
 
 def make_noise() -> np.ndarray:

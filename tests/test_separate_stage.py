@@ -1,20 +1,23 @@
 """Spans in, stems out, on a network of next to no size: what the engine gives, told once."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 
-from separator.audio.edit import Edits
+from separator.audio.edit import Edits, Rendition
 from separator.config import ModelSettings
 from separator.model.resunet import NetworkConfig, ResUNet
+from separator.queries.listener import Listener
 from separator.stages import extract
 from separator.stages.separate import SeparatorStage, make_engine
-from tests.test_ledger import ASSET
+from tests.test_ledger import ASSET, QUERIES
 
 CONFIG = NetworkConfig(n_fft=256, hop=80, widths=(2, 2, 2, 2, 2, 2), condition_size=8)
 RATE_HZ = 32_000
+MIX = {"kind": "rendition", "name": "m", "text": "m", "request": "m" * 32, "warning": ""}
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +28,9 @@ def stage() -> SeparatorStage:
     return SeparatorStage(engine, dict(zip(("an a", "a b"), rows_QD, strict=True)))
 
 
-def make_span(samples_CT):
-    row = extract.make_row(ASSET, num_tracks=1)  # pyright: ignore[reportArgumentType]
+def make_span(samples_CT, queries=QUERIES):
+    asset = ASSET | {"queries": json.dumps(queries)}
+    row = extract.make_row(asset, num_tracks=1)  # pyright: ignore[reportArgumentType]
     row |= {"track_index": 0, "track": json.dumps({"rate_hz": RATE_HZ}), "seconds": 2.5}
     samples_CT.flags.writeable = False  # as it comes from Ray
     return row | {"samples": samples_CT, "core_start": 3_200, "core_stop": samples_CT.shape[1]}
@@ -54,6 +58,34 @@ def test_samples_that_are_no_numbers_fail_all_queries_at_once(stage, residual):
     (row,) = stage(make_span(samples_CT))
     assert (row["error_code"], row["error_stage"]) == ("non_finite_audio", "separate")
     assert row["query_name"] == "" and row["samples"].size == 0
+
+
+class LevelListener(Listener):
+    """Tells the sound and the condition that it was given, in one number."""
+
+    def __init__(self) -> None: ...
+
+    def compare(self, samples_CT, rate_hz, condition_D) -> float:
+        assert rate_hz == RATE_HZ
+        return float(np.abs(samples_CT).sum() * condition_D[0])
+
+
+def test_stems_and_what_is_left_without_one_are_listened_to(stage):
+    samples_CT = np.random.default_rng(1).uniform(-1, 1, (2, 16_000)).astype(np.float32)
+    texts = {query["name"]: query["text"] for query in QUERIES}
+    for residual, count in (("per_query", 2), ("joint", 1)):
+        edits = Edits(residual, 24, (Rendition("m", {"a": 0.5}),))
+        listening = SeparatorStage(stage.engine, stage.conditions, edits, LevelListener())
+        rows = list(listening(make_span(samples_CT, [*QUERIES, MIX])))
+        assert [row["kind"] for row in rows].count("residual") == count
+        for row in rows:
+            if row["query_name"] in ("a", "b"):
+                condition_D = stage.conditions[texts[row["query_name"]]]
+                wanted = np.abs(row["samples"]).sum() * condition_D[0]
+                assert row["similarity"] == pytest.approx(wanted)
+            else:  # of all stems together, or mixed
+                assert math.isnan(row["similarity"])
+    assert all(math.isnan(row["similarity"]) for row in stage(make_span(samples_CT)))
 
 
 def test_a_failure_passes_through(stage):

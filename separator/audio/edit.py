@@ -49,6 +49,7 @@ class Product:
     name: str
     samples: np.ndarray  # (C, T)
     null_error: float = 0.0  # of a residual: how far stem + residual is off, at most
+    similarity: float = math.nan  # to what was asked for
 
 
 class Editor:

@@ -126,12 +126,13 @@ class MiniEncoder(nn.Module):
         if not np.isfinite(waveform_CT).all():
             raise NonFiniteAudio("the example holds NaN or infinity")
         mono_1T = torch.from_numpy(waveform_CT.astype(np.float32).mean(0, keepdims=True))
+        mono_1T = mono_1T.to(self.audio.head.weight.device)
         mono_1T = resample(mono_1T, rate_hz, RATE_HZ)
         stretches = [s for s in mono_1T.split(STRETCH_SAMPLES, -1) if s.shape[-1] > RATE_HZ // 2]
         shortest = (N_FFT // 2 + 1) * 16
         stretches = stretches or [F.pad(mono_1T, (0, max(0, shortest - mono_1T.shape[-1])))]
         mean_D = torch.stack([self.audio(s)[0] for s in stretches]).mean(0)
-        return F.normalize(mean_D, dim=-1).numpy()
+        return F.normalize(mean_D, dim=-1).cpu().numpy()
 
 
 def make_mel_bands() -> Tensor:
@@ -162,6 +163,10 @@ def pack_mini(encoder: object) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {}, {}
     tensors = {f"{TENSORS}{name}": t.contiguous() for name, t in encoder.state_dict().items()}
     return tensors, {"words": json.dumps(encoder.words)}
+
+
+def is_mini(encoder_id: str | None) -> bool:
+    return (encoder_id or "").startswith(PREFIX)
 
 
 def read_mini(path: Path) -> MiniEncoder:

@@ -149,6 +149,7 @@ def make_row(row: StemRow, samples_CT: np.ndarray) -> DoneRow:
         kind=row["kind"],
         query_name=row["query_name"],
         null_error=row["null_error"],
+        similarity=row["similarity"],
         num_channels=samples_CT.shape[0],
         num_samples=samples_CT.shape[1],
         energy=float(np.square(samples_CT, dtype=np.float64).sum()),

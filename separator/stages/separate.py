@@ -14,6 +14,7 @@ from separator.config import ModelSettings
 from separator.errors import AudioError, SeparatorError
 from separator.model.engine import Engine
 from separator.model.resunet import NetworkConfig, ResUNet
+from separator.queries.listener import Listener
 from separator.rows import SpanRow, StemRow, carry, set_error
 from separator.stages.extract import NO_SAMPLES
 
@@ -24,12 +25,17 @@ class SeparatorStage:
     """Holds the engine; one span at a time, one stem of it in memory."""
 
     def __init__(
-        self, engine: Engine, conditions: Mapping[str, np.ndarray], edits: Edits | None = None
+        self,
+        engine: Engine,
+        conditions: Mapping[str, np.ndarray],
+        edits: Edits | None = None,
+        listener: Listener | None = None,
     ) -> None:
-        """`conditions`: text of a query -> (D,)."""
+        """`conditions`: text of a query -> (D,). `listener` says how like its query a stem is."""
         self.engine = engine
         self.conditions = conditions
         self.edits = edits or Edits()
+        self.listener = listener
 
     def __call__(self, row: SpanRow) -> Iterator[StemRow]:
         if row["error_code"] or row["records"]:
@@ -54,16 +60,27 @@ class SeparatorStage:
         renditions = tuple(r for r in self.edits.renditions if r.name in names)
         edits = replace(self.edits, renditions=renditions)
         editor = Editor(core_CT, span.core_start, track["rate_hz"], edits)
-        conditions_QD = torch.tensor(np.stack([self.conditions[q["text"]] for q in queries]))
+        conditions = {query["name"]: self.conditions[query["text"]] for query in queries}
+        conditions_QD = torch.tensor(np.stack(list(conditions.values())))
         stems = self.engine.separate_span(samples_CT, track["rate_hz"], conditions_QD, span)
         try:
-            for product in edit(editor, (query["name"] for query in queries), stems):
+            for product in edit(editor, conditions, stems):
+                product = self._listen(product, track["rate_hz"], conditions)
                 seconds = time.monotonic() - started
                 yield make_row(row, product, energy_in, seconds)
                 row = SpanRow(**(row | {"seconds": 0.0}))  # told once  # pyright: ignore
                 started = time.monotonic()
         except AudioError as error:  # NaN in the samples, say
             yield make_row(row, NOTHING, error=error)
+
+    def _listen(
+        self, product: Product, rate_hz: int, conditions: Mapping[str, np.ndarray]
+    ) -> Product:
+        """Of a stem, and of what is left without it alone."""
+        if self.listener is None or product.name not in conditions:
+            return product
+        likeness = self.listener.compare(product.samples, rate_hz, conditions[product.name])
+        return replace(product, similarity=likeness)
 
 
 def edit(editor: Editor, names: Iterable[str], stems: Iterable[torch.Tensor]) -> Iterator[Product]:
@@ -103,6 +120,7 @@ def make_row(
         query_name=product.name,
         samples=product.samples,
         null_error=product.null_error,
+        similarity=product.similarity,
         energy_in=energy_in,
         extract_s=row["seconds"],
         separate_s=seconds,

@@ -117,6 +117,11 @@ def test_the_job_with_residuals_and_mixes(library, tmp_path):
     ok = manifest[manifest.status == "ok"].set_index(["asset_uri", "query_name"])
     assert (manifest.groupby("kind").size() == [10, 10]).all()
     assert (ok[ok.kind == "stem"].null_error == 0).all() and len(ok) == 12
+    stems = ok[ok.kind == "stem"]
+    assert stems.similarity.between(-1, 1).all() and stems.residual_similarity.between(-1, 1).all()
+    assert ok[ok.kind == "rendition"].similarity.isna().all()
+    heard = stems.loc[f"{library}/talk.wav"]
+    assert (heard.similarity > heard.residual_similarity).all()
     for name in ("talk.wav", "long.flac"):
         rows = ok.loc[f"{library}/{name}"]
         track = read_integers(f"{library}/{name}", 24)

@@ -1,0 +1,22 @@
+"""How loud, and where. Pure.
+
+Shapes: C channels, T samples.
+"""
+
+import numpy as np
+
+STEPS = 20  # of a stretch: how finely it is placed
+
+
+def find_loudest(samples_CT: np.ndarray, num_samples: int) -> slice:
+    """The stretch of that many samples with the most energy; all of what is no longer."""
+    if samples_CT.shape[1] <= num_samples:
+        return slice(0, samples_CT.shape[1])
+    step = max(1, num_samples // STEPS)
+    energy_T = np.einsum("ct,ct->t", samples_CT, samples_CT)
+    sums = np.add.reduceat(energy_T, np.arange(0, energy_T.size, step), dtype=np.float64)
+    total = np.concatenate([[0.0], sums.cumsum()])
+    width = num_samples // step
+    start = int(np.argmax(total[width:] - total[:-width])) * step
+    start = min(start, samples_CT.shape[1] - num_samples)  # the last step may be a short one
+    return slice(start, start + num_samples)

@@ -1,0 +1,27 @@
+"""How like its query a sound is, as the encoder hears it. Arrays in, a number out.
+
+Shapes: C channels, T samples, D condition.
+"""
+
+import math
+
+import numpy as np
+
+from separator.audio.level import find_loudest
+from separator.queries.mini import MiniEncoder
+
+LISTEN_S = 4.0  # 2, 4 and 10 s tell stems of absent sounds from others alike (docs/log.md)
+
+
+class Listener:
+    """Holds the encoder, on the device that it is on."""
+
+    def __init__(self, encoder: MiniEncoder) -> None:
+        self.encoder = encoder
+
+    def compare(self, samples_CT: np.ndarray, rate_hz: int, condition_D: np.ndarray) -> float:
+        """The cosine between the query and the loudest seconds; NaN of silence."""
+        loudest_CT = samples_CT[:, find_loudest(samples_CT, round(LISTEN_S * rate_hz))]
+        if not loudest_CT.any():
+            return math.nan
+        return float(self.encoder.encode_audio(loudest_CT, rate_hz) @ condition_D)
