@@ -138,13 +138,27 @@ def compact(storage: Storage, layout: Layout, run_id: str) -> None:
 
     for uri in changed:
         table = pq.read_table(io.BytesIO(storage.read(uri)))
-        held.append(table.filter(pa.array(masks[uri])))
+        held.append(modernise(table.filter(pa.array(masks[uri]))))
         if sum(map(len, held)) >= ROWS_PER_FILE:
             write()
     if sum(map(len, held)):
         write()
     for uri in set(changed) - set(written):
         storage.delete(uri)
+
+
+def modernise(table: "pa.Table") -> "pa.Table":
+    """With the columns of today: those that came later are null."""
+    import pyarrow as pa
+
+    schema = make_schema()
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def find_latest(storage: Storage, uris: Sequence[str]) -> list[np.ndarray]:

@@ -3,16 +3,26 @@
 import hashlib
 import io
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from separator.dataset.select import open_manifest
 from separator.layout import Layout
-from separator.manifest import ManifestWriter, compact, find_done, hash_requests, list_files
+from separator.manifest import (
+    ManifestWriter,
+    compact,
+    find_done,
+    hash_requests,
+    list_files,
+    write_table,
+)
 from separator.records import find_answers, merge_records, pack_record, read_record
-from separator.rows import COLUMNS
+from separator.rows import COLUMNS, make_schema
 from separator.storage import Storage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -72,20 +82,56 @@ def test_a_run_ends_with_one_file_of_the_same_rows(output):
     assert len(read(output)) == 15
 
 
-def test_what_was_replaced_goes(output):
-    write(output, "r1", [
+def test_what_an_earlier_version_wrote_is_kept(output):
+    """Columns that it did not know are null; a data set knows as much."""
+    write(output, "r1", [make_record("x", "a"), make_record("y", "a")])
+    (uri,) = list_files(*output)
+    table = pq.read_table(io.BytesIO(output[0].read(uri)))
+    assert table.schema.metadata
+    write_table(
+        output[0], uri, table.drop_columns(["similarity", "kind"]).replace_schema_metadata()
+    )
+    write(output, "r2", [make_record("x", "a", hour=1), make_record("z", "a")])
+    compact(*output, "r2")
+    assert [row[0] for row in read(output)] == ["x", "y", "z"]
+    (uri,) = list_files(*output)
+    table = pq.read_table(io.BytesIO(output[0].read(uri)))
+    assert table.schema.equals(make_schema(), check_metadata=True)
+
+
+REPLACED = (
+    [
         make_record("x", "a"), make_record("x", "b"),
         make_record("y", "a", track=-1, code="no_audio"),
         make_record("z", "a", etag="old", track=0), make_record("z", "a", etag="old", track=1),
         make_record("z", "b", etag="old"),
         make_record("w", "a"),
-    ])  # fmt: skip
-    write(output, "r2", [
+    ],
+    [
         make_record("x", "a", hour=1),
         make_record("y", "a", hour=1),
         make_record("z", "a", etag="new", hour=1),
         make_record("w", "a"),  # known: added again by a run that found its record
-    ])  # fmt: skip
+    ],
+)  # fmt: skip
+
+
+def test_before_it_is_compacted_a_data_set_sees_the_same_rows(output, tmp_path):
+    """As where a run was killed just before its end."""
+    for run_id, records in zip(("r1", "r2"), REPLACED, strict=True):
+        write(output, run_id, records)
+    for number, uri in enumerate(list_files(*output)):
+        output[0].fetch(uri, tmp_path / f"{number}.parquet")
+    columns = "asset_uri, query_name, track_index, asset_etag, status"
+    with closing(open_manifest(tmp_path)) as connection:
+        seen = connection.table("latest").project(columns).fetchall()
+    compact(*output, "r2")
+    assert sorted(seen) == read(output) and len(seen) == 5
+
+
+def test_what_was_replaced_goes(output):
+    for run_id, records in zip(("r1", "r2"), REPLACED, strict=True):
+        write(output, run_id, records)
     compact(*output, "r2")
     assert read(output) == [
         ("w", "a", 0, "e", "ok"), ("x", "a", 0, "e", "ok"), ("x", "b", 0, "e", "ok"),

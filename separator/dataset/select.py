@@ -27,10 +27,13 @@ ROWS_PER_BATCH = 4096
 BYTES_PER_SAMPLE = 3  # of 24 bits, before compression: the manifest holds no sizes
 OWN = ("split", "shard")  # columns of ours, not of the data set
 
-# A reader may see a row twice while a run compacts the manifest: the last one counts.
+# What `compact` keeps: a run that has not ended, or never did, leaves more rows than hold.
 LATEST = """
-    SELECT * FROM manifest QUALIFY row_number() OVER (
-        PARTITION BY asset_uri, track_index, query_name ORDER BY created_at DESC) = 1"""
+    SELECT * FROM manifest QUALIFY
+        row_number() OVER (
+            PARTITION BY asset_uri, track_index, query_name ORDER BY created_at DESC) = 1
+        AND created_at = max(created_at) OVER (PARTITION BY asset_uri, query_name)
+        AND asset_etag = arg_max(asset_etag, created_at) OVER (PARTITION BY asset_uri)"""
 DEALT = """
     SELECT * EXCLUDE (dealt_by), md5('{seed}:' || fingerprint) AS place,
         CASE WHEN md5_number_lower('{seed}:' || coalesce(dealt_by, '')) / 18446744073709551616.0

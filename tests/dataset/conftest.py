@@ -42,6 +42,7 @@ def make_records(root_uri: str, num_assets: int) -> list[dict]:
                 dict.fromkeys(COLUMNS)
                 | {
                     "asset_uri": f"/in/x{i}.wav",
+                    "asset_etag": "e",
                     "track_index": 0,
                     "kind": kind,
                     "query_name": name,
