@@ -1,5 +1,6 @@
 # Every target creates what it needs on a fresh machine. `make test` is the place to start.
 PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadfile
 SHELL := /bin/bash
 
 .PHONY: env ffmpeg rgw lock test test-all test-gpu check demo bench mini scores clean
@@ -22,10 +23,10 @@ rgw:  ## a real S3 store for the storage tests, where it can be installed
 	@bash tools/ensure_rgw.sh
 
 test: env ffmpeg  ## the default suite, a few minutes
-	$(PYTHON) -m pytest
+	$(PYTEST)
 
 test-all: env ffmpeg  ## the slow tests too
-	$(PYTHON) -m pytest -m 'not gpu'
+	$(PYTEST) -m 'not gpu'
 
 test-gpu: env  ## needs a CUDA device
 	$(PYTHON) -m pytest -m gpu
@@ -34,7 +35,7 @@ check: env ffmpeg rgw  ## the one gate: lint, types, tests
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m pyright
-	$(PYTHON) -m pytest --durations=10
+	$(PYTEST) --durations=10
 
 demo: env ffmpeg  ## the job on a small library of its own making, in demo/
 	$(PYTHON) -m jobs.demo demo

@@ -156,7 +156,7 @@ def print_summary(contents: "list[Contents]", output_uri: str) -> None:
         hours = show_time(sum(each.seconds for each in shards))
         size = show_bytes(sum(each.num_bytes for each in shards))
         num_stems = sum(each.num_stems for each in shards)
-        print(f"{split:12}{num_stems:>8,} stems {hours:>9} {size:>10} in {len(shards):,} shards")
+        print(f"{split:12}{num_stems:>8,} stems {hours:>9} {size:>10}   shards {len(shards):,}")
     for licence, number in sum_up(contents, "licence").most_common(5):
         print(f"  {licence or 'no licence given':32}{number:>8,}")
     if missing := sum(len(each.missing) for each in contents):

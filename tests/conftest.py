@@ -7,6 +7,8 @@ import pytest
 
 # No test reaches a hub; must be set before transformers is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Tests run side by side: torch's threads, which wait spinning, would take the others' cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from torch import Tensor
 

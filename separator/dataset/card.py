@@ -42,7 +42,7 @@ the network heard, not a recording of that sound alone: look at the columns befo
 {columns}
 """
 READERS = {
-    "webdataset": '`webdataset.WebDataset("data/train-{00000..00009}.tar")`',
+    "webdataset": '`webdataset.WebDataset("data/{split}-{{00000..{last:05}}}.tar")`',
     "parquet": "all that reads Parquet",
 }
 
@@ -64,7 +64,7 @@ def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
         models=", ".join(sorted(counts["model_name"])),
         checkpoints=", ".join(sorted(counts["checkpoint_sha256"])),
         sounds="`audio`" + ", and the rest of the track: `residual`" * config.output.residual,
-        reader=READERS[form],
+        reader=READERS[form].format(split=contents[0].split, last=count_first(contents) - 1),
         queries=make_counts(counts["query_text"]),
         licences=make_counts(counts["licence"], "not given"),
         columns=make_table(
@@ -86,6 +86,11 @@ def make_splits(contents: Sequence[Contents], names: Sequence[str]) -> str:
             [name, f"{num_stems:,}", f"{hours:,.2f}", f"{len(shards):,}", f"{megabytes:,.1f}"]
         )
     return make_table(["split", "stems", "hours", "shards", "MB"], rows)
+
+
+def count_first(contents: Sequence[Contents]) -> int:
+    """Shards of the first split."""
+    return sum(each.split == contents[0].split for each in contents)
 
 
 def sum_up(contents: Sequence[Contents], column: str) -> Counter[str]:

@@ -5,6 +5,7 @@ the whole name below the folder. `*` and `?` stop at `/`, `**/` is any number of
 shell, a name with a part that begins with a dot is matched only by a pattern that says the dot.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -17,6 +18,26 @@ def make_selector(include: Sequence[str], exclude: Sequence[str]) -> Callable[[s
     wanted = [compile_pattern(p) for p in include or ["*"]]
     unwanted = [compile_pattern(p) for p in exclude]
     return lambda name: any(p(name) for p in wanted) and not any(p(name) for p in unwanted)
+
+
+def find_folders(include: Sequence[str]) -> list[str]:
+    """Folders below the root that hold all that can be meant, none within another; [""]: all of it.
+
+    `2026/11/**` says where to look. A name with letters does not: case does not matter.
+    """
+    found = {_find_folder(pattern) for pattern in include or ["*"]}
+    return sorted(f for f in found if not any(f.startswith(g) for g in found - {f}))
+
+
+def _find_folder(pattern: str) -> str:
+    """With its slash at the end."""
+    parts = pattern.split("/")[:-1]
+    fixed = itertools.takewhile(
+        lambda part: part not in ("", ".", "..") and re.fullmatch("[^*?[\\]]+", part)
+        and part.lower() == part.upper(),
+        parts,
+    )  # fmt: skip
+    return "".join(f"{part}/" for part in fixed)
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ Whatever the scheme, an object is read as it was listed or not at all, appears w
 and every trouble is a `StorageError` of one line.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Protocol
 from separator.errors import ObjectMissing, StorageError
 from separator.storage.local import LocalStore
 from separator.storage.place import Entry, Place, parse_uri
-from separator.storage.select import make_selector
+from separator.storage.select import find_folders, make_selector
 from separator.storage.settings import StorageSettings
 
 BLOCK_BYTES = 1 << 20
@@ -45,15 +46,27 @@ class Storage:
         exclude: Sequence[str] = (),
         recursive: bool = True,
     ) -> Iterator[Entry]:
-        """A stream of what lies in a folder, or the one object of that name."""
+        """A stream of what lies in a folder, or the one object of that name. Folders that no
+        pattern can mean are not looked into."""
         store, place = self._find(uri)
         is_wanted = make_selector(include, exclude)
         root = place.key.rstrip("/") + "/" if place.key.strip("/") else place.key
-        for entry in store.list(place, recursive):
+        for entry in self._walk(store, place, root, find_folders(include), recursive):
             key = parse_uri(entry.uri).key
             name = key.removeprefix(root) if key.startswith(root) else key.rpartition("/")[2]
             if is_wanted(name):
                 yield entry
+
+    def _walk(
+        self, store: Store, place: Place, root: str, folders: Sequence[str], recursive: bool
+    ) -> Iterator[Entry]:
+        if folders == [""] or not recursive:
+            yield from store.list(place, recursive)
+            return
+        next(store.list(place, recursive=False), None)  # a place that is not there is told
+        for folder in folders:
+            with contextlib.suppress(ObjectMissing):  # nothing of that day yet, say
+                yield from store.list(Place(place.bucket, root + folder), recursive)
 
     def stat(self, uri: str) -> Entry:
         store, place = self._find(uri)

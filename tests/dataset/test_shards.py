@@ -137,7 +137,7 @@ def test_the_card(output):
     card = (output / "set/README.md").read_text()
     assert card.startswith("---\nconfigs:\n")
     assert "| CC-BY-4.0 |" in card and "| not given |" in card
-    assert "| a sound \\| a | 40 |" in card
+    assert "| a sound \\| a | 40 |" in card and "data/train-{00000..00000}.tar" in card
     rows = read_wanted(output).values()
     splits = [
         line.split(" | ") for line in card.splitlines() if line.startswith(("| train", "| va"))

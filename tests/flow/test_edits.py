@@ -112,7 +112,7 @@ def test_the_job_with_residuals_and_mixes(library, tmp_path):
         "{name: only, gains_db: {siren: 0}, rest_db: -inf, loudness_lufs: -30}]"
     )
     overrides = ["output.residual=per_query", "output.remux=replace"]
-    assert "10   renditions 10" in run_job(config, *overrides, mixes, code=3)
+    assert "6   renditions 6" in run_job(config, *overrides, mixes, code=3)
     manifest = check_whole(out)
     ok = manifest[manifest.status == "ok"].set_index(["asset_uri", "query_name"])
     assert (manifest.groupby("kind").size() == [10, 10]).all()

@@ -14,6 +14,7 @@ from separator.media.probe import probe
 from separator.stages.publish import Publisher
 from separator.stages.remux import Remuxer
 from separator.storage import Storage
+from tests.flow.conftest import check_whole, run_job, write_config
 from tests.flow.stages import make_stage, run_stages
 from tests.media import make
 from tests.media.test_mux import check_sync, hash_packets, make_film
@@ -62,6 +63,25 @@ def test_the_picture_is_untouched_and_in_sync(stage, suffix, tmp_path):
     # Of the two mixes each film has its own.
     loud_CT, same_CT = (read(Path(films[name])) for name in ("loud", "same"))
     assert np.square(loud_CT).sum() > 1.5 * np.square(same_CT).sum()
+
+
+@pytest.mark.slow
+def test_films_through_the_job(tmp_path):
+    """As a user runs it, with the bundled model; and again, when there is nothing to do."""
+    out, films = tmp_path / "out", []
+    (tmp_path / "in").mkdir()
+    for suffix in (".mp4", ".mkv", ".mov", ".ts"):
+        film = make_film(tmp_path / f"film{suffix}")
+        films.append(film.rename(tmp_path / "in" / film.name))
+    config = write_config(tmp_path / "c.yaml", str(tmp_path / "in"), str(out))
+    mix = "output.renditions=[{name: same, gains_db: {siren: 0}}]"
+    run_job(config, mix, "output.remux=replace")
+    check_whole(out)
+    for film in films:
+        found = out / f"stems/{film.name}/remux/same{film.suffix}"
+        assert hash_packets(found, "v:0") == hash_packets(film, "v:0")
+        check_sync(film, found, 48 if film.suffix == ".mkv" else 1, first_sign=1)
+    assert "nothing to do" in run_job(config, mix, "output.remux=replace")
 
 
 def test_a_further_track(stage, tmp_path):

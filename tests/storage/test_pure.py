@@ -1,13 +1,15 @@
 """Names, patterns and settings: nothing is opened."""
 
+import itertools
 import os
+import random
 
 import pytest
 
 from separator.errors import RequestError
 from separator.storage import StorageSettings, join_uri, parse_uri
 from separator.storage.place import name_file
-from separator.storage.select import make_selector
+from separator.storage.select import find_folders, make_selector
 
 NAMES = ["a.mp4", "A.MP4", "x.wav", "d/b.mp4", "d/e/c.mp4", ".h.mp4", "d/._a.mp4", ".t/a.mp4"]
 
@@ -91,3 +93,39 @@ def test_settings_that_cannot_work(settings, message):
     with pytest.raises(RequestError, match=message) as caught:
         StorageSettings(**settings)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("include", "wanted"),
+    [
+        ([], [""]),
+        (["*.mp4"], [""]),
+        (["2026/11/*.mp4"], ["2026/11/"]),
+        (["2026/11/"], ["2026/11/"]),
+        (["2026/**", "2026/11/x.mp4", "2025-12/a"], ["2025-12/", "2026/"]),
+        (["2026/11/*", "*.wav"], [""]),
+        (["2026/1*/x"], ["2026/"]),
+        (["**/2026/x", "2026/x"], [""]),
+        (["News/2026/*"], [""]),  # or news/, or NEWS/
+        (["2026/news/x"], ["2026/"]),
+        (["2026/../x", "[2]/x", "1?/x"], [""]),
+    ],
+)
+def test_where_to_look(include, wanted):
+    assert find_folders(include) == wanted
+
+
+def test_nothing_lies_where_nobody_looks():
+    """Every name that is meant is below one of the folders, and below one only."""
+    rng = random.Random(0)
+    parts = ["1", "12", "*", "**", "a", "A", "1?", "[1]", ".1", "2"]
+    names = [
+        "/".join(p) for n in (1, 2, 3) for p in itertools.product(("1", "12", "a", "2"), repeat=n)
+    ]
+    for _ in range(500):
+        patterns = [
+            "/".join(rng.choices(parts, k=rng.randint(1, 3))) for _ in range(rng.randint(1, 3))
+        ]
+        is_wanted, folders = make_selector(patterns, []), find_folders(patterns)
+        for name in filter(is_wanted, names):
+            assert sum(name.startswith(folder) for folder in folders) == 1, (patterns, name)

@@ -101,6 +101,32 @@ def test_listing_is_in_order_and_whole(folder):
     assert [e.uri for e in storage.list(f"{root}/b.txt")] == [join_uri(root, "b.txt")]
 
 
+def test_only_folders_that_can_hold_what_is_meant_are_looked_into(folder):
+    given, root = folder
+    for name in ("2026/11/20/a.wav", "2026/11/21/b.wav", "2026/11/21/deep/c.wav", "x/d.wav"):
+        given.write(f"{root}/{name}", b"x")
+    looked: list[str] = []
+
+    class Looking(Storage):
+        def _find(self, uri):
+            store, place = super()._find(uri)
+            whole = store.list
+
+            def look(place, recursive):
+                looked.append(place.uri.removeprefix(root) if recursive else "")
+                return whole(place, recursive)
+
+            store.list = look
+            return store, place
+
+    storage = Looking(given.settings)
+    chosen = ["2026/11/21/**", "2026/11/22/*.wav"]
+    found = [entry.uri.removeprefix(f"{root}/") for entry in storage.list(root, chosen)]
+    assert found == ["2026/11/21/b.wav", "2026/11/21/deep/c.wav"]
+    assert looked == ["", "/2026/11/21/", "/2026/11/22/"]
+    assert len(list(given.list(root))) == 4
+
+
 def test_nothing_is_there(folder, tmp_path):
     storage, root = folder
     storage.write(f"{root}/x", b"")
