@@ -1,7 +1,7 @@
 """The true peak of a track after ITU-R BS.1770-4 annex 2: that of the sound between the samples.
 
-Shapes: C channels, T samples, N cells of samples, W samples that decide about a cell, P points
-between the samples of a cell.
+Shapes: C channels, T samples, N cells of samples, S stretches of cells, W samples that decide about
+a cell, P points between the samples of a cell.
 """
 
 import functools
@@ -12,6 +12,7 @@ import numpy as np
 SILENCE_DBTP = -200.0
 TAPS = 32  # samples that decide about a point between two of them
 CELL = 32
+STRETCH = 8  # cells that are looked at together
 PIECE = 512 * CELL  # bounds the memory for long blocks
 KAISER_BETA = 5.0
 
@@ -20,7 +21,8 @@ class TruePeak:
     """The highest true peak of a track's channels, added block by block.
 
     Sounds are looked at four times as finely as they are sampled, from 96 kHz on twice, from
-    192 kHz on as they are. How the samples are cut changes nothing but rounding (1e-15).
+    192 kHz on as they are. How the samples are cut changes nothing but rounding, in the samples'
+    own precision.
     """
 
     def __init__(self, rate_hz: int, num_channels: int) -> None:
@@ -38,7 +40,7 @@ class TruePeak:
             piece_CT = block_CT[:, at : at + PIECE]
             self._peak = join_peaks(self._peak, piece_CT)
             if self.factor > 1:
-                held_CT = np.concatenate([self._held_CT, piece_CT], 1, dtype=np.float64)
+                held_CT = np.append(self._held_CT.astype(piece_CT.dtype), piece_CT, 1)
                 self._peak, num_done = self._look(held_CT, self._peak)
                 self._held_CT = held_CT[:, num_done:].copy()
 
@@ -57,16 +59,24 @@ class TruePeak:
 
     def _look(self, samples_CT: np.ndarray, peak: float) -> tuple[float, int]:
         """(the peak with that between these samples, how many of them are no longer needed)."""
-        num_cells = (samples_CT.shape[1] - TAPS + 1) // CELL
-        if num_cells <= 0:
+        num_cells = max(0, (samples_CT.shape[1] - TAPS + 1) // CELL)
+        num_done = num_cells * CELL
+        if not num_cells:
             return peak, 0
-        views_CTW = np.lib.stride_tricks.sliding_window_view(samples_CT, CELL + TAPS - 1, -1)
-        views_CNW = views_CTW[:, : num_cells * CELL : CELL]
-        # A point exceeds the samples around it by a bounded gain: quiet cells need no look.
-        wanted_CN = np.abs(views_CNW).max(-1) * self._most_gain > peak
-        if wanted_CN.any():
-            peak = join_peaks(peak, views_CNW[wanted_CN] @ self._points_WP)
-        return peak, num_cells * CELL
+        # A point exceeds the samples around it, in its stretch and the next, by a bounded gain:
+        # quiet stretches need no look.
+        together = STRETCH if num_cells % STRETCH == 0 else 1
+        level_CT = np.abs(samples_CT)
+        level_CS = level_CT[:, :num_done].reshape(len(level_CT), -1, together * CELL).max(-1)
+        next_CS = np.append(level_CS[:, 1:], level_CT[:, num_done:].max(-1, keepdims=True), 1)
+        wanted_CS = np.maximum(level_CS, next_CS) * self._most_gain > peak
+        if wanted_CS.any():
+            views_CTW = np.lib.stride_tricks.sliding_window_view(samples_CT, CELL + TAPS - 1, -1)
+            views_CNW = views_CTW[:, :num_done:CELL]
+            wanted_CN = wanted_CS.repeat(together, 1)
+            points_WP = self._points_WP.astype(samples_CT.dtype, copy=False)
+            peak = join_peaks(peak, views_CNW[wanted_CN] @ points_WP)
+        return peak, num_done
 
 
 def join_peaks(peak: float, samples: np.ndarray) -> float:
