@@ -9,6 +9,7 @@ Exit codes: 0 all is well; 3 some stems were gone from storage, index/ names the
 """
 
 import argparse
+import importlib.util
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.command import parse_config_arguments
 from jobs.separate import show_bytes, show_time
-from separator.errors import ObjectMissing, RequestError, SeparatorError, StorageBusy
+from separator.errors import ObjectExists, ObjectMissing, RequestError, SeparatorError, StorageBusy
 
 if TYPE_CHECKING:
     from separator.dataset.config import ExportConfig
@@ -42,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def export(options: argparse.Namespace) -> "list[Contents]":
+    if importlib.util.find_spec("duckdb") is None:
+        raise RequestError("DuckDB is not installed: pip install 'separator[export]'")
     from separator.dataset.card import make_card
     from separator.dataset.config import EXTENSIONS, ExportConfig
     from separator.dataset.select import select
@@ -69,11 +72,13 @@ def claim(
     """Shards that are there already, by name; a place that holds another data set is refused."""
     from separator.dataset.shards import Contents
 
+    if not storage.exists(layout.about()) and storage.exists(layout.card()):
+        raise RequestError(f"output.uri={config.output.uri!r}: holds a README.md that is not ours")
     try:
-        before = json.loads(storage.read(layout.about()))["selection"]
-    except ObjectMissing:
         write_about(storage, layout, selection, config, "begun")
         return {}
+    except ObjectExists:
+        before = json.loads(storage.read(layout.about()))["selection"]
     if before != selection.name:
         raise RequestError(
             f"output.uri={config.output.uri!r}: holds another data set ({before}, this one would be"
@@ -84,7 +89,9 @@ def claim(
     except ObjectMissing:
         return {}
     names = {uri: uri.rpartition("/")[2].removesuffix(".json") for uri in uris}
-    return {name: Contents(**json.loads(storage.read(uri))) for uri, name in names.items()}
+    found = {name: Contents(**json.loads(storage.read(uri))) for uri, name in names.items()}
+    # What was gone may be back.
+    return {name: contents for name, contents in found.items() if not contents.missing}
 
 
 def write_about(
@@ -96,7 +103,8 @@ def write_about(
 ) -> None:
     about = {"selection": selection.name, "state": state, "stems": selection.num_stems}
     about |= {"config": json.loads(config.describe()), "input": config.input.uri}
-    storage.write(layout.about(), (json.dumps(about, indent=1) + "\n").encode())
+    content = (json.dumps(about, indent=1) + "\n").encode()
+    storage.write(layout.about(), content, if_absent=state == "begun")
 
 
 def write_shards(
@@ -106,12 +114,9 @@ def write_shards(
     ahead: deque[Any] = deque()
     write, most_ahead = None, 0
     for shard in selection.iterate():
-        if shard.name in done:
-            yield done[shard.name]
-            continue
-        if write is None:
+        if shard.name not in done and write is None:
             write, most_ahead = start_ray(writer)
-        ahead.append(write(shard))
+        ahead.append(done[shard.name] if write is None or shard.name in done else write(shard))
         if len(ahead) > most_ahead:
             yield _get(ahead.popleft())
     while ahead:
@@ -139,10 +144,14 @@ def write_shard(writer: "ShardWriter", shard: "Shard") -> "Contents | SeparatorE
         return error  # as itself: Ray would wrap it in the traceback of a bug
 
 
-def _get(reference: Any) -> "Contents":
-    import ray
+def _get(outcome: Any) -> "Contents":
+    """What a task brought; or what was there."""
+    from separator.dataset.shards import Contents
 
-    outcome: Any = ray.get(reference)
+    if not isinstance(outcome, Contents):
+        import ray
+
+        outcome = ray.get(outcome)
     if isinstance(outcome, SeparatorError):
         raise outcome
     return outcome

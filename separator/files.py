@@ -1,15 +1,21 @@
 """Local files that appear whole or not at all."""
 
 import fcntl
+import hashlib
 import os
+import platform
 import re
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 WRITE = "r+b"  # what has been cut to nothing, ext4 writes out once more when it is closed
-TEMPORARY = re.compile(r"\..*\.[0-9a-f]{32}\.tmp", re.DOTALL)
+TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})\.[0-9a-f]{32}\.tmp", re.DOTALL)
+HERE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+# Of another machine's: not every shared file system tells of locks beyond one machine.
+DEAD_AFTER_S = 24 * 3600.0
 
 
 @contextmanager
@@ -19,7 +25,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     sweep(path.parent)
     while True:
         # Not built from the whole name: a long one would be too long with anything added.
-        temporary = path.with_name(f".{path.name[:60]}.{uuid.uuid4().hex}.tmp")
+        temporary = path.with_name(f".{path.name[:60]}.{HERE}.{uuid.uuid4().hex}.tmp")
         with temporary.open("xb") as lock:
             with suppress(OSError):  # file systems without locks: nothing is swept there
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -34,13 +40,15 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Remove temporary files whose writers are dead: killed at once, they could not."""
-    with os.scandir(folder) as found:
-        names = [entry.name for entry in found if TEMPORARY.fullmatch(entry.name)]
-    for name in names:
+    with os.scandir(folder) as entries:
+        found = [(e, match) for e in entries if (match := TEMPORARY.fullmatch(e.name))]
+    for entry, match in found:
         # Gone in between, or locked: another's.
-        with suppress(OSError), (folder / name).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            (folder / name).unlink()
+        with suppress(OSError), (folder / entry.name).open("rb") as file:
+            is_old = time.time() - entry.stat().st_mtime > DEAD_AFTER_S
+            if match[1] == HERE or is_old:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                (folder / entry.name).unlink()
 
 
 @contextmanager

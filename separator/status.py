@@ -28,13 +28,22 @@ def read_status(storage: Storage, layout: Layout) -> Status:
     status = Status()
     for _, codes in read_outcomes(storage, layout):
         status.outcomes.update(codes.tolist())
-    try:
-        uris = sorted(entry.uri for entry in storage.list(layout.runs(), ["*.json"]))
-    except ObjectMissing:
-        uris = []
-    status.num_runs = len(uris)
-    status.runs = [json.loads(storage.read(uri)) for uri in reversed(uris[-NEWEST:])]
+    status.num_runs = len(list_runs(storage, layout))
+    status.runs = read_runs(storage, layout)
     return status
+
+
+def read_runs(storage: Storage, layout: Layout) -> list[dict[str, Any]]:
+    """The newest few, newest first."""
+    uris = list_runs(storage, layout)[-NEWEST:]
+    return [json.loads(storage.read(uri)) for uri in reversed(uris)]
+
+
+def list_runs(storage: Storage, layout: Layout) -> list[str]:
+    try:
+        return sorted(entry.uri for entry in storage.list(layout.runs(), ["*.json"]))
+    except ObjectMissing:
+        return []
 
 
 def describe_state(run: dict[str, Any], now: datetime | None = None) -> str:

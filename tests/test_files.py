@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from separator.files import replacing, temporary_beside, write_whole
+from separator.files import DEAD_AFTER_S, replacing, temporary_beside, write_whole
 
 WRITER = """
 import sys, time
@@ -42,8 +43,13 @@ def test_what_a_killed_writer_left_is_gone_with_the_next_file(writer, tmp_path):
     os.kill(writer.pid, signal.SIGKILL)
     writer.wait()
     (tmp_path / ".not ours.tmp").touch()
+    # Of other machines, one of them dead for long.
+    far = [tmp_path / f".x.{'0' * 8}.{digit * 32}.tmp" for digit in "12"]
+    for path in far:
+        path.touch()
+    os.utime(far[0], (time.time() - 2 * DEAD_AFTER_S,) * 2)
     write_whole(tmp_path / "b", b"whole")
-    assert list_names(tmp_path) == [".not ours.tmp", "a", "b"]
+    assert list_names(tmp_path) == [".not ours.tmp", far[1].name, "a", "b"]
 
 
 def test_writers_side_by_side_do_not_disturb_each_other(tmp_path):

@@ -86,6 +86,10 @@ def test_stems_and_what_is_left_without_one_are_listened_to(stage):
             else:  # of all stems together, or mixed
                 assert math.isnan(row["similarity"])
     assert all(math.isnan(row["similarity"]) for row in stage(make_span(samples_CT)))
+    # The residual of all stems has a name, too, which a query may have.
+    joint = SeparatorStage(stage.engine, stage.conditions, Edits("joint", 24), LevelListener())
+    rows = list(joint(make_span(samples_CT, [QUERIES[0] | {"name": "all"}])))
+    assert [math.isnan(row["similarity"]) for row in rows] == [False, True]
 
 
 def test_a_failure_passes_through(stage):

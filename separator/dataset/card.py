@@ -14,7 +14,7 @@ configs:
 - config_name: default
   data_files:
 {files}
----
+{features}---
 
 # Separated sounds
 
@@ -52,7 +52,8 @@ def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
     names = sorted({each.split for each in contents})
     patterns = [f"data/{name}-*.{EXTENSIONS[form]}" for name in names]
     pairs = zip(names, patterns, strict=True)
-    counts = {column: sum_up(contents, column) for column in COUNTED}
+    counts = {column: sum_up(contents, column) for column in (*COUNTED, "suffix")}
+    sizes = Counter(each.split for each in contents)
     num_missing = sum(len(each.missing) for each in contents)
     return CARD.format(
         files="\n".join(f"  - split: {name}\n    path: {pattern}" for name, pattern in pairs),
@@ -64,7 +65,8 @@ def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
         models=", ".join(sorted(counts["model_name"])),
         checkpoints=", ".join(sorted(counts["checkpoint_sha256"])),
         sounds="`audio`" + ", and the rest of the track: `residual`" * config.output.residual,
-        reader=READERS[form].format(split=contents[0].split, last=count_first(contents) - 1),
+        reader=READERS[form].format(split=names[0], last=sizes[names[0]] - 1),
+        features=make_features(config, counts["suffix"]),
         queries=make_counts(counts["query_text"]),
         licences=make_counts(counts["licence"], "not given"),
         columns=make_table(
@@ -88,9 +90,20 @@ def make_splits(contents: Sequence[Contents], names: Sequence[str]) -> str:
     return make_table(["split", "stems", "hours", "shards", "MB"], rows)
 
 
-def count_first(contents: Sequence[Contents]) -> int:
-    """Shards of the first split."""
-    return sum(each.split == contents[0].split for each in contents)
+def make_features(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
+    """Of WebDataset's tars, for Hugging Face: it would guess types from the first rows. Parquet
+    says them itself, and of several formats of sound no row has all."""
+    if config.output.format != "webdataset" or len(suffixes) != 1:
+        return ""
+    (ending,) = (suffix.removeprefix(".") for suffix in suffixes)
+    sounds = [ending, *([f"residual.{ending}"] if config.output.residual else [])]
+    lines = [f"  - name: {name}\n    dtype: audio" for name in sounds]
+    lines.append("  - name: json\n    struct:")
+    for name, (kind, _) in [*COLUMNS.items(), ("licence", ("string", ""))]:
+        dtype = "string" if kind.startswith("timestamp") else kind
+        lines.append(f"    - name: {name}\n      dtype: {dtype}")
+    lines += [f"  - name: {name}\n    dtype: string" for name in ("__key__", "__url__")]
+    return "dataset_info:\n  features:\n" + "\n".join(lines) + "\n"
 
 
 def sum_up(contents: Sequence[Contents], column: str) -> Counter[str]:

@@ -5,17 +5,21 @@ from dataclasses import asdict, dataclass, field
 
 from omegaconf import MISSING
 
+from separator.audio.edit import RENDITION, STEM
 from separator.config import is_within
 from separator.errors import RequestError
 from separator.storage import StorageSettings, parse_uri
 
+KINDS = (STEM, RENDITION)
 EXTENSIONS = {"webdataset": "tar", "parquet": "parquet"}  # by format
 
 
 @dataclass(frozen=True)
 class ChosenSettings:
     uri: str = MISSING
-    where: str = "kind = 'stem'"
+    kind: str = "stem"
+    where: str = "true"
+    unfinished: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class ExportConfig:
             raise RequestError(
                 f"output.format={self.output.format!r}: must be one of {', '.join(EXTENSIONS)}"
             )
+        if self.input.kind not in KINDS:
+            raise RequestError(f"input.kind={self.input.kind!r}: must be one of {', '.join(KINDS)}")
         if not self.output.shard_mb > 0:
             raise RequestError(f"output.shard_mb={self.output.shard_mb}: must be more than 0")
         if not 0 <= self.split.valid <= 1:
@@ -64,5 +70,10 @@ class ExportConfig:
     def describe(self) -> str:
         """All that the content of a shard depends on beside the manifest: no places."""
         output = {key: value for key, value in asdict(self.output).items() if key != "uri"}
-        about = {"where": self.input.where, "split": asdict(self.split), "output": output}
+        about = {
+            "kind": self.input.kind,
+            "where": self.input.where,
+            "split": asdict(self.split),
+            "output": output,
+        }
         return json.dumps(about, sort_keys=True)

@@ -16,38 +16,48 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from separator.dataset.config import ExportConfig
 from separator.errors import RequestError
 from separator.layout import Layout
 from separator.manifest import list_files
+from separator.rows import make_schema
+from separator.status import describe_state, read_runs
 from separator.storage import Storage
 
 ROWS_PER_BATCH = 4096
 BYTES_PER_SAMPLE = 3  # of 24 bits, before compression: the manifest holds no sizes
 OWN = ("split", "shard")  # columns of ours, not of the data set
 
-# What `compact` keeps: a run that has not ended, or never did, leaves more rows than hold.
+# What `compact` keeps: a run that has not ended, or never did, leaves more rows than hold. An
+# empty text is no JSON, and an earlier version knew nothing but stems.
 LATEST = """
-    SELECT * FROM manifest QUALIFY
+    SELECT * REPLACE (nullif(carried, '') AS carried, coalesce(kind, 'stem') AS kind)
+    FROM manifest QUALIFY
         row_number() OVER (
             PARTITION BY asset_uri, track_index, query_name ORDER BY created_at DESC) = 1
         AND created_at = max(created_at) OVER (PARTITION BY asset_uri, query_name)
         AND asset_etag = arg_max(asset_etag, created_at) OVER (PARTITION BY asset_uri)"""
 DEALT = """
     SELECT * EXCLUDE (dealt_by), md5('{seed}:' || fingerprint) AS place,
-        CASE WHEN md5_number_lower('{seed}:' || coalesce(dealt_by, '')) / 18446744073709551616.0
-            < {valid} THEN 'valid' ELSE 'train' END AS split
+        CASE WHEN md5_number_lower('{seed}:' || coalesce(dealt_by, asset_uri))
+            / 18446744073709551616.0 < {valid} THEN 'valid' ELSE 'train' END AS split
     FROM chosen"""
-SHARDED = """
-    SELECT * EXCLUDE (place), CAST(floor((sum(num_samples * num_channels) OVER (
+FILLED = """
+    SELECT *, floor((sum(num_samples * num_channels) OVER (
         PARTITION BY split ORDER BY place ROWS UNBOUNDED PRECEDING)
-        - num_samples * num_channels) / {most_samples}) AS BIGINT) AS shard
-    FROM dealt ORDER BY split, place"""
-NAMED = "SELECT count(*), bit_xor(md5_number(fingerprint || created_at)) FROM chosen"
-UNEXPORTABLE = """
-    SELECT count(*) FILTER (coalesce(residual_uri, '') = ''),
-        count(*) FILTER (coalesce(licence, '') <> '') FROM chosen"""
+        - num_samples * num_channels) / {most_samples}) AS fill
+    FROM dealt"""
+SHARDED = """
+    SELECT * EXCLUDE (place, fill),
+        dense_rank() OVER (PARTITION BY split ORDER BY fill) - 1 AS shard
+    FROM filled ORDER BY split, place"""
+SUMMARY = """
+    SELECT count(*), bit_xor(md5_number(fingerprint || created_at)),
+        count(*) FILTER (coalesce(residual_uri, '') = ''),
+        count(*) FILTER (licence <> ''), count(dealt_by)
+    FROM chosen"""
 
 
 @dataclass(frozen=True)
@@ -90,9 +100,12 @@ def _cut(batch: pa.RecordBatch) -> Iterator[tuple[tuple[str, int], pa.RecordBatc
 
 @contextlib.contextmanager
 def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
-    uris = list_files(storage, Layout(config.input.uri, ""))
+    layout = Layout(config.input.uri, "")
+    uris = list_files(storage, layout)
     if not uris:
         raise RequestError(f"input.uri={config.input.uri!r}: no manifest there; run the job first")
+    if not config.input.unfinished:
+        check_runs(storage, layout)
     with tempfile.TemporaryDirectory(prefix="separator-") as name:
         for number, uri in enumerate(uris):
             storage.fetch(uri, Path(name) / f"{number:05}.parquet")
@@ -100,8 +113,22 @@ def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
             yield choose(connection, config)
 
 
+def check_runs(storage: Storage, layout: Layout) -> None:
+    """A run writes stems before their rows: what it has replaced would go out under an old row."""
+    runs = read_runs(storage, layout)
+    alive = [run for run in runs if describe_state(run) in ("starting", "running")]
+    for run in [*alive, *runs[:1]]:
+        if run["state"] != "finished":
+            raise RequestError(
+                f"input.uri={layout.root_uri!r}: its run {run['run_id']} is {describe_state(run)};"
+                " let the job finish first, or take what is there with input.unfinished=true"
+            )
+
+
 def open_manifest(folder: Path) -> duckdb.DuckDBPyConnection:
     """`latest`, and nothing else of the machine within reach of an expression."""
+    # All columns of today, whatever version wrote the others.
+    pq.write_table(make_schema().empty_table(), folder / "columns.parquet")
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET temp_directory = '{folder}/spill'")
@@ -115,16 +142,18 @@ def open_manifest(folder: Path) -> duckdb.DuckDBPyConnection:
 
 def choose(connection: duckdb.DuckDBPyConnection, config: ExportConfig) -> Selection:
     where, by, licence = config.input.where, config.split.by, config.output.licence
-    found = connection.table("latest").filter("status = 'ok'")
-    found = _explain("input.where", where, lambda: found.filter(where))
-    found = _explain("split.by", by, lambda: found.project(f"*, ({by})::VARCHAR AS dealt_by"))
-    path = json.dumps(f"{licence}").replace("'", "''")
-    value = "''" if licence is None else f"coalesce(carried ->> '$.{path}', '')"
-    found.project(f"* EXCLUDE dealt_by, {value} AS licence, dealt_by").create_view("chosen")
-    ((num_stems, digest),) = _explain("input.where", where, connection.sql(NAMED).fetchall)
-    ((no_residual, licenced),) = connection.sql(UNEXPORTABLE).fetchall()
+    found = connection.table("latest").filter(f"status = 'ok' AND kind = '{config.input.kind}'")
+    # As tables: what an expression has said once, of chance too, holds for all that follows.
+    _explain("input.where", where, lambda: found.filter(where).create("found"))
+    path = json.dumps(f"{licence}", ensure_ascii=False).replace("'", "''")
+    carried = "''" if licence is None else f"coalesce(carried ->> '$.{path}', '')"
+    columns = f"*, {carried} AS licence, ({by})::VARCHAR AS dealt_by"
+    _explain("split.by", by, lambda: connection.table("found").project(columns).create("chosen"))
+    ((num_stems, digest, no_residual, licenced, grouped),) = connection.sql(SUMMARY).fetchall()
     if not num_stems:
-        raise RequestError(f"input.where={where!r}: chooses no stem that is there")
+        raise RequestError(f"input.where={where!r}: chooses no {config.input.kind} that is there")
+    if not grouped:
+        raise RequestError(f"split.by={by!r}: is null for all that is chosen")
     if config.output.residual and no_residual:
         raise RequestError(
             f"output.residual=true: {no_residual:,} of {num_stems:,} have none; run the job with "
@@ -138,7 +167,8 @@ def choose(connection: duckdb.DuckDBPyConnection, config: ExportConfig) -> Selec
     most_samples = config.output.shard_mb * 1e6 / BYTES_PER_SAMPLE / (1 + config.output.residual)
     dealt = DEALT.format(seed=int(config.split.seed), valid=float(config.split.valid))
     connection.sql(dealt).create_view("dealt")
-    connection.sql(SHARDED.format(most_samples=most_samples)).create_view("sharded")
+    connection.sql(FILLED.format(most_samples=most_samples)).create_view("filled")
+    connection.sql(SHARDED).create_view("sharded")
     name = hashlib.sha256(f"{config.describe()} {num_stems} {digest}".encode()).hexdigest()[:16]
     return Selection(connection, name, num_stems)
 

@@ -15,12 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from separator.errors import ObjectMissing
+from separator.errors import ObjectMissing, RequestError
 from separator.layout import ExportLayout
 from separator.rows import make_schema as make_manifest_schema
 from separator.storage import Storage
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+MOST_BYTES = 1 << 30  # of a sound that is held in memory
 HELD_BYTES = 64 << 20  # of a row group: readers take one whole
 COUNTED = ("query_text", "licence", "model_name", "checkpoint_sha256")
 DTYPES = {"float": "float32", "double": "float64"}  # Arrow's names, and NumPy's
@@ -40,12 +41,12 @@ class Contents:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # by column and value
     missing: list[str] = field(default_factory=list)  # URIs of what is gone from storage
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: dict[str, Any], suffix: str) -> None:
         self.num_stems += 1
         self.seconds += row["duration_s"]
-        for column in COUNTED:
+        for column, value in [*((column, row[column]) for column in COUNTED), ("suffix", suffix)]:
             counts = self.counts.setdefault(column, {})
-            counts[row[column]] = counts.get(row[column], 0) + 1
+            counts[value] = counts.get(value, 0) + 1
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class ShardWriter:
             samples = self._read(rows, contents, Path(folder))
             (write_tar if self.is_tar else write_parquet)(path, samples, list(self.columns))
             contents.num_bytes = path.stat().st_size
-            self.storage.upload(path, self.layout.shard(name))
+            if contents.num_stems:  # loaders stumble over files of nothing
+                self.storage.upload(path, self.layout.shard(name))
         index = json.dumps(asdict(contents), indent=1, ensure_ascii=False, sort_keys=True)
         self.storage.write(self.layout.index(name), index.encode("utf-8", "surrogateescape"))
         return contents
@@ -79,20 +81,22 @@ class ShardWriter:
         for batch in rows.to_batches(max_chunksize=256):
             for row in batch.to_pylist():
                 paths = {}
-                try:
-                    for name, column in self.columns.items():
-                        paths[name] = folder / f"{name}{Path(row[column]).suffix}"
-                        self.storage.fetch(row[column], paths[name])
-                except ObjectMissing:
-                    contents.missing.append(row["stem_uri"])
-                    continue
-                contents.add(row)
-                yield row, paths
+                for name, column in self.columns.items():
+                    path = folder / f"{name}{Path(row[column]).suffix}"
+                    try:
+                        self.storage.fetch(row[column], path)
+                    except ObjectMissing:
+                        contents.missing.append(row[column])
+                        break
+                    paths[name] = path
+                else:
+                    contents.add(row, paths["audio"].suffix)
+                    yield row, paths
 
 
 def write_tar(path: Path, samples: Samples, _: Sequence[str]) -> None:
     """`KEY.flac`, `KEY.residual.flac` and `KEY.json` side by side, as WebDataset wants them."""
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
         for row, paths in samples:
             for name, sound_path in paths.items():
                 with sound_path.open("rb") as file:
@@ -118,10 +122,9 @@ def make_member(name: str, size: int) -> tarfile.TarInfo:
 
 
 def describe(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as JSON holds it."""
-    times = {k: v.isoformat() for k, v in row.items() if isinstance(v, datetime)}
-    carried = json.loads(row["carried"]) if row.get("carried") else {}
-    return row | times | {"carried": carried}
+    """A row as JSON holds it. `carried` stays a text: its keys and types are not ours, and loaders
+    take those of the first rows for all."""
+    return row | {k: v.isoformat() for k, v in row.items() if isinstance(v, datetime)}
 
 
 def write_parquet(path: Path, samples: Samples, sounds: Sequence[str]) -> None:
@@ -136,6 +139,11 @@ def write_parquet(path: Path, samples: Samples, sounds: Sequence[str]) -> None:
 
         for row, paths in samples:
             for name, sound_path in paths.items():
+                if sound_path.stat().st_size > MOST_BYTES:
+                    raise RequestError(
+                        f"{row['stem_uri']}: too long for a row of Parquet; leave it out with"
+                        f" input.where (duration_s < {row['duration_s']:.0f}), or use webdataset"
+                    )
                 data = sound_path.read_bytes()
                 row[name] = {"bytes": data, "path": name_member(row, name, sound_path)}
                 held_bytes += len(data)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from separator.audio.edit import RENDITION, STEM, Editor, Edits, Product
+from separator.audio.edit import RENDITION, RESIDUAL, STEM, Editor, Edits, Product
 from separator.audio.spans import Span
 from separator.config import ModelSettings
 from separator.errors import AudioError, SeparatorError
@@ -77,7 +77,8 @@ class SeparatorStage:
         self, product: Product, rate_hz: int, conditions: Mapping[str, np.ndarray]
     ) -> Product:
         """Of a stem, and of what is left without it alone."""
-        if self.listener is None or product.name not in conditions:
+        is_joint = product.kind == RESIDUAL and self.edits.residual == "joint"
+        if self.listener is None or is_joint or product.name not in conditions:
             return product
         likeness = self.listener.compare(product.samples, rate_hz, conditions[product.name])
         return replace(product, similarity=likeness)

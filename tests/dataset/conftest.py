@@ -79,6 +79,13 @@ def write_output(storage: Storage, root_uri: str, num_assets: int = 40) -> list[
     return records
 
 
+def write_records(folder: Path, records: list[dict]) -> None:
+    """A manifest of stems that are not there."""
+    writer = ManifestWriter(Storage(), Layout(str(folder / "out"), "flac"), "r", 1_000)
+    writer.add(records)
+    writer.flush()
+
+
 def make_config(folder: Path, *overrides: str) -> ExportConfig:
     given = [f"input.uri={folder / 'out'}", f"output.uri={folder / 'set'}", *overrides]
     return read_settings(ExportConfig, Path(__file__).parents[2] / "configs/export.yaml", given)

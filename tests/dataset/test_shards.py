@@ -16,10 +16,11 @@ from separator.dataset.card import make_card
 from separator.dataset.config import EXTENSIONS
 from separator.dataset.select import select
 from separator.dataset.shards import Contents, ShardWriter
+from separator.errors import RequestError
 from separator.layout import ExportLayout
 from separator.rows import COLUMNS
 from separator.storage import Storage
-from tests.dataset.conftest import make_config, write_output
+from tests.dataset.conftest import make_config, write_output, write_records
 
 
 def export(folder: Path, *overrides: str) -> list[Contents]:
@@ -65,7 +66,7 @@ def test_webdataset(output):
         assert sample["flac"] == Path(row.stem_uri).read_bytes()
         assert sample["residual.flac"] == Path(row.residual_uri).read_bytes()
         assert about["query_text"] == row.query_text
-        assert about["carried"]["licence"] == (about["licence"] or None)
+        assert json.loads(about["carried"])["licence"] == (about["licence"] or None)
         assert set(about) == {*COLUMNS, "licence"}
 
 
@@ -125,11 +126,48 @@ def test_what_is_gone_from_storage_is_told_and_takes_nothing_along(output, form)
     assert "3 stems were gone" in (output / "set/README.md").read_text()
 
 
-def test_a_shard_of_nothing_is_a_shard(output):
+def test_a_shard_of_nothing_is_none(output):
     for row in read_wanted(output).values():
         Path(row.stem_uri).unlink()
-    export(output, "output.format=parquet", "split.valid=0")
-    assert len(pd.read_parquet(output / "set/data")) == 0
+    (contents,) = export(output, "split.valid=0")
+    assert len(contents.missing) == 72 and not (output / "set/data").exists()
+    assert (output / "set/index/train-00000.json").exists()
+
+
+def test_what_a_column_holds_first_is_no_rule(tmp_path, monkeypatch):
+    """Nulls, numbers and texts in one column, and keys that come late: loaders see them all."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from datasets import load_dataset
+
+    records = write_output(Storage(), str(tmp_path / "out"), 10)
+    carried = [{}, {"year": None}, {"year": 1990}, {"year": "unknown", "late": True}]
+    for number, row in enumerate(records):
+        row["similarity"] = None if number % 3 else 0.5
+        row["carried"] = json.dumps(carried[number % 4]) if number % 4 else ""
+    for path in (tmp_path / "out/manifest").iterdir():
+        path.unlink()
+    write_records(tmp_path, records)
+    for form in ("webdataset", "parquet"):
+        given = [f"output.uri={tmp_path / form}", f"output.format={form}", "output.residual=true"]
+        export(tmp_path, *given)
+        data = load_dataset(str(tmp_path / form), cache_dir=str(tmp_path / "cache"))
+        rows = [row for split in data.values() for row in split]
+        if form == "webdataset":
+            rows = [row["json"] | {"audio": row["flac"]} for row in rows]
+        found = {row["fingerprint"]: row for row in rows}
+        assert len(found) == 18
+        for row in records:
+            if row["kind"] == "stem" and row["stem_uri"]:
+                same = found[row["fingerprint"]]
+                assert same["similarity"] == row["similarity"]
+                assert (same["carried"] or "") == row["carried"]
+                assert same["audio"].get_all_samples().data.shape == (1, 2_000)
+
+
+def test_a_sound_too_long_for_a_row_is_named(output, monkeypatch):
+    monkeypatch.setattr("separator.dataset.shards.MOST_BYTES", 100)
+    with pytest.raises(RequestError, match="flac: too long for a row of Parquet; leave it out"):
+        export(output, "output.format=parquet")
 
 
 def test_the_card(output):
