@@ -154,7 +154,7 @@ def make_dataset(
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1  # what kills its worker takes nothing else along
-    context.target_max_block_size = 1 << 20  # a span is a block
+    context.target_max_block_size = 4 << 20  # a span is a block, short ones go together
     context.enable_progress_bars = False
     extractor = Extractor(flow.storage, flow.layout, flow.plan, flow.config.run.retry_failed)
     cpu_task: dict[str, Any] = {"num_cpus": 1, "max_retries": MOST_RETRIES}
