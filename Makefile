@@ -1,6 +1,6 @@
 # Every target creates what it needs on a fresh machine. `make test` is the place to start.
 PYTHON := .venv/bin/python
-PYTEST := $(PYTHON) -m pytest -n 2 --dist loadfile
+PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
 SHELL := /bin/bash
 
 .PHONY: env ffmpeg rgw lock test test-all test-gpu check demo bench mini scores clean

@@ -11,7 +11,7 @@ import torch
 from separator.audio.level import find_loudest
 from separator.queries.mini import MiniEncoder
 
-LISTEN_S = 3.0  # 2, 4 and 10 s tell stems of absent sounds from others alike (docs/log.md)
+LISTEN_S = 2.0  # more of it tells stems of absent sounds no better (docs/log.md)
 
 
 class Listener:
