@@ -166,6 +166,7 @@ def test_without_the_token_nobody_gets_in(cluster):
     assert caught.value.code == 403
 
 
+@pytest.mark.slow
 def test_submitted_and_followed_to_the_end(cluster, library, finished, tmp_path):
     """As the README has it: this folder is sent along, and its configs are found in it."""
     out = tmp_path / "out"
