@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 10.0
 SILENT_S = 60.0  # a run that has said nothing for so long is dead
 LOOK_EVERY_S = 0.5
-STARTING, RUNNING = "starting", "running"
+STARTING, RUNNING, FINISHED = "starting", "running", "finished"
 
 
 class Claim:
@@ -51,6 +51,7 @@ class Claim:
         self._process = process or identify_process(os.getpid())
         self._state, self._written_at = STARTING, time.monotonic()
         self._lost: OutputTaken | None = None
+        self._met = ""  # the record that was in the way
         self._ended = threading.Event()
         self._lock = threading.Lock()  # of what is written
         self._thread = threading.Thread(target=self._renew, name="claim", daemon=True)
@@ -69,17 +70,21 @@ class Claim:
             raise ClaimLost(f"stopped, since it was taken for dead: {self._lost}")
 
     def widen(self) -> bool:
-        """From a shard to the whole output, if no other shard is at work: else the last one will
-        do what is left to do."""
-        if self.shard:
-            shard, self.shard = self.shard, ""
+        """From a shard to the whole output, if no other shard is at work. Else this one has
+        finished: the last one will do what is left to do."""
+        if not self.shard:
+            return True
+        shard, self.shard = self.shard, ""
+        while True:
             try:
                 self._settle()
+                return True
             except OutputTaken:
-                self.shard = shard
-                self._write(RUNNING)
-                return False
-        return True
+                self._write(FINISHED)
+                # That one may have left it to this one, before it could read the line above.
+                if self._is_met_again():
+                    self.shard = shard
+                    return False
 
     def end(self, state: str) -> None:
         self._stop_renewing()
@@ -102,29 +107,38 @@ class Claim:
         first = self._read_all(self._find_fresh(now))
         deadline = time.monotonic() + self.silent_s
         others = first
-        while others := {u: o for u, o in others.items() if self._is_in_the_way(o, first[u])}:
+        while others := {uri: o for uri, o in others.items() if self._is_in_the_way(o)}:
+            for uri, other in others.items():
+                if self._goes_on(other, first[uri]):
+                    raise self._refuse(uri, other)
             if time.monotonic() > deadline:
                 break  # none of them has said anything
             time.sleep(LOOK_EVERY_S)
             others = self._read_all(others)
         self._write(RUNNING)
 
-    def _is_in_the_way(self, other: dict[str, Any], first: dict[str, Any]) -> bool:
-        """Whether to look again; OutputTaken where there is no doubt. `first`: seen before."""
-        if other["state"] not in (STARTING, RUNNING) or not overlap(self.shard, other["shard"]):
-            return False
-        alive = is_alive(other["process"], self._process)
-        if alive is False:
-            return False
-        if other["state"] == STARTING and other["run_id"] > self.run_id:
-            return True  # it sees this one, and goes
-        if alive or other["state"] == STARTING or other != first:
-            scope = f"shard {other['shard']}" if other["shard"] else "all of it"
-            raise OutputTaken(
-                f"{self.layout.root_uri}: run {other['run_id']} is at work on {scope}, heard of at"
-                f" {other['written_at']}; wait for its end, or stop it"
-            )
-        return True  # it may be dead
+    def _is_in_the_way(self, other: dict[str, Any]) -> bool:
+        at_work = other["state"] in (STARTING, RUNNING) and overlap(self.shard, other["shard"])
+        return at_work and is_alive(other["process"], self._process) is not False
+
+    def _goes_on(self, other: dict[str, Any], before: dict[str, Any] | None) -> bool:
+        """Whether one in the way stays there, without a doubt. `before`: as it was first read."""
+        if other["state"] == STARTING:
+            return other["run_id"] < self.run_id  # else it sees this one, and goes
+        return bool(is_alive(other["process"], self._process)) or other != before
+
+    def _refuse(self, uri: str, other: dict[str, Any]) -> OutputTaken:
+        self._met = uri
+        scope = f"shard {other['shard']}" if other["shard"] else "all of it"
+        return OutputTaken(
+            f"{self.layout.root_uri}: run {other['run_id']} is at work on {scope}, heard of at"
+            f" {other['written_at']}; wait for its end, or stop it"
+        )
+
+    def _is_met_again(self) -> bool:
+        """Whether what was in the way still is."""
+        others = self._read_all([self._met]).values()
+        return any(self._is_in_the_way(o) and self._goes_on(o, None) for o in others)
 
     def _find_fresh(self, now: datetime) -> list[str]:
         """Other records, written not long ago."""

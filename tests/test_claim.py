@@ -192,18 +192,54 @@ def test_of_six_on_a_store(bucket):
     check_race((bucket.storage, f"{bucket.uri}/out"), 2, "s")
 
 
-def test_of_shards_that_end_at_once_one_does_the_rest(folder):
-    for number in range(8):
+@pytest.mark.parametrize("linger_s", [0.0, 0.7])
+def test_of_shards_that_end_at_once_one_does_the_rest(folder, linger_s):
+    """`linger_s`: between a shard's leaving the rest to others and its own end."""
+
+    def end(claim) -> bool:
+        if claim.widen():
+            return True
+        time.sleep(linger_s)
+        claim.end("finished")
+        return False
+
+    for number in range(6):
         claims = [
             make_claim(folder, f"{number}-{i}", f"{i}/4", machine=f"m{i}", silent_s=50.0)
             for i in (1, 2, 3, 4)
         ]
         for claim in claims:
             claim.take()
-        ends = [lambda c=claim: c.widen() or (c.end("finished"), False)[1] for claim in claims]
-        whole = race(ends)
+        whole = race([lambda c=claim: end(c) for claim in claims])
         assert sum(whole) == 1, (number, whole)
         claims[whole.index(True)].end("finished")
+
+
+class Between(Storage):
+    """Does something between the writes of a claim."""
+
+    def __init__(self, actions) -> None:
+        super().__init__()
+        self.actions = actions
+
+    def write(self, uri, data, **options):
+        made = super().write(uri, data, **options)
+        for action in self.actions.pop(json.loads(data)["state"], []):
+            action()
+        return made
+
+
+@pytest.mark.parametrize("machine", ["", "m2"])
+def test_two_shards_do_not_leave_the_rest_to_each_other(folder, machine):
+    """The other one ends while this one is leaving the rest to it."""
+    other = make_claim(folder, "2", "2/2", machine=machine)
+    other.take()
+    storage = Between({"finished": [lambda: other.end("finished")]})
+    claim = make_claim((storage, folder[1]), "1", "1/2", machine="" if not machine else "m1")
+    claim.take()
+    assert claim.widen()
+    assert read_states(folder) == {"1": "running", "2": "finished"}
+    claim.end("finished")
 
 
 def test_what_a_process_is_known_by():
