@@ -1,6 +1,8 @@
 """What the commands share: how those with a config are called, and how all of them end."""
 
 import argparse
+import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,16 @@ def parse_config_arguments(
     parser.add_argument("config", metavar="CONFIG.yaml", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     return parser.parse_args(argv)
+
+
+def join_ray() -> None:
+    """The Ray that there is already, or the cluster of RAY_ADDRESS, or one of this machine."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    if not ray.is_initialized():
+        address = os.environ.get("RAY_ADDRESS", "local")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
 
 
 def run_command(name: str, action: Callable[[Options], object], options: Options) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.command import run_command
+from jobs.command import join_ray, run_command
 from separator.errors import RequestError
 
 COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
@@ -76,7 +76,6 @@ class Scorer:
 
 
 def evaluate(options: argparse.Namespace) -> list[dict[str, Any]]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import pyarrow as pa
     import pyarrow.parquet as pq
     import ray
@@ -98,9 +97,7 @@ def evaluate(options: argparse.Namespace) -> list[dict[str, Any]]:
             )
     if not cases:
         raise RequestError(f"{options.cases}: no cases in it")
-    if not ray.is_initialized():
-        address = os.environ.get("RAY_ADDRESS", "local")
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    join_ray()
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     data = ray.data.range(len(cases), override_num_blocks=min(len(cases), options.actors * 8))

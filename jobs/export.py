@@ -11,14 +11,12 @@ Exit codes: 0 all is well; 3 some stems were gone from storage, index/ names the
 import argparse
 import importlib.util
 import json
-import logging
-import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import parse_config_arguments
+from jobs.command import join_ray, parse_config_arguments
 from jobs.separate import show_bytes, show_time
 from separator.errors import ObjectExists, ObjectMissing, RequestError, SeparatorError, StorageBusy
 
@@ -115,7 +113,7 @@ def write_shards(
     write, most_ahead = None, 0
     for shard in selection.iterate():
         if shard.name not in done and write is None:
-            write, most_ahead = start_ray(writer)
+            write, most_ahead = prepare_tasks(writer)
         ahead.append(done[shard.name] if write is None or shard.name in done else write(shard))
         if len(ahead) > most_ahead:
             yield _get(ahead.popleft())
@@ -123,14 +121,11 @@ def write_shards(
         yield _get(ahead.popleft())
 
 
-def start_ray(writer: "ShardWriter") -> tuple[Any, int]:
+def prepare_tasks(writer: "ShardWriter") -> tuple[Any, int]:
     """(a call that starts a shard somewhere on the cluster, how many to have under way)."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    if not ray.is_initialized():
-        address = os.environ.get("RAY_ADDRESS", "local")
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    join_ray()
     shared = ray.put(writer)
     task: Any = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(write_shard)
     num_cpus = int(ray.cluster_resources().get("CPU", 1))
@@ -159,13 +154,14 @@ def _get(outcome: Any) -> "Contents":
 
 def print_summary(contents: "list[Contents]", output_uri: str) -> None:
     from separator.dataset.card import sum_up
+    from separator.dataset.shards import sum_splits
 
-    for split in sorted({each.split for each in contents}):
-        shards = [each for each in contents if each.split == split]
-        hours = show_time(sum(each.seconds for each in shards))
-        size = show_bytes(sum(each.num_bytes for each in shards))
-        num_stems = sum(each.num_stems for each in shards)
-        print(f"{split:12}{num_stems:>8,} stems {hours:>9} {size:>10}   shards {len(shards):,}")
+    for split, total in sum_splits(contents).items():
+        length, size = show_time(total.seconds), show_bytes(total.num_bytes)
+        print(
+            f"{split:12}{total.num_stems:>8,} stems {length:>9} {size:>10}"
+            f"   shards {total.num_shards:,}"
+        )
     for licence, number in sum_up(contents, "licence").most_common(5):
         print(f"  {licence or 'no licence given':32}{number:>8,}")
     if missing := sum(len(each.missing) for each in contents):

@@ -9,8 +9,8 @@ import ray
 
 
 class FrontDesk:
-    """Hears how many assets went in, and of every bug; and knows where the weights
-    lie, once for every node."""
+    """Hears how many assets went in, and of every bug; and knows where the weights lie, once for
+    every node."""
 
     def __init__(self, shared: list[ray.ObjectRef]) -> None:
         self.shared = shared

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from separator.dataset.config import EXTENSIONS, ExportConfig
-from separator.dataset.shards import COUNTED, Contents
-from separator.rows import COLUMNS
+from separator.dataset.shards import COUNTED, EXPORTED, Contents, Total, sum_splits
 
 SHOWN = 50  # rows of a table: the card is for people
 CARD = """\
@@ -42,22 +41,20 @@ the network heard, not a recording of that sound alone: look at the columns befo
 {columns}
 """
 READERS = {
-    "webdataset": '`webdataset.WebDataset("data/{split}-{{00000..{last:05}}}.tar")`',
+    "webdataset": '`webdataset.WebDataset(sorted(glob("data/train-*.tar")))`',
     "parquet": "all that reads Parquet",
 }
 
 
 def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
     form = config.output.format
-    names = sorted({each.split for each in contents})
-    patterns = [f"data/{name}-*.{EXTENSIONS[form]}" for name in names]
-    pairs = zip(names, patterns, strict=True)
+    totals = sum_splits(contents)
+    files = [f"  - split: {name}\n    path: data/{name}-*.{EXTENSIONS[form]}" for name in totals]
     counts = {column: sum_up(contents, column) for column in (*COUNTED, "suffix")}
-    sizes = Counter(each.split for each in contents)
     num_missing = sum(len(each.missing) for each in contents)
     return CARD.format(
-        files="\n".join(f"  - split: {name}\n    path: {pattern}" for name, pattern in pairs),
-        splits=make_splits(contents, names),
+        files="\n".join(files),
+        splits=make_splits(totals),
         missing=f"\n{num_missing:,} stems were gone from storage: see index/\n" * bool(num_missing),
         where=show(config.input.where),
         by=show(config.split.by),
@@ -65,29 +62,26 @@ def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
         models=", ".join(sorted(counts["model_name"])),
         checkpoints=", ".join(sorted(counts["checkpoint_sha256"])),
         sounds="`audio`" + ", and the rest of the track: `residual`" * config.output.residual,
-        reader=READERS[form].format(split=names[0], last=sizes[names[0]] - 1),
+        reader=READERS[form],
         features=make_features(config, counts["suffix"]),
         queries=make_counts(counts["query_text"]),
         licences=make_counts(counts["licence"], "not given"),
         columns=make_table(
-            ["column", "meaning"],
-            [[name, about] for name, (_, about) in COLUMNS.items()]
-            + [["licence", "of the asset, as its list said"]],
+            ["column", "meaning"], [[name, about] for name, (_, about) in EXPORTED.items()]
         ),
     )
 
 
-def make_splits(contents: Sequence[Contents], names: Sequence[str]) -> str:
-    rows = []
-    for name in names:
-        shards = [each for each in contents if each.split == name]
-        hours = sum(each.seconds for each in shards) / 3600
-        megabytes = sum(each.num_bytes for each in shards) / 1e6
-        num_stems = sum(each.num_stems for each in shards)
-        rows.append(
-            [name, f"{num_stems:,}", f"{hours:,.2f}", f"{len(shards):,}", f"{megabytes:,.1f}"]
-        )
+def make_splits(totals: Mapping[str, Total]) -> str:
+    rows = [
+        (name, f"{t.num_stems:,}", f"{t.seconds / 3600:,.2f}", f"{t.num_shards:,}", show_mb(t))
+        for name, t in totals.items()
+    ]
     return make_table(["split", "stems", "hours", "shards", "MB"], rows)
+
+
+def show_mb(total: Total) -> str:
+    return f"{total.num_bytes / 1e6:,.1f}"
 
 
 def make_features(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
@@ -99,7 +93,7 @@ def make_features(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
     sounds = [ending, *([f"residual.{ending}"] if config.output.residual else [])]
     lines = [f"  - name: {name}\n    dtype: audio" for name in sounds]
     lines.append("  - name: json\n    struct:")
-    for name, (kind, _) in [*COLUMNS.items(), ("licence", ("string", ""))]:
+    for name, (kind, _) in EXPORTED.items():
         dtype = "string" if kind.startswith("timestamp") else kind
         lines.append(f"    - name: {name}\n      dtype: {dtype}")
     lines += [f"  - name: {name}\n    dtype: string" for name in ("__key__", "__url__")]

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from separator.errors import ObjectMissing, RequestError
 from separator.layout import ExportLayout
+from separator.rows import COLUMNS
 from separator.rows import make_schema as make_manifest_schema
 from separator.storage import Storage
 
@@ -24,6 +25,8 @@ AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 MOST_BYTES = 1 << 30  # of a sound that is held in memory
 HELD_BYTES = 64 << 20  # of a row group: readers take one whole
 COUNTED = ("query_text", "licence", "model_name", "checkpoint_sha256")
+LICENCE = ("string", "of the asset, as its list said")
+EXPORTED = COLUMNS | {"licence": LICENCE}
 DTYPES = {"float": "float32", "double": "float64"}  # Arrow's names, and NumPy's
 
 # Rows with the local copies of their sounds, good until the next is asked for.
@@ -47,6 +50,30 @@ class Contents:
         for column, value in [*((column, row[column]) for column in COUNTED), ("suffix", suffix)]:
             counts = self.counts.setdefault(column, {})
             counts[value] = counts.get(value, 0) + 1
+
+
+class Total(NamedTuple):
+    """Of all shards of a split that hold anything."""
+
+    num_stems: int
+    seconds: float
+    num_bytes: int
+    num_shards: int
+
+
+def sum_splits(contents: Sequence[Contents]) -> dict[str, Total]:
+    """By split, in order of their names."""
+    full = [each for each in contents if each.num_stems]
+    totals = {}
+    for split in sorted({each.split for each in full}):
+        shards = [each for each in full if each.split == split]
+        totals[split] = Total(
+            sum(each.num_stems for each in shards),
+            sum(each.seconds for each in shards),
+            sum(each.num_bytes for each in shards),
+            len(shards),
+        )
+    return totals
 
 
 @dataclass(frozen=True)
@@ -77,7 +104,7 @@ class ShardWriter:
         self.storage.write(self.layout.index(name), index.encode("utf-8", "surrogateescape"))
         return contents
 
-    def _read(self, rows: pa.Table, contents: Contents, folder: Path) -> "Samples":
+    def _read(self, rows: pa.Table, contents: Contents, folder: Path) -> Samples:
         for batch in rows.to_batches(max_chunksize=256):
             for row in batch.to_pylist():
                 paths = {}

@@ -31,13 +31,13 @@ def find_folders(include: Sequence[str]) -> list[str]:
 
 def _find_folder(pattern: str) -> str:
     """With its slash at the end."""
-    parts = pattern.split("/")[:-1]
-    fixed = itertools.takewhile(
-        lambda part: part not in ("", ".", "..") and re.fullmatch("[^*?[\\]]+", part)
-        and part.lower() == part.upper(),
-        parts,
-    )  # fmt: skip
-    return "".join(f"{part}/" for part in fixed)
+    return "".join(f"{part}/" for part in itertools.takewhile(_is_fixed, pattern.split("/")[:-1]))
+
+
+def _is_fixed(part: str) -> bool:
+    """Whether it means one folder and no other."""
+    is_name = part not in ("", ".", "..") and not set(part) & set("*?[]")
+    return is_name and part.lower() == part.upper()
 
 
 @lru_cache(maxsize=256)
