@@ -6,7 +6,6 @@ mixed from a list of held-out sounds (`python -m jobs.sounds --held-out`).
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from jobs.command import join_ray, run_command
 from separator.errors import RequestError
+from separator.machine import count_cpus
 
 COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
 
@@ -49,7 +49,7 @@ class Scorer:
         from separator.storage import Storage
 
         if options.device != "cuda" and not torch.cuda.is_available():
-            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // options.actors))
+            torch.set_num_threads(max(1, count_cpus() // options.actors))
         self.options, self.cases = options, cases
         self.storage = Storage()
         self.model = load_model(options.model, device=options.device)

@@ -14,12 +14,19 @@ from torch import Tensor
 
 from separator.errors import EncoderMissing, RequestError
 from separator.model import registry
-from separator.model.checkpoint import Checkpoint, read_checkpoint, read_encoder_state
+from separator.model.checkpoint import (
+    Checkpoint,
+    compute_encoder_id,
+    read_checkpoint,
+    read_encoder_state,
+)
 from separator.model.engine import Engine
 from separator.queries import mini
 from separator.queries.cache import FileCache, encode_cached
 from separator.queries.clap import load_clap, read_clap_file
+from separator.queries.clap_audio import read_clap_audio
 from separator.queries.encoder import TextEncoder
+from separator.queries.listener import AudioEncoder
 from separator.queries.query import parse_queries
 from separator.storage import Storage
 
@@ -128,16 +135,33 @@ def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:
     """The text encoder a checkpoint was trained with: its own copy, else the LAION-CLAP file."""
     if mini.is_mini(encoder_id):
         return check_encoder(path, mini.read_mini(path), encoder_id)
-    state = read_encoder_state(path)
-    if state is None:
-        file = registry.home() / registry.CLAP_FILE
-        if not file.exists():
-            raise EncoderMissing(
-                f"{path.name} was trained with the text encoder {encoder_id} and holds no copy of "
-                f"it: put {registry.CLAP_FILE} (from {registry.CLAP_URI}) at {file}"
-            )
-        state = read_clap_file(file)
+    if (state := read_clap_state(path)) is None:
+        raise EncoderMissing(
+            f"{path.name} was trained with the text encoder {encoder_id} and holds no copy of "
+            f"it: put {registry.CLAP_FILE} (from {registry.CLAP_URI}) at {find_clap_file()}"
+        )
     return check_encoder(path, load_clap(state), encoder_id)
+
+
+def find_audio_encoder(path: Path, encoder_id: str | None) -> AudioEncoder | None:
+    """The same encoder's audio side, if it is at hand: conditions may come from a cache."""
+    if mini.is_mini(encoder_id):
+        return mini.read_mini(path)
+    state = read_clap_state(path)
+    if state is None or compute_encoder_id(state) != encoder_id:
+        return None
+    return read_clap_audio(state)
+
+
+def read_clap_state(path: Path) -> dict[str, Tensor] | None:
+    state = read_encoder_state(path)
+    if state is None and find_clap_file().exists():
+        return read_clap_file(find_clap_file())
+    return state
+
+
+def find_clap_file() -> Path:
+    return registry.home() / registry.CLAP_FILE
 
 
 def check_encoder(path: Path, encoder: TextEncoder, encoder_id: str | None) -> TextEncoder:

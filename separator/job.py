@@ -28,13 +28,13 @@ from separator.config import JobConfig
 from separator.errors import WorkerCrashed
 from separator.layout import Layout
 from separator.ledger import Ledger
+from separator.machine import count_cpus
 from separator.manifest import ManifestWriter, compact, find_done, find_failed
 from separator.model import registry
 from separator.model.checkpoint import read_checkpoint
 from separator.model.engine import choose_context
 from separator.model.resunet import GRID_FRAMES
 from separator.pipeline import Flow, Progress, run_flow
-from separator.queries.mini import is_mini, read_mini
 from separator.requests import Known, collect_texts, list_assets
 from separator.rows import DoneRow, Record
 from separator.stages import extract, publish, separate
@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 ROWS_PER_PART = 10_000
 STAGES = ("extract", "separate", "publish")
 QUICK_LOOK = 10_000  # assets that are looked through before anything is started
+# Ray Data keeps some CPUs for each of the two stages that use them, also while one has nothing to
+# do: on a machine of few cores half of them would wait.
+SPARE_CPUS = 2
 CRASHED = "its worker died each time it was tried"
 
 
@@ -165,7 +168,7 @@ def prepare(config: JobConfig, storage: Storage) -> Flow:
     )
     for text, warning in warnings.items():
         log.warning("query %r: %s", text, warning)
-    listens = config.output.similarity == "auto" and is_mini(checkpoint.encoder_id)
+    listens = config.output.similarity == "auto"
     net = checkpoint.net.config
     context_frames = choose_context(config.model.context, net.rate_hz, net.hop)
     frame_s = Fraction(net.hop, net.rate_hz)
@@ -179,7 +182,7 @@ def prepare(config: JobConfig, storage: Storage) -> Flow:
         net_config=net,
         weights=checkpoint.net.state_dict(),
         conditions=dict(zip(texts, conditions_QD, strict=True)),
-        encoder=read_mini(path) if listens else None,
+        encoder=api.find_audio_encoder(path, checkpoint.encoder_id) if listens else None,
     )
 
 
@@ -215,7 +218,8 @@ def started_ray() -> Iterator[None]:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS", "local")
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    num_cpus = count_cpus() + SPARE_CPUS if address == "local" else None
+    ray.init(address, num_cpus=num_cpus, log_to_driver=False, logging_level=logging.ERROR)
     # After ray.init, which has handlers of its own. What is finished is committed on the way out.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -255,7 +259,7 @@ def describe_code() -> dict[str, Any]:
     return {
         "commit": find_commit(),
         "versions": {name: version(name) for name in ("separator", "torch", "ray", "pyarrow")},
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs (driver)",
+        "machine": f"{platform.machine()}, {count_cpus()} CPUs (driver)",
     }
 
 

@@ -28,6 +28,7 @@ from separator.desk import FrontDesk, Told
 from separator.errors import RequestError
 from separator.layout import Layout
 from separator.ledger import Ledger
+from separator.machine import count_cpus
 from separator.media.mux import MuxSettings
 from separator.requests import Known, list_assets, pack
 from separator.rows import AssetRow, DoneRow, SpanRow
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     import torch
 
     from separator.model.resunet import NetworkConfig
-    from separator.queries.mini import MiniEncoder
+    from separator.queries.listener import AudioEncoder
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Flow:
     net_config: "NetworkConfig"
     weights: "Mapping[str, torch.Tensor]"
     conditions: Mapping[str, np.ndarray]
-    encoder: "MiniEncoder | None" = None  # that listens to stems
+    encoder: "AudioEncoder | None" = None  # that listens to stems
 
 
 @dataclass
@@ -258,9 +259,11 @@ class SeparateActor:
         net_config, weights, conditions, encoder = ray.get(shared)
         if not torch.cuda.is_available():
             # Ray allows one thread per CPU it has promised, and this actor was promised none.
-            torch.set_num_threads(len(os.sched_getaffinity(0)))
+            torch.set_num_threads(count_cpus())
         engine = make_engine(net_config, weights, config.model)
-        listener = Listener(encoder.to(engine.device)) if encoder is not None else None
+        listener = None
+        if encoder is not None:
+            listener = Listener(encoder, engine.device, engine.forward.precision)
         self.run = Told(desk, SeparatorStage(engine, conditions, config.output.edits, listener))
 
     def __call__(self, row: Any) -> Iterator[Any]:

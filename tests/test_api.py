@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from separator import Separator, load_model
+from separator.api import find_audio_encoder
 from separator.errors import EncoderMissing, QueryError, RequestError
 from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
 from separator.model.engine import Engine
+from separator.queries.clap_audio import ClapAudio
 from tests import golden
 from tests.golden import make_small_net, relative_error
 
@@ -118,6 +120,9 @@ def test_text_to_stems_through_an_official_checkpoint(
     again = load_model(path, "cpu", "fp32")
     np.testing.assert_array_equal(again.encode(queries), conditions.numpy())
     assert again._encoder is None  # remembered: not even loaded
+    assert isinstance(find_audio_encoder(path, model.encoder_id), ClapAudio)
+    assert find_audio_encoder(path, "clap:another") is None
+    assert find_audio_encoder(golden.write_official_checkpoint(path), model.encoder_id) is None
 
 
 def test_a_model_on_s3(small, conditions, tmp_path, monkeypatch, moto, moto_bucket):

@@ -18,7 +18,8 @@ LAYERS = [
      "separator.layout", "separator.manifest", "separator.records", "separator.ledger",
      "separator.config", "separator.asked", "separator.sounds"],
     ["separator.audio"],
-    ["separator.rows", "separator.errors", "separator.files", "separator.settings"],
+    ["separator.rows", "separator.errors", "separator.files", "separator.settings",
+     "separator.machine"],
 ]  # fmt: skip
 # Where programs are started.
 SUBPROCESS_ALLOWED = ("separator.media.ffmpeg", "separator.sounds.programs")

@@ -20,10 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from separator.audio.resample import resample
-from separator.audio.spans import check_rate
-from separator.errors import AudioError, EncoderMissing, NonFiniteAudio
+from separator.errors import EncoderMissing
 from separator.model.checkpoint import compute_encoder_id
+from separator.queries.clap_audio import encode_stretches
 from separator.queries.clap_weights import (
     CONSTANTS,
     ClapSizes,
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ClapEncoder", "load_clap", "read_clap_file"]
 
-RATE_HZ = 48_000
-STRETCH_SAMPLES = 10 * RATE_HZ
 # AudioSep's limit, where laion-clap itself stops at 77.
 MAX_TOKENS = 512
 # RoBERTa counts positions from padding_idx + 1 = 2: its table has two rows that no token uses.
@@ -75,47 +72,13 @@ class ClapEncoder:
 
     @torch.inference_mode()
     def encode_audio(self, waveform_CT: np.ndarray, rate_hz: int) -> np.ndarray:
-        """The condition (512,) of an example. Beyond 10 s: the mean over stretches that cover it,
-        where laion-clap takes one at random."""
-        waveform_T = prepare_audio(waveform_CT, rate_hz)
-        longer = torch.tensor([len(waveform_T) > STRETCH_SAMPLES])
-        total_D = torch.zeros(CONDITION_SIZE, dtype=torch.float64)
-        for stretch_T in cut_stretches(waveform_T):
-            row = {"waveform": stretch_T, "longer": longer}
-            total_D += self._model.get_audio_embedding([row])[0].double()
-        return (total_D / total_D.norm()).float().numpy()
+        """The condition (512,) of an example."""
 
+        def embed(stretch_T: Tensor) -> Tensor:
+            row = {"waveform": stretch_T, "longer": torch.tensor([False])}
+            return self._model.get_audio_embedding([row])[0]
 
-def prepare_audio(waveform_CT: np.ndarray, rate_hz: int) -> Tensor:
-    """Mono at 48 kHz, through 16 bits and back as all audio that CLAP was trained on."""
-    waveform_CT = np.asarray(waveform_CT)
-    if waveform_CT.ndim != 2 or waveform_CT.size == 0:
-        raise AudioError(f"shape {waveform_CT.shape}: (channels, samples) needed, neither zero")
-    if waveform_CT.dtype.kind != "f":
-        raise AudioError(f"dtype {waveform_CT.dtype}: floating point needed, full scale 1.0")
-    check_rate(rate_hz)
-    if not np.isfinite(waveform_CT).all():
-        count = int(np.size(waveform_CT) - np.isfinite(waveform_CT).sum())
-        raise NonFiniteAudio(f"{count} of {waveform_CT.size} samples are NaN or infinite")
-    mono_T = waveform_CT.mean(0, dtype=np.float64).astype(np.float32)
-    resampled_T = resample(torch.from_numpy(mono_T)[None], rate_hz, RATE_HZ)[0].numpy()
-    integers_T = (np.clip(resampled_T, -1.0, 1.0) * 32767.0).astype(np.int16)
-    return torch.from_numpy((integers_T / 32767.0).astype(np.float32))
-
-
-def cut_stretches(waveform_T: Tensor) -> list[Tensor]:
-    """Evenly spaced stretches of 10 s that cover everything; what is shorter is repeated.
-
-    The repetition is laion-clap's "repeatpad": as often as it fits whole, then zeros.
-    """
-    num_samples = len(waveform_T)
-    if num_samples < STRETCH_SAMPLES:
-        repeated_T = waveform_T.repeat(STRETCH_SAMPLES // num_samples)
-        return [nn.functional.pad(repeated_T, (0, STRETCH_SAMPLES - len(repeated_T)))]
-    count = -(-num_samples // STRETCH_SAMPLES)
-    room = num_samples - STRETCH_SAMPLES
-    starts = [i * room // max(1, count - 1) for i in range(count)]
-    return [waveform_T[start : start + STRETCH_SAMPLES] for start in starts]
+        return encode_stretches(waveform_CT, rate_hz, embed)
 
 
 def load_clap(state: Mapping[str, Tensor], tokenizer_path: Path | None = None) -> ClapEncoder:

@@ -84,6 +84,8 @@ class AudioTower(nn.Module):
 class MiniEncoder(nn.Module):
     """Both towers and the words they know. Follows `TextEncoder`."""
 
+    listen_s = 2.0  # more of it tells stems of absent sounds no better (docs/log.md)
+
     def __init__(self, words: list[str]) -> None:
         super().__init__()
         self.words = words

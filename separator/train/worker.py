@@ -9,7 +9,6 @@ Shapes: B batch, T samples, D condition.
 import contextlib
 import json
 import math
-import os
 import tempfile
 import time
 from collections import deque
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from separator.api import find_encoder
+from separator.machine import count_cpus
 from separator.model.checkpoint import read_checkpoint, read_encoder_id, write_safetensors
 from separator.model.memory import keep_pages
 from separator.model.resunet import NetworkConfig, ResUNet
@@ -85,8 +85,7 @@ def run_worker(settings: TrainSettings) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     if not settings.use_gpu:
         # Ray allows one thread per CPU it has promised, which is about its own tasks.
-        num_cpus = len(os.sched_getaffinity(0))
-        torch.set_num_threads(max(1, num_cpus // context.get_local_world_size()))
+        torch.set_num_threads(max(1, count_cpus() // context.get_local_world_size()))
     torch.manual_seed(settings.seed)
     net = make_net(settings)
     state = make_worker_state(net, settings)

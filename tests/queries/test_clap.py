@@ -12,12 +12,8 @@ from torch import Tensor
 from separator.errors import EncoderError, EncoderMissing
 from separator.model.checkpoint import compute_encoder_id
 from separator.queries.cache import FileCache, encode_cached
-from separator.queries.clap import (
-    RATE_HZ,
-    ClapEncoder,
-    import_clap_module,
-    load_clap,
-)
+from separator.queries.clap import ClapEncoder, import_clap_module, load_clap
+from separator.queries.clap_audio import RATE_HZ
 from tests.queries.tiny_clap import make_noise
 
 TEXTS = ["a dog barking", "rain", "an emergency siren in the distance", "犬が吠える"]

@@ -1,5 +1,7 @@
 import ast
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from separator.errors import AudioError, NonFiniteAudio, RateError
-from separator.queries.clap import (
+from separator.errors import AudioError, CheckpointMismatch, NonFiniteAudio, RateError
+from separator.queries.clap import ClapEncoder, load_clap
+from separator.queries.clap_audio import (
     RATE_HZ,
     STRETCH_SAMPLES,
-    ClapEncoder,
     cut_stretches,
     prepare_audio,
+    read_clap_audio,
 )
 from tests.queries.tiny_clap import make_noise
 
@@ -153,3 +156,57 @@ def test_absurd_rates_are_refused(encoder: ClapEncoder, rate_hz: int) -> None:
 
 def test_silence_has_a_condition(encoder: ClapEncoder) -> None:
     assert np.isfinite(encoder.encode_audio(np.zeros((1, 100), np.float32), RATE_HZ)).all()
+
+
+def make_lively(clap_state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Every tensor of the audio side matters: freshly made ones have biases of nothing."""
+    state, generator = dict(clap_state), torch.Generator().manual_seed(3)
+    for name, tensor in state.items():
+        if not name.startswith(("audio_branch.", "audio_projection.")) or "extractor" in name:
+            continue
+        if tensor.is_floating_point() and "attn_mask" not in name:
+            noise = torch.randn(tensor.shape, generator=generator)
+            is_scale = tensor.ndim == 1 and name.endswith(("weight", "running_var"))
+            state[name] = (1 + 0.2 * noise).abs() if is_scale else tensor + 0.05 * noise
+    return state
+
+
+@pytest.mark.parametrize("duration_s", [3, 10, 25])
+def test_our_tower_hears_as_laion_clap_does(
+    clap_state: dict[str, Tensor], tokenizer_path: Path, duration_s: float
+) -> None:
+    state = make_lively(clap_state)
+    ours, theirs = read_clap_audio(state), load_clap(state, tokenizer_path)
+    stereo = np.concatenate([make_noise(duration_s), make_noise(duration_s, seed=1)])
+    expected = theirs.encode_audio(stereo, RATE_HZ)
+    np.testing.assert_allclose(ours.encode_audio(stereo, RATE_HZ), expected, atol=2e-6)
+    ours.in_bf16 = True
+    assert ours.encode_audio(stereo, RATE_HZ) @ expected > 0.995
+    # Of other weights it hears something else.
+    plain = read_clap_audio(clap_state)
+    assert ours.encode_audio(stereo, RATE_HZ) @ plain.encode_audio(stereo, RATE_HZ) < 0.9
+
+
+def test_our_tower_works_without_laion_clap() -> None:
+    code = (
+        "import sys\nfrom separator.queries.clap_audio import read_clap_audio\n"
+        "from separator.queries.listener import Listener\n"
+        "heavy = {'laion_clap', 'clap_module', 'transformers', 'torchlibrosa'}\n"
+        "assert not heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("audio_branch.logmel_extractor.melW"), "melW"),
+        (lambda s: s.pop("audio_branch.layers.1.blocks.0.attn.qkv.bias"), "qkv.bias"),
+        (lambda s: s.update({"audio_projection.0.weight": torch.zeros(5, 5)}), "size mismatch"),
+    ],
+)
+def test_another_audio_side_is_refused(clap_state: dict[str, Tensor], change, message) -> None:
+    state = dict(clap_state)
+    change(state)
+    with pytest.raises(CheckpointMismatch, match=message):
+        read_clap_audio(state)

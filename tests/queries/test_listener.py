@@ -7,7 +7,7 @@ import pytest
 
 from separator.model.registry import resolve
 from separator.queries.listener import Listener
-from separator.queries.mini import read_mini
+from separator.queries.mini import MiniEncoder, read_mini
 from separator.sounds.catalog import make_sound
 from separator.storage import Storage
 
@@ -21,6 +21,7 @@ def listener() -> Listener:
 
 @pytest.fixture(scope="module")
 def conditions(listener) -> dict[str, np.ndarray]:
+    assert isinstance(listener.encoder, MiniEncoder)
     rows_QD = listener.encoder.encode_texts(list(TEXTS.values()))
     return dict(zip(TEXTS, rows_QD, strict=True))
 

@@ -7,7 +7,8 @@ import torch
 from tokenizers import ByteLevelBPETokenizer
 from torch import Tensor
 
-from separator.queries.clap import RATE_HZ, build_clap, import_clap_module
+from separator.queries.clap import build_clap, import_clap_module
+from separator.queries.clap_audio import RATE_HZ
 from separator.queries.clap_weights import ClapSizes
 
 SENTENCES = [
