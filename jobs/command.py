@@ -31,7 +31,7 @@ def join_ray() -> None:
 
     if not ray.is_initialized():
         address = os.environ.get("RAY_ADDRESS", "local")
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
 def run_command(name: str, action: Callable[[Options], object], options: Options) -> int:

@@ -12,6 +12,7 @@ from jobs.command import parse_config_arguments
 from separator.errors import ClaimLost, SeparatorError, StorageBusy
 
 if TYPE_CHECKING:
+    from separator.config import JobConfig
     from separator.job import Summary
 
 LINE_EVERY_S = 10.0
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         print("\nstopped; what was finished is kept, the same command goes on", file=sys.stderr)
         return 1
     console.end()
-    print_summary(summary, config.output.uri)
+    print_summary(summary, config)
     return 3 if summary.assets_failed and config.run.failed_assets == "exit3" else 0
 
 
@@ -69,8 +70,9 @@ def make_line(summary: "Summary") -> str:
     return line + "".join(f"  {code} {n}" for code, n in summary.failures.most_common(2))
 
 
-def print_summary(summary: "Summary", output_uri: str) -> None:
-    skipped = f"   done before {summary.assets_skipped:,}" if summary.assets_skipped else ""
+def print_summary(summary: "Summary", config: "JobConfig") -> None:
+    why = "left alone" if config.run.only == "failed" else "done before"
+    skipped = f"   {why} {summary.assets_skipped:,}" if summary.assets_skipped else ""
     print(f"{'assets':12}{summary.assets:>8,}   failed {summary.assets_failed:,}{skipped}")
     mixes = f"   renditions {summary.renditions:,}" if summary.renditions else ""
     print(f"{'stems':12}{summary.stems:>8,}{mixes}")
@@ -82,7 +84,7 @@ def print_summary(summary: "Summary", output_uri: str) -> None:
         print(f"  {code:24}{number:>6,} assets")
     if not summary.assets:
         print("nothing to do: all that was asked for is there")
-    print(f"{output_uri}: stems/, manifest/, runs/{summary.run_id}.json")
+    print(f"{config.output.uri}: stems/, manifest/, runs/{summary.run_id}.json")
 
 
 def show_time(seconds: float) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from separator.errors import EncoderMissing, RequestError
+from separator.errors import CheckpointError, EncoderMissing, RequestError
 from separator.model import registry
 from separator.model.checkpoint import (
     Checkpoint,
@@ -147,10 +147,15 @@ def find_audio_encoder(path: Path, encoder_id: str | None) -> AudioEncoder | Non
     """The same encoder's audio side, if it is at hand: conditions may come from a cache."""
     if mini.is_mini(encoder_id):
         return mini.read_mini(path)
-    state = read_clap_state(path)
-    if state is None or compute_encoder_id(state) != encoder_id:
+    try:
+        state = read_clap_state(path)
+        if state is None or compute_encoder_id(state) != encoder_id:
+            log.warning("no encoder %s to listen to stems with: similarity stays empty", encoder_id)
+            return None
+        return read_clap_audio(state)
+    except CheckpointError as error:
+        log.warning("similarity stays empty: %s", error)
         return None
-    return read_clap_audio(state)
 
 
 def read_clap_state(path: Path) -> dict[str, Tensor] | None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import ray
 from separator import api
 from separator.asked import make_asked
 from separator.audio.edit import RENDITION, STEM
-from separator.claim import Claim
+from separator.claim import FINISHED, STOPPED, Claim
 from separator.commit import Committer
 from separator.config import JobConfig
 from separator.errors import WorkerCrashed
@@ -45,8 +46,8 @@ log = logging.getLogger(__name__)
 ROWS_PER_PART = 10_000
 STAGES = ("extract", "separate", "publish")
 QUICK_LOOK = 10_000  # assets that are looked through before anything is started
-# Ray Data keeps some CPUs for each of the two stages that use them, also while one has nothing to
-# do: on a machine of few cores half of them would wait.
+# Ray Data keeps CPUs for extracting and for publishing, also while one of them has nothing to do:
+# on a machine of few cores half of them would wait.
 SPARE_CPUS = 2
 CRASHED = "its worker died each time it was tried"
 
@@ -94,7 +95,7 @@ def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
     except BaseException:
         claim.withdraw()
         raise
-    state = "stopped"
+    state = STOPPED
     try:
         if num_skipped is None:
             run_passes(flow, known, summary, see, claim)
@@ -102,7 +103,7 @@ def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
             summary.assets_skipped = num_skipped
         if claim.widen():
             compact(storage, flow.layout, summary.run_id)
-        state = "finished"
+        state = FINISHED
     finally:
         summary.seconds = time.monotonic() - summary.started
         claim.end(state)
@@ -168,7 +169,6 @@ def prepare(config: JobConfig, storage: Storage) -> Flow:
     )
     for text, warning in warnings.items():
         log.warning("query %r: %s", text, warning)
-    listens = config.output.similarity == "auto"
     net = checkpoint.net.config
     context_frames = choose_context(config.model.context, net.rate_hz, net.hop)
     frame_s = Fraction(net.hop, net.rate_hz)
@@ -182,7 +182,7 @@ def prepare(config: JobConfig, storage: Storage) -> Flow:
         net_config=net,
         weights=checkpoint.net.state_dict(),
         conditions=dict(zip(texts, conditions_QD, strict=True)),
-        encoder=api.find_audio_encoder(path, checkpoint.encoder_id) if listens else None,
+        find_encoder=partial(api.find_audio_encoder, path, checkpoint.encoder_id),
     )
 
 
@@ -219,7 +219,13 @@ def started_ray() -> Iterator[None]:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS", "local")
     num_cpus = count_cpus() + SPARE_CPUS if address == "local" else None
-    ray.init(address, num_cpus=num_cpus, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(
+        address,
+        num_cpus=num_cpus,
+        include_dashboard=False,  # a sixth of the time of a small run
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
     # After ray.init, which has handlers of its own. What is finished is committed on the way out.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

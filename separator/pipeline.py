@@ -69,7 +69,7 @@ class Flow:
     net_config: "NetworkConfig"
     weights: "Mapping[str, torch.Tensor]"
     conditions: Mapping[str, np.ndarray]
-    encoder: "AudioEncoder | None" = None  # that listens to stems
+    find_encoder: "Callable[[], AudioEncoder | None]"  # that listens to stems
 
 
 @dataclass
@@ -99,7 +99,8 @@ def run_flow(
 
     `is_again`: what has been tried before goes alone, so that it takes no other asset along.
     """
-    shared = ray.put((flow.net_config, dict(flow.weights), dict(flow.conditions), flow.encoder))
+    encoder = flow.find_encoder() if flow.config.output.similarity == "auto" else None
+    shared = ray.put((flow.net_config, dict(flow.weights), dict(flow.conditions), encoder))
     # Beside the driver: where it is lost, the run is lost anyway.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     front_desk: Any = ray.remote(num_cpus=0)(FrontDesk)

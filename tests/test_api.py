@@ -122,7 +122,12 @@ def test_text_to_stems_through_an_official_checkpoint(
     assert again._encoder is None  # remembered: not even loaded
     assert isinstance(find_audio_encoder(path, model.encoder_id), ClapAudio)
     assert find_audio_encoder(path, "clap:another") is None
+    # Whatever is wrong with it, stems can be made without.
     assert find_audio_encoder(golden.write_official_checkpoint(path), model.encoder_id) is None
+    for bad in ({"audio_projection.0.weight": torch.zeros(1)}, {"audio_branch.fusion_model.": 1}):
+        worse = extra | {f"query_encoder.model.{n}": torch.as_tensor(t) for n, t in bad.items()}
+        golden.write_official_checkpoint(path, worse)
+        assert find_audio_encoder(path, model.encoder_id) is None
 
 
 def test_a_model_on_s3(small, conditions, tmp_path, monkeypatch, moto, moto_bucket):

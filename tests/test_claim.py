@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from separator.claim import Claim, identify_process, is_alive, overlap
-from separator.errors import ClaimLost, OutputTaken
+from separator.errors import ClaimLost, OutputTaken, StorageError
 from separator.layout import Layout
 from separator.storage import Storage
 
@@ -134,7 +135,9 @@ def test_what_has_assets_in_common(one, other, together):
 
 
 def test_shards_work_side_by_side_and_the_last_does_the_rest(folder):
-    claims = [make_claim(folder, str(i), f"{i}/3", machine=f"m{i}") for i in (1, 2, 3)]
+    claims = [
+        make_claim(folder, str(i), f"{i}/3", machine=f"m{i}", silent_s=50.0) for i in (1, 2, 3)
+    ]
     for claim in claims:
         claim.take()
     with pytest.raises(OutputTaken, match="shard"):
@@ -148,30 +151,24 @@ def test_shards_work_side_by_side_and_the_last_does_the_rest(folder):
 
 def race(actions) -> list[bool]:
     """Which of them go through, all begun at once; those that do are ended after all have tried."""
-    barrier, results = threading.Barrier(len(actions)), [False] * len(actions)
+    barrier = threading.Barrier(len(actions))
 
-    def act(number):
+    def act(action) -> bool:
         barrier.wait()
         try:
-            results[number] = actions[number]() is not False
+            return action() is not False
         except OutputTaken:
-            results[number] = False
+            return False
 
-    threads = [threading.Thread(target=act, args=(i,)) for i in range(len(actions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    return results
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return [done.result(60) for done in [pool.submit(act, action) for action in actions]]
 
 
 def check_race(place, rounds: int, prefix: str) -> None:
     """`silent_s` is long: that somebody waits it out and goes on would be a second winner."""
     for number in range(rounds):
-        settings = {"silent_s": 50.0, "beat_s": 0.2}
         claims = [
-            make_claim(place, f"{prefix}{number}-{i}", machine=f"m{i}", **settings)
+            make_claim(place, f"{prefix}{number}-{i}", machine=f"m{i}", silent_s=50.0, beat_s=0.2)
             for i in range(6)
         ]
         won = race([claim.take for claim in claims])
@@ -216,30 +213,128 @@ def test_of_shards_that_end_at_once_one_does_the_rest(folder, linger_s):
 
 
 class Between(Storage):
-    """Does something between the writes of a claim."""
+    """Does something after a claim has written a state: each action once, in turn."""
 
-    def __init__(self, actions) -> None:
+    def __init__(self, **actions) -> None:
         super().__init__()
-        self.actions = actions
+        self.actions = {state: list(todo) for state, todo in actions.items()}
 
     def write(self, uri, data, **options):
-        made = super().write(uri, data, **options)
-        for action in self.actions.pop(json.loads(data)["state"], []):
-            action()
-        return made
+        super().write(uri, data, **options)
+        if todo := self.actions.get(json.loads(data)["state"]):
+            todo.pop(0)()
 
 
-@pytest.mark.parametrize("machine", ["", "m2"])
+def write_record(place, run_id, state, shard, own_shard="", machine="other"):
+    """As another version or machine would."""
+    storage, root_uri = place
+    content = {"run_id": run_id, "state": state, "shard": shard, "process": f"{machine}/1/1"}
+    content |= {
+        "written_at": str(time.time()),
+        "own_shard": shard if own_shard is None else own_shard,
+    }
+    storage.write(Layout(root_uri, "flac").run(run_id), json.dumps(content).encode())
+
+
+@pytest.mark.parametrize("machine", ["", "m"])
 def test_two_shards_do_not_leave_the_rest_to_each_other(folder, machine):
     """The other one ends while this one is leaving the rest to it."""
-    other = make_claim(folder, "2", "2/2", machine=machine)
+    machines = [machine and f"{machine}{i}" for i in (1, 2)]
+    other = make_claim(folder, "2", "2/2", machine=machines[1], silent_s=50.0)
     other.take()
-    storage = Between({"finished": [lambda: other.end("finished")]})
-    claim = make_claim((storage, folder[1]), "1", "1/2", machine="" if not machine else "m1")
+    storage = Between(finished=[lambda: other.end("finished")])
+    place = (storage, folder[1])
+    claim = make_claim(place, "1", "1/2", machine=machines[0], silent_s=50.0)
     claim.take()
     assert claim.widen()
     assert read_states(folder) == {"1": "running", "2": "finished"}
     claim.end("finished")
+    record = json.loads((Path(folder[1]) / "runs/1.json").read_text())
+    assert record["shard"] == "1/2"
+
+
+@pytest.mark.parametrize("ends", ["", "running"])
+def test_a_shard_leaves_the_rest_to_a_start_only_if_that_goes_on(folder, ends):
+    """Another start of the same shard: it lets it go first, and sees what becomes of it."""
+
+    def decide() -> None:
+        if ends:
+            write_record(folder, "0", ends, "1/2")
+        else:
+            folder[0].delete(Layout(folder[1], "flac").run("0"))
+
+    later = threading.Timer(0.8, decide)
+    started = [lambda: write_record(folder, "0", "starting", "1/2")]
+    place = (Between(starting=[lambda: None, *started], finished=[later.start]), folder[1])
+    claim = make_claim(place, "1", "1/2", silent_s=50.0)
+    claim.take()
+    assert claim.widen() is (not ends)
+    later.join()
+    claim.end("finished")
+
+
+def test_a_shard_may_start_while_another_asks_for_the_rest(folder):
+    """It waits for the answer; the one that asks lets it go first, whoever began before."""
+    write_record(folder, "0", "starting", "", own_shard="1/3")
+    done = threading.Timer(0.8, lambda: write_record(folder, "0", "finished", "1/3"))
+    done.start()
+    claim = make_claim(folder, "1", "3/3", machine="m", silent_s=50.0)
+    claim.take()
+    done.join()
+    claim.end("finished")
+    write_record(folder, "2", "running", "", own_shard="1/3")
+    with pytest.raises(OutputTaken, match="all of it"):
+        # `running` without a sign of life: not before it was seen to be renewed.
+        renew = threading.Timer(0.8, lambda: write_record(folder, "2", "running", "", "1/3"))
+        renew.start()
+        make_claim(folder, "3", "3/3", machine="m", silent_s=50.0).take()
+
+
+class AwayOnce(Storage):
+    """Lists nothing, once, when it is told to."""
+
+    is_away = False
+
+    def list(self, uri, *rest, **options):
+        if self.is_away:
+            self.is_away = False
+            raise StorageError("away")
+        return super().list(uri, *rest, **options)
+
+
+def test_a_late_run_that_could_not_look_looks_again(folder):
+    """It had written `starting` when the store went away once more."""
+    storage = AwayOnce()
+    first = make_claim((storage, folder[1]), "1", beat_s=0.4, silent_s=0.2)
+    second = make_claim(folder, "2", beat_s=0.05, silent_s=50.0)
+    first.take()
+    write_record(folder, "1", "finished", "")  # out of sight, as if it had been silent
+    second.take()
+    storage.is_away = True
+    first._thread.join(20)
+    with pytest.raises(ClaimLost, match="run 2 is at work"):
+        first.check()
+    assert read_states(folder) == {"1": "stopped", "2": "running"}
+    with pytest.raises(ClaimLost):
+        first.widen()
+    second.end("finished")
+
+
+def test_who_waits_for_long_is_seen(folder):
+    """Longer than a record counts for, since one that will give way takes its time."""
+    write_record(folder, "9", "starting", "")
+    waiting = make_claim(folder, "1", machine="m1", silent_s=3.0)
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(waiting.take)
+        for _ in range(4):
+            time.sleep(1)
+            write_record(folder, "9", "starting", "")
+        with pytest.raises(OutputTaken, match="run 1 is at work"):
+            make_claim(folder, "2", machine="m2", silent_s=3.0).take()
+        assert not taken.done()
+        write_record(folder, "9", "stopped", "")
+        taken.result(20)
+    waiting.end("finished")
 
 
 def test_what_a_process_is_known_by():

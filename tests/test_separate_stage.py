@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from separator.config import ModelSettings
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.queries.listener import Listener
 from separator.stages import extract
-from separator.stages.separate import SeparatorStage, make_engine
+from separator.stages.separate import SeparatorStage, Watch, make_engine
 from tests.test_ledger import ASSET, QUERIES
 
 CONFIG = NetworkConfig(n_fft=256, hop=80, widths=(2, 2, 2, 2, 2, 2), condition_size=8)
@@ -48,6 +49,20 @@ def test_a_stem_for_each_query_and_the_time_once(stage):
     assert not np.allclose(rows[0]["samples"], rows[1]["samples"])
     assert [row["extract_s"] for row in rows] == [2.5, 0.0]
     assert all(row["separate_s"] > 0 for row in rows)
+
+
+def test_only_the_device_is_timed():
+    def separate():
+        for _ in range(2):
+            time.sleep(0.05)
+            yield torch.zeros(1)
+
+    watch, told = Watch(), []
+    for _ in watch.wait_for(separate()):
+        told.append(watch.tell_seconds())
+        time.sleep(0.3)  # what is made of a stem
+    assert all(0.05 <= seconds < 0.3 for seconds in told) and len(told) == 2
+    assert watch.tell_seconds() < 0.05
 
 
 @pytest.mark.filterwarnings("error")

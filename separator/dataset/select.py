@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from separator.claim import FINISHED, RUNNING, STARTING
 from separator.dataset.config import ExportConfig
 from separator.errors import RequestError
 from separator.layout import Layout
@@ -116,9 +117,9 @@ def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
 def check_runs(storage: Storage, layout: Layout) -> None:
     """A run writes stems before their rows: what it has replaced would go out under an old row."""
     runs = read_runs(storage, layout)
-    alive = [run for run in runs if describe_state(run) in ("starting", "running")]
+    alive = [run for run in runs if describe_state(run) in (STARTING, RUNNING)]
     for run in [*alive, *runs[:1]]:
-        if run["state"] != "finished":
+        if run["state"] != FINISHED:
             raise RequestError(
                 f"input.uri={layout.root_uri!r}: its run {run['run_id']} is {describe_state(run)};"
                 " let the job finish first, or take what is there with input.unfinished=true"

@@ -42,7 +42,7 @@ class ClapAudio(nn.Module):
 
     @torch.inference_mode()
     def encode_audio(self, waveform_CT: np.ndarray, rate_hz: int) -> np.ndarray:
-        """The condition (512,) of an example, as laion-clap's own code makes it."""
+        """The condition (512,) of an example, as `ClapEncoder` makes it."""
         device = self.branch.norm.weight.device
         return encode_stretches(waveform_CT, rate_hz, lambda t: self(t[None])[0], device)
 
@@ -55,10 +55,12 @@ def read_clap_audio(state: Mapping[str, Tensor]) -> ClapAudio:
         num_out, num_features = state[f"{PROJECTION}2.weight"].shape
     except (KeyError, ValueError) as error:
         raise CheckpointMismatch(f"no audio side of a LAION-CLAP: {error}") from None
-    if any(name.startswith(f"{BRANCH}patch_embed.fusion") for name in state):
-        raise CheckpointMismatch("a LAION-CLAP with feature fusion: none of AudioSep's")
+    if any("fusion_model." in name for name in state):
+        raise CheckpointMismatch("a LAION-CLAP with feature fusion, which none of AudioSep's has")
     blocks = {(int(m[1]), int(m[2])) for name in state if (m := BLOCK.match(name))}
     depths = [len([b for a, b in blocks if a == i]) for i in range(len({a for a, _ in blocks}))]
+    if not depths:
+        raise CheckpointMismatch(f"no audio side of a LAION-CLAP: it has no {BRANCH}layers")
     branch = Htsat(num_bins, num_mels, width, depths)
     num_in = branch.norm.weight.shape[0]
     projection = nn.Sequential(

@@ -59,7 +59,7 @@ class Htsat(nn.Module):
         num_mels = level_B1NM.shape[-1]
         size = (PICTURE * PICTURE // num_mels, num_mels)
         level_B1NM = F.interpolate(level_B1NM, size, mode="bicubic", align_corners=True)
-        strips = level_B1NM.transpose(2, 3).unflatten(-1, (-1, PICTURE))  # B, 1, M, strip, N
+        strips = level_B1NM.transpose(2, 3).unflatten(-1, (-1, PICTURE))  # B, 1, M, strip, W
         return strips.transpose(2, 3).flatten(2, 3)
 
 
@@ -106,13 +106,13 @@ class Block(nn.Module):
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         shift, size = self.shift, x_BHWC.shape[1]
-        moved = self.norm1(x_BHWC)
+        attended = self.norm1(x_BHWC)
         if shift:
-            moved = moved.roll((-shift, -shift), (1, 2))
-        moved = from_windows(self.attn(to_windows(moved), self.apart_G1LL), size)
+            attended = attended.roll((-shift, -shift), (1, 2))
+        attended = from_windows(self.attn(to_windows(attended), self.apart_G1LL), size)
         if shift:
-            moved = moved.roll((shift, shift), (1, 2))
-        x_BHWC = x_BHWC + moved
+            attended = attended.roll((shift, shift), (1, 2))
+        x_BHWC = x_BHWC + attended
         return x_BHWC + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x_BHWC))))
 
 
@@ -127,10 +127,16 @@ class Attention(nn.Module):
         self.offsets_LL = nn.Buffer(find_offsets(), persistent=False)
 
     def forward(self, x_BGLC: Tensor, apart_G1LL: Tensor) -> Tensor:
-        q, k, v = self.qkv(x_BGLC).unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        num_stretches, num_windows = x_BGLC.shape[:2]
+        # Batch and windows in one: the quick kernels take four dimensions.
+        parts = self.qkv(x_BGLC).flatten(0, 1).unflatten(-1, (3, self.heads, -1))
+        q, k, v = parts.permute(2, 0, 3, 1, 4)
         bias_ALL = self.relative_position_bias_table[self.offsets_LL].permute(2, 0, 1)
-        out_BGALC = F.scaled_dot_product_attention(q, k, v, (bias_ALL + apart_G1LL)[None])
-        return self.proj(out_BGALC.transpose(2, 3).flatten(3))
+        bias_GALL = (bias_ALL + apart_G1LL).to(q.dtype)
+        if len(bias_GALL) > 1:
+            bias_GALL = bias_GALL.repeat(num_stretches, 1, 1, 1)
+        out = F.scaled_dot_product_attention(q, k, v, bias_GALL)
+        return self.proj(out.transpose(1, 2).flatten(2).unflatten(0, (-1, num_windows)))
 
 
 def to_windows(x_BHWC: Tensor) -> Tensor:

@@ -21,6 +21,32 @@ from separator.stages.extract import NO_SAMPLES
 NOTHING = Product(STEM, "", NO_SAMPLES)
 
 
+class Watch:
+    """Counts the time that the device has work, and none of what is made of stems afterwards."""
+
+    def __init__(self) -> None:
+        self._seconds = self._since = 0.0
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds += time.monotonic() - self._since
+
+    def wait_for(self, stems: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+        while True:
+            with self:
+                stem_CT = next(stems, None)
+            if stem_CT is None:
+                return
+            yield stem_CT
+
+    def tell_seconds(self) -> float:
+        """Those that were not told before."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
+
 class SeparatorStage:
     """Holds the engine; one span at a time, one stem of it in memory."""
 
@@ -41,7 +67,7 @@ class SeparatorStage:
         if row["error_code"] or row["records"]:
             yield make_row(row, NOTHING)
             return
-        started = time.monotonic()
+        watch = Watch()
         asset, track = json.loads(row["asset"]), json.loads(row["track"])
         items = json.loads(asset["queries"])
         queries = [item for item in items if item["kind"] == STEM]
@@ -64,12 +90,11 @@ class SeparatorStage:
         conditions_QD = torch.tensor(np.stack(list(conditions.values())))
         stems = self.engine.separate_span(samples_CT, track["rate_hz"], conditions_QD, span)
         try:
-            for product in edit(editor, conditions, stems):
-                product = self._listen(product, track["rate_hz"], conditions)
-                seconds = time.monotonic() - started
-                yield make_row(row, product, energy_in, seconds)
+            for product in edit(editor, conditions, watch.wait_for(stems)):
+                with watch:
+                    product = self._listen(product, track["rate_hz"], conditions)
+                yield make_row(row, product, energy_in, watch.tell_seconds())
                 row = SpanRow(**(row | {"seconds": 0.0}))  # told once  # pyright: ignore
-                started = time.monotonic()
         except AudioError as error:  # NaN in the samples, say
             yield make_row(row, NOTHING, error=error)
 

@@ -112,7 +112,7 @@ def test_retry_runs_what_has_failed_and_nothing_else(library, tmp_path):
     command = [sys.executable, "-m", "jobs.shell", "retry", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 3, done.stderr
-    assert "assets             1   failed 1\n" in done.stdout
+    assert "assets             1   failed 1   left alone 2\n" in done.stdout
     after = read_tree(tmp_path / "out")
     assert after.keys() == before.keys()
     assert {name for name in after if after[name] != before[name]} == {"stems/cut.wav/record.json"}

@@ -1,6 +1,5 @@
 import ast
 import importlib.util
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -181,20 +180,19 @@ def test_our_tower_hears_as_laion_clap_does(
     expected = theirs.encode_audio(stereo, RATE_HZ)
     np.testing.assert_allclose(ours.encode_audio(stereo, RATE_HZ), expected, atol=2e-6)
     ours.in_bf16 = True
-    assert ours.encode_audio(stereo, RATE_HZ) @ expected > 0.995
+    assert ours.encode_audio(stereo, RATE_HZ) @ expected > 0.9995
     # Of other weights it hears something else.
     plain = read_clap_audio(clap_state)
     assert ours.encode_audio(stereo, RATE_HZ) @ plain.encode_audio(stereo, RATE_HZ) < 0.9
 
 
-def test_our_tower_works_without_laion_clap() -> None:
-    code = (
-        "import sys\nfrom separator.queries.clap_audio import read_clap_audio\n"
-        "from separator.queries.listener import Listener\n"
-        "heavy = {'laion_clap', 'clap_module', 'transformers', 'torchlibrosa'}\n"
-        "assert not heavy & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_our_tower_works_without_laion_clap(
+    clap_state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("laion_clap", "clap_module", "transformers", "torchlibrosa"):
+        monkeypatch.setitem(sys.modules, name, None)  # to import it is an error
+    condition_D = read_clap_audio(clap_state).encode_audio(make_noise(1), RATE_HZ)
+    assert condition_D.shape == (512,)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +201,11 @@ def test_our_tower_works_without_laion_clap() -> None:
         (lambda s: s.pop("audio_branch.logmel_extractor.melW"), "melW"),
         (lambda s: s.pop("audio_branch.layers.1.blocks.0.attn.qkv.bias"), "qkv.bias"),
         (lambda s: s.update({"audio_projection.0.weight": torch.zeros(5, 5)}), "size mismatch"),
+        (lambda s: s.update({"audio_branch.fusion_model.x": torch.zeros(1)}), "feature fusion"),
+        (
+            lambda s: [s.pop(name) for name in list(s) if ".blocks." in name],
+            "has no audio_branch.l",
+        ),
     ],
 )
 def test_another_audio_side_is_refused(clap_state: dict[str, Tensor], change, message) -> None:
