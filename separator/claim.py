@@ -76,10 +76,10 @@ class Claim:
     def widen(self) -> bool:
         """From a shard to the whole output, if no other shard is at work. Else this one has
         finished: the last one will do what is left to do."""
-        self.check()
-        if not self.shard:
-            return True
         with self._settling:
+            self.check()
+            if not self.shard:
+                return True
             self._is_wide = True
             while True:
                 try:
