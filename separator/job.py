@@ -70,6 +70,7 @@ class Summary:
     failures: Counter[str] = field(default_factory=Counter)
     stage_s: Counter[str] = field(default_factory=Counter)
     num_actors: int = 0
+    num_cpus: int = 0
     device_s: float = 0.0  # actors times the seconds they were there for
 
     @property
@@ -128,6 +129,7 @@ def run_passes(
         now = time.monotonic()
         summary.seconds = now - summary.started
         summary.num_actors = max(summary.num_actors, progress.num_actors)
+        summary.num_cpus = max(summary.num_cpus, progress.num_cpus)
         summary.device_s = device_s + progress.num_actors * (now - progress.started)
         see(summary)
 

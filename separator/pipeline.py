@@ -80,6 +80,7 @@ class Progress:
     num_twice: int = 0  # rows of a list that named an asset again
     num_skipped: int = 0  # assets that need nothing more
     num_actors: int = 0
+    num_cpus: int = 0  # that Ray was told of, on all nodes
     started: float = field(default_factory=time.monotonic)
 
     def take(self, counts: tuple[int, int, int]) -> None:
@@ -113,6 +114,7 @@ def run_flow(
     ledger.forget_open()
     num_closed, asked_at = len(ledger.closed), 0.0
     progress.num_actors = num_actors
+    progress.num_cpus = int(ray.cluster_resources().get("CPU", 0))
 
     def take(row: Any) -> None:
         nonlocal asked_at

@@ -13,6 +13,7 @@ import soundfile
 from jobs import shell
 from separator.claim import SILENT_S
 from separator.layout import Layout
+from separator.machine import count_cpus
 from separator.status import describe_state, read_status
 from separator.storage import Storage
 from tests.flow.conftest import check_whole, read_tree, run_job, write_config
@@ -85,6 +86,8 @@ def test_status(output, capsys):
     assert 0 < content["device_busy"] < 1 and set(content["stage_seconds"]) == {
         "extract", "separate", "publish",
     }  # fmt: skip
+    # As many tasks at once as keep all cores busy, though Ray Data holds some back for each stage.
+    assert content["totals"]["num_cpus"] == count_cpus() + 2
     # What was killed at once could not say so.
     running = content | {"state": "running", "written_at": "2026-01-01T00:00:00+00:00"}
     then = datetime.fromisoformat(running["written_at"])
