@@ -1,9 +1,12 @@
 """A small library with known contents, and the job run on it as a user would."""
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +29,30 @@ def write_sound(path: Path, kinds: tuple[str, ...], seconds: float, seed: int) -
     soundfile.write(path, 0.5 * mixture_T / np.abs(mixture_T).max(), RATE_HZ)
 
 
+def make_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder for all processes of a test run: the first one makes it, the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / "shared" / name
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (done := folder.with_suffix(".done")).exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed at it
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def library(tmp_path_factory) -> Path:
+    return make_once(tmp_path_factory, "library", make_library)
+
+
+def make_library(folder: Path) -> None:
     """Two short assets, one of two channels and several spans, and two that are broken."""
-    folder = tmp_path_factory.mktemp("library")
     write_sound(folder / "talk.wav", ("man", "siren"), 3, 1)
     write_sound(folder / "sub dir/rain ü.wav", ("rain", "bell"), 2, 2)
     write_sound(folder / "mono.wav", ("woman", "drums"), 21, 3)
@@ -40,7 +63,6 @@ def library(tmp_path_factory) -> Path:
     whole = (folder / "talk.wav").read_bytes()
     (folder / "cut.wav").write_bytes(whole[: len(whole) // 2])
     (folder / "notes.txt").write_text("no media")
-    return folder
 
 
 def write_config(path: Path, library_uri: str, output_uri: str, queries: str = QUERIES) -> Path:
@@ -112,8 +134,9 @@ def check_whole(folder: Path) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def finished(library, tmp_path_factory) -> Path:
     """The output of an undisturbed run. Not to be changed."""
-    folder = tmp_path_factory.mktemp("finished")
-    config = write_config(folder / "config.yaml", str(library), str(folder / "out"))
-    out = run_job(config, code=3)
-    (folder / "console.txt").write_text(out)
-    return folder
+
+    def make(folder: Path) -> None:
+        config = write_config(folder / "config.yaml", str(library), str(folder / "out"))
+        (folder / "console.txt").write_text(run_job(config, code=3))
+
+    return make_once(tmp_path_factory, "finished", make)
