@@ -64,8 +64,9 @@ class Claim:
         """OutputTaken, and nothing left behind, where another run is at work."""
         try:
             self._settle()
-        except OutputTaken:
-            self.storage.delete(self._uri)
+        except BaseException:
+            with contextlib.suppress(StorageError):
+                self.storage.delete(self._uri)
             raise
         self._thread.start()
 
@@ -79,6 +80,7 @@ class Claim:
         with self._settling:
             self.check()
             if not self.shard:
+                self._settle_if_late()
                 return True
             self._is_wide = True
             while True:
@@ -91,6 +93,16 @@ class Claim:
                     if self._is_left_to_met():
                         self._is_wide = False
                         return False
+
+    def _settle_if_late(self) -> None:
+        """ClaimLost where others have gone on, and the renewing thread has not yet seen it."""
+        silence_s = time.monotonic() - self._written_at
+        if self._is_in_doubt() or silence_s > self.silent_s:
+            try:
+                self._settle()
+            except OutputTaken as error:
+                self._lost = error
+                self.check()
 
     def end(self, state: str) -> None:
         self._stop_renewing()

@@ -104,6 +104,7 @@ def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
             summary.assets_skipped = num_skipped
         if claim.widen():
             compact(storage, flow.layout, summary.run_id)
+            claim.check()
         state = FINISHED
     finally:
         summary.seconds = time.monotonic() - summary.started

@@ -11,7 +11,7 @@ from separator.errors import ObjectMissing
 from separator.layout import Layout
 from separator.records import is_terminal
 from separator.rows import Record, make_schema
-from separator.storage import Storage
+from separator.storage import Entry, Storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,8 +58,12 @@ def write_table(storage: Storage, uri: str, table: "pa.Table") -> None:
 
 
 def list_files(storage: Storage, layout: Layout) -> list[str]:
+    return [entry.uri for entry in list_entries(storage, layout)]
+
+
+def list_entries(storage: Storage, layout: Layout) -> list[Entry]:
     try:
-        return [e.uri for e in storage.list(layout.manifest(), ["*.parquet"], recursive=False)]
+        return list(storage.list(layout.manifest(), ["*.parquet"], recursive=False))
     except ObjectMissing:  # a first run
         return []
 
@@ -116,7 +120,10 @@ def compact(storage: Storage, layout: Layout, run_id: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    uris = list_files(storage, layout)
+    # Newest first: of rows that stand in two files the newer file's are kept. Whoever was cut off
+    # in the middle of this and goes on to delete then deletes what nobody needs.
+    entries = list_entries(storage, layout)
+    uris = [e.uri for e in sorted(entries, key=lambda e: (e.modified_at, e.uri), reverse=True)]
     keep = find_latest(storage, uris)
     changed = [
         uri
@@ -163,7 +170,8 @@ def modernise(table: "pa.Table") -> "pa.Table":
 
 def find_latest(storage: Storage, uris: Sequence[str]) -> list[np.ndarray]:
     """Per file, which rows still hold: those of the last commit of their asset and query, unless
-    the asset has changed since; each once. 40 bytes a row are held, no texts."""
+    the asset has changed since; each once, in the first file that has it. 40 bytes a row are held,
+    no texts."""
     parts = [_read_keys(storage, uri) for uri in uris]
     if not parts:
         return []

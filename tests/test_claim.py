@@ -118,9 +118,9 @@ def test_who_is_taken_for_dead_learns_of_it(folder):
 
 
 def test_who_is_late_but_alone_goes_on(folder):
-    claim = make_claim(folder, "1", beat_s=0.4, silent_s=0.1)
+    claim = make_claim(folder, "1", beat_s=1.5, silent_s=0.5)
     claim.take()
-    time.sleep(1.5)
+    time.sleep(3.5)
     claim.check()
     claim.end("finished")
 
@@ -305,18 +305,34 @@ class AwayOnce(Storage):
 def test_a_late_run_that_could_not_look_looks_again(folder):
     """It had written `starting` when the store went away once more."""
     storage = AwayOnce()
-    first = make_claim((storage, folder[1]), "1", beat_s=0.4, silent_s=0.2)
+    first = make_claim((storage, folder[1]), "1", beat_s=3.0, silent_s=1.5)
     second = make_claim(folder, "2", beat_s=0.05, silent_s=50.0)
     first.take()
     write_record(folder, "1", "finished", "")  # out of sight, as if it had been silent
-    second.take()
     storage.is_away = True
-    first._thread.join(20)
+    second.take()
+    first._thread.join(30)
+    assert not storage.is_away
     with pytest.raises(ClaimLost, match="run 2 is at work"):
         first.check()
     assert read_states(folder) == {"1": "stopped", "2": "running"}
     with pytest.raises(ClaimLost):
         first.widen()
+    second.end("finished")
+
+
+def test_a_late_run_does_not_do_the_rest(folder):
+    """It comes to its end before it has renewed its record."""
+    first = make_claim(folder, "1", beat_s=50.0, silent_s=0.5)
+    second = make_claim(folder, "2", silent_s=50.0)
+    first.take()
+    assert first.widen()
+    write_record(folder, "1", "finished", "")
+    second.take()
+    time.sleep(0.6)
+    with pytest.raises(ClaimLost, match="run 2 is at work"):
+        first.widen()
+    first.end("stopped")
     second.end("finished")
 
 

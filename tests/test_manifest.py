@@ -129,6 +129,27 @@ def test_before_it_is_compacted_a_data_set_sees_the_same_rows(output, tmp_path):
     assert sorted(seen) == read(output) and len(seen) == 5
 
 
+class Overtaken(Storage):
+    """Another run compacts when this one is about to delete for the first time."""
+
+    def __init__(self, storage, layout) -> None:
+        super().__init__(storage.settings)
+        self.plain, self.layout = storage, layout
+
+    def delete(self, uri) -> None:
+        if self.layout is not None:
+            layout, self.layout = self.layout, None
+            compact(self.plain, layout, "r3")
+        super().delete(uri)
+
+
+def test_two_that_compact_at_once_lose_no_row(output):
+    write(output, "r2", REPLACED[1])
+    before = read(output)
+    compact(Overtaken(*output), output[1], "r2")
+    assert read(output) == before and len(before) == 4
+
+
 def test_what_was_replaced_goes(output):
     for run_id, records in zip(("r1", "r2"), REPLACED, strict=True):
         write(output, run_id, records)
