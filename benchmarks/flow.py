@@ -25,12 +25,12 @@ import psutil
 import torch
 
 from separator.config import InputSettings, JobConfig, ModelSettings, OutputSettings, RunSettings
-from separator.job import Summary, run_job
+from separator.encoders.mini import pack_mini, read_mini
 from separator.media.encode import EncodeSettings, encode
 from separator.model.checkpoint import write_safetensors
 from separator.model.registry import resolve
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.queries.mini import pack_mini, read_mini
+from separator.run.run import Summary, run_job
 from separator.storage import Storage
 
 HZ = 48_000

@@ -19,7 +19,7 @@ import numpy as np
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
 from separator.media.ffmpeg import run
-from separator.media.inputs import Limits
+from separator.media.limits import Limits
 from separator.media.probe import probe
 
 HZ = 48_000

@@ -67,9 +67,9 @@ def make_file(path: Path, seconds: float, tracks: list[tuple[str, tuple[str, ...
     import ffmpeg
     import soundfile
 
-    from separator.files import replacing
     from separator.media.ffmpeg import QUIET, run
-    from separator.media.inputs import Limits
+    from separator.media.limits import Limits
+    from separator.storage.atomic import replacing
 
     with tempfile.TemporaryDirectory() as name, replacing(path) as temporary:
         streams = []

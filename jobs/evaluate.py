@@ -14,7 +14,7 @@ import numpy as np
 
 from jobs.command import join_ray, run_command
 from separator.errors import RequestError
-from separator.machine import count_cpus
+from separator.run.cluster import count_cpus
 
 COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
 
@@ -56,7 +56,7 @@ class Scorer:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         from separator.train.cases import make_case, score
-        from separator.train.sources import read_whole
+        from separator.train.sound_lists import read_whole
 
         case, rate_hz = self.cases[row["id"]], self.model.engine.config.rate_hz
         if isinstance(case, dict):
@@ -82,7 +82,7 @@ def evaluate(options: argparse.Namespace) -> list[dict[str, Any]]:
 
     from separator.storage import Storage
     from separator.train.cases import plan_cases, read_cases
-    from separator.train.sources import read_list
+    from separator.train.sound_lists import read_list
 
     cases: list[Any]
     storage = Storage()

@@ -21,10 +21,10 @@ from jobs.separate import show_bytes, show_time
 from separator.errors import ObjectExists, ObjectMissing, RequestError, SeparatorError, StorageBusy
 
 if TYPE_CHECKING:
-    from separator.dataset.config import ExportConfig
-    from separator.dataset.select import Selection, Shard
-    from separator.dataset.shards import Contents, ShardWriter
-    from separator.layout import ExportLayout
+    from separator.export.select import Selection, Shard
+    from separator.export.settings import ExportConfig
+    from separator.export.shards import Contents, ShardWriter
+    from separator.results.paths import ExportLayout
     from separator.storage import Storage
 
 MOST_RETRIES = 2  # of a shard whose worker died
@@ -43,12 +43,12 @@ def main(argv: list[str] | None = None) -> int:
 def export(options: argparse.Namespace) -> "list[Contents]":
     if importlib.util.find_spec("duckdb") is None:
         raise RequestError("DuckDB is not installed: pip install 'separator[export]'")
-    from separator.dataset.card import make_card
-    from separator.dataset.config import EXTENSIONS, ExportConfig
-    from separator.dataset.select import select
-    from separator.dataset.shards import ShardWriter
-    from separator.layout import ExportLayout
-    from separator.settings import read_settings
+    from separator.config import read_settings
+    from separator.export.card import make_card
+    from separator.export.select import select
+    from separator.export.settings import EXTENSIONS, ExportConfig
+    from separator.export.shards import ShardWriter
+    from separator.results.paths import ExportLayout
     from separator.storage import Storage
 
     config = read_settings(ExportConfig, options.config, options.overrides)
@@ -68,7 +68,7 @@ def claim(
     storage: "Storage", layout: "ExportLayout", selection: "Selection", config: "ExportConfig"
 ) -> "dict[str, Contents]":
     """Shards that are there already, by name; a place that holds another data set is refused."""
-    from separator.dataset.shards import Contents
+    from separator.export.shards import Contents
 
     if not storage.exists(layout.about()) and storage.exists(layout.card()):
         raise RequestError(f"output.uri={config.output.uri!r}: holds a README.md that is not ours")
@@ -141,7 +141,7 @@ def write_shard(writer: "ShardWriter", shard: "Shard") -> "Contents | SeparatorE
 
 def _get(outcome: Any) -> "Contents":
     """What a task brought; or what was there."""
-    from separator.dataset.shards import Contents
+    from separator.export.shards import Contents
 
     if not isinstance(outcome, Contents):
         import ray
@@ -153,8 +153,8 @@ def _get(outcome: Any) -> "Contents":
 
 
 def print_summary(contents: "list[Contents]", output_uri: str) -> None:
-    from separator.dataset.card import sum_up
-    from separator.dataset.shards import sum_splits
+    from separator.export.card import sum_up
+    from separator.export.shards import sum_splits
 
     for split, total in sum_splits(contents).items():
         length, size = show_time(total.seconds), show_bytes(total.num_bytes)

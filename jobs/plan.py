@@ -11,7 +11,7 @@ from jobs.command import parse_config_arguments, run_command
 from jobs.separate import show_bytes, show_time
 
 if TYPE_CHECKING:
-    from separator.plan import Plan
+    from separator.run.estimate import Plan
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
     from separator.config import read_config
 
     config = read_config(options.config, options.overrides)
-    from separator.plan import make_plan
+    from separator.run.estimate import make_plan
 
     print_plan(make_plan(config), config.output.format)
 

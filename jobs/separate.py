@@ -13,7 +13,7 @@ from separator.errors import ClaimLost, SeparatorError, StorageBusy
 
 if TYPE_CHECKING:
     from separator.config import JobConfig
-    from separator.job import Summary
+    from separator.run.run import Summary
 
 LINE_EVERY_S = 10.0
 
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
         from separator.config import read_config
 
         config = read_config(options.config, options.overrides)
-        from separator.job import run_job
+        from separator.run.run import run_job
 
         console = Console(sys.stdout.isatty())
         summary = run_job(config, console.see)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobs.command import run_command
 from separator.errors import RequestError
-from separator.files import write_whole
+from separator.storage.atomic import write_whole
 
 if TYPE_CHECKING:
     from separator.sounds.bank import Part

@@ -8,7 +8,7 @@ from jobs.command import parse_config_arguments, run_command
 from jobs.separate import show_time
 
 if TYPE_CHECKING:
-    from separator.status import Status
+    from separator.run.status import Status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,8 +18,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     from separator.config import read_config
-    from separator.layout import Layout
-    from separator.status import read_status
+    from separator.results.paths import Layout
+    from separator.run.status import read_status
     from separator.storage import Storage
 
     config = read_config(options.config, options.overrides)
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def print_status(status: "Status") -> None:
-    from separator.status import describe_state
+    from separator.run.status import describe_state
 
     print(f"manifest  {status.outcomes.total():,} rows   ok {status.outcomes['']:,}")
     for code, number in status.outcomes.most_common():

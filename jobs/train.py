@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from jobs.command import parse_config_arguments, run_command
-from separator.settings import read_settings
-from separator.train.config import TrainSettings
+from separator.config import read_settings
+from separator.train.recipe import TrainSettings
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def train(settings: TrainSettings) -> str:
     from ray.train.torch import TorchTrainer
 
     from separator.storage import Storage
-    from separator.train.sources import read_lists
+    from separator.train.sound_lists import read_lists
     from separator.train.worker import run_worker
 
     read_lists(

@@ -20,11 +20,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> None:
+    from separator.encoders.mini import write_mini
     from separator.model.memory import keep_pages
-    from separator.queries.mini import write_mini
     from separator.storage import Storage
-    from separator.train.contrast import make_encoder, train_encoder
-    from separator.train.sources import read_lists
+    from separator.train.sound_lists import read_lists
+    from separator.train.train_encoder import make_encoder, train_encoder
 
     storage = Storage()
     sources = read_lists(options.lists, storage)

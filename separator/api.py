@@ -12,6 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from separator.encoders import mini
+from separator.encoders.cache import FileCache, encode_cached
+from separator.encoders.clap import load_clap, read_clap_file
+from separator.encoders.clap_audio import read_clap_audio
+from separator.encoders.encoder import TextEncoder
+from separator.encoders.similarity import AudioEncoder
 from separator.errors import CheckpointError, EncoderMissing, RequestError
 from separator.model import registry
 from separator.model.checkpoint import (
@@ -21,13 +27,7 @@ from separator.model.checkpoint import (
     read_encoder_state,
 )
 from separator.model.engine import Engine
-from separator.queries import mini
-from separator.queries.cache import FileCache, encode_cached
-from separator.queries.clap import load_clap, read_clap_file
-from separator.queries.clap_audio import read_clap_audio
-from separator.queries.encoder import TextEncoder
-from separator.queries.listener import AudioEncoder
-from separator.queries.query import parse_queries
+from separator.queries import parse_queries
 from separator.storage import Storage
 
 log = logging.getLogger(__name__)

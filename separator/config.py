@@ -8,20 +8,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from separator.audio.channels import check_policy
-from separator.audio.edit import REMUXES, RESIDUALS, Edits, Rendition
+from separator.audio.renditions import REMUXES, RESIDUALS, Edits, Rendition
 from separator.errors import RequestError
 from separator.media.choose import check_tracks
 from separator.media.encode import EncodeSettings
-from separator.queries.query import Query, check_name, parse_queries
-from separator.settings import read_settings
+from separator.queries import Query, check_name, parse_queries
 from separator.storage import StorageSettings, parse_uri
-from separator.storage.rows import SUFFIXES, is_list
-from separator.storage.select import make_selector
+from separator.storage.patterns import make_selector
+from separator.storage.tables import SUFFIXES, is_list
 
 VIDEO = "3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv"
 AUDIO = "aac ac3 aif aiff amr caf dts eac3 flac m4a m4b mka mp2 mp3 oga ogg opus w64 wav wma"
@@ -30,6 +30,8 @@ PRECISIONS = ("auto", "fp32", "bf16")
 ON_FAILED = ("exit3", "ok")
 ONLY = ("all", "failed")
 HIGHEST_GAIN_DB = 40.0
+
+Settings = TypeVar("Settings")
 
 
 def list_media_patterns() -> list[str]:
@@ -228,6 +230,22 @@ class JobConfig:
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: infinite gains as texts, which can be read back."""
         return json.loads(json.dumps(asdict(self)), parse_constant=str)
+
+
+def read_settings(kind: type[Settings], path: Path, overrides: list[str]) -> Settings:
+    """A YAML file with overrides as a dataclass; anything unknown, missing or wrong is one line."""
+    try:
+        merged: Any = OmegaConf.merge(
+            OmegaConf.structured(kind), OmegaConf.load(path), OmegaConf.from_dotlist(overrides)
+        )
+        if missing := sorted(OmegaConf.missing_keys(merged)):
+            raise RequestError(f"{path}: {missing[0]} is not set")
+        return OmegaConf.to_object(merged)  # pyright: ignore[reportReturnType]
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror or error}") from None
+    except OmegaConfBaseException as error:
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise RequestError(f"{path}: {key}{str(error).splitlines()[0]}") from None
 
 
 def read_config(path: Path, overrides: list[str]) -> JobConfig:

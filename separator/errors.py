@@ -29,6 +29,18 @@
     │       ├── Throttled       throttled
     │       ├── TimedOut        timed_out
     │       └── Unreachable     unreachable
+    ├── MediaError              bad_media              a media file, or the work on it
+    │   ├── MediaUnreadable     media_unreadable       not media, or not a format we open
+    │   ├── MediaTruncated      media_truncated        ends before its own header says it does
+    │   ├── MediaDamaged        media_damaged          too much of it cannot be decoded
+    │   ├── NoAudio             no_audio               readable, without an audio stream
+    │   ├── TrackMissing        track_missing          has audio, but none of the tracks asked for
+    │   ├── LayoutUnsupported   layout_unsupported     a rate or channel count we cannot handle
+    │   ├── MediaTooLarge       media_too_large        over the limit of length, memory or output
+    │   ├── DecoderCrashed      decoder_crashed        ffmpeg died of a signal
+    │   ├── DecoderHung         decoder_hung           no progress, or over the time limit
+    │   ├── ClippedError        clipped                over full scale, and the policy says error
+    │   └── EncoderFailed       encoder_failed         the stem or the file could not be written
     ├── ClaimLost               claim_lost             taken for dead, and another run went on
     ├── WorkerCrashed           worker_crashed         an asset took its worker along, each time
     └── LossNotFinite           loss_not_finite        training went astray; its batch was saved
@@ -151,6 +163,54 @@ class TimedOut(StorageBusy):
 
 class Unreachable(StorageBusy):
     code = "unreachable"
+
+
+class MediaError(SeparatorError):
+    code = "bad_media"
+
+
+class MediaUnreadable(MediaError):
+    code = "media_unreadable"
+
+
+class MediaTruncated(MediaError):
+    code = "media_truncated"
+
+
+class MediaDamaged(MediaError):
+    code = "media_damaged"
+
+
+class NoAudio(MediaError):
+    code = "no_audio"
+
+
+class TrackMissing(MediaError):
+    code = "track_missing"
+
+
+class LayoutUnsupported(MediaError):
+    code = "layout_unsupported"
+
+
+class MediaTooLarge(MediaError):
+    code = "media_too_large"
+
+
+class DecoderCrashed(MediaError):
+    code = "decoder_crashed"
+
+
+class DecoderHung(MediaError):
+    code = "decoder_hung"
+
+
+class ClippedError(MediaError):
+    code = "clipped"
+
+
+class EncoderFailed(MediaError):
+    code = "encoder_failed"
 
 
 class ClaimLost(SeparatorError):

@@ -12,11 +12,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from torch import Tensor
 
-from separator.queries.clap import ClapEncoder, load_clap, read_clap_file
-from tests import golden
-from tests.queries import tiny_clap
+from separator.encoders.clap import ClapEncoder, load_clap, read_clap_file
+from tests.helpers import golden, tiny_clap
 
-pytest_plugins = ["tests.s3"]  # S3 servers on loopback
+pytest_plugins = ["tests.helpers.s3"]  # S3 servers on loopback
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ import torch
 
 from separator import Separator, load_model
 from separator.api import find_audio_encoder
+from separator.encoders.clap_audio import ClapAudio
 from separator.errors import EncoderMissing, QueryError, RequestError
 from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
 from separator.model.engine import Engine
-from separator.queries.clap_audio import ClapAudio
-from tests import golden
-from tests.golden import make_small_net, relative_error
+from tests.helpers import golden
+from tests.helpers.golden import make_small_net, relative_error
 
 
 @pytest.fixture(scope="module")

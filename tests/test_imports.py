@@ -11,19 +11,18 @@ ROOT = Path(__file__).parents[1]
 # From the top down; a module may import from its own layer and from those below.
 LAYERS = [
     ["jobs"],
-    ["separator.plan", "separator.pipeline", "separator.job", "separator.train"],
-    ["separator.stages", "separator.api", "separator.requests", "separator.commit",
-     "separator.status", "separator.claim", "separator.desk", "separator.dataset"],
-    ["separator.model", "separator.queries", "separator.media", "separator.storage",
-     "separator.layout", "separator.manifest", "separator.records", "separator.ledger",
-     "separator.config", "separator.asked", "separator.sounds"],
+    ["separator.train", "separator.export"],
+    ["separator.run"],
+    ["separator.stages", "separator.api"],
+    ["separator.encoders", "separator.results", "separator.config"],
+    ["separator.model", "separator.media", "separator.storage", "separator.queries",
+     "separator.sounds"],
     ["separator.audio"],
-    ["separator.rows", "separator.errors", "separator.files", "separator.settings",
-     "separator.machine"],
+    ["separator.rows", "separator.errors"],
 ]  # fmt: skip
 # Where programs are started.
 SUBPROCESS_ALLOWED = ("separator.media.ffmpeg", "separator.sounds.programs")
-RAY_ALLOWED = ("jobs", "separator.pipeline", "separator.job", "separator.desk", "separator.train")
+RAY_ALLOWED = ("jobs", "separator.run", "separator.train")
 FORBIDDEN = {
     "separator.audio": ["pathlib", "os", "boto3", "subprocess"],
     "separator.media": ["boto3", "torch"],
@@ -90,7 +89,7 @@ def test_the_rule_notices():
     assert find_offences("separator.audio.spans", {"separator.model.engine"})
     assert find_offences("separator.model.engine", {"ray.data"})
     assert find_offences("separator.audio.spans", {"pathlib"})
-    assert find_offences("separator.queries.mini", {"subprocess"})
+    assert find_offences("separator.encoders.mini", {"subprocess"})
     assert not find_offences("separator.model.engine", {"separator.audio.spans", "torch"})
 
 
@@ -118,5 +117,5 @@ def test_the_engine_loads_neither_encoders_nor_ray():
 
 def test_the_workers_that_read_and_write_load_no_network():
     heavy = "{'torch', 'scipy', 'transformers', 'boto3'}"
-    code = f"import sys, separator.pipeline; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, separator.run.pipeline; print(sorted({heavy} & set(sys.modules)))"
     assert run_python(code) == "[]\n"

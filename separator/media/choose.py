@@ -4,8 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from separator.errors import RequestError
-from separator.media.errors import TrackMissing
+from separator.errors import RequestError, TrackMissing
 from separator.media.languages import same_language
 from separator.media.probe import Track
 

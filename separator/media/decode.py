@@ -11,15 +11,15 @@ from pathlib import Path
 import ffmpeg
 import numpy as np
 
-from separator.media.errors import (
+from separator.errors import (
     LayoutUnsupported,
     MediaTooLarge,
     MediaTruncated,
     MediaUnreadable,
 )
 from separator.media.ffmpeg import QUIET, SIDE, Child, raise_for_exit
-from separator.media.inputs import SAFE_INPUT, Limits, check_file, put_paths, show_name
 from separator.media.length import find_cut, find_end, states_length
+from separator.media.limits import SAFE_INPUT, Limits, check_file, put_paths, show_name
 from separator.media.probe import Media, Track
 from separator.media.timeline import COARSEST_ROUNDING_S, DecodeReport, Timeline
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import ffmpeg
 import numpy as np
 
-from separator.errors import RequestError
-from separator.media.errors import ClippedError, EncoderFailed
+from separator.errors import ClippedError, EncoderFailed, RequestError
 from separator.media.ffmpeg import QUIET, Child
 from separator.media.formats import FORMATS, choose_layout, choose_rate
-from separator.media.inputs import Limits, clean_tag, put_paths, show_name
+from separator.media.limits import Limits, clean_tag, put_paths, show_name
 from separator.media.quantise import DITHERS, find_peak, full_scale, quantise
 
 CLIPS = ("clip", "scale", "error")

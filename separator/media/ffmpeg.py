@@ -15,16 +15,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from separator.errors import RequestError
-from separator.media.errors import (
+from separator.errors import (
     DecoderCrashed,
     DecoderHung,
     MediaDamaged,
     MediaError,
     MediaTooLarge,
     MediaUnreadable,
+    RequestError,
 )
-from separator.media.inputs import Limits, name_input, show_name
+from separator.media.limits import Limits, name_input, show_name
 
 QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "error")
 SIDE = "pipe:side"  # in a command: becomes the address of the second pipe

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from separator.media.errors import LayoutUnsupported
+from separator.errors import LayoutUnsupported
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import ffmpeg
 
-from separator.errors import RequestError
-from separator.media.errors import EncoderFailed, LayoutUnsupported
+from separator.errors import EncoderFailed, LayoutUnsupported, RequestError
 from separator.media.ffmpeg import QUIET, Child
 from separator.media.formats import SIDE_AS_BACK
-from separator.media.inputs import SAFE_INPUT, Limits, check_file, clean_tag, put_paths, show_name
+from separator.media.limits import SAFE_INPUT, Limits, check_file, clean_tag, put_paths, show_name
 from separator.media.probe import Media, Track, probe
 
 # The audio codec that players of a container expect.

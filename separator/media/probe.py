@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from separator.media.errors import MediaUnreadable, NoAudio
+from separator.errors import MediaUnreadable, NoAudio
 from separator.media.ffmpeg import run
-from separator.media.inputs import SAFE_INPUT, Limits, check_file, name_input, show_name
+from separator.media.limits import SAFE_INPUT, Limits, check_file, name_input, show_name
 
 MAX_ANSWER_BYTES = 16 << 20
 ENTRIES = (

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from separator.errors import CheckpointMissing, ChecksumMismatch, RequestError
-from separator.files import move_into_place
+from separator.storage.atomic import move_into_place
 
 BLOCK_BYTES = 1 << 20
 MAX_WAIT_S = 60.0

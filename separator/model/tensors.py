@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from separator.files import write_whole
+from separator.storage.atomic import write_whole
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

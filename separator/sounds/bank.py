@@ -18,11 +18,11 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from separator.errors import RequestError
+from separator.sounds.captions import write_text
 from separator.sounds.primitives import band, wander
 from separator.sounds.programs import PERCUSSION_BANK, list_presets, list_soundfonts, play, speak
 from separator.sounds.scores import Note, Range, compose, compose_drums, write_midi
 from separator.sounds.take import Take
-from separator.sounds.words import write_text
 
 FOLDER_VARIABLE = "SEPARATOR_SOUND_BANK"
 INDEX = "bank.json"

@@ -13,16 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.audio.spans import check_rate
-from separator.audio.stream import cut_spans
-from separator.errors import AudioError, RequestError, SeparatorError, StorageError
-from separator.layout import Layout
+from separator.audio.spans import check_rate, cut_spans
+from separator.errors import (
+    AudioError,
+    LayoutUnsupported,
+    MediaError,
+    RequestError,
+    SeparatorError,
+    StorageError,
+)
 from separator.media.choose import choose_tracks
 from separator.media.decode import decode, output_rate
-from separator.media.errors import LayoutUnsupported, MediaError
-from separator.media.inputs import Limits
+from separator.media.limits import Limits
 from separator.media.probe import Media, Track, probe
-from separator.records import find_answers, read_record
+from separator.results.paths import Layout
+from separator.results.record import find_answers, read_record
 from separator.rows import AssetRow, SpanRow, set_error
 from separator.storage import Entry, Storage
 

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.audio.edit import RENDITION, RESIDUAL, Rendition, choose_gain
 from separator.audio.loudness import SILENCE_LUFS, Meter
 from separator.audio.peak import SILENCE_DBTP, TruePeak
-from separator.errors import StorageError
-from separator.layout import Layout
+from separator.audio.renditions import RENDITION, RESIDUAL, Rendition, choose_gain
+from separator.errors import MediaError, StorageError
 from separator.media.encode import EncodeSettings, Tags, encode
-from separator.media.errors import MediaError
-from separator.records import read_record
+from separator.results.paths import Layout
+from separator.results.record import read_record
 from separator.rows import AssetRow, DoneRow, StemRow, carry, set_error
 from separator.storage import Storage
 

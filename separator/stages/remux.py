@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from separator.audio.edit import RENDITION
-from separator.layout import Layout
+from separator.audio.renditions import RENDITION
 from separator.media.decode import decode, output_rate
 from separator.media.encode import EncodeSettings, encode
 from separator.media.formats import FORMATS
 from separator.media.mux import MUXERS, MuxSettings, NewTrack, put_tracks
 from separator.media.probe import Media, Track, probe
+from separator.results.paths import Layout
 from separator.rows import DoneRow, set_error
 from separator.stages.extract import ASSET_ERRORS, make_entry
 from separator.storage import Storage

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from separator.audio.edit import RENDITION, RESIDUAL, STEM, Editor, Edits, Product
+from separator.audio.renditions import RENDITION, RESIDUAL, STEM, Editor, Edits, Product
 from separator.audio.spans import Span
 from separator.config import ModelSettings
+from separator.encoders.similarity import Listener
 from separator.errors import AudioError, SeparatorError
 from separator.model.engine import Engine
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.queries.listener import Listener
 from separator.rows import SpanRow, StemRow, carry, set_error
 from separator.stages.extract import NO_SAMPLES
 

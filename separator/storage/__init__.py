@@ -1,7 +1,7 @@
 """Local files and S3 objects by URI: `Storage`, its settings, and what a listing says."""
 
-from separator.storage.place import Entry, join_uri, parse_uri
-from separator.storage.settings import StorageSettings
+from separator.storage.s3_settings import StorageSettings
 from separator.storage.storage import Storage
+from separator.storage.uri import Entry, join_uri, parse_uri
 
 __all__ = ["Entry", "Storage", "StorageSettings", "join_uri", "parse_uri"]

@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from separator.storage.place import parse_uri
-from separator.storage.settings import StorageSettings
+from separator.storage.s3_settings import StorageSettings
+from separator.storage.uri import parse_uri
 
 
 def open_arrow(settings: StorageSettings, uri: str) -> tuple[Any, str]:

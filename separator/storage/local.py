@@ -16,8 +16,8 @@ from separator.errors import (
     ObjectMissing,
     StorageError,
 )
-from separator.files import replacing, sync_folder, temporary_beside, write_synced
-from separator.storage.place import Entry, Place, name_file
+from separator.storage.atomic import replacing, sync_folder, temporary_beside, write_synced
+from separator.storage.uri import Entry, Place, name_file
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)

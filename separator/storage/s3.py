@@ -16,11 +16,11 @@ from separator.errors import (
     StorageError,
 )
 from separator.storage import local
-from separator.storage.place import Entry, Place, parse_uri
 from separator.storage.s3_client import Client
 from separator.storage.s3_errors import explained, retry, wait
+from separator.storage.s3_settings import StorageSettings
 from separator.storage.s3_upload import Writer
-from separator.storage.settings import StorageSettings
+from separator.storage.uri import Entry, Place, parse_uri
 
 BLOCK_BYTES = 1 << 20
 

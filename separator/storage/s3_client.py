@@ -11,9 +11,9 @@ from botocore.config import Config
 from botocore.exceptions import ProfileNotFound
 
 from separator.errors import AccessDenied, RequestError
-from separator.storage.place import Place
 from separator.storage.s3_errors import retry
-from separator.storage.settings import StorageSettings
+from separator.storage.s3_settings import StorageSettings
+from separator.storage.uri import Place
 
 _lock = threading.Lock()
 

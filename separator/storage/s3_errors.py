@@ -28,7 +28,7 @@ from separator.errors import (
     Unreachable,
     WrongRegion,
 )
-from separator.storage.settings import StorageSettings
+from separator.storage.s3_settings import StorageSettings
 
 Result = TypeVar("Result")
 

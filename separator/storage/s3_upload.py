@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from separator.errors import ObjectChanged, ObjectExists, ObjectMissing, StorageError
-from separator.storage.place import Place
 from separator.storage.s3_client import Client
 from separator.storage.s3_errors import UploadMissing
+from separator.storage.uri import Place
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from separator.errors import ObjectMissing, StorageError
 from separator.storage.local import LocalStore
-from separator.storage.place import Entry, Place, parse_uri
-from separator.storage.select import find_folders, make_selector
-from separator.storage.settings import StorageSettings
+from separator.storage.patterns import find_folders, make_selector
+from separator.storage.s3_settings import StorageSettings
+from separator.storage.uri import Entry, Place, parse_uri
 
 BLOCK_BYTES = 1 << 20
 # `read` holds its answer in memory.

@@ -16,9 +16,9 @@ from separator.audio.metrics import (
 )
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
-from separator.storage.rows import Row, read_rows, resolve_uri
+from separator.storage.tables import Row, read_rows, resolve_uri
 from separator.train.mixer import measure_energy, mix
-from separator.train.sources import Source, group_by_kind, read_stretch
+from separator.train.sound_lists import Source, group_by_kind, read_stretch
 
 STYLES = ("caption", "paraphrase", "absent")
 

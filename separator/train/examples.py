@@ -10,9 +10,9 @@ import numpy as np
 
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
-from separator.train.config import DataSettings
 from separator.train.mixer import measure_energy, mix
-from separator.train.sources import Source, group_by_kind, read_stretch
+from separator.train.recipe import DataSettings
+from separator.train.sound_lists import Source, group_by_kind, read_stretch
 
 # A stretch this quiet (-60 dB) holds no target to learn from.
 SILENCE = 1e-6

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from separator.errors import LossNotFinite
 from separator.model.resunet import ResUNet
 from separator.model.spectrogram import compute_gain, compute_spectrum, invert_spectrum
-from separator.train.config import OptimSettings
+from separator.train.recipe import OptimSettings
 
 # Energy of the error relative to the mixture's below which the log loss is flat.
 ENOUGH_SOUND, ENOUGH_SILENCE = 1e-3, 1e-2

@@ -24,17 +24,17 @@ import torch
 from torch import Tensor
 
 from separator.api import find_encoder
-from separator.machine import count_cpus
+from separator.encoders.mini import pack_mini
 from separator.model.checkpoint import read_checkpoint, read_encoder_id, write_safetensors
 from separator.model.memory import keep_pages
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.queries.mini import pack_mini
+from separator.run.cluster import count_cpus
 from separator.storage import Storage
-from separator.train.config import TrainSettings
 from separator.train.examples import Examples
 from separator.train.loop import State, make_state, run_steps
-from separator.train.picture import draw_curve
-from separator.train.sources import read_lists
+from separator.train.plot import draw_curve
+from separator.train.recipe import TrainSettings
+from separator.train.sound_lists import read_lists
 
 STATE, MODEL, METRICS, CURVE = "state.pt", "model.safetensors", "metrics.jsonl", "loss.png"
 LINE_EVERY_S = 15.0

@@ -17,7 +17,7 @@ from separator.audio.loudness import (
     weigh_channels,
 )
 from separator.audio.peak import SILENCE_DBTP, TruePeak
-from tests.audio.signals import (
+from tests.helpers.signals import (
     ask_ffmpeg,
     make_bursts,
     make_chords,

@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import butter, resample, sosfilt
 
 from separator.audio.peak import TruePeak
-from tests.audio.signals import make_bursts, make_tone, measure_peak
+from tests.helpers.signals import make_bursts, make_tone, measure_peak
 
 
 # EBU Tech 3341, cases 15 to 18: a quarter of the rate at half of full scale, +0.2 to -0.4 dB.

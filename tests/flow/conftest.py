@@ -1,134 +1,15 @@
 """A small library with known contents, and the job run on it as a user would."""
 
-import fcntl
-import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-import soundfile
 
-from separator.sounds.catalog import make_sound
-
-ROOT = Path(__file__).parents[2]
-RATE_HZ = 32_000
-QUERIES = '["a person speaking", {name: siren, text: "an emergency siren"}]'
-SETTINGS = "model: {name: mini, device: cpu, precision: fp32}\nrun: {span_s: 8}\n"
-
-
-def write_sound(path: Path, kinds: tuple[str, ...], seconds: float, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sounds = [make_sound(kind, seed, round(seconds * RATE_HZ)) for kind in kinds]
-    mixture_T = np.sum([s / np.abs(s).max() for s in sounds], 0)
-    soundfile.write(path, 0.5 * mixture_T / np.abs(mixture_T).max(), RATE_HZ)
-
-
-def make_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder for all processes of a test run: the first one makes it, the others wait."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent
-    folder = base / "shared" / name
-    folder.parent.mkdir(exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (done := folder.with_suffix(".done")).exists():
-            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed at it
-            folder.mkdir()
-            make(folder)
-            done.touch()
-    return folder
+from tests.helpers.job import make_library, make_once, run_job, write_config
 
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory) -> Path:
     return make_once(tmp_path_factory, "library", make_library)
-
-
-def make_library(folder: Path) -> None:
-    """Two short assets, one of two channels and several spans, and two that are broken."""
-    write_sound(folder / "talk.wav", ("man", "siren"), 3, 1)
-    write_sound(folder / "sub dir/rain ü.wav", ("rain", "bell"), 2, 2)
-    write_sound(folder / "mono.wav", ("woman", "drums"), 21, 3)
-    left, _ = soundfile.read(folder / "mono.wav")
-    soundfile.write(folder / "long.flac", np.stack([left, 0.5 * left[::-1]], 1), RATE_HZ)
-    (folder / "mono.wav").unlink()
-    (folder / "broken.mp4").write_bytes(b"not a video " * 1_000)
-    whole = (folder / "talk.wav").read_bytes()
-    (folder / "cut.wav").write_bytes(whole[: len(whole) // 2])
-    (folder / "notes.txt").write_text("no media")
-
-
-def write_config(path: Path, library_uri: str, output_uri: str, queries: str = QUERIES) -> Path:
-    path.write_text(
-        f"input: {{uri: '{library_uri}'}}\noutput: {{uri: '{output_uri}'}}\n"
-        f"queries: {queries}\n{SETTINGS}"
-    )
-    return path
-
-
-def start_job(config: Path, *overrides: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "jobs.separate", str(config), *overrides]
-    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
-
-
-def run_job(config: Path, *overrides: str, code: int = 0, timeout_s: float = 280) -> str:
-    process = start_job(config, *overrides)
-    try:
-        out, err = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        process.wait(30)
-        raise
-    assert process.returncode == code, (out[-2_000:], err[-4_000:])
-    return out + err
-
-
-def read_tree(folder: Path) -> dict[str, bytes]:
-    """All files of an output but what tells of runs: those differ from run to run."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    tree = {str(path.relative_to(folder)): path.read_bytes() for path in files}
-    return {name: data for name, data in tree.items() if name.startswith("stems/")}
-
-
-def read_stems(folder: Path) -> dict[str, bytes]:
-    return {name: d for name, d in read_tree(folder).items() if not name.endswith(".json")}
-
-
-def read_manifest(folder: Path) -> pd.DataFrame:
-    table = pd.read_parquet(folder / "manifest")
-    return table.sort_values(["asset_uri", "track_index", "query_name"]).reset_index(drop=True)
-
-
-def read_records(folder: Path) -> list[dict]:
-    paths = sorted(folder.rglob("record.json"))
-    return [row for path in paths for row in json.loads(path.read_text())["records"]]
-
-
-def check_whole(folder: Path) -> pd.DataFrame:
-    """No stem without a record, no record without a stem, nothing twice, nothing left behind."""
-    manifest = read_manifest(folder)
-    keys = ["asset_uri", "track_index", "query_name"]
-    assert not manifest.duplicated(keys).any()
-    stems = {str(folder / name) for name in read_stems(folder)}
-    ok = manifest[manifest.status == "ok"]
-    assert stems == (set(ok.stem_uri) | set(ok.residual_uri) | set(ok.remux_uri)) - {""}
-    assert not list(folder.rglob(".*")), "parts or temporaries"
-    records = read_records(folder)
-    assert sorted(tuple(r[key] for key in keys) for r in records) == sorted(
-        manifest[keys].itertuples(index=False, name=None)
-    )
-    assert {r["fingerprint"] for r in records} == set(manifest.fingerprint)
-    return manifest
 
 
 @pytest.fixture(scope="session")

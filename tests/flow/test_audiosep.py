@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from separator.queries.clap import load_clap
-from tests import golden
-from tests.flow.conftest import check_whole, run_job, write_config, write_sound
+from separator.encoders.clap import load_clap
+from tests.helpers import golden
+from tests.helpers.job import check_whole, run_job, write_config, write_sound
 
 TEXTS = ["a person speaking", "an emergency siren"]
 

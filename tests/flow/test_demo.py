@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from tests.flow.conftest import ROOT, check_whole
+from tests.helpers.job import ROOT, check_whole
 
 # Of the bundled model on the demo's sounds; a stem that is no better than the mixture is no stem.
 LEAST_GAIN_DB = 1.0

@@ -17,9 +17,9 @@ import pytest
 import soundfile
 from ray.cluster_utils import Cluster
 
-from separator.media.errors import MediaError
-from tests.flow.conftest import check_whole, read_stems, run_job, start_job, write_config
-from tests.media import make
+from separator.errors import MediaError
+from tests.helpers import media_files as make
+from tests.helpers.job import check_whole, read_stems, run_job, start_job, write_config
 
 WORKERS = {"actor": "SeparateActor", "worker": "ray::FlatMap", "assembler": "_assemble"}
 EDITS = [

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from separator.audio.edit import Edits, Rendition
-from separator.layout import Layout
+from separator.audio.renditions import Edits, Rendition
 from separator.media.encode import EncodeSettings, encode
+from separator.results.paths import Layout
 from separator.stages.publish import Publisher
 from separator.stages.separate import SeparatorStage
 from separator.storage import Storage
-from tests.flow.conftest import RATE_HZ, check_whole, read_tree, run_job, write_config
-from tests.flow.stages import GRID_S, make_stage, run_stages
+from tests.helpers.job import RATE_HZ, check_whole, read_tree, run_job, write_config
+from tests.helpers.stages import GRID_S, make_stage, run_stages
 
 LAYOUTS = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1"}
 

@@ -12,9 +12,8 @@ import psutil
 import pytest
 
 from separator.storage import Storage
-from tests.dataset.conftest import write_output
-from tests.dataset.test_shards import hash_tree
-from tests.flow.conftest import ROOT
+from tests.helpers.export_library import hash_tree, write_output
+from tests.helpers.job import ROOT
 
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen:

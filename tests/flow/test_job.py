@@ -10,9 +10,9 @@ import soundfile
 
 from separator import load_model
 from separator.config import read_config
-from separator.job import prepare
+from separator.run.run import prepare
 from separator.storage import Storage
-from tests.flow.conftest import (
+from tests.helpers.job import (
     QUERIES,
     check_whole,
     read_manifest,

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 import soundfile
 
-from separator.rows import COLUMNS
-from tests.flow.conftest import read_manifest
+from separator.results.schema import COLUMNS
+from tests.helpers.job import read_manifest
 
 KEYS = ["asset_uri", "track_index", "query_name"]
 

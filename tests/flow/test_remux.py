@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from separator.audio.edit import Edits, Rendition
-from separator.layout import Layout
+from separator.audio.renditions import Edits, Rendition
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings
 from separator.media.mux import MuxSettings
 from separator.media.probe import probe
+from separator.results.paths import Layout
 from separator.stages.publish import Publisher
 from separator.stages.remux import Remuxer
 from separator.storage import Storage
-from tests.flow.conftest import check_whole, run_job, write_config
-from tests.flow.stages import make_stage, run_stages
-from tests.media import make
-from tests.media.test_mux import check_sync, hash_packets, make_film
+from tests.helpers import media_files as make
+from tests.helpers.films import check_sync, hash_packets, make_film
+from tests.helpers.job import check_whole, run_job, write_config
+from tests.helpers.stages import make_stage, run_stages
 
 SAME = Rendition("same", {"a": 1.0, "b": 1.0})  # the track itself, so that it can be told
 LOUD = Rendition("loud", {"a": 4.0})

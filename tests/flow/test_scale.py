@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.flow.conftest import ROOT
+from tests.helpers.job import ROOT
 
 STAGES = ("separate", "extract and publish", "assemble", "driver")
 

@@ -11,12 +11,12 @@ import pytest
 import soundfile
 
 from jobs import shell
-from separator.claim import SILENT_S
-from separator.layout import Layout
-from separator.machine import count_cpus
-from separator.status import describe_state, read_status
+from separator.results.paths import Layout
+from separator.run.cluster import count_cpus
+from separator.run.lock import SILENT_S
+from separator.run.status import describe_state, read_status
 from separator.storage import Storage
-from tests.flow.conftest import check_whole, read_tree, run_job, write_config
+from tests.helpers.job import check_whole, read_tree, run_job, write_config
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.flow.conftest import ROOT, check_whole, read_stems, write_config
+from tests.helpers.job import ROOT, check_whole, read_stems, write_config
 
 RAY = str(Path(sys.executable).with_name("ray"))
 JOB_S = 400  # bound on a job of five small assets; 60 s on 2 idle cores

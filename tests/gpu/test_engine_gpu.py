@@ -5,8 +5,8 @@ import torch
 
 from separator.model.engine import Engine
 from separator.model.resunet import NetworkConfig, ResUNet
-from tests import golden
-from tests.golden import relative_error
+from tests.helpers import golden
+from tests.helpers.golden import relative_error
 
 pytestmark = pytest.mark.gpu
 HZ = 32_000

@@ -1,8 +1,7 @@
 import pytest
 
-from separator.errors import RequestError
+from separator.errors import RequestError, TrackMissing
 from separator.media.choose import choose_tracks
-from separator.media.errors import TrackMissing
 from separator.media.languages import CANONICAL, same_language
 from separator.media.probe import Track
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from separator.media.decode import decode
-from separator.media.errors import (
+from separator.errors import (
     LayoutUnsupported,
     MediaDamaged,
     MediaError,
@@ -15,9 +14,10 @@ from separator.media.errors import (
     MediaUnreadable,
     NoAudio,
 )
-from separator.media.inputs import Limits
+from separator.media.decode import decode
+from separator.media.limits import Limits
 from separator.media.probe import probe
-from tests.media import make
+from tests.helpers import media_files as make
 
 NAMES = ["x.wav", "x.flac", "x.m4a", "x.mp3", "x.mkv", "x.ogg", "x.wma", "x.avi", "x.ts", "x.mov"]
 # Cut, these end like a file that was always this short: their headers do not state a length.

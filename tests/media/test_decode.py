@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from separator.errors import LayoutUnsupported
 from separator.media.decode import decode, output_rate
-from separator.media.errors import LayoutUnsupported
 from separator.media.probe import probe
 from separator.media.timeline import DecodeReport
-from tests.media import make
+from tests.helpers import media_files as make
 
 EXACT = [
     # (name, bits of the signal, options)
@@ -156,7 +156,14 @@ def test_tracks_of_one_file_are_told_apart(tmp_path: Path) -> None:
         make.write(tmp_path / f"{i}.wav", make.make_noise(i + 1, 8000, 16, seed=i), layout=layout)
         for i, layout in enumerate(["mono", "stereo"])
     ]
-    inputs = ["-i", make.write_picture(tmp_path / "film.mp4"), "-i", paths[0], "-i", paths[1]]
+    inputs = [
+        "-i",
+        make.write_picture(tmp_path / "film.mp4"),
+        "-i",
+        paths[0],
+        "-i",
+        paths[1],
+    ]
     maps = ["-map", "1", "-map", "0", "-map", "2", "-c:v", "copy", "-c:a", "pcm_s16le"]
     for name in ("x.mkv", "x.mov"):
         make.start(*inputs, *maps, tmp_path / name)

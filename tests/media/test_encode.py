@@ -6,13 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from separator.errors import NonFiniteAudio, RequestError
+from separator.errors import (
+    ClippedError,
+    EncoderFailed,
+    LayoutUnsupported,
+    NonFiniteAudio,
+    RequestError,
+)
 from separator.media.decode import decode
 from separator.media.encode import EncodeReport, EncodeSettings, Tags, encode
-from separator.media.errors import ClippedError, EncoderFailed, LayoutUnsupported
 from separator.media.probe import probe
 from separator.media.quantise import quantise
-from tests.media import make
+from tests.helpers import media_files as make
 
 LOSSLESS = [("wav", 16), ("wav", 24), ("wav", 32), ("flac", 16), ("flac", 24)]
 LOSSY = ["ogg", "mp3", "m4a"]

@@ -9,18 +9,18 @@ import numpy as np
 import psutil
 import pytest
 
-from separator.media.decode import decode
-from separator.media.encode import EncodeSettings, encode
-from separator.media.errors import (
+from separator.errors import (
     DecoderCrashed,
     DecoderHung,
     EncoderFailed,
     MediaTooLarge,
 )
+from separator.media.decode import decode
+from separator.media.encode import EncodeSettings, encode
 from separator.media.ffmpeg import QUIET, Child, run
-from separator.media.inputs import Limits
+from separator.media.limits import Limits
 from separator.media.probe import probe
-from tests.media import make
+from tests.helpers import media_files as make
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
 from separator.media.probe import probe
-from tests.media import make
+from tests.helpers import media_files as make
 
 HOURS = 10
 MB = 1 << 20

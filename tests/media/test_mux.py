@@ -1,45 +1,17 @@
 """An edited track goes back under its picture: the rest untouched, the sound in sync."""
 
-import hashlib
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from separator.errors import RequestError
+from separator.errors import EncoderFailed, MediaError, RequestError
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
-from separator.media.errors import EncoderFailed, MediaError
 from separator.media.mux import MuxSettings, NewTrack, put_tracks
 from separator.media.probe import Media, probe
-from tests.media import make
-from tests.media.make import HZ
-
-CLICKS = [30_000, 60_000]
-CHAPTERS = (
-    ";FFMETADATA1\ntitle=The film\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=900\ntitle=One\n"
-    "[CHAPTER]\nTIMEBASE=1/1000\nSTART=900\nEND=2000\ntitle=Two\n"
-)
-
-
-def make_film(path: Path, offset_s: float = 0.0) -> Path:
-    """Two tracks with clicks, one of them German, subtitles and chapters."""
-    folder = path.parent
-    (folder / "x.srt").write_text("1\n00:00:00,100 --> 00:00:01,000\nhello\n")
-    (folder / "x.txt").write_text(CHAPTERS)
-    picture = make.write_picture(folder / "picture.mp4")
-    clicks = make.make_clicks(CLICKS, 2 * HZ)
-    sound = make.write(folder / "clicks.wav", clicks, "-c:a", "pcm_s16le", layout="mono")
-    inputs = ["-i", picture, "-itsoffset", offset_s, "-i", sound, "-itsoffset", 0, "-i", sound]
-    inputs += ["-i", folder / "x.srt", "-i", folder / "x.txt"]
-    ts = path.suffix == ".ts"
-    maps = ["-map", 0, "-map", 1, "-map", 2, *([] if ts else ["-map", 3]), "-map_metadata", 4]
-    names = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng"]
-    names += ["-metadata:s:a:0", "title=Ton"]
-    subtitles = ["-c:s", "mov_text"] if path.suffix in (".mp4", ".mov") else []
-    make.start(*inputs, *maps, "-c:v", "copy", "-c:a", "aac", *subtitles, *names, path)
-    return path
+from tests.helpers import media_files as make
+from tests.helpers.films import CLICKS, check_sync, hash_packets, make_film
 
 
 def edit(path: Path, media: Media, index: int, stem_path: Path) -> np.ndarray:
@@ -48,21 +20,6 @@ def edit(path: Path, media: Media, index: int, stem_path: Path) -> np.ndarray:
     blocks = [-block for block in decode(path, media, track)]
     encode(blocks, stem_path, track.rate_hz, track.num_channels, EncodeSettings("flac", 24))
     return np.concatenate(blocks, axis=1)
-
-
-def hash_packets(path: Path, stream: str) -> str:
-    """What a stream holds, container and times aside, as ffmpeg itself copies it out."""
-    command = ["ffmpeg", "-v", "error", "-i", path, "-map", f"0:{stream}", "-c", "copy"]
-    bitstream = ["-bsf:v", "h264_mp4toannexb"] if stream.startswith("v") else []
-    done = subprocess.run(
-        [*command, *bitstream, "-f", "data", "-"], capture_output=True, check=True
-    )
-    return hashlib.sha256(done.stdout).hexdigest()
-
-
-def picture_times(path: Path) -> np.ndarray:
-    entries = ("-select_streams", "v", "-show_entries", "packet=pts_time")
-    return np.sort([float(packet["pts_time"]) for packet in make.ask(path, *entries)["packets"]])
 
 
 @pytest.mark.parametrize(
@@ -94,24 +51,6 @@ def test_replace(suffix: str, codec: str, tmp_path: Path) -> None:
         shift = make.find_click(-decoded_CT, CLICKS[0]) - make.find_click(-edited_CT, CLICKS[0])
         assert abs(shift) <= 48
     check_sync(source, output, 0 if suffix != ".mkv" else 48)
-
-
-def check_sync(
-    source: Path, output: Path, most: int, offset_s: float = 0.0, first_sign: int = -1
-) -> None:
-    """Clicks against pictures are where they were, to `most` samples, in both tracks; the first
-    may have been turned upside down."""
-    before, after = probe(source), probe(output)
-    assert before.zero_s is not None and after.zero_s is not None
-    moved = (picture_times(output) - after.zero_s) - (picture_times(source) - before.zero_s)
-    assert np.ptp(moved) <= 0.00101  # pictures among each other
-    for index, sign, late in ((0, first_sign, round(offset_s * HZ)), (1, 1, 0)):
-        old_CT, _ = make.read(source, index)
-        new_CT, _ = make.read(output, index)
-        for at in CLICKS:
-            near = make.find_click(old_CT, at + late, 6000)
-            found = make.find_click(sign * new_CT, near + round(moved[0] * HZ), 2000)
-            assert abs(found - near - moved[0] * HZ) <= most + 1, (index, at)
 
 
 @pytest.mark.parametrize(("suffix", "offset_s", "most"), [(".mkv", 0.4, 48), (".ts", 0.0, 2)])

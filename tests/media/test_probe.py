@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from separator.media.probe import probe, read_answer
-from tests.media import make
+from tests.helpers import media_files as make
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from separator.errors import MediaError, MediaUnreadable
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
-from separator.media.errors import MediaError, MediaUnreadable
 from separator.media.probe import Media, Track, probe
-from tests.media import make
+from tests.helpers import media_files as make
 
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{target}\n#EXT-X-ENDLIST\n"
 DASH = """<?xml version="1.0"?>

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from separator.media.probe import probe
-from tests.media import make
-from tests.media.make import HZ
+from tests.helpers import media_files as make
+from tests.helpers.media_files import HZ
 
 CLICKS = [4800, 30_000, 80_007]
 LENGTH = 2 * HZ

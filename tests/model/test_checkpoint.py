@@ -17,10 +17,8 @@ from separator.model.checkpoint import (
 )
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.model.tensors import write_tensors
-from tests import golden
-from tests.model.checkpoints import ENCODER, SMALL, files, make_net, net, write_lightning
-
-__all__ = ["files", "net"]  # fixtures
+from tests.helpers import golden
+from tests.helpers.checkpoints import ENCODER, SMALL, make_net, write_lightning
 
 
 def test_official_file_loads_whole(official_checkpoint: Path) -> None:

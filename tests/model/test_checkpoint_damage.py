@@ -27,9 +27,7 @@ from separator.model.checkpoint import (
     write_safetensors,
 )
 from separator.model.resunet import ResUNet
-from tests.model.checkpoints import files, make_net, net, write_lightning
-
-__all__ = ["files", "net"]  # fixtures
+from tests.helpers.checkpoints import make_net, write_lightning
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])

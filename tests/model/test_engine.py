@@ -10,7 +10,7 @@ from torch import Tensor
 from separator.errors import AudioError, NonFiniteAudio, RateError, RequestError
 from separator.model.engine import CONTEXT_FRAMES, Engine
 from separator.model.resunet import ResUNet, separate_plainly
-from tests.golden import make_small_net, relative_error
+from tests.helpers.golden import make_small_net, relative_error
 
 HZ = 32_000
 RANDOM_LENGTH = 431_803

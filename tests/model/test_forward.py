@@ -10,7 +10,7 @@ import torch
 from separator.errors import RequestError
 from separator.model.forward import Forward, choose_precision, count_flops
 from separator.model.resunet import NetworkConfig
-from tests.golden import make_small_net, relative_error
+from tests.helpers.golden import make_small_net, relative_error
 
 CPU = torch.device("cpu")
 
@@ -76,7 +76,7 @@ def test_pages_are_kept_from_one_forward_to_the_next():
     code = """
 import resource, torch
 from separator.model.forward import Forward
-from tests.golden import make_small_net
+from tests.helpers.golden import make_small_net
 forward = Forward(make_small_net((16,) * 6), torch.device("cpu"), "fp32", "off", None)
 x, shifts = torch.randn(1, 1024, 1024), torch.zeros(1, len(forward.net.film_bias))
 faults = []

@@ -6,7 +6,7 @@ import torch
 from separator.model.checkpoint import read_checkpoint
 from separator.model.engine import Engine
 from separator.model.resunet import ResUNet, separate_plainly
-from tests import golden
+from tests.helpers import golden
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from separator.sounds.bank import (
     use_bank,
     write_index,
 )
+from separator.sounds.captions import write_text
 from separator.sounds.formants import pick_speaker
 from separator.sounds.instruments import draw_build, play_organ, play_piano
 from separator.sounds.music import MUSIC
@@ -26,7 +27,6 @@ from separator.sounds.programs import find_program, list_presets, list_soundfont
 from separator.sounds.scores import HELD_OUT_PATTERNS, TRAIN_PATTERNS, Note, compose, write_midi
 from separator.sounds.take import SoundClass, Take
 from separator.sounds.voices import VOICES
-from separator.sounds.words import write_text
 
 CLASSES = (*VOICES, *MUSIC)
 BY_NAME = {sound.name: sound for sound in CLASSES}

@@ -18,7 +18,7 @@ from separator.errors import (
 from separator.storage import Storage
 from separator.storage.arrow import open_arrow
 from separator.storage.s3_upload import cut
-from tests.storage.test_storage import PART, make_bytes
+from tests.helpers.storage_data import PART, list_uploads, make_bytes
 
 pytestmark = pytest.mark.usefixtures("credentials")
 
@@ -29,11 +29,6 @@ def fill(bucket, count: int) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put, range(count)))
-
-
-def list_uploads(bucket) -> list[str]:
-    answer = bucket.admin.list_multipart_uploads(Bucket=bucket.name)
-    return [upload["Key"] for upload in answer.get("Uploads", [])]
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from separator.errors import (
     WrongRegion,
 )
 from separator.storage import Entry, Storage, StorageSettings
-from tests.storage.test_storage import PART, make_bytes
+from tests.helpers.storage_data import PART, make_bytes
 
 pytestmark = pytest.mark.usefixtures("credentials")
 

@@ -7,8 +7,7 @@ import pytest
 
 from separator.errors import TimedOut, Unreachable
 from separator.storage import Storage, StorageSettings
-from tests.storage.test_s3 import list_uploads
-from tests.storage.test_storage import PART, make_bytes
+from tests.helpers.storage_data import PART, list_uploads, make_bytes
 
 pytestmark = pytest.mark.usefixtures("credentials")
 

@@ -3,7 +3,6 @@
 import itertools
 import threading
 
-import numpy as np
 import pytest
 
 from separator.errors import (
@@ -14,8 +13,8 @@ from separator.errors import (
     StorageError,
 )
 from separator.storage import Storage, StorageSettings, join_uri
+from tests.helpers.storage_data import PART, make_bytes
 
-PART = 5 << 20
 ODD_NAMES = [
     "plain.wav",
     "with space.wav",
@@ -27,10 +26,6 @@ ODD_NAMES = [
     "-dash.wav",
     "new\nline.wav",
 ]
-
-
-def make_bytes(count: int, seed: int = 0) -> bytes:
-    return np.random.default_rng(seed).bytes(count)
 
 
 @pytest.mark.parametrize("count", [0, 1, 1_000_000])

@@ -6,7 +6,7 @@ import pytest
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
 from separator.train.cases import make_case, plan_cases, read_cases, score
-from separator.train.sources import Source, read_list
+from separator.train.sound_lists import Source, read_list
 
 RATE_HZ = 32_000
 STORAGE = Storage()

@@ -9,9 +9,9 @@ import soundfile
 
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
-from separator.train.config import DataSettings
 from separator.train.examples import Examples
-from separator.train.sources import Source, read_list, read_lists, read_stretch, read_whole
+from separator.train.recipe import DataSettings
+from separator.train.sound_lists import Source, read_list, read_lists, read_stretch, read_whole
 
 RATE_HZ = 32_000
 STORAGE = Storage()

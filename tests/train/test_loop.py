@@ -6,7 +6,6 @@ import torch
 
 from separator.errors import LossNotFinite
 from separator.model.resunet import NetworkConfig, ResUNet, separate_plainly
-from separator.train.config import OptimSettings
 from separator.train.loop import (
     make_state,
     mean_gain_db,
@@ -15,6 +14,7 @@ from separator.train.loop import (
     scale_rate,
     separate,
 )
+from separator.train.recipe import OptimSettings
 
 CONFIG = NetworkConfig(n_fft=256, hop=80, widths=(4, 4, 4, 4, 4, 4), condition_size=8)
 

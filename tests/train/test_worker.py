@@ -16,12 +16,12 @@ import soundfile
 import torch
 
 from separator.api import load_model
+from separator.encoders.mini import MiniEncoder, write_mini
+from separator.encoders.words import collect_words
 from separator.model.checkpoint import write_safetensors
 from separator.model.resunet import ResUNet
-from separator.queries.mini import MiniEncoder, write_mini
-from separator.queries.words import collect_words
-from tests.golden import make_small_net
-from tests.train.conftest import KINDS, RATE_HZ, make_kind
+from tests.helpers.golden import make_small_net
+from tests.helpers.training import KINDS, RATE_HZ, make_kind
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/train-mini.yaml"
@@ -176,7 +176,7 @@ def test_bad_requests_are_one_line(sounds_list, encoder_file, tmp_path, capsys):
 
 
 def test_fine_tuning_trains_what_training_trains(tmp_path):
-    from separator.train.config import TrainSettings
+    from separator.train.recipe import TrainSettings
     from separator.train.worker import make_net
 
     saved = make_small_net()

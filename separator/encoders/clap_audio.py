@@ -1,0 +1,124 @@
+"""What LAION-CLAP hears: its preparation of audio, and its audio side alone.
+
+laion-clap is not imported here, so that a worker may listen.
+
+Shapes: C channels, T samples, D condition.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from separator.audio.resample import resample
+from separator.audio.spans import check_rate
+from separator.errors import AudioError, CheckpointMismatch, NonFiniteAudio
+from separator.model.htsat import Htsat
+
+RATE_HZ = 48_000
+STRETCH_SAMPLES = 10 * RATE_HZ
+BRANCH, PROJECTION = "audio_branch.", "audio_projection."
+BLOCK = re.compile(rf"{BRANCH}layers\.(\d+)\.blocks\.(\d+)\.")
+
+
+class ClapAudio(nn.Module):
+    """The audio side of a LAION-CLAP. Made by `read_clap_audio`."""
+
+    listen_s = STRETCH_SAMPLES / RATE_HZ  # less is repeated until it is as long
+
+    def __init__(self, branch: Htsat, projection: nn.Sequential) -> None:
+        super().__init__()
+        self.branch, self.projection = branch, projection
+        self.in_bf16 = False  # half the time, where the processor has it; to three digits the same
+
+    def forward(self, stretches_BT: Tensor) -> Tensor:
+        picture_B1HW = self.branch.draw(stretches_BT)
+        with torch.autocast(picture_B1HW.device.type, torch.bfloat16, enabled=self.in_bf16):
+            projected_BD = self.projection(self.branch(picture_B1HW))
+        return F.normalize(projected_BD.float(), dim=-1)
+
+    @torch.inference_mode()
+    def encode_audio(self, waveform_CT: np.ndarray, rate_hz: int) -> np.ndarray:
+        """The condition (512,) of an example, as `ClapEncoder` makes it."""
+        device = self.branch.norm.weight.device
+        return encode_stretches(waveform_CT, rate_hz, lambda t: self(t[None])[0], device)
+
+
+def read_clap_audio(state: Mapping[str, Tensor]) -> ClapAudio:
+    """Out of a LAION-CLAP's tensors, copied."""
+    try:
+        num_bins, num_mels = state[f"{BRANCH}logmel_extractor.melW"].shape
+        width = state[f"{BRANCH}patch_embed.proj.weight"].shape[0]
+        num_out, num_features = state[f"{PROJECTION}2.weight"].shape
+    except (KeyError, ValueError) as error:
+        raise CheckpointMismatch(f"no audio side of a LAION-CLAP: {error}") from None
+    if any("fusion_model." in name for name in state):
+        raise CheckpointMismatch("a LAION-CLAP with feature fusion, which none of AudioSep's has")
+    blocks = {(int(m[1]), int(m[2])) for name in state if (m := BLOCK.match(name))}
+    depths = [len([b for a, b in blocks if a == i]) for i in range(len({a for a, _ in blocks}))]
+    if not depths:
+        raise CheckpointMismatch(f"no audio side of a LAION-CLAP: it has no {BRANCH}layers")
+    branch = Htsat(num_bins, num_mels, width, depths)
+    num_in = branch.norm.weight.shape[0]
+    projection = nn.Sequential(
+        nn.Linear(num_in, num_features), nn.ReLU(), nn.Linear(num_features, num_out)
+    )
+    for module, prefix in ((branch, BRANCH), (projection, PROJECTION)):
+        own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+        # The rest are constants and heads that say nothing about the condition.
+        wanted = {name: t for name, t in own.items() if name in module.state_dict()}
+        try:
+            module.load_state_dict(wanted)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise CheckpointMismatch(f"another audio side of a LAION-CLAP: {reason}") from None
+    return ClapAudio(branch, projection).eval().requires_grad_(False)
+
+
+def encode_stretches(
+    waveform_CT: np.ndarray,
+    rate_hz: int,
+    embed: Callable[[Tensor], Tensor],
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """The mean of what `embed` makes of each stretch of 10 s, where laion-clap takes one at random;
+    of length 1."""
+    stretches = cut_stretches(prepare_audio(waveform_CT, rate_hz, device))
+    total_D = torch.stack([embed(stretch_T).double() for stretch_T in stretches]).sum(0)
+    return (total_D / total_D.norm()).float().cpu().numpy()
+
+
+def prepare_audio(
+    waveform_CT: np.ndarray, rate_hz: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Mono at 48 kHz, through 16 bits and back as all audio that CLAP was trained on."""
+    waveform_CT = np.asarray(waveform_CT)
+    if waveform_CT.ndim != 2 or waveform_CT.size == 0:
+        raise AudioError(f"shape {waveform_CT.shape}: (channels, samples) needed, neither zero")
+    if waveform_CT.dtype.kind != "f":
+        raise AudioError(f"dtype {waveform_CT.dtype}: floating point needed, full scale 1.0")
+    check_rate(rate_hz)
+    if not np.isfinite(waveform_CT).all():
+        count = int(np.size(waveform_CT) - np.isfinite(waveform_CT).sum())
+        raise NonFiniteAudio(f"{count} of {waveform_CT.size} samples are NaN or infinite")
+    mono_T = waveform_CT.mean(0, dtype=np.float64).astype(np.float32)
+    resampled_T = resample(torch.from_numpy(mono_T)[None].to(device), rate_hz, RATE_HZ)[0]
+    return (resampled_T.clamp(-1.0, 1.0) * 32767.0).to(torch.int16) / 32767.0
+
+
+def cut_stretches(waveform_T: Tensor) -> list[Tensor]:
+    """Evenly spaced stretches of 10 s that cover everything; what is shorter is repeated.
+
+    The repetition is laion-clap's "repeatpad": as often as it fits whole, then zeros.
+    """
+    num_samples = len(waveform_T)
+    if num_samples < STRETCH_SAMPLES:
+        repeated_T = waveform_T.repeat(STRETCH_SAMPLES // num_samples)
+        return [nn.functional.pad(repeated_T, (0, STRETCH_SAMPLES - len(repeated_T)))]
+    count = -(-num_samples // STRETCH_SAMPLES)
+    room = num_samples - STRETCH_SAMPLES
+    starts = [i * room // max(1, count - 1) for i in range(count)]
+    return [waveform_T[start : start + STRETCH_SAMPLES] for start in starts]

@@ -1,0 +1,186 @@
+"""The bundled encoder: text -> condition by its words, audio -> condition by a small network.
+
+Both sides were trained together, so that a caption and its sound lie close. It knows only the
+words it was trained with, and says which texts hold none of them.
+
+Shapes: B batch, L words, C channels, T samples, N frames, M mel bands, D condition.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from separator.audio.resample import resample
+from separator.audio.spans import check_rate
+from separator.encoders.encoder import CONDITION_SIZE
+from separator.encoders.words import split_words
+from separator.errors import AudioError, CheckpointMismatch, EncoderMissing, NonFiniteAudio
+from separator.model.checkpoint import FORMAT, read_tensors
+from separator.model.tensors import write_tensors
+
+PREFIX = "mini:"
+TENSORS = "query_encoder.mini."
+RATE_HZ = 32_000
+N_FFT, HOP, NUM_MELS = 1024, 512, 64
+# Rows of the word table that are no words.
+PADDING, UNKNOWN = 0, 1
+WORD_SIZE = 96
+AUDIO_WIDTHS = (24, 48, 96, 192)
+STRETCH_SAMPLES = 10 * RATE_HZ
+
+
+class TextTower(nn.Module):
+    """A weighted mean of word vectors, so that order does not matter, then two layers."""
+
+    def __init__(self, num_words: int) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(num_words + 2, WORD_SIZE, padding_idx=PADDING)
+        self.weights = nn.Embedding(num_words + 2, 1)
+        nn.init.zeros_(self.weights.weight)
+        self.layers = nn.Sequential(
+            nn.Linear(WORD_SIZE, 192), nn.GELU(), nn.Linear(192, CONDITION_SIZE)
+        )
+
+    def forward(self, words_BL: Tensor) -> Tensor:
+        weights_BL = self.weights(words_BL)[..., 0].masked_fill(words_BL == PADDING, -torch.inf)
+        mean_BW = (weights_BL.softmax(-1)[..., None] * self.vectors(words_BL)).sum(1)
+        return F.normalize(self.layers(mean_BW), dim=-1)
+
+
+class AudioTower(nn.Module):
+    """Convolutions over a log-mel picture, then its mean and its peak over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        num_in = 1
+        for width in AUDIO_WIDTHS:
+            layers += [nn.Conv2d(num_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+            layers += [nn.ReLU(), nn.MaxPool2d(2)]
+            num_in = width
+        self.layers = nn.Sequential(*layers)
+        num_features = AUDIO_WIDTHS[-1] * (NUM_MELS >> len(AUDIO_WIDTHS))
+        self.head = nn.Linear(2 * num_features, CONDITION_SIZE)
+        self.mel_FM = nn.Buffer(make_mel_bands(), persistent=False)
+
+    def forward(self, waveform_BT: Tensor) -> Tensor:
+        window = torch.hann_window(N_FFT, device=waveform_BT.device)
+        spectrum_BFN = torch.stft(waveform_BT, N_FFT, HOP, window=window, return_complex=True)
+        power_BNM = spectrum_BFN.abs().square().transpose(1, 2) @ self.mel_FM
+        level_BNM = 10 * torch.log10(power_BNM + 1e-6)
+        # Relative to the loudest moment: how loud a recording is says nothing about what it is.
+        peak_B11 = level_BNM.amax((1, 2), keepdim=True)
+        picture_BNM = (level_BNM - peak_B11).clamp_min(-80) / 40 + 1
+        h = self.layers(picture_BNM[:, None])
+        features = torch.cat([h.mean(2), h.amax(2)], 1).flatten(1)
+        return F.normalize(self.head(features), dim=-1)
+
+
+class MiniEncoder(nn.Module):
+    """Both towers and the words they know. Follows `TextEncoder`."""
+
+    listen_s = 2.0  # more of it tells stems of absent sounds no better (docs/log.md)
+
+    def __init__(self, words: list[str]) -> None:
+        super().__init__()
+        self.words = words
+        self.rows = {word: row for row, word in enumerate(words, start=2)}
+        self.text = TextTower(len(words))
+        self.audio = AudioTower()
+
+    @property
+    def encoder_id(self) -> str:
+        digest = hashlib.sha256(json.dumps(self.words).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+        return PREFIX + digest.hexdigest()[:16]
+
+    def look_up(self, texts: list[list[str]]) -> Tensor:
+        """Rows (B, L) of the known ones of each text's words; without any, of an unknown word."""
+        rows = [[self.rows[word] for word in words if word in self.rows] for words in texts]
+        rows = [row or [UNKNOWN] for row in rows]
+        longest = max(map(len, rows), default=1)
+        return torch.tensor([row + [PADDING] * (longest - len(row)) for row in rows])
+
+    def list_unknown(self, texts: list[str]) -> list[str]:
+        """The texts that hold no word this encoder was trained with."""
+        return [t for t in texts if not any(word in self.rows for word in split_words(t))]
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        """Conditions (B, 512), float32, of length 1. One at a time: none depends on another."""
+        out_BD = np.empty((len(texts), CONDITION_SIZE), np.float32)
+        for condition_D, text in zip(out_BD, texts, strict=True):
+            condition_D[:] = self.text(self.look_up([split_words(text)]))[0].numpy()
+        return out_BD
+
+    @torch.inference_mode()
+    def encode_audio(self, waveform_CT: np.ndarray, rate_hz: int) -> np.ndarray:
+        """The condition (512,) of an example; beyond 10 s, the mean over stretches of it."""
+        check_rate(rate_hz)
+        if waveform_CT.ndim != 2 or waveform_CT.shape[-1] == 0:
+            raise AudioError(f"an example of shape {waveform_CT.shape}: (channels, samples)")
+        if not np.isfinite(waveform_CT).all():
+            raise NonFiniteAudio("the example holds NaN or infinity")
+        mono_1T = torch.from_numpy(waveform_CT.astype(np.float32).mean(0, keepdims=True))
+        mono_1T = mono_1T.to(self.audio.head.weight.device)
+        mono_1T = resample(mono_1T, rate_hz, RATE_HZ)
+        stretches = [s for s in mono_1T.split(STRETCH_SAMPLES, -1) if s.shape[-1] > RATE_HZ // 2]
+        shortest = (N_FFT // 2 + 1) * 16
+        stretches = stretches or [F.pad(mono_1T, (0, max(0, shortest - mono_1T.shape[-1])))]
+        mean_D = torch.stack([self.audio(s)[0] for s in stretches]).mean(0)
+        return F.normalize(mean_D, dim=-1).cpu().numpy()
+
+
+def make_mel_bands() -> Tensor:
+    """Triangles (F, M), equally wide in mel from 50 Hz to 15 kHz, each of sum 1."""
+    to_mel = lambda hz: 2595 * np.log10(1 + hz / 700)  # noqa: E731
+    edges = 700 * (10 ** (np.linspace(to_mel(50), to_mel(15_000), NUM_MELS + 2) / 2595) - 1)
+    freq_F1 = np.linspace(0, RATE_HZ / 2, N_FFT // 2 + 1)[:, None]
+    low, mid, high = edges[:-2], edges[1:-1], edges[2:]
+    rise, fall = (freq_F1 - low) / (mid - low), (high - freq_F1) / (high - mid)
+    bands = np.clip(np.minimum(rise, fall), 0, None)
+    # The lowest triangles fall between two bins: each then takes the bin next to its centre.
+    empty = bands.sum(0) == 0
+    bands[np.abs(freq_F1 - mid).argmin(0)[empty], np.flatnonzero(empty)] = 1
+    return torch.from_numpy(bands / bands.sum(0)).float()
+
+
+def write_mini(path: Path, encoder: MiniEncoder) -> None:
+    """An encoder in a file of its own."""
+    tensors, metadata = pack_mini(encoder)
+    about = {"format": FORMAT, "encoder": encoder.encoder_id}
+    write_tensors(path, tensors, metadata | about)
+
+
+def pack_mini(encoder: object) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata, as they lie in a checkpoint beside the network's; of another encoder,
+    which has a file of its own, none."""
+    if not isinstance(encoder, MiniEncoder):
+        return {}, {}
+    tensors = {f"{TENSORS}{name}": t.contiguous() for name, t in encoder.state_dict().items()}
+    return tensors, {"words": json.dumps(encoder.words)}
+
+
+def is_mini(encoder_id: str | None) -> bool:
+    return (encoder_id or "").startswith(PREFIX)
+
+
+def read_mini(path: Path) -> MiniEncoder:
+    """The encoder in a checkpoint, or in a file of its own."""
+    tensors, metadata = read_tensors(path)
+    if "words" not in metadata:
+        raise EncoderMissing(f"{path}: holds no mini encoder")
+    encoder = MiniEncoder(json.loads(metadata["words"]))
+    own = {k.removeprefix(TENSORS): t.clone() for k, t in tensors.items() if k.startswith(TENSORS)}
+    try:
+        encoder.load_state_dict(own)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointMismatch(f"{path}: another encoder: {reason}") from None
+    return encoder.eval().requires_grad_(False)

@@ -1,0 +1,193 @@
+"""One shard: stems as they lie on storage, with their rows, in a tar (WebDataset) or in Parquet
+(the layout of Hugging Face's `Audio`). The same rows give the same bytes.
+"""
+
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from separator.errors import ObjectMissing, RequestError
+from separator.results.paths import ExportLayout
+from separator.results.schema import COLUMNS
+from separator.results.schema import make_schema as make_manifest_schema
+from separator.storage import Storage
+
+AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+MOST_BYTES = 1 << 30  # of a sound that is held in memory
+HELD_BYTES = 64 << 20  # of a row group: readers take one whole
+COUNTED = ("query_text", "licence", "model_name", "checkpoint_sha256")
+LICENCE = ("string", "of the asset, as its list said")
+EXPORTED = COLUMNS | {"licence": LICENCE}
+DTYPES = {"float": "float32", "double": "float64"}  # Arrow's names, and NumPy's
+
+# Rows with the local copies of their sounds, good until the next is asked for.
+Samples = Iterator[tuple[dict[str, Any], dict[str, Path]]]
+
+
+@dataclass
+class Contents:
+    """What a shard holds, and what it should have held."""
+
+    split: str
+    num_stems: int = 0
+    seconds: float = 0.0
+    num_bytes: int = 0
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # by column and value
+    missing: list[str] = field(default_factory=list)  # URIs of what is gone from storage
+
+    def add(self, row: dict[str, Any], suffix: str) -> None:
+        self.num_stems += 1
+        self.seconds += row["duration_s"]
+        for column, value in [*((column, row[column]) for column in COUNTED), ("suffix", suffix)]:
+            counts = self.counts.setdefault(column, {})
+            counts[value] = counts.get(value, 0) + 1
+
+
+class Total(NamedTuple):
+    """Of all shards of a split that hold anything."""
+
+    num_stems: int
+    seconds: float
+    num_bytes: int
+    num_shards: int
+
+
+def sum_splits(contents: Sequence[Contents]) -> dict[str, Total]:
+    """By split, in order of their names."""
+    full = [each for each in contents if each.num_stems]
+    totals = {}
+    for split in sorted({each.split for each in full}):
+        shards = [each for each in full if each.split == split]
+        totals[split] = Total(
+            sum(each.num_stems for each in shards),
+            sum(each.seconds for each in shards),
+            sum(each.num_bytes for each in shards),
+            len(shards),
+        )
+    return totals
+
+
+@dataclass(frozen=True)
+class ShardWriter:
+    """Shards as a value: it travels to the workers."""
+
+    storage: Storage
+    layout: ExportLayout
+    is_tar: bool
+    residual: bool
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Of the sounds: as they are called in the data set, and in the manifest."""
+        return {"audio": "stem_uri"} | ({"residual": "residual_uri"} if self.residual else {})
+
+    def __call__(self, split: str, name: str, rows: pa.Table) -> Contents:
+        """Written before its index says so: a shard with an index is whole."""
+        contents = Contents(split)
+        with tempfile.TemporaryDirectory(prefix="separator-") as folder:
+            path = Path(folder) / "shard"
+            samples = self._read(rows, contents, Path(folder))
+            (write_tar if self.is_tar else write_parquet)(path, samples, list(self.columns))
+            contents.num_bytes = path.stat().st_size
+            if contents.num_stems:  # loaders stumble over files of nothing
+                self.storage.upload(path, self.layout.shard(name))
+        index = json.dumps(asdict(contents), indent=1, ensure_ascii=False, sort_keys=True)
+        self.storage.write(self.layout.index(name), index.encode("utf-8", "surrogateescape"))
+        return contents
+
+    def _read(self, rows: pa.Table, contents: Contents, folder: Path) -> Samples:
+        for batch in rows.to_batches(max_chunksize=256):
+            for row in batch.to_pylist():
+                paths = {}
+                for name, column in self.columns.items():
+                    path = folder / f"{name}{Path(row[column]).suffix}"
+                    try:
+                        self.storage.fetch(row[column], path)
+                    except ObjectMissing:
+                        contents.missing.append(row[column])
+                        break
+                    paths[name] = path
+                else:
+                    contents.add(row, paths["audio"].suffix)
+                    yield row, paths
+
+
+def write_tar(path: Path, samples: Samples, _: Sequence[str]) -> None:
+    """`KEY.flac`, `KEY.residual.flac` and `KEY.json` side by side, as WebDataset wants them."""
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        for row, paths in samples:
+            for name, sound_path in paths.items():
+                with sound_path.open("rb") as file:
+                    member = make_member(name_member(row, name, sound_path), file.seek(0, 2))
+                    file.seek(0)
+                    tar.addfile(member, file)
+            about = json.dumps(describe(row), ensure_ascii=False, sort_keys=True).encode(
+                "utf-8", "surrogateescape"
+            )
+            tar.addfile(make_member(f"{row['fingerprint']}.json", len(about)), io.BytesIO(about))
+
+
+def name_member(row: dict[str, Any], name: str, sound_path: Path) -> str:
+    """A key without a dot, then what it is: loaders take all after the first dot as its kind."""
+    return row["fingerprint"] + ("" if name == "audio" else f".{name}") + sound_path.suffix
+
+
+def make_member(name: str, size: int) -> tarfile.TarInfo:
+    """Of no time and no owner."""
+    member = tarfile.TarInfo(name)
+    member.size = size
+    return member
+
+
+def describe(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as JSON holds it. `carried` stays a text: its keys and types are not ours, and loaders
+    take those of the first rows for all."""
+    return row | {k: v.isoformat() for k, v in row.items() if isinstance(v, datetime)}
+
+
+def write_parquet(path: Path, samples: Samples, sounds: Sequence[str]) -> None:
+    schema = make_schema(sounds)
+    held: list[dict[str, Any]] = []
+    held_bytes = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+
+        def flush() -> None:
+            writer.write_table(pa.Table.from_pylist(held, schema=schema))
+            held.clear()
+
+        for row, paths in samples:
+            for name, sound_path in paths.items():
+                if sound_path.stat().st_size > MOST_BYTES:
+                    raise RequestError(
+                        f"{row['stem_uri']}: too long for a row of Parquet; leave it out with"
+                        f" input.where (duration_s < {row['duration_s']:.0f}), or use webdataset"
+                    )
+                data = sound_path.read_bytes()
+                row[name] = {"bytes": data, "path": name_member(row, name, sound_path)}
+                held_bytes += len(data)
+            held.append(row)
+            if held_bytes >= HELD_BYTES:
+                flush()
+                held_bytes = 0
+        flush()
+
+
+def make_schema(sounds: Sequence[str]) -> pa.Schema:
+    """With what Hugging Face's `datasets` needs to know to decode the sounds."""
+    columns = [each.remove_metadata() for each in make_manifest_schema()]
+    columns.append(pa.field("licence", pa.string()))
+    features: dict[str, Any] = {name: {"_type": "Audio"} for name in sounds}
+    for each in columns:
+        kind = DTYPES.get(str(each.type), str(each.type))
+        features[each.name] = {"_type": "Value", "dtype": kind}
+    about = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.schema([pa.field(name, AUDIO) for name in sounds] + columns, metadata=about)

@@ -1,0 +1,134 @@
+"""Where everything of an output lies. Pure: names are made here and nowhere else.
+
+    stems/<asset path>/track-<i>/<query>.flac     a stem
+    stems/<asset path>/track-<i>/residual/...     the track without that stem, or without all
+    stems/<asset path>/track-<i>/rendition/...    a mix
+    stems/<asset path>/remux/<rendition>.mp4      the asset with that sound
+    stems/<asset path>/record.json                all is done for this asset: the commit
+    stems/<asset path>/.parts/...                 of stems too long for one span, until assembled
+    manifest/<run id>-<n>.parquet                 the records of all assets
+    runs/<run id>.json                            one run: config, versions, totals, times
+
+A path keeps the names of the library as far as a name can be kept: parts that could lead out of the
+output, control characters and `%` are percent-encoded, a part too long for a file system ends in a
+hash. Different assets never share a path.
+"""
+
+import hashlib
+import re
+
+from separator.audio.renditions import REMUX, STEM
+from separator.errors import RequestError
+from separator.storage.uri import join_uri, parse_uri
+
+# Of 255 bytes that file systems allow; temporaries add to it.
+LONGEST_PART_BYTES = 200
+UNSAFE = re.compile('[%\x00-\x1f\x7f\\\\:*?"<>|]')
+STEMS, PARTS, RECORD = "stems", ".parts", "record.json"
+
+
+def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
+    """Below `stems/`: relative to the folder that was listed, else the whole name."""
+    try:
+        whole = _name_whole(asset_uri)
+    except RequestError:  # what a list may hold; its record has to lie somewhere
+        return "/".join(encode_part(part) for part in asset_uri.split("/"))
+    if root_uri is None:
+        whole = whole.lstrip("/")
+    else:
+        folder = _name_whole(root_uri).rstrip("/") + "/"
+        if whole.startswith(folder) and len(whole) > len(folder):
+            whole = whole[len(folder) :]
+        else:  # the one object that was named itself
+            whole = whole.rpartition("/")[2]
+    return "/".join(encode_part(part) for part in whole.split("/"))
+
+
+def _name_whole(uri: str) -> str:
+    place = parse_uri(uri)
+    return f"{place.bucket}/{place.key}" if place.bucket else place.key
+
+
+def encode_part(part: str) -> str:
+    """One part of a path that stays where it is put."""
+    raw = part.encode("utf-8", "surrogateescape")
+    safe = UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", part)
+    safe = re.sub("[\ud800-\udfff]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", safe)
+    if not safe:
+        return "%"  # an empty part, as in s3://bucket/a//b
+    if safe in (".", ".."):
+        return safe.replace(".", "%2E")
+    # Names of our own below an asset.
+    if safe in (RECORD, PARTS, REMUX) or re.fullmatch(r"track-\d+", safe):
+        safe = f"%{ord(safe[0]):02X}{safe[1:]}"
+    if len(safe.encode()) > LONGEST_PART_BYTES:
+        short = safe.encode()[: LONGEST_PART_BYTES - 17].decode(errors="ignore")
+        return f"{short}%{hashlib.sha256(raw).hexdigest()[:16]}"
+    return safe
+
+
+class Layout:
+    """The names below one `output.uri`."""
+
+    def __init__(self, root_uri: str, extension: str) -> None:
+        self.root_uri = parse_uri(root_uri).uri.rstrip("/")
+        self.extension = extension
+
+    def folder(self, asset_path: str) -> str:
+        return join_uri(self.root_uri, STEMS, asset_path)
+
+    def record(self, asset_path: str) -> str:
+        return join_uri(self.folder(asset_path), RECORD)
+
+    def stem(self, asset_path: str, track_index: int, kind: str, query_name: str) -> str:
+        """Or a residual or a rendition. No query is called as a folder is: it has an extension."""
+        folder = join_uri(self.folder(asset_path), f"track-{track_index}")
+        name = f"{query_name}.{self.extension}"
+        return join_uri(folder, name) if kind == STEM else join_uri(folder, kind, name)
+
+    def remux(self, asset_path: str, rendition: str, suffix: str) -> str:
+        return join_uri(self.folder(asset_path), REMUX, f"{rendition}{suffix}")
+
+    def parts(self, asset_path: str) -> str:
+        return join_uri(self.folder(asset_path), PARTS)
+
+    def part(
+        self, asset_path: str, track_index: int, kind: str, query_name: str, number: int
+    ) -> str:
+        name = f"{number:06}.f32"
+        return join_uri(self.parts(asset_path), f"track-{track_index}", kind, query_name, name)
+
+    def manifest(self) -> str:
+        return join_uri(self.root_uri, "manifest")
+
+    def manifest_file(self, run_id: str, number: int) -> str:
+        return join_uri(self.manifest(), f"{run_id}-{number:05}.parquet")
+
+    def runs(self) -> str:
+        return join_uri(self.root_uri, "runs")
+
+    def run(self, run_id: str) -> str:
+        return join_uri(self.runs(), f"{run_id}.json")
+
+
+class ExportLayout:
+    """The names of a data set: `data/train-00000.tar`, what each shard holds, and what all do."""
+
+    def __init__(self, root_uri: str, extension: str) -> None:
+        self.root_uri = parse_uri(root_uri).uri.rstrip("/")
+        self.extension = extension
+
+    def shard(self, name: str) -> str:
+        return join_uri(self.root_uri, "data", f"{name}.{self.extension}")
+
+    def indexes(self) -> str:
+        return join_uri(self.root_uri, "index")
+
+    def index(self, name: str) -> str:
+        return join_uri(self.indexes(), f"{name}.json")
+
+    def about(self) -> str:
+        return join_uri(self.root_uri, "export.json")
+
+    def card(self) -> str:
+        return join_uri(self.root_uri, "README.md")

@@ -1,0 +1,146 @@
+"""What a run would do, without doing it: what is pending, and estimates from a few assets.
+
+It reads the input, the manifest and some assets whole; it writes nothing.
+"""
+
+import contextlib
+import json
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from separator.audio.renditions import STEM
+from separator.config import JobConfig
+from separator.errors import AudioError
+from separator.media.choose import choose_tracks
+from separator.media.decode import decode, output_rate
+from separator.media.encode import EncodeSettings, encode
+from separator.media.probe import probe
+from separator.rows import AssetRow
+from separator.run.pipeline import Flow
+from separator.run.run import find_known, prepare
+from separator.stages.extract import ASSET_ERRORS, check_row, make_entry
+from separator.stages.listing import list_assets
+from separator.stages.separate import make_engine
+from separator.storage import Storage
+
+LOOK_INTO = 5  # assets
+SEPARATE_S = 10.0  # of sound, for the rate
+
+
+@dataclass
+class Plan:
+    """Hours are of tracks; what could not be measured is None."""
+
+    assets: int = 0
+    assets_pending: int = 0
+    stems_pending: int = 0  # if every asset had one track
+    bytes_pending: int = 0
+    bytes_asked: int = 0  # the same times the queries
+    bytes_written: int = 0  # the same times the files: stems, residuals, renditions
+    looked_into: int = 0
+    unusable: int = 0  # of those
+    hours: float | None = None
+    device: str | None = None
+    real_time: float | None = None  # seconds of sound a second, per query
+    device_hours: float | None = None
+    output_bytes: float | None = None
+
+
+@dataclass
+class _Look:
+    """One asset looked into: how long its tracks are, and a piece of the first."""
+
+    num_bytes: int
+    seconds: float
+    rate_hz: int
+    piece: np.ndarray  # (C, T)
+
+
+def make_plan(config: JobConfig) -> Plan:
+    storage = Storage(config.storage)
+    flow = prepare(config, storage)
+    plan, chosen = count_pending(flow)
+    looks = []
+    for row in chosen:
+        with contextlib.suppress(*ASSET_ERRORS):
+            looks.append(look_into(storage, row))
+    plan.looked_into, plan.unusable = len(chosen), len(chosen) - len(looks)
+    if sum(look.seconds for look in looks):
+        estimate(plan, flow, looks)
+    return plan
+
+
+def count_pending(flow: Flow) -> tuple[Plan, list[AssetRow]]:
+    """Counts, and some pending assets chosen at random, the same ones each time."""
+    known, plan, chosen = find_known(flow), Plan(), []
+    rng = random.Random(0)
+    for row in list_assets(flow.storage, flow.config, flow.asked):
+        plan.assets += 1
+        pending = known.leave_out(row)
+        if pending is None:
+            continue
+        kinds = [item["kind"] for item in json.loads(pending["queries"])]
+        num_queries = kinds.count(STEM)
+        residuals = {"none": 0, "joint": 1, "per_query": num_queries}[flow.config.output.residual]
+        plan.assets_pending += 1
+        plan.stems_pending += num_queries
+        plan.bytes_pending += row["asset_bytes"]
+        plan.bytes_asked += row["asset_bytes"] * num_queries
+        plan.bytes_written += row["asset_bytes"] * (len(kinds) + residuals)
+        if len(chosen) < LOOK_INTO:
+            chosen.append(pending)
+        elif (at := rng.randrange(plan.assets_pending)) < LOOK_INTO:
+            chosen[at] = pending
+    return plan, chosen
+
+
+def look_into(storage: Storage, row: AssetRow) -> _Look:
+    check_row(row)
+    entry = make_entry(row)
+    with tempfile.TemporaryDirectory() as name, storage.on_disk(entry, Path(name)) as path:
+        media = probe(path)
+        tracks = choose_tracks(media.tracks, json.loads(row["tracks"]))
+        rate_hz = output_rate(tracks[0])
+        num_samples = round(SEPARATE_S * rate_hz)
+        with contextlib.closing(
+            decode(path, media, tracks[0], block_samples=num_samples)
+        ) as blocks:
+            piece_CT = next(blocks, None)
+        if piece_CT is None:
+            raise AudioError("the track holds no samples")
+        seconds = sum(track.duration_s or media.duration_s or 0.0 for track in tracks)
+    return _Look(entry.num_bytes, seconds or piece_CT.shape[1] / rate_hz, rate_hz, piece_CT)
+
+
+def estimate(plan: Plan, flow: Flow, looks: Sequence[_Look]) -> None:
+    seconds_per_byte = sum(look.seconds for look in looks) / sum(look.num_bytes for look in looks)
+    look = max(looks, key=lambda look: look.piece.shape[1])
+    plan.device, plan.real_time, stem_bytes_per_s = measure(flow, look)
+    plan.hours = plan.bytes_pending * seconds_per_byte / 3600
+    plan.device_hours = plan.bytes_asked * seconds_per_byte / plan.real_time / 3600
+    plan.output_bytes = plan.bytes_written * seconds_per_byte * stem_bytes_per_s
+
+
+def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
+    """(device, seconds of sound a second, bytes of a stem a second), on this machine."""
+    engine = make_engine(flow.net_config, flow.weights, flow.config.model)
+    condition_1D = torch.tensor(next(iter(flow.conditions.values())))[None]
+    waveform_CT = torch.tensor(look.piece)
+    seconds = waveform_CT.shape[1] / look.rate_hz
+    engine.separate(waveform_CT, look.rate_hz, condition_1D)  # what is only done once
+    started = time.perf_counter()
+    stem_CT = engine.separate(waveform_CT, look.rate_hz, condition_1D)[0].numpy()
+    rate = seconds / (time.perf_counter() - started)
+    settings: EncodeSettings = flow.config.output.encode
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / f"stem.{settings.format}"
+        encode([stem_CT], path, look.rate_hz, stem_CT.shape[0], settings)
+        num_bytes = path.stat().st_size
+    return str(engine.device), rate, num_bytes / seconds

@@ -1,0 +1,107 @@
+"""Two real S3 servers on loopback, each started once, and credentials that only they know."""
+
+import uuid
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from separator.storage import Storage, StorageSettings
+from separator.storage.s3_client import get_client
+from tests.helpers.rgw import KEY, SECRET, Gateway, find_missing
+
+# Quick, so that a test of giving up does not take minutes.
+QUICK = {"region": "us-east-1", "backoff_s": 0.05, "timeout_s": 10.0}
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A fresh bucket, and how to reach it. `admin` is boto3's client, the referee."""
+
+    name: str
+    settings: StorageSettings
+    gateway: Gateway | None
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.name}"
+
+    @property
+    def storage(self) -> Storage:
+        return Storage(self.settings)
+
+    @property
+    def admin(self):
+        return get_client(self.settings)
+
+    def change(self, **changes) -> Storage:
+        return Storage(replace(self.settings, **changes))
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory) -> Iterator[Gateway]:
+    if missing := find_missing():
+        # Loud: what stays unproven without it is what matters in production.
+        reason = f"RGW is not installed ({', '.join(missing)}): `make rgw`"
+        warnings.warn(reason, stacklevel=1)
+        pytest.skip(reason)
+    server = Gateway(tmp_path_factory.mktemp("rgw"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def credentials(monkeypatch):
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    # No machine's role is asked for: nothing outside is touched.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def make_bucket(settings: StorageSettings, gateway: Gateway | None) -> Bucket:
+    bucket = Bucket(f"b-{uuid.uuid4().hex[:12]}", settings, gateway)
+    bucket.admin.create_bucket(Bucket=bucket.name)
+    return bucket
+
+
+@pytest.fixture
+def moto_bucket(moto, credentials) -> Bucket:
+    return make_bucket(StorageSettings(endpoint_url=moto, **QUICK), None)
+
+
+@pytest.fixture
+def rgw_bucket(gateway, credentials) -> Bucket:
+    url = gateway.endpoint_url
+    return make_bucket(
+        StorageSettings(endpoint_url=url, checksums="when_required", **QUICK), gateway
+    )
+
+
+@pytest.fixture(params=["moto", "rgw"])
+def bucket(request) -> Bucket:
+    return request.getfixturevalue(f"{request.param}_bucket")
+
+
+@pytest.fixture(params=["local", "moto", "rgw"])
+def folder(request, tmp_path) -> tuple[Storage, str]:
+    """A storage and the URI of an empty folder in it."""
+    if request.param == "local":
+        return Storage(), str(tmp_path / "folder")
+    bucket = request.getfixturevalue(f"{request.param}_bucket")
+    return bucket.storage, f"{bucket.uri}/folder"

@@ -1,0 +1,53 @@
+"""Names of an output: kept where they can be kept, never leading out of it, never shared."""
+
+import pytest
+
+from separator.results.paths import LONGEST_PART_BYTES, Layout, encode_part, make_asset_path
+
+
+@pytest.mark.parametrize(
+    ("asset", "root", "path"),
+    [
+        ("/lib/a/b c.mp4", "/lib", "a/b c.mp4"),
+        ("/lib/a/b.mp4", "/lib/", "a/b.mp4"),
+        ("/lib/a.mp4", "/lib/a.mp4", "a.mp4"),
+        ("/lib/a.mp4", None, "lib/a.mp4"),
+        ("s3://bkt/x/ü.mp4", "s3://bkt/x", "ü.mp4"),
+        ("s3://bkt/x/a.mp4", None, "bkt/x/a.mp4"),
+        ("s3://bkt/x//a.mp4", "s3://bkt/x", "%/a.mp4"),
+        ("s3://bkt/x/../../a.mp4", "s3://bkt/x", "%2E%2E/%2E%2E/a.mp4"),
+        ("s3://bkt/x/a%2Fb\n.mp4", "s3://bkt/x", "a%252Fb%0A.mp4"),
+        ("file:///lib/%FF.wav", "/lib", "%FF.wav"),
+    ],
+)
+def test_paths_of_assets(asset, root, path):
+    assert make_asset_path(asset, root) == path
+
+
+def test_different_names_stay_different():
+    long = "n" * 300
+    names = ["a", "A", "a ", "%61", "a%20", ".", "..", "", "%", "%2E", "a:b", "a%3Ab", "a\\b"]
+    names += ["record.json", "%72ecord.json", "track-0", ".parts", long, long + "x", "x" + long]
+    parts = [encode_part(name) for name in names]
+    assert len(set(parts)) == len(names)
+    assert all(part not in ("", ".", "..") and "/" not in part for part in parts)
+    assert all(len(part.encode()) <= LONGEST_PART_BYTES for part in parts)
+    # Names of our own below an asset's folder are nobody else's.
+    assert not {"record.json", "track-0", ".parts"} & set(parts)
+
+
+def test_long_names_of_other_scripts_stay_text():
+    assert len(encode_part("日" * 200).encode()) <= LONGEST_PART_BYTES
+
+
+def test_everything_lies_below_the_root():
+    layout = Layout("s3://bkt/out/", "flac")
+    path = make_asset_path("s3://bkt/../../../x.mp4", None)
+    names = [
+        layout.record(path),
+        layout.stem(path, 0, "stem", "siren"),
+        layout.part(path, 1, "stem", "siren", 2),
+    ]
+    names += [layout.manifest_file("r", 1), layout.run("r")]
+    assert all(name.startswith("s3://bkt/out/") and "/../" not in name for name in names)
+    assert names[1].endswith("/x.mp4/track-0/siren.flac")

@@ -1,0 +1,82 @@
+"""Lists of objects in every form a user may have them."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from separator.errors import ObjectMissing, RequestError
+from separator.storage import Storage
+from separator.storage.tables import find_uri_column, is_list, read_rows, resolve_uri
+
+ROWS = [{"uri": "a.mp4", "licence": "cc"}, {"uri": "s3://b/ü c.mp4", "licence": "by"}]
+
+
+def write_list(path, rows) -> None:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".csv":
+        lines = [",".join(rows[0])] + [",".join(row.values()) for row in rows]
+        path.write_text("\n".join(lines), encoding="utf-8-sig")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps({"data": rows}))
+    elif path.suffix == ".txt":
+        path.write_text("\n".join(row["uri"] for row in rows) + "\n\n")
+    else:
+        path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl", ".ndjson", ".json", ".txt"])
+def test_every_form(tmp_path, suffix):
+    path = tmp_path / f"list{suffix}"
+    write_list(path, ROWS)
+    wanted = [{"uri": row["uri"]} for row in ROWS] if suffix == ".txt" else ROWS
+    assert list(read_rows(Storage(), str(path))) == wanted
+    assert is_list(str(path))
+
+
+def test_lists_and_folders_of_parquet_on_s3(moto_bucket, tmp_path):
+    for number in range(2):
+        write_list(tmp_path / "p.parquet", ROWS[number : number + 1])
+        moto_bucket.storage.upload(tmp_path / "p.parquet", f"{moto_bucket.uri}/t/{number}.parquet")
+    moto_bucket.storage.write(f"{moto_bucket.uri}/t/notes.txt", b"no table")
+    assert list(read_rows(moto_bucket.storage, f"{moto_bucket.uri}/t")) == ROWS
+
+
+def test_rows_come_as_they_are_read(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"uri": "a"}\nnot json\n')
+    rows = read_rows(Storage(), str(path))
+    assert next(rows) == {"uri": "a"}
+    with pytest.raises(RequestError, match=r"x\.jsonl: line 2: Expecting value"):
+        next(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("x.parquet", b"PAR1"), ("x.json", b"[]"), ("x.jsonl", b"\xff"), ("x.csv", b"a\n\xff")],
+)
+def test_broken_lists(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RequestError, match=name):
+        list(read_rows(Storage(), str(tmp_path / name)))
+
+
+def test_no_list(tmp_path):
+    with pytest.raises(ObjectMissing):
+        list(read_rows(Storage(), str(tmp_path / "x.csv")))
+
+
+def test_the_column_that_names_objects():
+    assert find_uri_column(["licence", "asset_uri"], None, "x") == "asset_uri"
+    assert find_uri_column(["uri", "video"], "video", "x") == "video"
+    with pytest.raises(RequestError, match=r"needed is one of \('uri', "):
+        find_uri_column(["name"], None, "x")
+
+
+def test_relative_names_are_meant_from_the_list():
+    assert resolve_uri("s3://bkt/lists/x.csv", "a/b.mp4") == "s3://bkt/lists/a/b.mp4"
+    assert resolve_uri("/lists/x.csv", "a.mp4") == "/lists/a.mp4"
+    assert resolve_uri("/lists/x.csv", "/a.mp4") == "/a.mp4"
+    assert resolve_uri("/lists/x.csv", "s3://b/a.mp4") == "s3://b/a.mp4"

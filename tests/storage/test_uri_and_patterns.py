@@ -1,0 +1,131 @@
+"""Names, patterns and settings: nothing is opened."""
+
+import itertools
+import os
+import random
+
+import pytest
+
+from separator.errors import RequestError
+from separator.storage import StorageSettings, join_uri, parse_uri
+from separator.storage.patterns import find_folders, make_selector
+from separator.storage.uri import name_file
+
+NAMES = ["a.mp4", "A.MP4", "x.wav", "d/b.mp4", "d/e/c.mp4", ".h.mp4", "d/._a.mp4", ".t/a.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "found"),
+    [
+        ([], [], ["a.mp4", "A.MP4", "x.wav", "d/b.mp4", "d/e/c.mp4"]),
+        (["*.mp4"], [], ["a.mp4", "A.MP4", "d/b.mp4", "d/e/c.mp4"]),
+        (["*.MP4", "*.wav"], ["a*"], ["x.wav", "d/b.mp4", "d/e/c.mp4"]),
+        (["d/*.mp4"], [], ["d/b.mp4"]),
+        (["d/**"], [], ["d/b.mp4", "d/e/c.mp4"]),
+        (["d/"], [], ["d/b.mp4", "d/e/c.mp4"]),
+        (["**/c.mp4", "**/a.mp4"], [], ["a.mp4", "A.MP4", "d/e/c.mp4"]),
+        (["d/**/*.mp4"], ["**/e/*"], ["d/b.mp4"]),
+        (["?.mp4"], [], ["a.mp4", "A.MP4", "d/b.mp4", "d/e/c.mp4"]),
+        (["[a-b].mp4"], [], ["a.mp4", "A.MP4", "d/b.mp4"]),
+        (["[!a].mp4"], [], ["d/b.mp4", "d/e/c.mp4"]),
+        ([".*"], [], [".h.mp4", "d/._a.mp4"]),
+        ([".t/*"], [], [".t/a.mp4"]),
+        (["**/.*"], [], [".h.mp4", "d/._a.mp4"]),
+        (["a.mp"], [], []),
+    ],
+)
+def test_patterns(include, exclude, found):
+    is_wanted = make_selector(include, exclude)
+    assert [name for name in NAMES if is_wanted(name)] == found
+
+
+def test_brackets_and_dots_are_themselves():
+    assert make_selector(["[1].mp4"], [])("1.mp4")
+    assert not make_selector(["[1].mp4"], [])("[1].mp4")
+    assert make_selector(["[[]1].mp4"], [])("[1].mp4")
+    assert not make_selector(["a.b"], [])("axb")
+    assert make_selector(["a\\b"], [])("a\\b")
+    assert make_selector(["*\n*"], [])("a\nb")
+
+
+@pytest.mark.parametrize("pattern", ["", "/abs/*.mp4", "a**", "x/**y"])
+def test_patterns_that_mean_nothing(pattern):
+    with pytest.raises(RequestError, match=r"pattern|whole folders"):
+        make_selector([pattern], [])
+
+
+def test_uris():
+    place = parse_uri("s3://bucket/a b/%20?#.wav")
+    assert (place.bucket, place.key) == ("bucket", "a b/%20?#.wav")
+    assert place.uri == "s3://bucket/a b/%20?#.wav"
+    assert parse_uri("s3://bucket").key == ""
+    assert parse_uri("/a/b c.wav").uri == "/a/b c.wav"
+    assert parse_uri("file:///a/b%20c.wav").uri == "/a/b c.wav"
+    assert parse_uri("file://localhost/a").uri == "/a"
+    assert parse_uri("rel/x.wav").uri == os.path.abspath("rel/x.wav")  # noqa: PTH100
+    assert join_uri("s3://b/x/", "y", "z") == "s3://b/x/y/z"
+
+
+@pytest.mark.parametrize("name", [b"/a/\xff\xfe.wav", b"/a/new\nline", b"/a/\x01", "/ü".encode()])
+def test_file_names_that_are_no_text_survive(name):
+    uri = name_file(os.fsdecode(name))
+    assert uri.encode("utf-8").decode().isprintable()
+    assert os.fsencode(parse_uri(uri).path) == name
+
+
+def test_a_message_is_one_line():
+    assert parse_uri("s3://bucket/a\nb").shown == "s3://bucket/a\\nb"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"endpoint_url": "localhost:9000"}, "endpoint_url='localhost:9000'"),
+        ({"endpoint_url": "https://me:hunter2@host"}, "holds a password"),
+        ({"checksums": "never"}, "checksums='never'"),
+        ({"anonymous": True, "profile": "x"}, "choose one"),
+        ({"part_bytes": 1}, "part_bytes=1"),
+        ({"attempts": 0}, "attempts=0"),
+        ({"timeout_s": 0}, "timeout_s=0"),
+    ],
+)
+def test_settings_that_cannot_work(settings, message):
+    with pytest.raises(RequestError, match=message) as caught:
+        StorageSettings(**settings)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("include", "wanted"),
+    [
+        ([], [""]),
+        (["*.mp4"], [""]),
+        (["2026/11/*.mp4"], ["2026/11/"]),
+        (["2026/11/"], ["2026/11/"]),
+        (["2026/**", "2026/11/x.mp4", "2025-12/a"], ["2025-12/", "2026/"]),
+        (["2026/11/*", "*.wav"], [""]),
+        (["2026/1*/x"], ["2026/"]),
+        (["**/2026/x", "2026/x"], [""]),
+        (["News/2026/*"], [""]),  # or news/, or NEWS/
+        (["2026/news/x"], ["2026/"]),
+        (["2026/../x", "[2]/x", "1?/x"], [""]),
+    ],
+)
+def test_where_to_look(include, wanted):
+    assert find_folders(include) == wanted
+
+
+def test_nothing_lies_where_nobody_looks():
+    """Every name that is meant is below one of the folders, and below one only."""
+    rng = random.Random(0)
+    parts = ["1", "12", "*", "**", "a", "A", "1?", "[1]", ".1", "2"]
+    names = [
+        "/".join(p) for n in (1, 2, 3) for p in itertools.product(("1", "12", "a", "2"), repeat=n)
+    ]
+    for _ in range(500):
+        patterns = [
+            "/".join(rng.choices(parts, k=rng.randint(1, 3))) for _ in range(rng.randint(1, 3))
+        ]
+        is_wanted, folders = make_selector(patterns, []), find_folders(patterns)
+        for name in filter(is_wanted, names):
+            assert sum(name.startswith(folder) for folder in folders) == 1, (patterns, name)

@@ -1,0 +1,171 @@
+import unicodedata
+
+import pytest
+
+from separator.errors import QueryError
+from separator.queries import (
+    LONGEST_NAME_BYTES,
+    LONGEST_TEXT,
+    Query,
+    check_name,
+    make_name,
+    parse_queries,
+)
+
+
+def test_texts_and_mappings_keep_their_order() -> None:
+    items = ["A person speaking", {"name": "siren", "text": "an emergency siren"}, {"text": "Rain"}]
+    assert parse_queries(items) == [
+        Query("a-person-speaking", "A person speaking"),
+        Query("siren", "an emergency siren"),
+        Query("rain", "Rain"),
+    ]
+
+
+def test_a_null_name_is_no_name() -> None:
+    assert parse_queries([{"name": None, "text": "rain"}]) == [Query("rain", "rain")]
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("  a \t dog\n barking ", "a dog barking"),
+        ("a\u00a0dog", "a dog"),  # no-break space
+        ("\uff44\uff4f\uff47", "dog"),  # full width
+        ("cafe\u0301", "caf\u00e9"),
+        ("Siren", "Siren"),
+        ("ﬁre", "fire"),
+    ],
+)
+def test_texts_are_stored_normalised(text: str, stored: str) -> None:
+    assert parse_queries([text])[0].text == stored
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("A person speaking", "a-person-speaking"),
+        ("rock'n'roll / 1950s!", "rock-n-roll-1950s"),
+        ("Café Müller", "cafe-muller"),
+        ("cafe\u0301", "cafe"),
+        ("İstanbul", "istanbul"),
+        ("x\u0302 y", "x-y"),  # an accent with no composed form
+        ("собака лает", "собака-лает"),
+        ("йод", "йод"),  # й decomposes, but not to ascii
+        ("犬が吠える", "犬が吠える"),
+        ("हिन्दी गीत", "हिन्दी-गीत"),  # its vowels are combining marks
+        ("ﬁre ½", "fire-1-2"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("🚨 siren 🚨", "siren"),
+        ("a.b", "a-b"),
+        ("100% #1?", "100-1"),
+    ],
+)
+def test_names_are_made_from_texts(text: str, name: str) -> None:
+    assert parse_queries([text])[0].name == name
+
+
+@pytest.mark.parametrize("text", ["con", "NUL", "Com1", "lpt\u00b9", "aux!"])
+def test_device_names_of_windows_are_not_made(text: str) -> None:
+    name = parse_queries([text])[0].name
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("letter", ["a", "я", "犬", "\U00020000", "ab "])
+def test_long_texts_make_short_distinct_names(letter: str) -> None:
+    texts = [letter * 120, letter * 121, letter * 122 + "!"]
+    names = [query.name for query in parse_queries(texts)]
+    assert len(set(names)) == 3
+    assert all(len(name.encode()) <= LONGEST_NAME_BYTES - 20 for name in names)
+
+
+def test_every_made_name_is_a_safe_name() -> None:
+    # Every character of the basic plane, between, before and after letters.
+    for code in range(0x10000):
+        text = unicodedata.normalize("NFKC", f"{chr(code)}a{chr(code)}b{chr(code)}")
+        name = make_name(" ".join(text.split()))
+        assert check_name(name) == name, (hex(code), name)
+
+
+@pytest.mark.parametrize(
+    "name", ["siren", "Siren 2", "a_b-c.d", "сирена", "犬", "x" * 100, "console", "é"]
+)
+def test_safe_names_are_kept(name: str) -> None:
+    assert parse_queries([{"name": name, "text": "siren"}])[0].name == name
+
+
+def test_given_names_are_composed() -> None:
+    assert parse_queries([{"name": "e\u0301", "text": "siren"}])[0].name == "\u00e9"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "\t", " a", "a ", "a\u00a0", "a\nb", "a\0", "\x7f"),
+        *("a/b", "a\\b", "/", "..", ".", ".hidden", "-rf", "a..b", "../a", "a."),
+        *("a\u202eb", "a\u200bb", "a\u2028b", "\ud800"),
+        *("con", "CON", "nul.txt", "Com1", "com1 .x", "LPT9", "lpt\u00b2", "CONIN$", "aux"),
+        *("a:b", "a*", "a?", 'a"', "<a>", "a|b", "a#b", "a%2fb", "x" * 101, "я" * 51),
+        *(3, True, ["a"], b"a"),
+    ],
+)
+def test_unsafe_names_are_refused(name: object) -> None:
+    with pytest.raises(QueryError, match=r"queries\[0\]\.name"):
+        parse_queries([{"name": name, "text": "siren"}])
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([], "at least one sound"),
+        ((), "at least one sound"),
+        ("a dog", r"queries='a dog': must be a list"),
+        (b"a dog", "must be a list"),
+        (None, "queries=None: must be a list"),
+        ({"text": "a dog"}, "must be a list"),
+        ({"a dog"}, "must be a list"),
+        (7, "must be a list"),
+        ([7], r"queries\[0\]=7: must be a text or \{name, text\}, not int; in YAML"),
+        (["dog", None], r"queries\[1\]=None.*NoneType"),
+        ([True], "not bool"),
+        ([["dog"]], "not list"),
+        ([b"dog"], "not bytes"),
+        ([{"text": 3}], r"queries\[0\]\.text=3: must be a text, not int"),
+        ([{"text": None}], "not NoneType"),
+        ([{"name": "dog"}], r"\{'name': 'dog'\}: has no text"),
+        ([{}], "has no text"),
+        ([{"text": "dog", "nmae": "d"}], "unknown key 'nmae'; a query has: name, text"),
+        ([{"text": "dog", 3: "d"}], "unknown key 3"),
+        ([""], r"queries\[0\]='': holds no letter"),
+        (["dog", " \t\n"], r"queries\[1\]=' \\t\\n': holds no letter"),
+        (["?!... -"], "holds no letter"),
+        (["🚨"], "holds no letter"),
+        ([{"text": ""}], "holds no letter"),
+        (["a\0b"], r"control character '\\x00'"),
+        (["a\ud800"], "control character"),
+        (["a" * 513], "513 characters, at most 512"),
+        (["dog", "Dog"], r"queries\[1\]\.text='Dog': the same as queries\[0\]"),
+        (["a  dog", "rain", "a dog "], r"queries\[2\].*the same as queries\[0\]"),
+        (["\uff44\uff4f\uff47", "dog"], "the same as"),
+        (["Straße", "STRASSE"], "the same as"),
+        (["caf\u00e9", "cafe\u0301"], "the same as"),
+        (["dog", {"name": "x", "text": "DOG"}], "the same as"),
+        (["dog!", "dog?"], r"queries\[1\]\.name='dog': the same file as queries\[0\]='dog'"),
+        ([{"name": "A", "text": "dog"}, {"name": "a", "text": "cat"}], "the same file"),
+        ([{"name": "\u00e9", "text": "dog"}, {"name": "E\u0301", "text": "cat"}], "the same file"),
+        (["rain", {"name": "Rain", "text": "dog"}], "the same file"),
+    ],
+)
+def test_bad_requests_say_what_and_where(items: object, message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        parse_queries(items)  # pyright: ignore[reportArgumentType]
+
+
+def test_the_longest_text_is_accepted() -> None:
+    assert len(parse_queries([" " + "a" * LONGEST_TEXT + " "])[0].text) == LONGEST_TEXT
+
+
+def test_a_huge_value_is_shown_short() -> None:
+    with pytest.raises(QueryError) as caught:
+        parse_queries("a" * 1_000_000)
+    assert len(str(caught.value)) < 300
