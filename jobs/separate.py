@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from jobs.command import parse_config_arguments
-from separator.errors import ClaimLost, SeparatorError, StorageBusy
+from separator.errors import LockLost, SeparatorError, StorageBusy
 
 if TYPE_CHECKING:
     from separator.config import JobConfig
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         summary = run_job(config, console.see)
     except SeparatorError as error:
         print(f"separate: {error}", file=sys.stderr)
-        return 1 if isinstance(error, (StorageBusy, ClaimLost)) else 2
+        return 1 if isinstance(error, (StorageBusy, LockLost)) else 2
     except KeyboardInterrupt:
         print("\nstopped; what was finished is kept, the same command goes on", file=sys.stderr)
         return 1

@@ -1,4 +1,5 @@
-"""Every failure a caller may want to tell apart. Each class carries a stable `code` for records.
+"""Define every failure a caller may want to tell apart. Each class has a stable `code` for records
+and says with `may_pass` whether a later run, with nothing changed, may succeed (marked * below).
 
     SeparatorError              error
     ├── RequestError            bad_request            (also ValueError) it cannot be done
@@ -16,19 +17,19 @@
     ├── EncoderError            bad_encoder            the text or audio encoder cannot be used
     │   ├── EncoderMissing      encoder_missing        package, weights or tokenizer files absent
     │   └── TokenizerBroken     tokenizer_broken       would map every text to the same tokens
-    ├── StorageError            storage_error          a place that cannot be read or written
+    ├── StorageError            storage_error*         a place that cannot be read or written
     │   ├── BucketMissing       bucket_missing
     │   ├── ObjectMissing       object_missing
-    │   ├── ObjectChanged       object_changed         no longer what was listed
+    │   ├── ObjectChanged       object_changed*        no longer what was listed
     │   ├── ObjectExists        object_exists          another writer was first
-    │   ├── AccessDenied        access_denied
-    │   ├── TokenExpired        token_expired
+    │   ├── AccessDenied        access_denied*
+    │   ├── TokenExpired        token_expired*
     │   ├── WrongRegion         wrong_region
-    │   ├── DiskFull            disk_full
-    │   └── StorageBusy         storage_busy           may well work later
-    │       ├── Throttled       throttled
-    │       ├── TimedOut        timed_out
-    │       └── Unreachable     unreachable
+    │   ├── DiskFull            disk_full*
+    │   └── StorageBusy         storage_busy*          may well work later
+    │       ├── Throttled       throttled*
+    │       ├── TimedOut        timed_out*
+    │       └── Unreachable     unreachable*
     ├── MediaError              bad_media              a media file, or the work on it
     │   ├── MediaUnreadable     media_unreadable       not media, or not a format we open
     │   ├── MediaTruncated      media_truncated        ends before its own header says it does
@@ -38,11 +39,11 @@
     │   ├── LayoutUnsupported   layout_unsupported     a rate or channel count we cannot handle
     │   ├── MediaTooLarge       media_too_large        over the limit of length, memory or output
     │   ├── DecoderCrashed      decoder_crashed        ffmpeg died of a signal
-    │   ├── DecoderHung         decoder_hung           no progress, or over the time limit
+    │   ├── DecoderHung         decoder_hung*          no progress, or over the time limit
     │   ├── ClippedError        clipped                over full scale, and the policy says error
     │   └── EncoderFailed       encoder_failed         the stem or the file could not be written
-    ├── ClaimLost               claim_lost             taken for dead, and another run went on
-    ├── WorkerCrashed           worker_crashed         an asset took its worker along, each time
+    ├── LockLost                lock_lost              another run took this run's lock over
+    ├── WorkerCrashed           worker_crashed*        an asset took its worker along, each time
     └── LossNotFinite           loss_not_finite        training went astray; its batch was saved
 
 A message shows the value and the way out. Anything that is not a SeparatorError is a bug.
@@ -51,6 +52,7 @@ A message shows the value and the way out. Anything that is not a SeparatorError
 
 class SeparatorError(Exception):
     code = "error"
+    may_pass = False
 
 
 class RequestError(SeparatorError, ValueError):
@@ -115,14 +117,17 @@ class TokenizerBroken(EncoderError):
 
 class StorageError(SeparatorError):
     code = "storage_error"
+    may_pass = True
 
 
 class BucketMissing(StorageError):
     code = "bucket_missing"
+    may_pass = False
 
 
 class ObjectMissing(StorageError):
     code = "object_missing"
+    may_pass = False
 
 
 class ObjectChanged(StorageError):
@@ -131,6 +136,7 @@ class ObjectChanged(StorageError):
 
 class ObjectExists(StorageError):
     code = "object_exists"
+    may_pass = False
 
 
 class AccessDenied(StorageError):
@@ -143,6 +149,7 @@ class TokenExpired(StorageError):
 
 class WrongRegion(StorageError):
     code = "wrong_region"
+    may_pass = False
 
 
 class DiskFull(StorageError):
@@ -203,6 +210,7 @@ class DecoderCrashed(MediaError):
 
 class DecoderHung(MediaError):
     code = "decoder_hung"
+    may_pass = True
 
 
 class ClippedError(MediaError):
@@ -213,13 +221,20 @@ class EncoderFailed(MediaError):
     code = "encoder_failed"
 
 
-class ClaimLost(SeparatorError):
-    code = "claim_lost"
+class LockLost(SeparatorError):
+    code = "lock_lost"
 
 
 class WorkerCrashed(SeparatorError):
     code = "worker_crashed"
+    may_pass = True
 
 
 class LossNotFinite(SeparatorError):
     code = "loss_not_finite"
+
+
+def list_passing_codes(root: type[SeparatorError] = SeparatorError) -> set[str]:
+    """Collect the codes of all errors that may pass."""
+    below = (list_passing_codes(child) for child in root.__subclasses__())
+    return set().union({root.code} if root.may_pass else set(), *below)

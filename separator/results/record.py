@@ -8,18 +8,14 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from separator.errors import ObjectMissing
+from separator.errors import ObjectMissing, list_passing_codes
 from separator.results.schema import COLUMNS, Record
 from separator.rows import AssetRow
 from separator.storage import Storage
 
 VERSION = 1
 URIS = ("stem_uri", "residual_uri", "remux_uri")
-# Another run finds the same: the rest (storage, a worker that died) may pass.
-PASSING = {
-    "storage_busy", "throttled", "timed_out", "unreachable", "token_expired", "access_denied",
-    "disk_full", "object_changed", "worker_crashed", "decoder_hung", "storage_error",
-}  # fmt: skip
+PASSING = frozenset(list_passing_codes())
 
 
 def hash_request(about: Any) -> str:

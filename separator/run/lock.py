@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from separator.errors import ClaimLost, ObjectMissing, OutputTaken, StorageError
+from separator.errors import LockLost, ObjectMissing, OutputTaken, StorageError
 from separator.results.paths import Layout
 from separator.storage import Storage
 
@@ -72,7 +72,7 @@ class Claim:
 
     def check(self) -> None:
         if self._lost is not None:
-            raise ClaimLost(f"stopped, since it was taken for dead: {self._lost}")
+            raise LockLost(f"stopped, since it was taken for dead: {self._lost}")
 
     def widen(self) -> bool:
         """From a shard to the whole output, if no other shard is at work. Else this one has
@@ -95,7 +95,7 @@ class Claim:
                         return False
 
     def _settle_if_late(self) -> None:
-        """ClaimLost where others have gone on, and the renewing thread has not yet seen it."""
+        """LockLost where others have gone on, and the renewing thread has not yet seen it."""
         silence_s = time.monotonic() - self._written_at
         if self._is_in_doubt() or silence_s > self.silent_s:
             try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from separator.errors import ClaimLost, OutputTaken, StorageError
+from separator.errors import LockLost, OutputTaken, StorageError
 from separator.results.paths import Layout
 from separator.run.lock import Claim, identify_process, is_alive, overlap
 from separator.storage import Storage
@@ -109,7 +109,7 @@ def test_who_is_taken_for_dead_learns_of_it(folder):
     second = make_claim(folder, "2")
     second.take()
     first._thread.join(20)
-    with pytest.raises(ClaimLost, match="run 2 is at work"):
+    with pytest.raises(LockLost, match="run 2 is at work"):
         first.check()
     first.end("stopped")
     second.check()
@@ -313,10 +313,10 @@ def test_a_late_run_that_could_not_look_looks_again(folder):
     second.take()
     first._thread.join(30)
     assert not storage.is_away
-    with pytest.raises(ClaimLost, match="run 2 is at work"):
+    with pytest.raises(LockLost, match="run 2 is at work"):
         first.check()
     assert read_states(folder) == {"1": "stopped", "2": "running"}
-    with pytest.raises(ClaimLost):
+    with pytest.raises(LockLost):
         first.widen()
     second.end("finished")
 
@@ -330,7 +330,7 @@ def test_a_late_run_does_not_do_the_rest(folder):
     write_record(folder, "1", "finished", "")
     second.take()
     time.sleep(0.6)
-    with pytest.raises(ClaimLost, match="run 2 is at work"):
+    with pytest.raises(LockLost, match="run 2 is at work"):
         first.widen()
     first.end("stopped")
     second.end("finished")
