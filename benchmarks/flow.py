@@ -30,7 +30,8 @@ from separator.media.encode import EncodeSettings, encode
 from separator.model.checkpoint import write_safetensors
 from separator.model.registry import resolve
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.run.run import Summary, run_job
+from separator.run.run import run_job
+from separator.run.stats import RunStats
 from separator.storage import Storage
 
 HZ = 48_000
@@ -129,7 +130,7 @@ def measure(folder: Path, name: str, model: str, device: str) -> dict[str, Any]:
     )
     moments: list[tuple[float, int]] = []  # (clock, assets so far)
 
-    def see(summary: Summary) -> None:
+    def see(summary: RunStats) -> None:
         if summary.assets and not any(number for _, number in moments):
             watch.mark()
         moments.append((time.monotonic(), summary.assets))

@@ -14,7 +14,7 @@ import numpy as np
 
 from jobs.command import join_ray, run_command
 from separator.errors import RequestError
-from separator.run.cluster import count_cpus
+from separator.machine import count_cpus
 
 COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
 

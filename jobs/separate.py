@@ -13,7 +13,7 @@ from separator.errors import LockLost, SeparatorError, StorageBusy
 
 if TYPE_CHECKING:
     from separator.config import JobConfig
-    from separator.run.run import Summary
+    from separator.run.stats import RunStats
 
 LINE_EVERY_S = 10.0
 
@@ -46,7 +46,7 @@ class Console:
         self.is_terminal = is_terminal
         self.last_line = time.monotonic()
 
-    def see(self, summary: "Summary") -> None:
+    def see(self, summary: "RunStats") -> None:
         now = time.monotonic()
         if now - self.last_line < (0.2 if self.is_terminal else LINE_EVERY_S):
             return
@@ -60,7 +60,7 @@ class Console:
             print(f"\r{'':79}\r", end="")
 
 
-def make_line(summary: "Summary") -> str:
+def make_line(summary: "RunStats") -> str:
     of_all = f"/{summary.assets_listed:,}" if summary.assets_listed else ""
     line = f"{summary.assets:,}{of_all} assets  {show_time(summary.audio_s)} of audio"
     line += f"  {summary.audio_s / max(summary.seconds, 1e-3):.1f}x"
@@ -70,7 +70,7 @@ def make_line(summary: "Summary") -> str:
     return line + "".join(f"  {code} {n}" for code, n in summary.failures.most_common(2))
 
 
-def print_summary(summary: "Summary", config: "JobConfig") -> None:
+def print_summary(summary: "RunStats", config: "JobConfig") -> None:
     why = "left alone" if config.run.only == "failed" else "done before"
     skipped = f"   {why} {summary.assets_skipped:,}" if summary.assets_skipped else ""
     print(f"{'assets':12}{summary.assets:>8,}   failed {summary.assets_failed:,}{skipped}")

@@ -1,96 +1,273 @@
-"""The rows that travel through the flow, and the manifest's columns. Nothing here computes.
+"""Define the rows between the stages of the flow, and turn them into Ray rows and JSON and back.
 
-Rows between stages are plain dicts of numbers, texts and arrays; a column is never None where its
-siblings hold something else, because one None turns an Arrow column into pickled objects. Lists and
-dicts travel as JSON.
+    list        -> AssetBatch
+    extract     -> SpanRow | Failed | AlreadyDone
+    separate    -> StemRow | Failed | AlreadyDone
+    publish     -> StemWritten | PartWritten | Failed | AlreadyDone
+    assemble    -> StemWritten | Failed
+    remux       -> Remuxed | Failed
+
+The class of a row says what became of the work; no column is empty to say something. Ray moves
+tables of numbers, texts and arrays: `to_ray` and `from_ray` are the only places where rows become
+such tables, and `to_json` and `read_json` the only places where they become text.
 """
 
-from typing import TypedDict
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from separator.errors import SeparatorError
 
-
-class AssetRow(TypedDict):
-    """One request: an asset, and what is asked of it."""
-
-    asset_uri: str
-    asset_path: str  # below stems/, see layout.py
-    asset_etag: str
-    asset_bytes: int
-    modified_at: str
-    queries: str  # JSON: [{"name", "text"}, ...], those still to be done
-    tracks: str  # JSON, as in the config
-    trouble: str  # why nothing can be done for it, from the list it was named in
-    carried: str  # JSON: columns of that list that go into the record as they are
+# The kinds of files that are made of an asset; records are of stems and renditions.
+STEM, RESIDUAL, RENDITION, REMUX = "stem", "residual", "rendition", "remux"
+NO_SAMPLES = np.zeros((0, 0), np.float32)
 
 
-class Row(TypedDict):
-    """What every row between stages carries: whose it is, or what went wrong."""
+@dataclass(frozen=True)
+class WorkItem:
+    """One thing to be made of an asset and to be recorded: a stem or a rendition."""
 
-    asset: str  # JSON of the AssetRow
-    track: str  # JSON of what the record says of the track
-    track_index: int  # -1 where no track was reached
-    num_tracks: int  # of this asset in this run; 0 while unknown
-    number: int  # of the span in its track
-    is_last: bool
-    records: str  # JSON: the asset was done before, and this is what became of it
-    error_code: str  # set in a failure, which holds no samples
-    error_stage: str
-    error_detail: str
+    id: str  # hash of everything that changes it
+    kind: str  # STEM or RENDITION
+    name: str  # of the query or the rendition: the name of its file
+    text: str  # of the query; of a rendition its gains
+    needs: tuple[str, ...] = ()  # names of the work items that are made in the same pass
+    warning: str = ""  # told in the record of a stem that is ok and doubtful
+    former_id: str = ""  # its id by the rule of the first release, which outputs still hold
 
 
-class SpanRow(Row):
-    """A stretch of one track."""
+@dataclass(frozen=True)
+class Asset:
+    """One media object of the library, as it was listed, with the work that is left to do on it."""
 
-    start: int
-    core_start: int
-    core_stop: int
-    samples: np.ndarray  # (C, T) float32, the context included
-    seconds: float  # spent on it in this stage
+    uri: str
+    path: str  # below stems/, see results/paths.py
+    etag: str
+    num_bytes: int
+    modified_at: str  # ISO 8601
+    items: tuple[WorkItem, ...]
+    tracks: Any = "all"  # as `tracks` in the config
+    trouble: str = ""  # the reason why its row of a list cannot be worked on
+    carried: str = ""  # JSON: columns of its list that go into its records as they are
 
-
-class StemRow(Row):
-    """The separated core of one span for one query, what is left without it, or a mix of both; or
-    a failure of all queries of a track."""
-
-    kind: str  # stem, residual or rendition
-    query_name: str  # or the rendition's; empty: all of them
-    samples: np.ndarray  # (C, T) float32
-    null_error: float  # of a residual
-    similarity: float  # to the query, of a stem or its residual; NaN where nobody has listened
-    energy_in: float  # of the span's core, summed over channels
-    extract_s: float
-    separate_s: float
+    def list_names(self, kind: str) -> list[str]:
+        return [item.name for item in self.items if item.kind == kind]
 
 
-class DoneRow(Row):
-    """What became of a stem of one span, or of a part of a longer one. No samples any more."""
+@dataclass(frozen=True)
+class TrackInfo:
+    """The facts about a track that later stages and records need."""
 
-    kind: str  # as in a StemRow, or remux
-    query_name: str
-    null_error: float
-    similarity: float
+    index: int  # among the audio streams of its asset; -1 where no track was reached
+    rate_hz: int = 0
+    num_channels: int = 0
+    layout: str | None = None  # of its channels, such as 5.1(side)
+    language: str = ""
+
+
+NO_TRACK = TrackInfo(-1)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Time spent on a row in each stage; added up over rows, so each second is in one row only."""
+
+    extract: float = 0.0
+    separate: float = 0.0
+    publish: float = 0.0
+
+
+@dataclass(frozen=True)
+class AssetBatch:
+    """Small assets that travel together; a large one travels alone."""
+
+    assets: tuple[Asset, ...]
+
+
+@dataclass(frozen=True)
+class OfTrack:
+    """Name the track that a row belongs to."""
+
+    asset: Asset
+    track: TrackInfo  # NO_TRACK where none was reached
+    num_tracks: int  # of this asset in this run
+
+    def of(self) -> "tuple[Asset, TrackInfo, int]":
+        """Give the first three arguments of a row of the same track."""
+        return self.asset, self.track, self.num_tracks
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanRow(OfTrack):
+    """A stretch of one track with context on both sides: sample numbers are those of the track."""
+
+    number: int = 0  # of the span in its track
+    is_last: bool = True
+    start: int = 0
+    core_start: int = 0
+    core_stop: int = 0
+    samples: np.ndarray = field(default_factory=lambda: NO_SAMPLES)  # (C, T) float32
+    repairs: str = ""  # of the decoder, told by the last span of a track
+    seconds: Seconds = Seconds()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemRow(OfTrack):
+    """The core of one span of a stem, of a residual or of a rendition."""
+
+    kind: str = STEM
+    name: str = ""
+    number: int = 0
+    is_last: bool = True
+    samples: np.ndarray = field(default_factory=lambda: NO_SAMPLES)  # (C, T) float32
+    null_error: float = 0.0  # of a residual: distance of stem + residual from the track
+    similarity: float = math.nan  # to the query, of a stem or its residual; NaN: not measured
+    energy_in: float = 0.0  # of the track in this span, summed over channels
+    repairs: str = ""
+    seconds: Seconds = Seconds()
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Figures of a stem, or of one part of it."""
+
     num_channels: int
     num_samples: int
-    energy: float  # of the stem, summed over channels
-    energy_in: float
+    energy: float  # summed over channels
+    energy_in: float  # of the track in the same stretch
     peak: float
-    num_clipped: int
-    loudness_lufs: float  # of a whole stem, as is the next
-    true_peak_dbtp: float
-    active_share: float
-    stem_uri: str  # empty for a part
-    extract_s: float
-    separate_s: float
-    publish_s: float
+    null_error: float = 0.0
+    similarity: float = math.nan
 
 
-def set_error(row: Row, error: SeparatorError, stage: str) -> None:
-    row["error_code"], row["error_stage"], row["error_detail"] = error.code, stage, str(error)
+@dataclass(frozen=True, kw_only=True)
+class PartWritten(OfTrack):
+    """A stem of several spans has one more part on storage."""
+
+    measures: Measures
+    kind: str = STEM
+    name: str = ""
+    number: int = 0
+    is_last: bool = False
+    repairs: str = ""
+    seconds: Seconds = Seconds()
 
 
-def carry(row: Row) -> Row:
-    """What the next stage's row has of this one."""
-    return Row(**{key: row[key] for key in Row.__annotations__})
+@dataclass(frozen=True, kw_only=True)
+class StemWritten(OfTrack):
+    """A stem, a residual or a rendition lies whole under its final key."""
+
+    measures: Measures
+    kind: str = STEM
+    name: str = ""
+    uri: str = ""
+    num_clipped: int = 0
+    loudness_lufs: float = 0.0
+    true_peak_dbtp: float = 0.0
+    active_share: float = 0.0
+    repairs: str = ""
+    seconds: Seconds = Seconds()
+
+
+@dataclass(frozen=True)
+class Remuxed:
+    """An asset with the sound of one rendition lies on storage."""
+
+    asset: Asset
+    name: str  # of the rendition
+    uri: str
+    seconds: Seconds = Seconds()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(OfTrack):
+    """Work that could not be done. Without a name: all of a track; without a track: all of it."""
+
+    code: str = ""
+    stage: str = ""
+    detail: str = ""
+    kind: str = ""  # STEM, RESIDUAL, RENDITION, or REMUX for the file of a rendition
+    name: str = ""
+    seconds: Seconds = Seconds()
+
+
+@dataclass(frozen=True)
+class AlreadyDone:
+    """An earlier run committed the asset and died before its manifest was written."""
+
+    asset: Asset
+    records: tuple[dict[str, Any], ...]
+    seconds: Seconds = Seconds()
+
+
+Outcome = StemWritten | PartWritten | Failed | AlreadyDone | Remuxed
+Row = AssetBatch | SpanRow | StemRow | Outcome
+
+TYPES: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (
+        AssetBatch, SpanRow, StemRow, StemWritten, PartWritten, Remuxed, Failed, AlreadyDone
+    )
+}  # fmt: skip
+WITH_SAMPLES = ("SpanRow", "StemRow")
+AnyRow = TypeVar("AnyRow")
+
+
+def fail(
+    of: tuple[Asset, TrackInfo, int], error: SeparatorError, stage: str, **more: Any
+) -> Failed:
+    """Make the failure row of an error. `of`: the asset, its track and the number of its tracks."""
+    return Failed(*of, code=error.code, stage=stage, detail=str(error), **more)
+
+
+def to_ray(row: Any, with_samples: bool = False) -> dict[str, Any]:
+    """Make a table row of a row. `with_samples`: the table has a column for arrays, also where
+    this row has none, because one None would turn the column into pickled objects."""
+    kind = type(row).__name__
+    ray_row: dict[str, Any] = {"kind": kind, "content": to_json(row)}
+    if with_samples:
+        ray_row["samples"] = row.samples if kind in WITH_SAMPLES else NO_SAMPLES
+    return ray_row
+
+
+def from_ray(ray_row: dict[str, Any]) -> Any:
+    """Make a row of what `to_ray` made of it. Its samples are read-only."""
+    kind = TYPES[ray_row["kind"]]
+    content = json.loads(ray_row["content"])
+    if ray_row["kind"] in WITH_SAMPLES:
+        content["samples"] = ray_row["samples"]
+    return _build(kind, content)
+
+
+def to_json(row: Any) -> str:
+    """Write a row without its samples. NaN and lone surrogates survive, as Python writes them."""
+    content = {f.name: getattr(row, f.name) for f in fields(row) if f.name != "samples"}
+    return json.dumps(content, default=asdict)
+
+
+def read_json(kind: type[AnyRow], text: str) -> AnyRow:
+    return _build(kind, json.loads(text))
+
+
+def _build(kind: Any, content: dict[str, Any]) -> Any:
+    nested = {name: build(content[name]) for name, build in NESTED.items() if name in content}
+    return kind(**content | nested)
+
+
+def _build_asset(content: dict[str, Any]) -> Asset:
+    items = tuple(WorkItem(**item | {"needs": tuple(item["needs"])}) for item in content["items"])
+    return replace(Asset(**content), items=items)
+
+
+# Fields that hold more than numbers and texts, by name: a name means the same in every row.
+NESTED = {
+    "asset": _build_asset,
+    "assets": lambda contents: tuple(map(_build_asset, contents)),
+    "track": lambda content: TrackInfo(**content),
+    "seconds": lambda content: Seconds(**content),
+    "measures": lambda content: Measures(**content),
+    "records": tuple,
+}

@@ -18,7 +18,7 @@ LAYERS = [
     ["separator.model", "separator.media", "separator.storage", "separator.queries",
      "separator.sounds"],
     ["separator.audio"],
-    ["separator.rows", "separator.errors"],
+    ["separator.rows", "separator.errors", "separator.machine"],
 ]  # fmt: skip
 # Where programs are started.
 SUBPROCESS_ALLOWED = ("separator.media.ffmpeg", "separator.sounds.programs")
@@ -104,6 +104,17 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
+def test_module_names_are_unique_inside_the_package():
+    names = [path.stem for path in (ROOT / "separator").rglob("*.py") if path.stem != "__init__"]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=name_module)
+def test_tests_import_from_helpers_only(path):
+    names = {name for name in list_imports(ast.parse(path.read_text())) if is_within(name, "tests")}
+    assert all(is_within(name, "tests.helpers") for name in names), names
+
+
 def test_importing_the_package_loads_nothing_heavy():
     heavy = "{'torch', 'numpy', 'torchaudio', 'transformers', 'ray'}"
     assert run_python(f"import sys, separator; print(sorted({heavy} & set(sys.modules)))") == "[]\n"
@@ -112,6 +123,12 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_the_engine_loads_neither_encoders_nor_ray():
     heavy = "{'torchaudio', 'transformers', 'torchvision', 'librosa', 'ray'}"
     code = f"import sys, separator.api; print(sorted({heavy} & set(sys.modules)))"
+    assert run_python(code) == "[]\n"
+
+
+def test_the_driver_of_a_run_loads_neither_ray_nor_torch():
+    heavy = "{'torch', 'ray', 'pandas', 'scipy', 'boto3'}"
+    code = f"import sys, separator.run.run; print(sorted({heavy} & set(sys.modules)))"
     assert run_python(code) == "[]\n"
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from separator.audio.loudness import SILENCE_LUFS
+from separator.rows import RENDITION, RESIDUAL, STEM
 
 RESIDUALS = ("none", "per_query", "joint")
-STEM, RESIDUAL, RENDITION, REMUX = "stem", "residual", "rendition", "remux"
+
 REMUXES = ("none", "replace", "add")
 JOINT = "all"  # the name of the one residual of all stems
 

@@ -17,8 +17,8 @@ hash. Different assets never share a path.
 import hashlib
 import re
 
-from separator.audio.renditions import REMUX, STEM
 from separator.errors import RequestError
+from separator.rows import REMUX, STEM
 from separator.storage.uri import join_uri, parse_uri
 
 # Of 255 bytes that file systems allow; temporaries add to it.

@@ -1,40 +1,141 @@
-"""What became of each (asset, track, query): identity, the commit file of an asset, what is done.
+"""Make records, and read, merge and write the commit file of an asset.
 
-The commit files are the ledger: the manifest is made of them and can be made of them again.
+A record says what became of one work item of one track. The commit files are the ledger: the
+manifest is made of them and can be made of them again.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from separator.errors import ObjectMissing, list_passing_codes
 from separator.results.schema import COLUMNS, Record
-from separator.rows import AssetRow
+from separator.rows import Failed, Measures, Remuxed, StemWritten, WorkItem
 from separator.storage import Storage
 
 VERSION = 1
 URIS = ("stem_uri", "residual_uri", "remux_uri")
 PASSING = frozenset(list_passing_codes())
+SILENCE_DB = -200.0
 
 
-def hash_request(about: Any) -> str:
-    """One name for everything that a stem depends on, whatever the order of its keys."""
-    text = json.dumps(about, sort_keys=True, ensure_ascii=False)
+def hash_content(content: Any) -> str:
+    """Hash JSON content, whatever the order of its keys."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def hash_stem(request: str, track_index: int) -> str:
-    return hash_request([request, track_index])
+def make_fingerprint(item_id: str, track_index: int) -> str:
+    return hash_content([item_id, track_index])
+
+
+def make_record(
+    item: WorkItem,
+    file: StemWritten | Failed,
+    residual: StemWritten | Failed | None,
+    remuxed: Remuxed | Failed | None,
+    shared: Mapping[str, Any],
+) -> Record:
+    """Say what became of a work item. `shared`: columns that are the same in all records of a
+    commit. A failure of the residual or of the remuxed file is a failure of the item."""
+    for each in (file, residual, remuxed):
+        if isinstance(each, Failed):
+            return _make_base(item, file, shared) | {
+                "status": "failed",
+                "error_code": each.code,
+                "error_stage": each.stage,
+                "error_detail": each.detail,
+            }
+    assert isinstance(file, StemWritten) and not isinstance(residual, Failed)
+    record = _make_base(item, file, shared) | _measure(file.measures, file.track.rate_hz)
+    record |= {
+        "stem_uri": file.uri,
+        "num_clipped": file.num_clipped,
+        "loudness_lufs": file.loudness_lufs,
+        "true_peak_dbtp": file.true_peak_dbtp,
+        "active_share": file.active_share,
+        "decode_warnings": file.repairs,
+    }
+    if residual is not None:
+        record |= {
+            "residual_uri": residual.uri,
+            "null_error": residual.measures.null_error,
+            "residual_similarity": _to_value(residual.measures.similarity),
+        }
+    if isinstance(remuxed, Remuxed):
+        record["remux_uri"] = remuxed.uri
+    return record
+
+
+def _make_base(item: WorkItem, file: StemWritten | Failed, shared: Mapping[str, Any]) -> Record:
+    """Fill the columns that every record has."""
+    asset = file.asset
+    return (
+        dict.fromkeys(COLUMNS)
+        | dict.fromkeys(URIS, "")
+        | dict(shared)
+        | {
+            "asset_uri": asset.uri,
+            "asset_etag": asset.etag,
+            "asset_bytes": asset.num_bytes,
+            "track_index": file.track.index,
+            "track_language": file.track.language,
+            "rate_hz": file.track.rate_hz,
+            "kind": item.kind,
+            "query_name": item.name,
+            "query_text": item.text,
+            "status": "ok",
+            "error_code": "",
+            "error_stage": "",
+            "error_detail": "",
+            "num_samples": 0,
+            "num_channels": 0,
+            "num_clipped": 0,
+            "warning": item.warning,
+            "decode_warnings": "",
+            "carried": asset.carried,
+            "request": item.id,
+            "fingerprint": make_fingerprint(item.id, file.track.index),
+        }
+    )
+
+
+def _measure(measures: Measures, rate_hz: int) -> Record:
+    count = measures.num_samples * measures.num_channels
+    return {
+        "num_channels": measures.num_channels,
+        "num_samples": measures.num_samples,
+        "duration_s": measures.num_samples / rate_hz,
+        "rms_db": to_db(measures.energy / count, 10),
+        "peak_db": to_db(measures.peak, 20),
+        "energy_share": measures.energy / measures.energy_in if measures.energy_in else 0.0,
+        "similarity": _to_value(measures.similarity),
+    }
+
+
+def _to_value(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def to_db(value: float, factor: float) -> float:
+    return max(SILENCE_DB, factor * math.log10(value)) if value > 0 else SILENCE_DB
+
+
+def make_timestamp() -> str:
+    """Tell the time for all rows of a commit: the manifest tells later commits by it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def is_terminal(error_code: str, retry_failed: bool) -> bool:
-    """Whether there is nothing left to do for a row that says this; empty: it is a stem."""
+    """Tell whether nothing is left to do for a row with this error code (empty: it is ok)."""
     return not error_code or (not retry_failed and error_code not in PASSING)
 
 
 def read_record(storage: Storage, uri: str) -> list[Record]:
-    """The rows of an asset's commit file; none where it has not been committed."""
+    """Read the rows of an asset's commit file; none where the asset has not been committed."""
     try:
         content = json.loads(storage.read(uri))
     except ObjectMissing:
@@ -43,7 +144,7 @@ def read_record(storage: Storage, uri: str) -> list[Record]:
 
 
 def pack_record(records: Sequence[Record]) -> bytes:
-    """The commit file: readable by people, the same bytes for the same rows."""
+    """Write the commit file: readable by people, the same bytes for the same rows."""
     rows = sorted(records, key=lambda r: (r["track_index"], r["query_name"]))
     content = {"version": VERSION, "asset_uri": rows[0]["asset_uri"], "records": rows}
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(
@@ -51,24 +152,28 @@ def pack_record(records: Sequence[Record]) -> bytes:
     )
 
 
-def find_answers(records: Iterable[Record], row: AssetRow, retry_failed: bool) -> list[Record]:
-    """The rows that answer all that is asked of an asset; none if anything is left to do."""
-    wanted = {query["request"] for query in json.loads(row["queries"])}
-    found = [record for record in records if record["request"] in wanted]
-    if wanted - {record["request"] for record in found}:
-        return []
-    return found if all(is_terminal(r["error_code"], retry_failed) for r in found) else []
+def select_done(
+    records: Iterable[Record], items: Iterable[WorkItem], retry_failed: bool
+) -> list[Record]:
+    """Select the records of all work items; none if anything is left to do for one of them."""
+    records, found = list(records), []
+    for item in items:
+        own = [record for record in records if record["request"] in (item.id, item.former_id)]
+        if not own or not all(is_terminal(r["error_code"], retry_failed) for r in own):
+            return []
+        found += own
+    return found
 
 
 def list_uris(records: Iterable[Record]) -> list[str]:
-    """Of everything that the rows speak of."""
+    """List the files that records name."""
     return [r[key] for r in records for key in URIS if r[key]]
 
 
 def merge_records(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """(rows of the commit file, URIs of stems that nothing speaks of any more).
+    """Make (the rows of the commit file, URIs of files that no row names any more).
 
-    What was made of an earlier version of the asset goes; so does what has been made again.
+    Rows of an earlier version of the asset go, and rows of a work item that was made again.
     """
     etag, names = new[0]["asset_etag"], {record["query_name"] for record in new}
     kept = [r for r in old if r["asset_etag"] == etag and r["query_name"] not in names]

@@ -45,10 +45,14 @@ COLUMNS = {
     "residual_similarity": ("float32", "the same of the residual: low where nothing was left"),
     "num_clipped": ("int64", "samples that were over full scale"),
     "warning": ("string", "what to know of a stem that is ok"),
+    "decode_warnings": ("string", "what the decoder had to repair: gaps filled, samples dropped"),
     "carried": ("string", "JSON: the columns of the list named by input.carry"),
     "model_name": ("string", "as in the config"),
     "checkpoint_sha256": ("string", "of its weights"),
-    "request": ("string", "hash of asset version, query, tracks, checkpoint and settings"),
+    "request": (
+        "string",
+        "id of its work item: a hash of asset version, query, tracks, checkpoint and settings",
+    ),
     "fingerprint": ("string", "the same with the track: what changes a stem changes it"),
     "created_at": ("timestamp[us, tz=UTC]", "when it was committed"),
 }

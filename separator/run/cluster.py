@@ -1,30 +1,126 @@
-"""What this process may use of its machine. Knows files of Linux, nothing of the job."""
+"""Start and stop Ray, and find out about the machines of a run: CPUs, devices, precision."""
 
-import math
+import logging
 import os
-from contextlib import suppress
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-CGROUP = Path("/sys/fs/cgroup")
+from separator.config import JobConfig
+from separator.errors import RequestError
+from separator.machine import count_cpus
+from separator.model.precision import choose_cpu_precision
+
+if TYPE_CHECKING:
+    pass
+
+# Ray Data keeps CPUs for extracting and for publishing, also while one of them has nothing to do:
+# on a machine of few cores half of them would wait.
+SPARE_CPUS = 2
+GPU_DRIVER = Path("/dev/nvidiactl")
 
 
-def count_cpus(cgroup: Path = CGROUP) -> int:
-    """At least one: those it may run on, and no more than the quota of its container."""
+def is_cluster() -> bool:
+    """Tell whether the run is on a cluster that somebody else started."""
+    return "RAY_ADDRESS" in os.environ
+
+
+@contextmanager
+def started_ray() -> Iterator[None]:
+    """Start a Ray of our own, or join the cluster that RAY_ADDRESS names; shut down at the end."""
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray warns of its own actor pools on every run; it reads this when it starts.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # torch's threads on a CPU wait for each other spinning, on cores that ffmpeg could use.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    address = os.environ.get("RAY_ADDRESS", "local")
+    ray.init(
+        address,
+        num_cpus=count_cpus() + SPARE_CPUS if address == "local" else None,
+        include_dashboard=False,  # a sixth of the time of a small run
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    # After ray.init, which has handlers of its own. What is finished is committed on the way out.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        allowed = len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        allowed = os.cpu_count() or 1
-    return max(1, int(min(allowed, read_quota(cgroup))))
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        ray.shutdown()
 
 
-def read_quota(cgroup: Path) -> float:
-    """CPUs' worth of time that the container gets, or infinity."""
-    with suppress(OSError, ValueError):  # "max" is no number
-        quota, period = (cgroup / "cpu.max").read_text().split()
-        return int(quota) / int(period)
-    with suppress(OSError, ValueError):
-        quota = int((cgroup / "cpu/cpu.cfs_quota_us").read_text())
-        period = int((cgroup / "cpu/cpu.cfs_period_us").read_text())
-        if quota > 0:
-            return quota / period
-    return math.inf
+def choose_devices(config: JobConfig) -> tuple[bool, int]:
+    """(on GPUs, number of actors): all GPUs of the cluster, else one actor a machine."""
+    import ray
+
+    num_gpus = int(ray.cluster_resources().get("GPU", 0))
+    is_wanted = config.model.device == "cuda"
+    if is_wanted and not num_gpus and not is_cluster():
+        raise RequestError("model.device='cuda': this machine has no GPU; use auto or cpu")
+    # A cluster that grows has no GPU before one is asked for.
+    on_gpu = is_wanted or (config.model.device == "auto" and num_gpus > 0)
+    if config.run.actors != "auto":
+        return on_gpu, int(config.run.actors)
+    if on_gpu:
+        return True, max(1, num_gpus)
+    return False, max(1, len(list_worker_nodes()))
+
+
+def list_worker_nodes() -> list[dict]:
+    """List the nodes that take work; a head without CPUs takes none."""
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0)]
+
+
+def choose_precision(device: str) -> str:
+    """Tell the precision that `auto` comes to on the devices of this run."""
+    if is_cluster():
+        with started_ray():
+            return _ask_nodes(device)
+    if device != "cpu" and GPU_DRIVER.exists():
+        return probe_precision(device)
+    return choose_cpu_precision()
+
+
+def probe_precision(device: str) -> str:
+    """Ask torch; on a GPU node this runs where the actors will."""
+    from separator.model.engine import choose_device
+    from separator.model.forward import choose_precision as choose
+
+    return choose("auto", choose_device(device))
+
+
+def _ask_nodes(device: str) -> str:
+    """Ask each node once; machines that differ are refused, as their stems would."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    gpu_nodes = [node for node in list_worker_nodes() if node["Resources"].get("GPU", 0)]
+    on_gpu = device == "cuda" or (device == "auto" and bool(gpu_nodes))
+    nodes = gpu_nodes if on_gpu else list_worker_nodes()
+    task = ray.remote(num_cpus=0, num_gpus=1 if on_gpu else 0)(probe_precision)
+    asked = [
+        task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(device)
+        for node in nodes
+    ]
+    # A cluster that grows has no such node before one is asked for.
+    answers = ray.get(asked or [task.remote(device)])
+    if len(set(answers)) > 1:
+        found = ", ".join(
+            f"{node['NodeManagerHostname']} {answer}"
+            for node, answer in zip(nodes, answers, strict=True)
+        )
+        raise RequestError(
+            f"model.precision='auto': the machines differ ({found}), and so would their stems; "
+            "set it to fp32 or bf16"
+        )
+    return answers[0]

@@ -1,10 +1,9 @@
-"""What a run would do, without doing it: what is pending, and estimates from a few assets.
+"""Estimate a run without doing it: count pending work, and measure a few assets.
 
-It reads the input, the manifest and some assets whole; it writes nothing.
+Reads the input, the manifest and some assets whole; writes nothing.
 """
 
 import contextlib
-import json
 import random
 import tempfile
 import time
@@ -15,18 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from separator.audio.renditions import STEM
 from separator.config import JobConfig
 from separator.errors import AudioError
 from separator.media.choose import choose_tracks
 from separator.media.decode import decode, output_rate
 from separator.media.encode import EncodeSettings, encode
 from separator.media.probe import probe
-from separator.rows import AssetRow
-from separator.run.pipeline import Flow
-from separator.run.run import find_known, prepare
-from separator.stages.extract import ASSET_ERRORS, check_row, make_entry
-from separator.stages.listing import list_assets
+from separator.rows import STEM, Asset
+from separator.run.prepare import Flow, Target, load_flow, prepare_target
+from separator.stages.extract import ASSET_ERRORS, check_asset, make_entry
 from separator.stages.separate import make_engine
 from separator.storage import Storage
 
@@ -36,7 +32,7 @@ SEPARATE_S = 10.0  # of sound, for the rate
 
 @dataclass
 class Plan:
-    """Hours are of tracks; what could not be measured is None."""
+    """The pending work. Hours are of tracks; a figure that could not be measured is None."""
 
     assets: int = 0
     assets_pending: int = 0
@@ -55,7 +51,7 @@ class Plan:
 
 @dataclass
 class _Look:
-    """One asset looked into: how long its tracks are, and a piece of the first."""
+    """The length of one asset's tracks, and a piece of the first of them."""
 
     num_bytes: int
     seconds: float
@@ -65,35 +61,35 @@ class _Look:
 
 def make_plan(config: JobConfig) -> Plan:
     storage = Storage(config.storage)
-    flow = prepare(config, storage)
-    plan, chosen = count_pending(flow)
+    target = prepare_target(config, storage)
+    plan, chosen = count_pending(target)
     looks = []
     for row in chosen:
         with contextlib.suppress(*ASSET_ERRORS):
             looks.append(look_into(storage, row))
     plan.looked_into, plan.unusable = len(chosen), len(chosen) - len(looks)
     if sum(look.seconds for look in looks):
-        estimate(plan, flow, looks)
+        estimate(plan, load_flow(target, "plan"), looks)
     return plan
 
 
-def count_pending(flow: Flow) -> tuple[Plan, list[AssetRow]]:
-    """Counts, and some pending assets chosen at random, the same ones each time."""
-    known, plan, chosen = find_known(flow), Plan(), []
+def count_pending(target: Target) -> tuple[Plan, list[Asset]]:
+    """Count, and choose some pending assets at random, the same ones each time."""
+    done, plan, chosen = target.find_done(), Plan(), []
     rng = random.Random(0)
-    for row in list_assets(flow.storage, flow.config, flow.asked):
+    for asset in target.list_assets():
         plan.assets += 1
-        pending = known.leave_out(row)
+        pending = done.select_pending(asset)
         if pending is None:
             continue
-        kinds = [item["kind"] for item in json.loads(pending["queries"])]
-        num_queries = kinds.count(STEM)
-        residuals = {"none": 0, "joint": 1, "per_query": num_queries}[flow.config.output.residual]
+        num_queries = len(pending.list_names(STEM))
+        residual = target.config.output.residual
+        residuals = {"none": 0, "joint": 1, "per_query": num_queries}[residual]
         plan.assets_pending += 1
         plan.stems_pending += num_queries
-        plan.bytes_pending += row["asset_bytes"]
-        plan.bytes_asked += row["asset_bytes"] * num_queries
-        plan.bytes_written += row["asset_bytes"] * (len(kinds) + residuals)
+        plan.bytes_pending += asset.num_bytes
+        plan.bytes_asked += asset.num_bytes * num_queries
+        plan.bytes_written += asset.num_bytes * (len(pending.items) + residuals)
         if len(chosen) < LOOK_INTO:
             chosen.append(pending)
         elif (at := rng.randrange(plan.assets_pending)) < LOOK_INTO:
@@ -101,12 +97,12 @@ def count_pending(flow: Flow) -> tuple[Plan, list[AssetRow]]:
     return plan, chosen
 
 
-def look_into(storage: Storage, row: AssetRow) -> _Look:
-    check_row(row)
-    entry = make_entry(row)
+def look_into(storage: Storage, asset: Asset) -> _Look:
+    check_asset(asset)
+    entry = make_entry(asset)
     with tempfile.TemporaryDirectory() as name, storage.on_disk(entry, Path(name)) as path:
         media = probe(path)
-        tracks = choose_tracks(media.tracks, json.loads(row["tracks"]))
+        tracks = choose_tracks(media.tracks, asset.tracks)
         rate_hz = output_rate(tracks[0])
         num_samples = round(SEPARATE_S * rate_hz)
         with contextlib.closing(
@@ -130,7 +126,7 @@ def estimate(plan: Plan, flow: Flow, looks: Sequence[_Look]) -> None:
 
 def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
     """(device, seconds of sound a second, bytes of a stem a second), on this machine."""
-    engine = make_engine(flow.net_config, flow.weights, flow.config.model)
+    engine = make_engine(flow.net_config, flow.weights, flow.target.config.model)
     condition_1D = torch.tensor(next(iter(flow.conditions.values())))[None]
     waveform_CT = torch.tensor(look.piece)
     seconds = waveform_CT.shape[1] / look.rate_hz
@@ -138,7 +134,7 @@ def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
     started = time.perf_counter()
     stem_CT = engine.separate(waveform_CT, look.rate_hz, condition_1D)[0].numpy()
     rate = seconds / (time.perf_counter() - started)
-    settings: EncodeSettings = flow.config.output.encode
+    settings: EncodeSettings = flow.target.config.output.encode
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / f"stem.{settings.format}"
         encode([stem_CT], path, look.rate_hz, stem_CT.shape[0], settings)

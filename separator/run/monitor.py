@@ -1,4 +1,8 @@
-"""What all workers of a run share: one actor that they tell of, and where the weights lie."""
+"""Collect bug reports and listing counts from all workers in one actor of the run.
+
+With `max_errored_blocks` Ray Data drops the block of a failing task silently: without a report, a
+bug in a stage would look like assets that are missing.
+"""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -7,46 +11,55 @@ from typing import Any
 
 import ray
 
+from separator.rows import from_ray, to_ray
+from separator.run.stats import ListingCounts
 
-class FrontDesk:
-    """Hears how many assets went in, and of every bug; and knows where the weights lie, once for
-    every node."""
+
+class Monitor:
+    """The actor: workers report to it, the driver asks it."""
 
     def __init__(self, shared: list[ray.ObjectRef]) -> None:
+        """`shared`: where weights and conditions lie in the object store, once for every node."""
         self.shared = shared
-        self.counts = (0, 0, 0)
+        self.counts: ListingCounts | None = None
         self.bugs: list[str] = []
 
-    def share(self) -> list[ray.ObjectRef]:
+    def get_shared(self) -> list[ray.ObjectRef]:
         return self.shared
 
-    def set_counts(self, num_listed: int, num_twice: int, num_skipped: int) -> None:
-        self.counts = (num_listed, num_twice, num_skipped)
+    def report_listing(self, counts: ListingCounts) -> None:
+        self.counts = counts
 
-    def complain(self, text: str) -> None:
-        self.bugs.append(text)
-
-    def get_counts(self) -> tuple[int, int, int]:
+    def get_listing(self) -> ListingCounts | None:
         return self.counts
+
+    def report_bug(self, text: str) -> None:
+        self.bugs.append(text)
 
     def get_bugs(self) -> list[str]:
         return self.bugs
 
 
-class Told:
-    """A stage whose bugs are told to the desk: with `max_errored_blocks` they would go unheard."""
+class MonitoredStage:
+    """A stage of the flow for Ray Data: rows in and out as tables, its bugs reported."""
 
-    def __init__(self, desk: Any, stage: Callable[[Any], Iterator[Any]]) -> None:
-        self.desk, self.stage = desk, stage
+    def __init__(
+        self, monitor: Any, stage: Callable[[Any], Iterator[Any]], with_samples: bool = False
+    ) -> None:
+        """`with_samples`: the rows of this stage may hold arrays."""
+        self.monitor, self.stage, self.with_samples = monitor, stage, with_samples
 
-    def __call__(self, row: Any) -> Iterator[Any]:
-        with _Telling(self.desk):
-            yield from self.stage(row)
+    def __call__(self, ray_row: Any) -> Iterator[dict[str, Any]]:
+        with _ReportedBugs(self.monitor):
+            for row in self.stage(from_ray(ray_row)):
+                yield to_ray(row, self.with_samples)
 
 
-class _Telling:
-    def __init__(self, desk: Any) -> None:
-        self.desk = desk
+class _ReportedBugs:
+    """Report an error that passes through, whatever it is; the end of a generator is none."""
+
+    def __init__(self, monitor: Any) -> None:
+        self.monitor = monitor
 
     def __enter__(self) -> None: ...
 
@@ -54,4 +67,4 @@ class _Telling:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if kind is not None and issubclass(kind, Exception):
-            ray.get(self.desk.complain.remote("".join(traceback.format_exception(error))))
+            ray.get(self.monitor.report_bug.remote("".join(traceback.format_exception(error))))

@@ -1,268 +1,141 @@
-"""One run of the job, from a checked config to records and a summary. Knows Ray's start and end."""
+"""Run the job from start to end: a checked config in, records, a manifest and totals out.
+
+Heavy imports wait until they are needed: a run with nothing to do starts neither Ray nor torch.
+"""
 
 import itertools
-import logging
-import os
 import platform
-import signal
-import time
+import sys
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from fractions import Fraction
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import ray
-
-from separator import api
-from separator.audio.renditions import RENDITION, STEM
 from separator.config import JobConfig
-from separator.errors import WorkerCrashed
-from separator.model import registry
-from separator.model.checkpoint import read_checkpoint
-from separator.model.engine import choose_context
-from separator.model.resunet import GRID_FRAMES
-from separator.results.manifest import ManifestWriter, compact, find_done, find_failed
-from separator.results.paths import Layout
+from separator.errors import SeparatorError, WorkerCrashed
+from separator.machine import count_cpus
+from separator.results.manifest import ManifestWriter, compact
 from separator.results.schema import Record
-from separator.rows import DoneRow
-from separator.run.cluster import count_cpus
+from separator.rows import NO_TRACK, Outcome, fail
+from separator.run.cluster import started_ray
 from separator.run.lock import FINISHED, STOPPED, Claim
-from separator.run.pipeline import Flow, Progress, run_flow
-from separator.stages import extract, publish, separate
-from separator.stages.collect import Ledger
+from separator.run.prepare import Target, load_flow, prepare_target
+from separator.run.stats import STARTING, RunStats
+from separator.stages.collect import Collector, Commit
 from separator.stages.commit import Committer
-from separator.stages.listing import Known, collect_texts, list_assets
-from separator.stages.work import make_asked
+from separator.stages.listing import DoneItems
 from separator.storage import Storage
 
-log = logging.getLogger(__name__)
-
 ROWS_PER_PART = 10_000
-STAGES = ("extract", "separate", "publish")
 QUICK_LOOK = 10_000  # assets that are looked through before anything is started
-# Ray Data keeps CPUs for extracting and for publishing, also while one of them has nothing to do:
-# on a machine of few cores half of them would wait.
-SPARE_CPUS = 2
 CRASHED = "its worker died each time it was tried"
 
-
-@dataclass
-class Summary:
-    """What a run did."""
-
-    run_id: str
-    assets: int = 0
-    assets_listed: int = 0  # of this pass; 0 while they are being listed
-    assets_failed: int = 0
-    assets_known: int = 0  # committed by an earlier run that could not write its manifest
-    assets_skipped: int = 0  # of those looked at, the ones that need nothing more
-    stems: int = 0
-    renditions: int = 0
-    audio_s: float = 0.0
-    started: float = field(default_factory=time.monotonic)
-    seconds: float = 0.0
-    failures: Counter[str] = field(default_factory=Counter)
-    stage_s: Counter[str] = field(default_factory=Counter)
-    num_actors: int = 0
-    num_cpus: int = 0
-    device_s: float = 0.0  # actors times the seconds they were there for
-
-    @property
-    def device_busy(self) -> float:
-        """The share of its time that an actor spent on spans."""
-        return self.stage_s["separate"] / self.device_s if self.device_s else 0.0
+See = Callable[[RunStats], None]
 
 
-def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
-    """`see` is told whenever something has come out."""
+def run_job(config: JobConfig, see: See) -> RunStats:
+    """Run until all is done. `see` is called whenever something has come out, or begins."""
+    stats = RunStats(make_run_id())
+    see(stats)
     storage = Storage(config.storage)
-    flow = prepare(config, storage)
-    summary = Summary(flow.run_id)
+    target = prepare_target(config, storage)
     number, num_shards = config.parse_shard()
     shard = f"{number + 1}/{num_shards}" if config.run.shard else ""
-    about = describe_code() | {"config": config.to_dict()}
-    claim = Claim(storage, flow.layout, flow.run_id, shard, lambda: about | describe(summary))
-    next(list_assets(storage, config, flow.asked), None)  # an input that is not there is told now
-    claim.take()  # and an output that is taken, or cannot be written to
+    about = describe_code() | {
+        "config": config.to_dict(),
+        "precision": target.config.model.precision,
+    }
+    lock = Claim(storage, target.layout, stats.run_id, shard, lambda: about | stats.to_dict())
+    next(iter(target.list_assets()), None)  # a missing input is reported before the lock is taken
+    lock.take()  # and so is an output that is taken, or cannot be written to
     try:
-        known = find_known(flow)
-        num_skipped = count_done(flow, known)
+        done = target.find_done()
+        num_skipped = count_done(target, done)
     except BaseException:
-        claim.withdraw()
+        lock.withdraw()
         raise
     state = STOPPED
     try:
         if num_skipped is None:
-            run_passes(flow, known, summary, see, claim)
+            run_passes(target, done, stats, see, lock)
         else:
-            summary.assets_skipped = num_skipped
-        if claim.widen():
-            compact(storage, flow.layout, summary.run_id)
-            claim.check()
+            stats.assets_skipped = num_skipped
+        stats.finish()
+        see(stats)
+        if lock.widen():
+            compact(storage, target.layout, stats.run_id)
+            lock.check()
         state = FINISHED
     finally:
-        summary.seconds = time.monotonic() - summary.started
-        claim.end(state)
-    return summary
+        is_refused = stats.phase == STARTING and isinstance(sys.exc_info()[1], SeparatorError)
+        stats.finish()
+        if is_refused:  # a checkpoint or an encoder that is not there: nothing is written
+            lock.withdraw()
+        else:
+            lock.end(state)
+    return stats
 
 
-def run_passes(
-    flow: Flow, known: Known, summary: Summary, see: Callable[[Summary], None], claim: Claim
-) -> None:
-    """Until every asset has come out; those that never do get a record."""
-    device_s, progress = 0.0, Progress()
+def run_passes(target: Target, done: DoneItems, stats: RunStats, see: See, lock: Claim) -> None:
+    """Run until every asset has come out; those that never do get a record."""
+    from separator.run.pipeline import run_flow
 
-    def see_records(records: Sequence[Record]) -> None:
-        count(summary, records)
-        see(summary)
+    def on_commit(records: Sequence[Record]) -> None:
+        stats.count_records(records)
+        see(stats)
 
-    def see_row(row: DoneRow) -> None:
-        claim.check()
-        summary.assets_listed = progress.num_listed
-        taken_s = (row["extract_s"], row["separate_s"], row["publish_s"])
-        summary.stage_s.update(dict(zip(STAGES, taken_s, strict=True)))
-        now = time.monotonic()
-        summary.seconds = now - summary.started
-        summary.num_actors = max(summary.num_actors, progress.num_actors)
-        summary.num_cpus = max(summary.num_cpus, progress.num_cpus)
-        summary.device_s = device_s + progress.num_actors * (now - progress.started)
-        see(summary)
+    def on_row(outcome: Outcome) -> None:
+        lock.check()
+        stats.count_row(outcome)
+        see(stats)
 
-    about = {
-        "run_id": summary.run_id,
-        "model_name": flow.config.model.name,
-        "checkpoint_sha256": flow.asked.settings["checkpoint"],
+    run_columns = {
+        "run_id": stats.run_id,
+        "model_name": target.config.model.name,
+        "checkpoint_sha256": target.work.checkpoint_sha256,
     }
-    output = flow.config.output
-    ledger = Ledger(about, output.residual, output.remux != "none")
-    writer = ManifestWriter(flow.storage, flow.layout, summary.run_id, ROWS_PER_PART)
-    with Committer(flow.storage, flow.layout, writer, see_records) as committer:
+    output = target.config.output
+    collector = Collector(run_columns, output.residual, output.remux != "none")
+    writer = ManifestWriter(target.storage, target.layout, stats.run_id, ROWS_PER_PART)
+    with Committer(target.storage, target.layout, writer, on_commit) as committer:
         for is_again in (False, True):
-            now, device_s = known.add(committer.requests), summary.device_s
-            progress = Progress()
-            # Afresh: actors that keep dying would hold their device into the next pass.
-            with started_ray():
-                missing = run_flow(flow, now, is_again, ledger, committer, progress, see_row)
-            if not is_again:  # later, what this run has done would count
-                summary.assets_skipped = progress.num_skipped
+            now = done.add(committer.done_ids)
+            stats.phase = STARTING
+            see(stats)
+            # Weights are read while Ray starts. A fresh Ray for each pass: actors that keep dying
+            # would hold their device into the next one.
+            with ThreadPoolExecutor(1) as pool:
+                loading = pool.submit(load_flow, target, stats.run_id)
+                with started_ray():
+                    flow = loading.result()
+                    missing = run_flow(flow, now, is_again, collector, committer, stats, on_row)
             if not missing:
                 return
-        record_missing(flow, known.add(committer.requests), ledger, committer)
+        record_missing(target, done.add(committer.done_ids), collector, committer)
 
 
-def find_known(flow: Flow) -> Known:
-    run = flow.config.run
-    done = find_done(flow.storage, flow.layout, run.retry_failed)
-    return Known(done, find_failed(flow.storage, flow.layout) if run.only == "failed" else None)
-
-
-def prepare(config: JobConfig, storage: Storage) -> Flow:
-    """The checkpoint and the conditions of all queries, read once."""
-    path = registry.resolve(config.model.name, storage.fetch)
-    checkpoint = read_checkpoint(path)
-    texts = collect_texts(storage, config)
-    conditions_QD, warnings = api.encode_texts(
-        texts, checkpoint.encoder_id, lambda: api.find_encoder(path, checkpoint.encoder_id)
-    )
-    for text, warning in warnings.items():
-        log.warning("query %r: %s", text, warning)
-    net = checkpoint.net.config
-    context_frames = choose_context(config.model.context, net.rate_hz, net.hop)
-    frame_s = Fraction(net.hop, net.rate_hz)
-    return Flow(
-        run_id=make_run_id(),
-        config=config,
-        storage=storage,
-        layout=Layout(config.output.uri, config.output.format),
-        asked=make_asked(config, checkpoint.sha256, warnings),
-        plan=extract.SpanPlan(config.run.span_s, context_frames * frame_s, GRID_FRAMES * frame_s),
-        net_config=net,
-        weights=checkpoint.net.state_dict(),
-        conditions=dict(zip(texts, conditions_QD, strict=True)),
-        find_encoder=partial(api.find_audio_encoder, path, checkpoint.encoder_id),
-    )
-
-
-def count_done(flow: Flow, known: Known) -> int | None:
-    """How many assets there are, where all of a short input is known to be done; None where Ray is
-    worth starting."""
-    assets = list_assets(flow.storage, flow.config, flow.asked)
-    first = list(itertools.islice(assets, QUICK_LOOK))
-    if len(first) == QUICK_LOOK or any(known.leave_out(row) for row in first):
+def count_done(target: Target, done: DoneItems) -> int | None:
+    """Count the assets of a short input of which all are done; None where work is left or the
+    input is long."""
+    first = list(itertools.islice(iter(target.list_assets()), QUICK_LOOK))
+    if len(first) == QUICK_LOOK or any(done.select_pending(asset) for asset in first):
         return None
     return len(first)
 
 
-def record_missing(flow: Flow, known: Known, ledger: Ledger, committer: Committer) -> None:
-    """Assets that went in and never came out, each time: a record says so."""
-    for row in list_assets(flow.storage, flow.config, flow.asked):
-        if pending := known.leave_out(row):
-            error = WorkerCrashed(f"{row['asset_uri']}: {CRASHED}")
-            span = extract.make_row(pending, error=error)
-            stem = separate.make_row(span, separate.NOTHING)
-            _, records = ledger.add(publish.make_row(stem, extract.NO_SAMPLES))
-            if records:
-                committer.commit(pending, records, is_new=True)
-
-
-@contextmanager
-def started_ray() -> Iterator[None]:
-    """A Ray of our own, or the cluster that RAY_ADDRESS names; the next one starts afresh."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray warns of its own actor pools on every run; it reads this when it starts.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    # torch's threads on a CPU wait for each other spinning, on cores that ffmpeg could use.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    address = os.environ.get("RAY_ADDRESS", "local")
-    num_cpus = count_cpus() + SPARE_CPUS if address == "local" else None
-    ray.init(
-        address,
-        num_cpus=num_cpus,
-        include_dashboard=False,  # a sixth of the time of a small run
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    # After ray.init, which has handlers of its own. What is finished is committed on the way out.
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-        ray.shutdown()
-
-
-def count(summary: Summary, records: Sequence[Record]) -> None:
-    failed = [record for record in records if record["status"] == "failed"]
-    summary.assets += 1
-    summary.assets_failed += bool(failed)
-    summary.assets_known += records[0]["run_id"] != summary.run_id
-    made = Counter(record["kind"] for record in records if record["status"] == "ok")
-    summary.stems += made[STEM]
-    summary.renditions += made[RENDITION]
-    tracks = {r["track_index"]: r["duration_s"] for r in records if r["status"] == "ok"}
-    summary.audio_s += sum(tracks.values())
-    for code in {record["error_code"] for record in failed}:
-        summary.failures[code] += 1
-
-
-def describe(summary: Summary) -> dict[str, Any]:
-    """What the run's record says of what has been done. Called while it is being done."""
-    totals = dict(vars(summary)) | {"failures": dict(summary.failures)}
-    for name in ("run_id", "stage_s", "started"):
-        del totals[name]
-    return {
-        "totals": totals,
-        "device_busy": round(summary.device_busy, 3),
-        "stage_seconds": {key: round(value, 3) for key, value in dict(summary.stage_s).items()},
-    }
+def record_missing(
+    target: Target, done: DoneItems, collector: Collector, committer: Committer
+) -> None:
+    """Record assets that went in and never came out, in any pass."""
+    for asset in target.list_assets():
+        if pending := done.select_pending(asset):
+            error = WorkerCrashed(f"{asset.uri}: {CRASHED}")
+            for command in collector.add(fail((pending, NO_TRACK, 1), error, "extract")):
+                assert isinstance(command, Commit)
+                committer.commit(command)
 
 
 def describe_code() -> dict[str, Any]:
@@ -274,7 +147,7 @@ def describe_code() -> dict[str, Any]:
 
 
 def find_commit() -> str | None:
-    """Of the code that runs, where it is a checkout."""
+    """Find the git commit of the running code, where it is a checkout."""
     git = Path(__file__).parents[2] / ".git"
     try:
         head = (git / "HEAD").read_text().strip()
@@ -290,5 +163,5 @@ def find_commit() -> str | None:
 
 
 def make_run_id() -> str:
-    """Sorts by time."""
+    """Make an id that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"

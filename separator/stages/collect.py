@@ -1,229 +1,222 @@
-"""Rows of finished work in, records out: knows when a stem has all its parts and an asset all its
-stems. Pure bookkeeping: it neither reads nor writes, and holds only assets that are under way."""
+"""Decide when a stem has all its parts and an asset all its stems: outcomes in, commands out.
 
-import json
+Pure bookkeeping: it neither reads nor writes, and holds only assets that are under way.
+"""
+
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from separator.audio.renditions import JOINT, REMUX, RENDITION, RESIDUAL
-from separator.results.record import URIS, hash_stem, list_uris
-from separator.results.schema import COLUMNS, Record
-from separator.rows import DoneRow
+from separator.audio.renditions import JOINT
+from separator.results.record import list_uris, make_record, make_timestamp
+from separator.results.schema import Record
+from separator.rows import (
+    RENDITION,
+    RESIDUAL,
+    AlreadyDone,
+    Asset,
+    Failed,
+    Measures,
+    OfTrack,
+    Outcome,
+    PartWritten,
+    Remuxed,
+    StemWritten,
+    WorkItem,
+)
 
-SILENCE_DB = -200.0
-SUMMED = ("num_samples", "energy", "energy_in")
-TOLD = ("extract_s", "separate_s", "publish_s")  # by the parts themselves
+
+@dataclass(frozen=True, kw_only=True)
+class Assemble(OfTrack):
+    """Make one file of the parts of a stem, a residual or a rendition."""
+
+    kind: str
+    name: str
+    num_parts: int
+    measures: Measures  # of the whole
+    repairs: str
 
 
-Key = tuple[int, str, str]  # track, kind, name
+@dataclass(frozen=True)
+class Remux:
+    """Put a rendition of all tracks into a copy of the asset."""
+
+    asset: Asset
+    name: str
+    track_indexes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Write the records of an asset: all of its files are readable."""
+
+    asset: Asset
+    records: list[Record]
+    is_new: bool = True  # false: an earlier run wrote its record.json
+    orphan_uris: tuple[str, ...] = ()  # files of it that no record names
+
+
+Command = Assemble | Remux | Commit
+Key = tuple[int, str, str]  # track index, kind, name
 
 
 @dataclass
-class _Stem:
-    """The parts of one stem that have come in."""
+class _Parts:
+    """The parts of one stem that have been written so far."""
 
-    parts: dict[int, DoneRow] = field(default_factory=dict)
+    rows: dict[int, PartWritten] = field(default_factory=dict)
     last: int | None = None
 
-    def add(self, row: DoneRow) -> None:
+    def add(self, row: PartWritten) -> None:
         # A worker that died and was replaced may bring a part twice; it is the same part.
-        self.parts[row["number"]] = row
-        if row["is_last"]:
-            self.last = row["number"]
+        self.rows[row.number] = row
+        if row.is_last:
+            self.last = row.number
 
     @property
     def is_whole(self) -> bool:
-        return self.last is not None and len(self.parts) == self.last + 1
+        return self.last is not None and len(self.rows) == self.last + 1
 
-    def sum_up(self) -> DoneRow:
-        """One row for all: the figures of the whole stem."""
-        rows = [self.parts[number] for number in sorted(self.parts)]
-        total: Any = dict(rows[-1])
-        total |= {key: sum(row[key] for row in rows) for key in SUMMED}
-        total |= dict.fromkeys(TOLD, 0.0)
-        total["similarity"] = weigh([row["similarity"] for row in rows], rows)
-        for key in ("peak", "null_error"):
-            total[key] = max(row[key] for row in rows)
-        return total
+    def make_command(self) -> Assemble:
+        rows = [self.rows[number] for number in sorted(self.rows)]
+        return Assemble(
+            *rows[-1].of(),
+            kind=rows[-1].kind,
+            name=rows[-1].name,
+            num_parts=len(rows),
+            measures=sum_measures([row.measures for row in rows]),
+            repairs=rows[-1].repairs,
+        )
 
 
 @dataclass
-class _Asset:
-    stems: dict[Key, _Stem] = field(default_factory=dict)
-    done: dict[Key, DoneRow] = field(default_factory=dict)
-    failed: dict[int, DoneRow] = field(default_factory=dict)  # by track; -1 is the whole asset
-    remuxed: dict[str, DoneRow | None] = field(default_factory=dict)  # by rendition; None: asked
+class _State:
+    """The outcomes of one asset so far."""
+
+    num_tracks: int = 0
+    parts: dict[Key, _Parts] = field(default_factory=dict)
+    files: dict[Key, StemWritten | Failed] = field(default_factory=dict)
+    failed_tracks: dict[int, Failed] = field(default_factory=dict)  # -1 is the whole asset
+    remuxed: dict[str, Remuxed | Failed] = field(default_factory=dict)  # by rendition
+    ordered: set[str] = field(default_factory=set)  # renditions whose remux is under way
+
+    def find_file(self, index: int, kind: str, name: str) -> StemWritten | Failed | None:
+        return self.failed_tracks.get(index) or self.files.get((index, kind, name))
+
+    def list_tracks(self) -> list[int]:
+        return sorted({key[0] for key in self.files} | set(self.failed_tracks))
 
 
-class Ledger:
-    """`add` takes rows in any order and says what is to be done next."""
+class Collector:
+    """Takes outcomes in any order, some of them twice."""
 
     def __init__(
-        self, about: Mapping[str, Any], residual: str = "none", remux: bool = False
+        self, run_columns: Mapping[str, Any], residual: str = "none", with_remux: bool = False
     ) -> None:
-        """`about`: columns that are the same in every record of a run."""
-        self.about, self.residual, self.remux = dict(about), residual, remux
-        self.open: dict[str, _Asset] = {}
-        self.closed: set[int] = set()  # hashes of assets that have been handed out
-        self.orphans: dict[str, list[str]] = {}  # by asset: URIs that no record names
+        """`run_columns`: columns that are the same in every record of a run."""
+        self.run_columns, self.residual, self.with_remux = dict(run_columns), residual, with_remux
+        self.open: dict[str, _State] = {}  # by URI of the asset
+        self.closed: set[int] = set()  # hashes of URIs of assets that were handed out
 
-    def add(self, row: DoneRow) -> tuple[DoneRow | None, list[Record] | None]:
-        """(what is to be assembled or remuxed, records of an asset that is now complete)."""
-        uri = json.loads(row["asset"])["asset_uri"]
-        if hash(uri) in self.closed:
-            return None, None
-        asset = self.open.setdefault(uri, _Asset())
-        if row["records"]:
-            return None, self._close(uri, json.loads(row["records"]))
-        key = (row["track_index"], row["kind"], row["query_name"])
-        if row["kind"] == REMUX:
-            asset.remuxed[row["query_name"]] = row
-        elif row["error_code"] and not row["query_name"]:
-            asset.failed[row["track_index"]] = row
-        elif row["error_code"] or row["stem_uri"]:
-            asset.done[key] = row
-        else:
-            stem = asset.stems.setdefault(key, _Stem())
-            stem.add(row)
-            if stem.is_whole:
-                return stem.sum_up(), None
-        return self._find_complete(uri, row)
+    def add(self, outcome: Outcome) -> list[Command]:
+        """Take note of an outcome; say what is to be done next."""
+        asset = outcome.asset
+        if hash(asset.uri) in self.closed:
+            return []
+        state = self.open.setdefault(asset.uri, _State())
+        if isinstance(outcome, OfTrack):
+            state.num_tracks = outcome.num_tracks
+        match outcome:
+            case AlreadyDone(records=records):
+                return [self._close(asset, list(records), is_new=False)]
+            case PartWritten():
+                parts = state.parts.setdefault(make_key(outcome), _Parts())
+                parts.add(outcome)
+                return [parts.make_command()] if parts.is_whole else []
+            case Remuxed(name=name) | Failed(kind="remux", name=name):
+                state.remuxed[name] = outcome
+            case Failed(name=""):
+                state.failed_tracks[outcome.track.index] = outcome
+            case StemWritten() | Failed():
+                state.files[make_key(outcome)] = outcome
+        return self._advance(asset, state)
 
-    def forget_open(self) -> None:
-        """What has not come out is made afresh: nothing of it is under way any more."""
+    def drop_incomplete(self) -> None:
+        """Forget assets that are under way: the next pass processes them again."""
         self.open.clear()
 
-    def _find_complete(self, uri: str, row: DoneRow) -> tuple[DoneRow | None, list[Record] | None]:
-        asset, queries = self.open[uri], json.loads(json.loads(row["asset"])["queries"])
-        now = make_timestamp()
-        if -1 in asset.failed:
-            failed = asset.failed[-1]
-            records = [self._make_record(failed, query, now) for query in queries]
-            return None, self._close(uri, records)
-        whole = sorted({key[0] for key in asset.done} | set(asset.failed))
-        if len(whole) < row["num_tracks"]:
-            return None, None
-        records = []
-        for index in whole:
-            for query in queries:
-                found, rest = self._find(asset, index, query)
-                if found is None:
-                    return None, None
-                records.append(self._make_record(found, query, now, rest))
-        for query in queries if self.remux else ():
-            if query["kind"] == RENDITION and not asset.failed:
-                name = query["name"]
-                parts = [asset.done[index, RENDITION, name] for index in whole]
-                if name not in asset.remuxed and not any(part["error_code"] for part in parts):
-                    asset.remuxed[name] = None
-                    return make_remux_row(parts[0], whole), None
-                if name in asset.remuxed and asset.remuxed[name] is None:
-                    return None, None  # under way
-        return None, self._close(uri, records)
+    def _advance(self, asset: Asset, state: _State) -> list[Command]:
+        tracks = state.list_tracks()
+        if -1 in state.failed_tracks:
+            tracks = [-1]
+        elif len(tracks) < state.num_tracks:
+            return []
+        files = [
+            (item, state.find_file(i, item.kind, item.name)) for i in tracks for item in asset.items
+        ]
+        residuals = [self._find_residual(state, i, item) for i in tracks for item in asset.items]
+        if any(file is None for _, file in files) or any(r is MISSING for r in residuals):
+            return []
+        if self.with_remux and not state.failed_tracks:
+            for name in asset.list_names(RENDITION):
+                if any(isinstance(state.files[i, RENDITION, name], Failed) for i in tracks):
+                    continue
+                if name not in state.ordered:
+                    state.ordered.add(name)
+                    return [Remux(asset, name, tuple(tracks))]
+                if name not in state.remuxed:
+                    return []
+        shared = self.run_columns | {"created_at": make_timestamp()}
+        records = [
+            make_record(
+                item,
+                cast(StemWritten | Failed, file),
+                cast(StemWritten | Failed | None, residual),
+                state.remuxed.get(item.name) if item.kind == RENDITION else None,
+                shared,
+            )
+            for (item, file), residual in zip(files, residuals, strict=True)
+        ]
+        return [self._close(asset, records)]
 
-    def _find(
-        self, asset: _Asset, index: int, query: dict[str, str]
-    ) -> tuple[DoneRow | None, DoneRow | None]:
-        """(the row of a stem or a mix, if all of it is there; the one that it is made with)."""
-        if failed := asset.failed.get(index):
-            return failed, None
-        found = asset.done.get((index, query["kind"], query["name"]))
-        if query["kind"] == RENDITION:
-            return found, asset.remuxed.get(query["name"])
-        if self.residual == "none":
-            return found, None
-        name = query["name"] if self.residual == "per_query" else JOINT
-        rest = asset.done.get((index, RESIDUAL, name))
-        return (found, rest) if rest is not None else (None, None)
+    def _find_residual(self, state: _State, index: int, item: WorkItem) -> Any:
+        """Find the residual that a stem's record names; None where it has none."""
+        if self.residual == "none" or item.kind == RENDITION or index in state.failed_tracks:
+            return None
+        name = item.name if self.residual == "per_query" else JOINT
+        return state.files.get((index, RESIDUAL, name), MISSING)
 
-    def _close(self, uri: str, records: list[Record]) -> list[Record]:
-        asset = self.open.pop(uri)
-        self.closed.add(hash(uri))
-        rows = [*asset.done.values(), *asset.remuxed.values()]
-        written = {row["stem_uri"] for row in rows if row and row["stem_uri"]}
-        if written and (orphans := written - set(list_uris(records))):
-            self.orphans[uri] = sorted(orphans)
-        return records
-
-    def _make_record(
-        self, row: DoneRow, query: dict[str, str], now: str, other: DoneRow | None = None
-    ) -> Record:
-        """`other`: of its residual or remux; where that has failed it has failed, too."""
-        if other is not None and other["error_code"] and not row["error_code"]:
-            blamed = ("error_code", "error_stage", "error_detail")
-            row = DoneRow(**(row | {key: other[key] for key in blamed}))  # pyright: ignore
-        rest = other if other is not None and other["kind"] == RESIDUAL else None
-        film = other if other is not None and other["kind"] == REMUX else None
-        asset, track = json.loads(row["asset"]), json.loads(row["track"])
-        record = dict.fromkeys(COLUMNS) | self.about
-        record |= {
-            "asset_uri": asset["asset_uri"],
-            "asset_etag": asset["asset_etag"],
-            "asset_bytes": asset["asset_bytes"],
-            "track_index": row["track_index"],
-            "track_language": track.get("language") or "",
-            "kind": query["kind"],
-            "query_name": query["name"],
-            "query_text": query["text"],
-            "status": "failed" if row["error_code"] else "ok",
-            "error_code": row["error_code"],
-            "error_stage": row["error_stage"],
-            "error_detail": row["error_detail"],
-            "stem_uri": row["stem_uri"],
-            "residual_uri": rest["stem_uri"] if rest is not None else "",
-            "rate_hz": track.get("rate_hz", 0),
-            "num_channels": row["num_channels"],
-            "remux_uri": film["stem_uri"] if film is not None else "",
-            "num_samples": row["num_samples"],
-            "num_clipped": row["num_clipped"],
-            "warning": query.get("warning", ""),
-            "carried": asset["carried"],
-            "request": query["request"],
-            "fingerprint": hash_stem(query["request"], row["track_index"]),
-            "created_at": now,
-        }
-        if row["error_code"]:
-            return record | dict.fromkeys(URIS, "") | {"num_samples": 0, "num_channels": 0}
-        count = row["num_samples"] * row["num_channels"]
-        return record | {
-            "null_error": rest["null_error"] if rest is not None else None,
-            "duration_s": row["num_samples"] / track["rate_hz"],
-            "rms_db": to_db(row["energy"] / count, 10),
-            "peak_db": to_db(row["peak"], 20),
-            "loudness_lufs": row["loudness_lufs"],
-            "true_peak_dbtp": row["true_peak_dbtp"],
-            "active_share": row["active_share"],
-            "similarity": to_value(row["similarity"]),
-            "residual_similarity": to_value(rest["similarity"]) if rest is not None else None,
-            "energy_share": row["energy"] / row["energy_in"] if row["energy_in"] else 0.0,
-        }
+    def _close(self, asset: Asset, records: list[Record], is_new: bool = True) -> Commit:
+        state = self.open.pop(asset.uri)
+        self.closed.add(hash(asset.uri))
+        written = [*state.files.values(), *state.remuxed.values()]
+        uris = {row.uri for row in written if not isinstance(row, Failed)}
+        return Commit(asset, records, is_new, tuple(sorted(uris - set(list_uris(records)))))
 
 
-def make_remux_row(part: DoneRow, indexes: list[int]) -> DoneRow:
-    """Of all tracks of an asset: what is to be done, as the row that tells of it afterwards."""
-    row: Any = dict(part) | dict.fromkeys(TOLD, 0.0)
-    about = json.dumps({"indexes": indexes})
-    return row | {"kind": REMUX, "track_index": -1, "track": about, "stem_uri": ""}
+MISSING = object()  # a residual that is still to come
 
 
-def make_timestamp() -> str:
-    """One for all rows of a commit: the manifest tells later ones from earlier ones by it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def make_key(row: PartWritten | StemWritten | Failed) -> Key:
+    return row.track.index, row.kind, row.name
 
 
-def weigh(values: list[float], rows: list[DoneRow]) -> float:
-    """The mean over spans by their energy; of what is silent nothing is known."""
-    pairs = [(v, row["energy"]) for v, row in zip(values, rows, strict=True) if not math.isnan(v)]
-    total = sum(energy for _, energy in pairs)
-    return sum(value * energy for value, energy in pairs) / total if total else math.nan
+def sum_measures(parts: Sequence[Measures]) -> Measures:
+    """Add up the figures of the parts of a stem."""
+    return Measures(
+        num_channels=parts[-1].num_channels,
+        num_samples=sum(part.num_samples for part in parts),
+        energy=sum(part.energy for part in parts),
+        energy_in=sum(part.energy_in for part in parts),
+        peak=max(part.peak for part in parts),
+        null_error=max(part.null_error for part in parts),
+        similarity=weigh_similarity(parts),
+    )
 
 
-def to_value(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def to_db(value: float, factor: float) -> float:
-    return max(SILENCE_DB, factor * math.log10(value)) if value > 0 else SILENCE_DB
+def weigh_similarity(parts: Iterable[Measures]) -> float:
+    """Average over spans by energy; silent spans have no similarity and do not count."""
+    known = [(part.similarity, part.energy) for part in parts if not math.isnan(part.similarity)]
+    total = sum(energy for _, energy in known)
+    return sum(value * energy for value, energy in known) / total if total else math.nan

@@ -1,4 +1,4 @@
-"""Assets made official: the commit file, then the manifest. The driver does it, several at once."""
+"""Commit assets from the driver, several at once: the commit file first, then manifest rows."""
 
 import threading
 from collections import deque
@@ -10,25 +10,26 @@ from separator.results.manifest import ManifestWriter
 from separator.results.paths import Layout
 from separator.results.record import list_uris, merge_records, pack_record, read_record
 from separator.results.schema import Record
-from separator.rows import AssetRow
+from separator.stages.collect import Commit
 from separator.storage import Storage
 
 COMMITTERS = 8
-MOST_WAITING = 64
+MAX_WAITING = 64
 
 
 class Committer:
-    """`with` waits for all commits; an error of one is raised where the next is asked for."""
+    """A context that waits for all commits; an error of one is raised by the next `commit`."""
 
     def __init__(
         self,
         storage: Storage,
         layout: Layout,
         writer: ManifestWriter,
-        see: Callable[[Sequence[Record]], None],
+        on_commit: Callable[[Sequence[Record]], None],
     ) -> None:
-        self.storage, self.layout, self.writer, self.see = storage, layout, writer, see
-        self.requests: set[str] = set()
+        self.storage, self.layout, self.writer = storage, layout, writer
+        self.on_commit = on_commit
+        self.done_ids: set[str] = set()  # of work items
         self._pool = ThreadPoolExecutor(COMMITTERS)
         self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
@@ -45,29 +46,23 @@ class Committer:
             for job in self._waiting:
                 job.result()
 
-    def commit(
-        self, asset: AssetRow, records: list[Record], is_new: bool, orphans: Sequence[str] = ()
-    ) -> None:
-        """`is_new` is false for what an earlier run committed and could not put in its manifest.
-        `orphans`: what was written, but no record names."""
-        while self._waiting and (len(self._waiting) >= MOST_WAITING or self._waiting[0].done()):
+    def commit(self, order: Commit) -> None:
+        while self._waiting and (len(self._waiting) >= MAX_WAITING or self._waiting[0].done()):
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._commit, asset, records, is_new, orphans))
+        self._waiting.append(self._pool.submit(self._commit, order))
 
-    def _commit(
-        self, asset: AssetRow, records: list[Record], is_new: bool, orphans: Sequence[str]
-    ) -> None:
-        if is_new:
-            path = asset["asset_path"]
+    def _commit(self, order: Commit) -> None:
+        if order.is_new:
+            path = order.asset.path
             uri = self.layout.record(path)
-            rows, stale = merge_records(read_record(self.storage, uri), records)
-            # From here on the asset is done, whoever dies. What is cleared below is spoken of by
-            # nothing any more; the next run of this asset would clear it too.
+            rows, replaced_uris = merge_records(read_record(self.storage, uri), order.records)
+            # From here on the asset is done, even if this process dies. No record refers to the
+            # files below any more; the next run of this asset would delete them too.
             self.storage.write(uri, pack_record(rows))
-            for stem_uri in {*stale, *orphans} - set(list_uris(rows)):
+            for stem_uri in {*replaced_uris, *order.orphan_uris} - set(list_uris(rows)):
                 self.storage.delete(stem_uri)
             self.storage.clear(self.layout.parts(path))
         with self._lock:
-            self.requests |= {record["request"] for record in records}
-            self.writer.add(records)
-            self.see(records)
+            self.done_ids |= {record["request"] for record in order.records}
+            self.writer.add(order.records)
+            self.on_commit(order.records)

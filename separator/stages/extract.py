@@ -1,12 +1,13 @@
-"""An asset in, spans of its tracks out: fetched, probed, decoded, cut. What is wrong with it is a
-row, not an error. It knows storage and media, not the network."""
+"""Fetch an asset, probe it, decode its tracks and cut them into spans.
+
+An error of the asset becomes a failure row. Knows storage and media, not the network.
+"""
 
 import contextlib
-import json
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +20,6 @@ from separator.errors import (
     LayoutUnsupported,
     MediaError,
     RequestError,
-    SeparatorError,
     StorageError,
 )
 from separator.media.choose import choose_tracks
@@ -27,18 +27,17 @@ from separator.media.decode import decode, output_rate
 from separator.media.limits import Limits
 from separator.media.probe import Media, Track, probe
 from separator.results.paths import Layout
-from separator.results.record import find_answers, read_record
-from separator.rows import AssetRow, SpanRow, set_error
+from separator.results.record import read_record, select_done
+from separator.rows import NO_TRACK, AlreadyDone, Asset, Failed, Seconds, SpanRow, TrackInfo, fail
 from separator.storage import Entry, Storage
 
-NO_SAMPLES = np.zeros((0, 0), np.float32)
-# What may be wrong with an asset. Anything else is a bug and stops the run.
+# Errors of an asset. Anything else is a bug and stops the run.
 ASSET_ERRORS = (MediaError, StorageError, AudioError, RequestError)
 
 
 @dataclass(frozen=True)
 class SpanPlan:
-    """How tracks are cut: what the network repeats on, and what it can see."""
+    """The length of spans, the context that the network needs, and the grid that it repeats on."""
 
     span_s: float
     context_s: Fraction
@@ -55,104 +54,78 @@ class Extractor:
     retry_failed: bool = True
     limits: Limits = field(default_factory=Limits)
 
-    def __call__(self, row: AssetRow) -> Iterator[SpanRow]:
-        """Spans as they come out of ffmpeg. The very last row is held back until the asset is known
+    def __call__(self, asset: Asset) -> Iterator[SpanRow | Failed | AlreadyDone]:
+        """Yield spans as they are decoded. The very last row is held back until the asset is known
         to be still the one that was listed: no asset is complete before that."""
-        held: SpanRow | None = None
+        held: SpanRow | Failed | None = None
         started = time.monotonic()
         try:
-            check_row(row)
-            if done := self._find_done(row):
-                yield make_row(row, records=json.dumps(done))
+            check_asset(asset)
+            if records := self._find_records(asset):
+                yield AlreadyDone(asset, tuple(records))
                 return
             with tempfile.TemporaryDirectory(prefix="separator-") as folder:
-                for span_row in self._extract(row, Path(folder)):
-                    span_row["seconds"] = time.monotonic() - started
+                for row in self._extract(asset, Path(folder)):
                     if held is not None:
                         yield held
-                    held = span_row
+                    held = replace(row, seconds=Seconds(extract=time.monotonic() - started))
                     started = time.monotonic()
         except ASSET_ERRORS as error:
-            yield make_row(row, error=error)
+            yield fail((asset, NO_TRACK, 1), error, "extract")
             return
-        assert held is not None, row["asset_uri"]
+        assert held is not None, asset.uri
         yield held
 
-    def _find_done(self, row: AssetRow) -> list[dict]:
-        """Records of an asset that a run committed but whose manifest was never written."""
-        record = read_record(self.storage, self.layout.record(row["asset_path"]))
-        return find_answers(record, row, self.retry_failed)
+    def _find_records(self, asset: Asset) -> list[dict]:
+        """Find the records of an asset that a run committed and did not put into its manifest."""
+        records = read_record(self.storage, self.layout.record(asset.path))
+        return select_done(records, asset.items, self.retry_failed)
 
-    def _extract(self, row: AssetRow, folder: Path) -> Iterator[SpanRow]:
-        with self.storage.on_disk(make_entry(row), folder) as path:
+    def _extract(self, asset: Asset, folder: Path) -> Iterator[SpanRow | Failed]:
+        with self.storage.on_disk(make_entry(asset), folder) as path:
             media = probe(path, self.limits)
-            tracks = choose_tracks(media.tracks, json.loads(row["tracks"]))
+            tracks = choose_tracks(media.tracks, asset.tracks)
             for track in tracks:
+                of = (asset, describe_track(track), len(tracks))
                 try:
-                    yield from self._cut(row, path, media, track, len(tracks))
+                    yield from self._cut(of, path, media, track)
                 except ASSET_ERRORS as error:
-                    yield make_row(row, track, len(tracks), error=error)
+                    yield fail(of, error, "extract")
 
     def _cut(
-        self, row: AssetRow, path: Path, media: Media, track: Track, num_tracks: int
+        self, of: tuple[Asset, TrackInfo, int], path: Path, media: Media, track: Track
     ) -> Iterator[SpanRow]:
         rate_hz = output_rate(track)
         if not rate_hz:
-            raise LayoutUnsupported(f"track {track.index} ({track.codec}) tells no sample rate")
+            raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
         check_rate(rate_hz)
         plan, number = self.plan, 0
         with contextlib.closing(decode(path, media, track, self.limits)) as blocks:
             spans = cut_spans(blocks, rate_hz, plan.span_s, plan.context_s, plan.grid_s)
             for number, (span, samples_CT, is_last) in enumerate(spans, start=1):
-                span_row = make_row(row, track, num_tracks)
-                span_row["number"], span_row["is_last"] = number - 1, is_last
-                span_row["start"] = span.start
-                span_row["core_start"], span_row["core_stop"] = span.core_start, span.core_stop
-                span_row["samples"] = np.ascontiguousarray(samples_CT)
-                yield span_row
+                yield SpanRow(
+                    *of,
+                    number=number - 1,
+                    is_last=is_last,
+                    start=span.start,
+                    core_start=span.core_start,
+                    core_stop=span.core_stop,
+                    samples=np.ascontiguousarray(samples_CT),
+                )
         if not number:
             raise AudioError("the track holds no samples")
 
 
-def check_row(row: AssetRow) -> None:
-    if row["trouble"]:
-        raise RequestError(row["trouble"])
+def check_asset(asset: Asset) -> None:
+    if asset.trouble:
+        raise RequestError(asset.trouble)
 
 
-def make_entry(row: AssetRow) -> Entry:
-    """The asset as it was listed."""
-    modified_at = datetime.fromisoformat(row["modified_at"])
-    return Entry(row["asset_uri"], row["asset_bytes"], row["asset_etag"], modified_at)
+def make_entry(asset: Asset) -> Entry:
+    """Describe the asset as it was listed."""
+    return Entry(asset.uri, asset.num_bytes, asset.etag, datetime.fromisoformat(asset.modified_at))
 
 
-def make_row(
-    row: AssetRow,
-    track: Track | None = None,
-    num_tracks: int = 1,
-    error: SeparatorError | None = None,
-    records: str = "",
-) -> SpanRow:
-    """A row without samples: a failure, or the frame of a span."""
-    about = {}
-    if track is not None:
-        about = asdict(track) | {"rate_hz": output_rate(track) if track.rate_hz else 0}
-    made = SpanRow(
-        asset=json.dumps(row),
-        track=json.dumps(about),
-        track_index=-1 if track is None else track.index,
-        num_tracks=num_tracks,
-        number=0,
-        is_last=True,
-        records=records,
-        error_code="",
-        error_stage="",
-        error_detail="",
-        start=0,
-        core_start=0,
-        core_stop=0,
-        samples=NO_SAMPLES,
-        seconds=0.0,
-    )
-    if error is not None:
-        set_error(made, error, "extract")
-    return made
+def describe_track(track: Track) -> TrackInfo:
+    rate_hz = output_rate(track) if track.rate_hz else 0
+    return TrackInfo(track.index, rate_hz, track.num_channels, track.layout, track.language or "")

@@ -1,6 +1,6 @@
-"""What is asked of which asset: rows from a folder or a list, without what is done already.
+"""List the assets of a folder or a list, each with the work that is left to do on it.
 
-Generators and pure functions; `pipeline.py` runs them where the data is.
+Generators and pure functions; `run/pipeline.py` runs them as the first stage of the flow.
 """
 
 import contextlib
@@ -9,191 +9,200 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
 
-from separator.config import InputSettings, JobConfig, check_renditions
+from separator.config import JobConfig, check_renditions
 from separator.errors import QueryError, RequestError, StorageError
 from separator.queries import Query
 from separator.results.manifest import hash_requests, is_known
 from separator.results.paths import make_asset_path
-from separator.results.record import hash_request
-from separator.rows import AssetRow
-from separator.stages.work import Asked, list_items, read_queries, read_tracks
+from separator.results.record import hash_content
+from separator.rows import Asset
+from separator.stages.work import Work, list_items, read_queries, read_tracks
 from separator.storage import Entry, Storage, parse_uri
 from separator.storage.tables import find_uri_column, is_list, read_rows, resolve_uri
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LOOKERS = 16  # assets of a list that are looked at side by side
-MOST_TEXTS = 50_000  # 2 KB each, on every node
+STAT_THREADS = 16
+MAX_TEXTS = 50_000  # 2 KB each, on every node
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+ListRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Known:
-    """Sorted hashes of requests: what needs nothing more, and, if given, all that is wanted."""
+class DoneItems:
+    """Sorted hashes of work item ids: those that are done and, if given, the only wanted ones."""
 
     done: np.ndarray
     wanted: np.ndarray | None = None
 
-    def leave_out(self, row: AssetRow) -> AssetRow | None:
-        """The row with the queries that are still to be done; None if there are none."""
-        queries = json.loads(row["queries"])
-        hashes = hash_requests([query["request"] for query in queries])
-        is_open = ~is_known(hashes, self.done)
+    def select_pending(self, asset: Asset) -> Asset | None:
+        """Keep the work items of an asset that are left to do; None if there are none."""
+        # An output of the first release holds its ids.
+        ids = [
+            hash_requests([item.id for item in asset.items]),
+            hash_requests([item.former_id for item in asset.items]),
+        ]
+        is_open = ~np.any([is_known(each, self.done) for each in ids], axis=0)
         if self.wanted is not None:
-            is_open &= is_known(hashes, self.wanted)
-        left = {query["name"] for query, chosen in zip(queries, is_open, strict=True) if chosen}
-        # A mix, or what is left without all stems, is made of stems: those are made with it.
-        left |= {name for query in queries if query["name"] in left for name in query["needs"]}
-        left = [query for query in queries if query["name"] in left]
-        return AssetRow(**(row | {"queries": json.dumps(left)})) if left else None  # pyright: ignore
+            is_open &= np.any([is_known(each, self.wanted) for each in ids], axis=0)
+        pairs = zip(asset.items, is_open, strict=True)
+        names = {item.name for item, chosen in pairs if chosen}
+        # A rendition is made of stems: they are made with it.
+        names |= {name for item in asset.items if item.name in names for name in item.needs}
+        items = tuple(item for item in asset.items if item.name in names)
+        return replace(asset, items=items) if items else None
 
-    def add(self, requests: set[str]) -> "Known":
-        return Known(np.union1d(self.done, hash_requests(sorted(requests))), self.wanted)
+    def add(self, ids: set[str]) -> "DoneItems":
+        return DoneItems(np.union1d(self.done, hash_requests(sorted(ids))), self.wanted)
 
 
 def collect_texts(storage: Storage, config: JobConfig) -> list[str]:
-    """Every text that is asked for, in the config or in a list; bad ones are left for their row."""
+    """Collect the texts of all queries, of the config and of a list; a bad cell is left for the
+    record of its row."""
     texts = dict.fromkeys(query.text for query in config.parse_queries())
     column = config.input.queries_column
     if column is not None:
         for row in read_rows(storage, config.input.uri, [column]):
             with contextlib.suppress(QueryError):
                 texts |= dict.fromkeys(query.text for query in read_queries(row.get(column)))
-            if len(texts) > MOST_TEXTS:
+            if len(texts) > MAX_TEXTS:
                 raise RequestError(
-                    f"input.queries_column={column!r}: more than {MOST_TEXTS:,} different texts; "
+                    f"input.queries_column={column!r}: more than {MAX_TEXTS:,} different texts; "
                     "divide the list"
                 )
     return list(texts)
 
 
-def list_assets(
-    storage: Storage, config: JobConfig, asked: Asked, twice: list[str] | None = None
-) -> Iterator[AssetRow]:
-    """Every asset of the input in turn, of this shard and within the limit.
+class Listing:
+    """Iterate over the assets of the input, of this shard and within the limit."""
 
-    The first row of a list that names an asset counts; URIs named again are added to `twice`.
-    """
-    shard, num_shards = config.parse_shard()
+    def __init__(self, storage: Storage, config: JobConfig, work: Work) -> None:
+        self.storage, self.config, self.work = storage, config, work
+        self.num_duplicates = 0  # rows of a list that named an asset again, so far
+        self.shard, self.num_shards = config.parse_shard()
 
-    def is_ours(asset_uri: str) -> bool:
-        return int(hash_request(asset_uri), 16) % num_shards == shard
+    def __iter__(self) -> Iterator[Asset]:
+        is_table = is_list(self.config.input.uri)
+        assets = self._read_list() if is_table else self._list_folder()
+        return itertools.islice(assets, self.config.run.limit)
 
-    if is_list(config.input.uri):
-        rows = _read_list(storage, config, asked, is_ours, [] if twice is None else twice)
-    else:
-        rows = _list_folder(storage, config.input, asked, is_ours)
-    yield from itertools.islice(rows, config.run.limit)
+    def _is_ours(self, asset_uri: str) -> bool:
+        return int(hash_content(asset_uri), 16) % self.num_shards == self.shard
 
+    def _list_folder(self) -> Iterator[Asset]:
+        chosen = self.config.input
+        for entry in self.storage.list(chosen.uri, chosen.include, chosen.exclude):
+            if self._is_ours(entry.uri):
+                path = make_asset_path(entry.uri, chosen.uri)
+                yield make_asset(entry, path, self.work, list(self.work.queries), self.work.tracks)
 
-def _list_folder(
-    storage: Storage, chosen: InputSettings, asked: Asked, is_ours: Callable[[str], bool]
-) -> Iterator[AssetRow]:
-    for entry in storage.list(chosen.uri, chosen.include, chosen.exclude):
-        if is_ours(entry.uri):
-            yield make_row(entry, chosen.uri, asked)
+    def _read_list(self) -> Iterator[Asset]:
+        rows = read_rows(self.storage, self.config.input.uri)
+        first = next(rows, None)
+        if first is None:
+            return
+        columns, uri = list(first), self.config.input.uri
+        uri_column = find_uri_column(columns, self.config.input.uri_column, uri)
+        self._check_columns(columns)
+        named = (
+            (_name_asset(uri, str(row[uri_column])), row) for row in itertools.chain([first], rows)
+        )
+        # Before storage is asked: each asset is looked at once, and by one shard only.
+        ours = ((name, row) for name, row in named if self._is_ours(name))
+        yield from map_ahead(self._make_listed, self._deduplicate(ours), STAT_THREADS)
 
-
-def _read_list(
-    storage: Storage,
-    config: JobConfig,
-    asked: Asked,
-    is_ours: Callable[[str], bool],
-    twice: list[str],
-) -> Iterator[AssetRow]:
-    chosen, uri = config.input, config.input.uri
-    rows = read_rows(storage, uri)
-    first = next(rows, None)
-    if first is None:
-        return
-    column = find_uri_column(list(first), chosen.uri_column, uri)
-    _check_columns(list(first), chosen)
-
-    def choose() -> Iterator[tuple[str, dict[str, Any]]]:
-        """Before anything is asked of storage: one look at every asset, by one shard."""
+    def _deduplicate(self, named: Iterator[tuple[str, ListRow]]) -> Iterator[tuple[str, ListRow]]:
+        """Pass on the first row of each asset."""
         seen: set[int] = set()
-        for row in itertools.chain([first], rows):
-            asset_uri = resolve_uri(uri, str(row[column]))
-            with contextlib.suppress(RequestError):  # it gets its record as it is called there
-                asset_uri = parse_uri(asset_uri).uri
-            if not is_ours(asset_uri):
+        for name, row in named:
+            if hash(name) in seen:
+                self.num_duplicates += 1
                 continue
-            if hash(asset_uri) in seen:
-                twice.append(asset_uri)
-                continue
-            seen.add(hash(asset_uri))
-            yield asset_uri, row
+            seen.add(hash(name))
+            yield name, row
 
-    def look(item: tuple[str, dict[str, Any]]) -> AssetRow:
+    def _make_listed(self, item: tuple[str, ListRow]) -> Asset:
+        """Make the asset of a row of the list, with the columns that are its own."""
         asset_uri, row = item
+        chosen, work, trouble = self.config.input, self.work, ""
         try:
-            entry = storage.stat(asset_uri)
+            entry = self.storage.stat(asset_uri)
         except (StorageError, RequestError):
-            # It gets its record like any other: `extract` meets the same trouble.
+            # It gets its record like any other: `extract` meets the same error.
             entry = Entry(asset_uri, 0, "", EPOCH)
-        return make_row(entry, None, asked, row, chosen)
-
-    yield from map_ahead(look, choose(), LOOKERS)
-
-
-def _check_columns(columns: Sequence[str], chosen: InputSettings) -> None:
-    if "json" in chosen.uri.lower().rpartition(".")[2]:
-        return  # a row says only what it has
-    wanted = [("queries_column", chosen.queries_column), ("tracks_column", chosen.tracks_column)]
-    for key, name in [*wanted, *(("carry", name) for name in chosen.carry)]:
-        if name is not None and name not in columns:
-            raise RequestError(f"input.{key}={name!r}: {chosen.uri} has the columns {columns}")
-
-
-def make_row(
-    entry: Entry,
-    root_uri: str | None,
-    asked: Asked,
-    row: dict[str, Any] | None = None,
-    chosen: InputSettings | None = None,
-) -> AssetRow:
-    """`row`: of a list, with columns that say what is asked of this asset alone."""
-    queries, tracks, trouble, carried = list(asked.queries), asked.tracks, "", {}
-    if row is not None and chosen is not None:
-        carried = {name: row.get(name) for name in chosen.carry}
+        queries, tracks = list(work.queries), work.tracks
         try:
-            # Columns only where they are asked for: pandas writes its index under the name "".
+            # Columns only where they are configured: pandas writes its index under the name "".
             if chosen.tracks_column is not None:
                 tracks = read_tracks(row.get(chosen.tracks_column), tracks)
             if chosen.queries_column is not None:
                 queries = read_queries(row.get(chosen.queries_column)) or queries
             if not queries:
-                raise QueryError("neither its list nor the config asks for anything")
-            check_renditions(asked.output, queries)
+                raise QueryError("neither its list nor the config has a query for it")
+            check_renditions(work.output, queries)
         except RequestError as error:
             trouble = f"{entry.uri}: {error}"
             queries = queries or [Query("", "")]
+        carried = {name: row.get(name) for name in chosen.carry}
+        text = json.dumps(carried, default=str, ensure_ascii=False) if carried else ""
+        path = make_asset_path(entry.uri, None)
+        return make_asset(entry, path, work, queries, tracks, trouble, text)
+
+    def _check_columns(self, columns: Sequence[str]) -> None:
+        chosen = self.config.input
+        if "json" in chosen.uri.lower().rpartition(".")[2]:
+            return  # a row names only the columns that it has
+        wanted = [(key, getattr(chosen, key)) for key in ("queries_column", "tracks_column")]
+        for key, name in [*wanted, *(("carry", name) for name in chosen.carry)]:
+            if name is not None and name not in columns:
+                raise RequestError(f"input.{key}={name!r}: {chosen.uri} has the columns {columns}")
+
+
+def _name_asset(list_uri: str, cell: str) -> str:
+    asset_uri = resolve_uri(list_uri, cell)
+    with contextlib.suppress(RequestError):  # else it gets its record under the name in the list
+        asset_uri = parse_uri(asset_uri).uri
+    return asset_uri
+
+
+def make_asset(
+    entry: Entry,
+    path: str,
+    work: Work,
+    queries: Sequence[Query],
+    tracks: Any,
+    trouble: str = "",
+    carried: str = "",
+) -> Asset:
     version = [entry.uri, entry.etag, entry.num_bytes]
-    items = list_items(queries, asked, [version, tracks, trouble])
-    return AssetRow(
-        asset_uri=entry.uri,
-        asset_path=make_asset_path(entry.uri, root_uri),
-        asset_etag=entry.etag,
-        asset_bytes=entry.num_bytes,
+    return Asset(
+        uri=entry.uri,
+        path=path,
+        etag=entry.etag,
+        num_bytes=entry.num_bytes,
         modified_at=entry.modified_at.isoformat(),
-        queries=json.dumps(items),
-        tracks=json.dumps(tracks),
+        items=list_items(queries, work, version, [tracks, trouble]),
+        tracks=tracks,
         trouble=trouble,
-        carried=json.dumps(carried, default=str, ensure_ascii=False) if carried else "",
+        carried=carried,
     )
 
 
 def map_ahead(
     function: Callable[[In], Out], items: Iterator[In], num_threads: int
 ) -> Iterator[Out]:
-    """As `map`, in order, a few items ahead of what has been asked for."""
+    """Apply a function in threads, in order, at most `4 * num_threads` items ahead of the reader.
+
+    >>> list(map_ahead(str, iter(range(3)), num_threads=2))
+    ['0', '1', '2']
+    """
     waiting: deque[Future[Out]] = deque()
     with ThreadPoolExecutor(num_threads) as pool:
         for item in items:
@@ -204,13 +213,13 @@ def map_ahead(
             yield waiting.popleft().result()
 
 
-def pack(rows: Iterator[AssetRow], most: int, most_bytes: int) -> Iterator[Sequence[AssetRow]]:
-    """Small assets together: what Ray moves in a second are rows, some 77 of them."""
-    held: list[AssetRow] = []
-    for row in rows:
-        held.append(row)
-        if len(held) == most or sum(r["asset_bytes"] for r in held) >= most_bytes:
-            yield held
+def pack(assets: Iterator[Asset], max_assets: int, max_bytes: int) -> Iterator[tuple[Asset, ...]]:
+    """Group small assets: Ray Data dispatches about 77 rows a second."""
+    held: list[Asset] = []
+    for asset in assets:
+        held.append(asset)
+        if len(held) == max_assets or sum(each.num_bytes for each in held) >= max_bytes:
+            yield tuple(held)
             held = []
     if held:
-        yield held
+        yield tuple(held)

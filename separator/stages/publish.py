@@ -1,27 +1,40 @@
-"""Stems, residuals and mixes in, what lies on storage and its figures out. It knows storage and
-encoders, no network.
+"""Write stems, residuals and renditions to storage, and measure them.
 
 A stem of one span is written to its final key at once. Of a longer one each span is written as a
-part of bare float32 samples, and `assemble` makes the stem of them when all are there.
+part of bare float32 samples, and `assemble` makes the stem of them when all are there. Knows
+storage and encoders, no network.
 """
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from separator.audio.loudness import SILENCE_LUFS, Meter
-from separator.audio.peak import SILENCE_DBTP, TruePeak
-from separator.audio.renditions import RENDITION, RESIDUAL, Rendition, choose_gain
+from separator.audio.loudness import Meter
+from separator.audio.peak import TruePeak
+from separator.audio.renditions import Rendition, choose_gain
 from separator.errors import MediaError, StorageError
 from separator.media.encode import EncodeSettings, Tags, encode
 from separator.results.paths import Layout
 from separator.results.record import read_record
-from separator.rows import AssetRow, DoneRow, StemRow, carry, set_error
+from separator.rows import (
+    RENDITION,
+    RESIDUAL,
+    AlreadyDone,
+    Asset,
+    Failed,
+    Measures,
+    Outcome,
+    PartWritten,
+    Seconds,
+    StemRow,
+    StemWritten,
+    fail,
+)
+from separator.stages.collect import Assemble
 from separator.storage import Storage
 
 PUBLISH_ERRORS = (MediaError, StorageError)
@@ -37,81 +50,100 @@ class Publisher:
     run_id: str
     renditions: tuple[Rendition, ...] = ()
 
-    def __call__(self, row: StemRow) -> Iterator[DoneRow]:
-        yield self.publish(row)
+    def __call__(self, row: StemRow | Failed | AlreadyDone) -> Iterator[Outcome]:
+        yield self.publish(row) if isinstance(row, StemRow) else row
 
-    def publish(self, row: StemRow) -> DoneRow:
-        samples_CT = np.asarray(row["samples"])
-        done = make_row(row, samples_CT)
-        if row["error_code"] or row["records"]:
-            return done
+    def publish(self, row: StemRow) -> Outcome:
+        """Write the core of one span: as the whole stem, or as a part of it."""
+        started = time.monotonic()
+        measures = measure(row)
+        try:
+            if row.number == 0 and row.is_last:
+                done = self._write_stem(row, measures, lambda: [np.asarray(row.samples)])
+            else:
+                done = self._write_part(row, measures)
+        except PUBLISH_ERRORS as error:
+            done = fail(row.of(), error, "publish", kind=row.kind, name=row.name)
+        seconds = replace(row.seconds, publish=time.monotonic() - started)
+        return replace(done, seconds=seconds)
+
+    def assemble(self, order: Assemble) -> StemWritten | Failed:
+        """Make the stem of its parts, one of them in memory at a time."""
         started = time.monotonic()
         try:
-            if row["number"] == 0 and row["is_last"]:
-                self._write_stem(lambda: [samples_CT], done)
-            elif not self._is_late(row):
-                path = json.loads(row["asset"])["asset_path"]
-                place = (path, row["track_index"], row["kind"], row["query_name"], row["number"])
-                self.storage.write(self.layout.part(*place), samples_CT.T.astype("<f4").tobytes())
+            done = self._write_stem(order, order.measures, lambda: self._read_parts(order))
         except PUBLISH_ERRORS as error:
-            set_error(done, error, "publish")
-        done["publish_s"] = time.monotonic() - started
-        return done
+            done = fail(order.of(), error, "publish", kind=order.kind, name=order.name)
+        return replace(done, seconds=Seconds(publish=time.monotonic() - started))
 
-    def _is_late(self, row: StemRow) -> bool:
-        """Whether this run has committed the asset already: Ray repeats a task whose node was lost,
-        also when all that it had brought was used. Nobody would clear the part away."""
-        asset = json.loads(row["asset"])
-        asked = {(query["request"], self.run_id) for query in json.loads(asset["queries"])}
-        record = read_record(self.storage, self.layout.record(asset["asset_path"]))
-        return bool(asked & {(r["request"], r["run_id"]) for r in record})
+    def _write_part(self, row: StemRow, measures: Measures) -> PartWritten:
+        if not self._is_committed(row.asset):
+            uri = self._name_part(row, row.number)
+            self.storage.write(uri, np.asarray(row.samples).T.astype("<f4").tobytes())
+        return PartWritten(
+            *row.of(),
+            kind=row.kind,
+            name=row.name,
+            number=row.number,
+            is_last=row.is_last,
+            measures=measures,
+            repairs=row.repairs,
+        )
 
-    def assemble(self, last: DoneRow) -> DoneRow:
-        """The stem from its parts, one of them in memory at a time."""
-        done = DoneRow(**last)
-        started = time.monotonic()
-        try:
-            self._write_stem(lambda: self._read_parts(last), done)
-        except PUBLISH_ERRORS as error:
-            set_error(done, error, "publish")
-        done["publish_s"] = time.monotonic() - started
-        return done
+    def _is_committed(self, asset: Asset) -> bool:
+        """Tell whether this run has committed the asset: Ray repeats a task whose node was lost,
+        even when all of its results were used. A part of it would never be cleared away."""
+        own = {(item.id, self.run_id) for item in asset.items}
+        records = read_record(self.storage, self.layout.record(asset.path))
+        return bool(own & {(r["request"], r["run_id"]) for r in records})
 
-    def _read_parts(self, last: DoneRow) -> Iterator[np.ndarray]:
-        path = json.loads(last["asset"])["asset_path"]
-        for number in range(last["number"] + 1):
-            place = (path, last["track_index"], last["kind"], last["query_name"], number)
-            data = self.storage.read(self.layout.part(*place))
-            yield np.frombuffer(data, "<f4").reshape(-1, last["num_channels"]).T
+    def _name_part(self, row: StemRow | Assemble, number: int) -> str:
+        return self.layout.part(row.asset.path, row.track.index, row.kind, row.name, number)
 
-    def _write_stem(self, read: Callable[[], Iterable[np.ndarray]], done: DoneRow) -> None:
-        """`read` gives the blocks, as often as it is asked."""
-        asset, track = json.loads(done["asset"]), json.loads(done["track"])
-        kind, name = done["kind"], done["query_name"]
-        uri = self.layout.stem(asset["asset_path"], done["track_index"], kind, name)
-        rate_hz, num_channels = track["rate_hz"], done["num_channels"]
-        layout = track["layout"] if num_channels == track["num_channels"] else None
-        about = (rate_hz, num_channels, layout)
+    def _read_parts(self, order: Assemble) -> Iterator[np.ndarray]:
+        for number in range(order.num_parts):
+            data = self.storage.read(self._name_part(order, number))
+            yield np.frombuffer(data, "<f4").reshape(-1, order.measures.num_channels).T
+
+    def _write_stem(
+        self,
+        row: StemRow | Assemble,
+        measures: Measures,
+        read: Callable[[], Iterable[np.ndarray]],
+    ) -> StemWritten:
+        """Encode and upload a file. `read` starts to read its blocks (C, T), as often as called."""
+        track, num_channels = row.track, measures.num_channels
+        layout = track.layout if num_channels == track.num_channels else None
+        about = (track.rate_hz, num_channels, layout)
         blocks = read()
-        if kind == RENDITION:
-            blocks = level(read, about, next(r for r in self.renditions if r.name == name))
-        loudness, peak = Meter(*about), TruePeak(rate_hz, num_channels)
+        if row.kind == RENDITION:
+            blocks = level(read, about, next(r for r in self.renditions if r.name == row.name))
+        loudness, peak = Meter(*about), TruePeak(track.rate_hz, num_channels)
+        uri = self.layout.stem(row.asset.path, track.index, row.kind, row.name)
         with tempfile.TemporaryDirectory(prefix="separator-") as folder:
             path = Path(folder) / f"stem.{self.layout.extension}"
             report = encode(
-                _measure(blocks, loudness, peak),
+                _metered(blocks, loudness, peak),
                 path,
-                rate_hz,
+                track.rate_hz,
                 num_channels,
                 self.settings,
-                Tags(title=make_title(asset, kind, name), source=asset["asset_uri"]),
+                Tags(title=make_title(row.asset, row.kind, row.name), source=row.asset.uri),
                 layout,
             )
             self.storage.upload(path, uri)
-        done["stem_uri"], done["num_clipped"] = uri, report.num_clipped
-        done["loudness_lufs"] = loudness.loudness_lufs()
-        done["true_peak_dbtp"] = peak.peak_dbtp()
-        done["active_share"] = loudness.active_share()
+        return StemWritten(
+            *row.of(),
+            kind=row.kind,
+            name=row.name,
+            uri=uri,
+            measures=measures,
+            num_clipped=report.num_clipped,
+            loudness_lufs=loudness.loudness_lufs(),
+            true_peak_dbtp=peak.peak_dbtp(),
+            active_share=loudness.active_share(),
+            repairs=row.repairs,
+        )
 
 
 def level(
@@ -119,47 +151,36 @@ def level(
     about: tuple[int, int, str | None],
     rendition: Rendition,
 ) -> Iterable[np.ndarray]:
-    """The mix at the loudness that it is meant to have: measured first, then scaled. `about`:
-    rate, number of channels, layout."""
+    """Bring a rendition to its loudness: measure it first, then scale it."""
     if rendition.loudness_lufs is None:
         return read()
     loudness, peak = Meter(*about), TruePeak(*about[:2])
-    for _ in _measure(read(), loudness, peak):
+    for _ in _metered(read(), loudness, peak):
         pass
     gain = np.float32(choose_gain(loudness.loudness_lufs(), peak.peak_dbtp(), rendition))
     return (gain * block_CT for block_CT in read())
 
 
-def make_title(asset: AssetRow, kind: str, name: str) -> str:
-    texts = {query["name"]: query["text"] for query in json.loads(asset["queries"])}
+def make_title(asset: Asset, kind: str, name: str) -> str:
+    texts = {item.name: item.text for item in asset.items}
     return f"without {texts.get(name, 'any stem')}" if kind == RESIDUAL else texts[name]
 
 
-def _measure(blocks: Iterable[np.ndarray], *meters: Meter | TruePeak) -> Iterator[np.ndarray]:
+def _metered(blocks: Iterable[np.ndarray], *meters: Meter | TruePeak) -> Iterator[np.ndarray]:
     for block_CT in blocks:
         for meter in meters:
             meter.add(block_CT)
         yield block_CT
 
 
-def make_row(row: StemRow, samples_CT: np.ndarray) -> DoneRow:
-    return DoneRow(
-        **carry(row),
-        kind=row["kind"],
-        query_name=row["query_name"],
-        null_error=row["null_error"],
-        similarity=row["similarity"],
+def measure(row: StemRow) -> Measures:
+    samples_CT = np.asarray(row.samples)
+    return Measures(
         num_channels=samples_CT.shape[0],
         num_samples=samples_CT.shape[1],
         energy=float(np.square(samples_CT, dtype=np.float64).sum()),
-        energy_in=row["energy_in"],
+        energy_in=row.energy_in,
         peak=float(np.abs(samples_CT).max(initial=0.0)),
-        num_clipped=0,
-        loudness_lufs=SILENCE_LUFS,
-        true_peak_dbtp=SILENCE_DBTP,
-        active_share=0.0,
-        stem_uri="",
-        extract_s=row["extract_s"],
-        separate_s=row["separate_s"],
-        publish_s=0.0,
+        null_error=row.null_error,
+        similarity=row.similarity,
     )

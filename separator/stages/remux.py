@@ -1,21 +1,21 @@
-"""A mix back under its picture: the asset again, with the tracks of one rendition. It knows storage
-and containers, not how the mix was made.
+"""Put a rendition back under its picture: copy the asset with the rendition as its sound.
+
+Knows storage and containers, not how the rendition was made.
 """
 
-import json
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from separator.audio.renditions import RENDITION
 from separator.media.decode import decode, output_rate
 from separator.media.encode import EncodeSettings, encode
 from separator.media.formats import FORMATS
 from separator.media.mux import MUXERS, MuxSettings, NewTrack, put_tracks
 from separator.media.probe import Media, Track, probe
 from separator.results.paths import Layout
-from separator.rows import DoneRow, set_error
+from separator.rows import NO_TRACK, REMUX, RENDITION, Failed, Remuxed, Seconds, fail
+from separator.stages.collect import Remux
 from separator.stages.extract import ASSET_ERRORS, make_entry
 from separator.storage import Storage
 
@@ -24,43 +24,42 @@ PICTURES = ("video", "subtitle")
 
 @dataclass(frozen=True)
 class Remuxer:
-    """The stage as a value: it travels to the workers once. `how`: replace or add."""
+    """The stage as a value: it travels to the workers once. `how`: replace or add the tracks."""
 
     storage: Storage
     layout: Layout
     how: str
     settings: MuxSettings
 
-    def __call__(self, row: DoneRow) -> DoneRow:
-        done, started = DoneRow(**row), time.monotonic()
+    def __call__(self, order: Remux) -> Remuxed | Failed:
+        started = time.monotonic()
         try:
-            done["stem_uri"] = self._remux(done)
+            done = Remuxed(order.asset, order.name, self._remux(order))
         except ASSET_ERRORS as error:
-            set_error(done, error, "remux")
-        done["publish_s"] = time.monotonic() - started
-        return done
+            of = (order.asset, NO_TRACK, len(order.track_indexes))
+            done = fail(of, error, "remux", kind=REMUX, name=order.name)
+        return replace(done, seconds=Seconds(publish=time.monotonic() - started))
 
-    def _remux(self, row: DoneRow) -> str:
-        asset, indexes = json.loads(row["asset"]), json.loads(row["track"])["indexes"]
-        name = row["query_name"]
+    def _remux(self, order: Remux) -> str:
+        asset, name = order.asset, order.name
         with (
             tempfile.TemporaryDirectory(prefix="separator-") as folder_name,
             self.storage.on_disk(make_entry(asset), Path(folder_name)) as path,
         ):
             folder, media = Path(folder_name), probe(path)
-            suffix = choose_suffix(Path(asset["asset_path"]).suffix.lower(), media, self.how)
+            suffix = choose_suffix(Path(asset.path).suffix.lower(), media, self.how)
             mixes = {}
-            for index in indexes:
+            for index in order.track_indexes:
                 mixes[index] = folder / f"mix-{index}.{self.layout.extension}"
-                uri = self.layout.stem(asset["asset_path"], index, RENDITION, name)
+                uri = self.layout.stem(asset.path, index, RENDITION, name)
                 self.storage.fetch(uri, mixes[index])
             output_path = folder / f"whole{suffix}"
             if suffix in MUXERS:
                 tracks = [self._make_track(media, index, mixes[index], name) for index in mixes]
                 put_tracks(path, media, tracks, output_path, self.settings)
             else:
-                self._write(media.tracks[0], mixes[indexes[0]], output_path)
-            uri = self.layout.remux(asset["asset_path"], name, suffix)
+                self._write(media.tracks[0], mixes[order.track_indexes[0]], output_path)
+            uri = self.layout.remux(asset.path, name, suffix)
             self.storage.upload(output_path, uri)
         return uri
 
@@ -71,7 +70,7 @@ class Remuxer:
         return NewTrack(mix_path, old.language, name)
 
     def _write(self, old: Track, mix_path: Path, output_path: Path) -> None:
-        """The mix as a file that has nothing but this one track."""
+        """Write the rendition as a file that holds nothing but this one track."""
         form, media = output_path.suffix.removeprefix("."), probe(mix_path)
         depth = 24 if FORMATS[form].bit_depths and (old.bit_depth or 16) > 16 else 16
         settings = EncodeSettings(form, depth, bitrate_bps=self.settings.bitrate_bps)
@@ -82,7 +81,7 @@ class Remuxer:
 
 
 def choose_suffix(suffix: str, media: Media, how: str) -> str:
-    """The asset's own where it can hold what comes in; else Matroska, which holds anything."""
+    """Keep the container of the asset where it can hold the new sound; else take Matroska."""
     if suffix in MUXERS:
         return suffix
     has_picture = any(kind in PICTURES for kind in media.stream_kinds)

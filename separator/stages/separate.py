@@ -1,6 +1,8 @@
-"""Spans in, stems out, on one device. It knows the engine and rows, neither storage nor files."""
+"""Separate spans into stems on one device, and make residuals and renditions of the stems.
 
-import json
+Knows the engine and rows, neither storage nor files.
+"""
+
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -8,21 +10,28 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from separator.audio.renditions import RENDITION, RESIDUAL, STEM, Editor, Edits, Product
+from separator.audio.renditions import Editor, Edits, Product
 from separator.audio.spans import Span
 from separator.config import ModelSettings
 from separator.encoders.similarity import Listener
-from separator.errors import AudioError, SeparatorError
+from separator.errors import AudioError
 from separator.model.engine import Engine
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.rows import SpanRow, StemRow, carry, set_error
-from separator.stages.extract import NO_SAMPLES
+from separator.rows import (
+    RENDITION,
+    RESIDUAL,
+    STEM,
+    AlreadyDone,
+    Failed,
+    Seconds,
+    SpanRow,
+    StemRow,
+    fail,
+)
 
-NOTHING = Product(STEM, "", NO_SAMPLES)
 
-
-class Watch:
-    """Counts the time that the device has work, and none of what is made of stems afterwards."""
+class Stopwatch:
+    """Counts the time that the device is at work, and none of the work on stems afterwards."""
 
     def __init__(self) -> None:
         self._seconds = self._since = 0.0
@@ -33,7 +42,8 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._seconds += time.monotonic() - self._since
 
-    def wait_for(self, stems: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def time_each(self, stems: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Pass stems on, and count the time that each takes to come."""
         while True:
             with self:
                 stem_CT = next(stems, None)
@@ -41,14 +51,14 @@ class Watch:
                 return
             yield stem_CT
 
-    def tell_seconds(self) -> float:
-        """Those that were not told before."""
+    def take_seconds(self) -> float:
+        """Give the seconds since the last call."""
         seconds, self._seconds = self._seconds, 0.0
         return seconds
 
 
 class SeparatorStage:
-    """Holds the engine; one span at a time, one stem of it in memory."""
+    """Holds the engine; works on one span at a time, with one stem of it in memory."""
 
     def __init__(
         self,
@@ -57,60 +67,75 @@ class SeparatorStage:
         edits: Edits | None = None,
         listener: Listener | None = None,
     ) -> None:
-        """`conditions`: text of a query -> (D,). `listener` says how like its query a stem is."""
+        """`conditions`: text of a query -> (D,). `listener` measures the similarity of stems."""
         self.engine = engine
         self.conditions = conditions
         self.edits = edits or Edits()
         self.listener = listener
 
-    def __call__(self, row: SpanRow) -> Iterator[StemRow]:
-        if row["error_code"] or row["records"]:
-            yield make_row(row, NOTHING)
+    def __call__(
+        self, row: SpanRow | Failed | AlreadyDone
+    ) -> Iterator[StemRow | Failed | AlreadyDone]:
+        if not isinstance(row, SpanRow):
+            yield row
             return
-        watch = Watch()
-        asset, track = json.loads(row["asset"]), json.loads(row["track"])
-        items = json.loads(asset["queries"])
-        queries = [item for item in items if item["kind"] == STEM]
-        names = {item["name"] for item in items if item["kind"] == RENDITION}
-        # Copied: what comes with a row is read-only.
-        samples_CT = torch.tensor(row["samples"])
-        span = Span(
-            row["start"],
-            row["start"] + samples_CT.shape[-1],
-            row["core_start"],
-            row["core_stop"],
-            row["start"] + samples_CT.shape[-1],
-        )
+        try:
+            yield from self._separate(row)
+        except AudioError as error:  # NaN in the samples, say
+            yield fail(row.of(), error, "separate", seconds=row.seconds)
+
+    def _separate(self, row: SpanRow) -> Iterator[StemRow]:
+        watch, rate_hz = Stopwatch(), row.track.rate_hz
+        samples_CT = torch.tensor(row.samples)  # copied: the samples of a row are read-only
+        span = find_span(row)
         core_CT = samples_CT[:, span.core].numpy()
         energy_in = float(np.square(core_CT, dtype=np.float64).sum())
+        names = row.asset.list_names(RENDITION)
         renditions = tuple(r for r in self.edits.renditions if r.name in names)
-        edits = replace(self.edits, renditions=renditions)
-        editor = Editor(core_CT, span.core_start, track["rate_hz"], edits)
-        conditions = {query["name"]: self.conditions[query["text"]] for query in queries}
+        editor = Editor(
+            core_CT, span.core_start, rate_hz, replace(self.edits, renditions=renditions)
+        )
+        conditions = {
+            item.name: self.conditions[item.text] for item in row.asset.items if item.kind == STEM
+        }
         conditions_QD = torch.tensor(np.stack(list(conditions.values())))
-        stems = self.engine.separate_span(samples_CT, track["rate_hz"], conditions_QD, span)
-        try:
-            for product in edit(editor, conditions, watch.wait_for(stems)):
-                with watch:
-                    product = self._listen(product, track["rate_hz"], conditions)
-                yield make_row(row, product, energy_in, watch.tell_seconds())
-                row = SpanRow(**(row | {"seconds": 0.0}))  # told once  # pyright: ignore
-        except AudioError as error:  # NaN in the samples, say
-            yield make_row(row, NOTHING, error=error)
+        stems = self.engine.separate_span(samples_CT, rate_hz, conditions_QD, span)
+        extract_s = row.seconds.extract
+        for product in edit(editor, conditions, watch.time_each(stems)):
+            with watch:
+                similarity = self._compare(product, rate_hz, conditions)
+            yield StemRow(
+                *row.of(),
+                kind=product.kind,
+                name=product.name,
+                number=row.number,
+                is_last=row.is_last,
+                samples=product.samples,
+                null_error=product.null_error,
+                similarity=similarity,
+                energy_in=energy_in,
+                repairs=row.repairs,
+                seconds=Seconds(extract=extract_s, separate=watch.take_seconds()),
+            )
+            extract_s = 0.0  # counted once
 
-    def _listen(
+    def _compare(
         self, product: Product, rate_hz: int, conditions: Mapping[str, np.ndarray]
-    ) -> Product:
-        """Of a stem, and of what is left without it alone."""
+    ) -> float:
+        """Measure the similarity of a stem, or of its own residual, to its query; NaN of others."""
         is_joint = product.kind == RESIDUAL and self.edits.residual == "joint"
         if self.listener is None or is_joint or product.name not in conditions:
-            return product
-        likeness = self.listener.compare(product.samples, rate_hz, conditions[product.name])
-        return replace(product, similarity=likeness)
+            return float("nan")
+        return self.listener.compare(product.samples, rate_hz, conditions[product.name])
+
+
+def find_span(row: SpanRow) -> Span:
+    stop = row.start + row.samples.shape[-1]
+    return Span(row.start, stop, row.core_start, row.core_stop, stop)
 
 
 def edit(editor: Editor, names: Iterable[str], stems: Iterable[torch.Tensor]) -> Iterator[Product]:
-    """Everything that is written of a span, one array at a time."""
+    """Yield every sound that is written of a span, one array at a time."""
     for name, stem_CT in zip(names, stems, strict=True):
         yield from editor.add(name, stem_CT.numpy())
     yield from editor.finish()
@@ -121,7 +146,7 @@ def make_engine(
 ) -> Engine:
     with torch.device("meta"):
         net = ResUNet(net_config)
-    # Copied: what lies in the object store is read-only.
+    # Copied: arrays in the object store are read-only.
     net.load_state_dict({name: t.clone() for name, t in weights.items()}, assign=True)
     return Engine(
         net.eval().requires_grad_(False),
@@ -131,26 +156,3 @@ def make_engine(
         model.channels,
         model.context,
     )
-
-
-def make_row(
-    row: SpanRow,
-    product: Product,
-    energy_in: float = 0.0,
-    seconds: float = 0.0,
-    error: SeparatorError | None = None,
-) -> StemRow:
-    done = StemRow(
-        **carry(row),
-        kind=product.kind,
-        query_name=product.name,
-        samples=product.samples,
-        null_error=product.null_error,
-        similarity=product.similarity,
-        energy_in=energy_in,
-        extract_s=row["seconds"],
-        separate_s=seconds,
-    )
-    if error is not None:
-        set_error(done, error, "separate")
-    return done

@@ -1,83 +1,199 @@
-"""What is asked of an asset, and the name of each request: a hash of all that its stem depends on.
-Pure."""
+"""Expand the config into work items per asset. An item's id hashes everything that changes it."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from separator.audio.renditions import RENDITION, STEM
 from separator.config import JobConfig, OutputSettings, RenditionSettings
 from separator.errors import QueryError
 from separator.media.choose import check_tracks
 from separator.queries import Query, parse_queries
-from separator.results.record import hash_request
+from separator.results.record import hash_content
+from separator.rows import RENDITION, STEM, WorkItem
 
-# Of `model` and `output`, what changes a stem. Devices do not: results agree to rounding.
-MODEL_KEYS = ("channels", "context", "precision")
-OUTPUT_KEYS = ("format", "bit_depth", "bitrate_bps", "clip", "dither", "residual")
+# Settings that leave every work item as it is. All other keys of the config enter the ids, so that
+# a key that is added later cannot be forgotten.
+HARMLESS = {
+    # Places, and the choice of assets.
+    "input.uri", "input.include", "input.exclude", "input.uri_column", "input.carry", "output.uri",
+    "run.only", "run.retry_failed", "run.limit", "run.shard",
+    # They enter the ids in another form: the asset, its queries and tracks, the weights' hash.
+    "input.queries_column", "input.tracks_column", "queries", "tracks", "model.name",
+    "output.renditions", "output.remux", "output.remux_codec", "output.remux_bitrate_bps",
+    # Results do not depend on the machine or on how the work is cut: they agree to rounding.
+    "model.device", "model.compile", "run.span_s", "run.actors",
+    # A column of the record, and the exit code.
+    "output.similarity", "run.failed_assets",
+    # The way to a place.
+    "storage.endpoint_url", "storage.region", "storage.profile", "storage.anonymous",
+    "storage.ca_bundle", "storage.path_style", "storage.checksums", "storage.connections",
+    "storage.part_bytes", "storage.attempts", "storage.backoff_s", "storage.timeout_s",
+}  # fmt: skip
 REMUX_KEYS = ("remux", "remux_codec", "remux_bitrate_bps")
+# The keys that the first release hashed, with their values also where these are the defaults.
+FORMER_MODEL_KEYS = ("channels", "context", "precision")
+FORMER_OUTPUT_KEYS = ("format", "bit_depth", "bitrate_bps", "clip", "dither", "residual")
+FORMER_RENDITION_KEYS = (
+    "name", "gains_db", "rest_db", "within_s", "fade_s", "loudness_lufs", "true_peak_dbtp"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked of every asset, and with what."""
+class IdRule:
+    """The settings that a rule hashes into the ids of stems, and the recipes of renditions."""
+
+    settings: dict[str, Any]
+    recipes: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """The work to be done on every asset, before an asset's own columns of a list."""
 
     queries: tuple[Query, ...]
-    output: OutputSettings
-    remux: dict[str, Any]  # of the output, what changes a film
     tracks: Any
-    settings: dict[str, Any]  # with the checkpoint: what a stem depends on beside its asset
-    warnings: dict[str, str]  # by text of a query
+    output: OutputSettings
+    rule: IdRule
+    former_rule: IdRule
+    warnings: Mapping[str, str]  # by text of a query
+
+    @property
+    def checkpoint_sha256(self) -> str:
+        return self.rule.settings["checkpoint"]
 
 
-def make_asked(config: JobConfig, checkpoint_sha256: str, warnings: dict[str, str]) -> Asked:
-    model, output = asdict(config.model), asdict(config.output)
-    settings = {key: model[key] for key in MODEL_KEYS} | {key: output[key] for key in OUTPUT_KEYS}
-    settings["checkpoint"] = checkpoint_sha256
-    remux = {key: output[key] for key in REMUX_KEYS}
-    return Asked(
-        tuple(config.parse_queries()), config.output, remux, config.tracks, settings, warnings
+def make_work(
+    config: JobConfig, checkpoint_sha256: str, precision: str, warnings: Mapping[str, str]
+) -> Work:
+    """`precision`: the one that `model.precision` comes to on the devices of this run."""
+    resolved = replace(config, model=replace(config.model, precision=precision))
+    return Work(
+        tuple(config.parse_queries()),
+        config.tracks,
+        config.output,
+        IdRule(
+            {"checkpoint": checkpoint_sha256} | list_changed(resolved),
+            {r.name: list_changed(r) | list_remux(config.output) for r in config.output.renditions},
+        ),
+        make_former_rule(config, checkpoint_sha256),
+        warnings,
     )
 
 
-def list_items(queries: Sequence[Query], asked: Asked, about: list[Any]) -> list[dict[str, Any]]:
-    """Everything that gets a record: stems, then mixes. `needs`: what it cannot be made without;
-    `about`: what of its asset it depends on."""
-    pairs = [{"name": query.name, "text": query.text} for query in queries]
-    version, *others = about
+def make_former_rule(config: JobConfig, checkpoint_sha256: str) -> IdRule:
+    """Hash as the first release did, with `model.precision` as it stands in the config."""
+    model, output = asdict(config.model), asdict(config.output)
+    settings = {key: model[key] for key in FORMER_MODEL_KEYS}
+    settings |= {key: output[key] for key in FORMER_OUTPUT_KEYS}
+    remux = {key: output[key] for key in REMUX_KEYS}
+    recipes = {
+        r["name"]: {key: r[key] for key in FORMER_RENDITION_KEYS} | remux
+        for r in output["renditions"]
+    }
+    return IdRule(settings | {"checkpoint": checkpoint_sha256}, recipes)
+
+
+def list_changed(settings: Any) -> dict[str, Any]:
+    """Name every setting that differs from its default and is not harmless, by dotted key.
+
+    A new key whose default keeps to the old behaviour leaves all ids as they were.
+    """
+    defaults = dict(flatten(type(settings), {}))
+    return {
+        key: value
+        for key, value in flatten(type(settings), asdict(settings))
+        if key not in HARMLESS and value != defaults[key]
+    }
+
+
+def list_remux(output: OutputSettings) -> dict[str, Any]:
+    return {
+        key: value for key in REMUX_KEYS if (value := getattr(output, key)) not in (None, "none")
+    }
+
+
+def flatten(kind: Any, values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """List (dotted key, value) of a settings class; a value that is not given is the default."""
+    found = []
+    for each in fields(kind):
+        key = f"{prefix}{each.name}"
+        if is_dataclass(each.default_factory):
+            found += flatten(each.default_factory, values.get(each.name, {}), f"{key}.")
+        elif each.name in values:
+            found.append((key, values[each.name]))
+        else:
+            made = each.default_factory
+            found.append((key, each.default if made is MISSING else made()))
+    return found
+
+
+def list_items(
+    queries: Sequence[Query], work: Work, version: list[Any], others: list[Any]
+) -> tuple[WorkItem, ...]:
+    """List the stems and renditions of one asset. `version`: of the asset; `others`: whatever else
+    of its own its stems depend on."""
+    ids = make_ids(work.rule, queries, work.output, version, others)
+    former_ids = make_ids(work.former_rule, queries, work.output, version, others)
     # The one residual of all stems is another for other stems, and written with any of them.
-    together = pairs if asked.settings["residual"] == "joint" else []
-    all_names = [pair["name"] for pair in together]
-    items = []
-    for pair in pairs:
-        depends = [version, pair, *others, asked.settings, *([together] if together else [])]
-        items.append(
-            {"kind": STEM}
-            | pair
-            | {"warning": asked.warnings.get(pair["text"], "")}
-            | {"needs": all_names}
-            | {"request": hash_request(depends)}
+    together = [q.name for q in queries] if work.output.residual == "joint" else []
+    items = [
+        WorkItem(
+            id=ids[query.name],
+            kind=STEM,
+            name=query.name,
+            text=query.text,
+            needs=tuple(together),
+            warning=work.warnings.get(query.text, ""),
+            former_id=former_ids[query.name],
         )
-    requests = {item["name"]: item["request"] for item in items}
-    for rendition in asked.output.renditions:
-        names = sorted(rendition.gains_db)
-        needs = all_names or names
-        recipe = asdict(rendition) | asked.remux
-        sources = [requests.get(name) for name in names]
-        request = hash_request([version, recipe, sources, *others, asked.settings])
-        item = {"kind": RENDITION, "name": rendition.name, "text": describe_mix(rendition)}
-        items.append(item | {"warning": "", "needs": needs, "request": request})
-    return items
+        for query in queries
+    ]
+    items += [
+        WorkItem(
+            id=ids[rendition.name],
+            kind=RENDITION,
+            name=rendition.name,
+            text=describe_gains(rendition),
+            needs=tuple(together or sorted(rendition.gains_db)),
+            former_id=former_ids[rendition.name],
+        )
+        for rendition in work.output.renditions
+    ]
+    return tuple(items)
 
 
-def describe_mix(rendition: RenditionSettings) -> str:
+def make_ids(
+    rule: IdRule,
+    queries: Sequence[Query],
+    output: OutputSettings,
+    version: list[Any],
+    others: list[Any],
+) -> dict[str, str]:
+    """Hash everything that changes each stem and each rendition of one asset; ids by name."""
+    pairs = [{"name": query.name, "text": query.text} for query in queries]
+    together = [pairs] if output.residual == "joint" else []
+    ids = {
+        pair["name"]: hash_content([version, pair, *others, rule.settings, *together])
+        for pair in pairs
+    }
+    renditions = {}
+    for rendition in output.renditions:
+        sources = [ids.get(name) for name in sorted(rendition.gains_db)]
+        recipe = rule.recipes[rendition.name]
+        renditions[rendition.name] = hash_content(
+            [version, recipe, sources, *others, rule.settings]
+        )
+    return ids | renditions
+
+
+def describe_gains(rendition: RenditionSettings) -> str:
     gains = [f"{name} {db:+g} dB" for name, db in sorted(rendition.gains_db.items())]
     return ", ".join([*gains, f"the rest {rendition.rest_db:+g} dB"])
 
 
 def read_queries(value: Any) -> list[Query]:
-    """Of a list's column: a text, a list of texts or {name, text}, or such a list as JSON."""
+    """Read a list's cell: a text, a list of texts or {name, text}, or such a list as JSON."""
     value = _read_json(value)
     if value is None or value == "" or value == []:
         return []
@@ -85,7 +201,7 @@ def read_queries(value: Any) -> list[Query]:
 
 
 def read_tracks(value: Any, default: Any) -> Any:
-    """Of a list's column: what `tracks` may be in a config, as it is or as JSON; or one index."""
+    """Read a list's cell: `tracks` as in a config, as it is or as JSON; or one index."""
     value = _read_json(value)
     if value is None or value == "":
         return default
@@ -102,4 +218,4 @@ def _read_json(value: Any) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise QueryError(f"{text[:80]!r} is no JSON: {error}") from None
+        raise QueryError(f"{text[:80]!r} is not JSON: {error}") from None

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from separator.api import find_encoder
 from separator.encoders.mini import pack_mini
+from separator.machine import count_cpus
 from separator.model.checkpoint import read_checkpoint, read_encoder_id, write_safetensors
 from separator.model.memory import keep_pages
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.run.cluster import count_cpus
 from separator.storage import Storage
 from separator.train.examples import Examples
 from separator.train.loop import State, make_state, run_steps

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-import time
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import soundfile
 
 from separator import load_model
 from separator.config import read_config
-from separator.run.run import prepare
+from separator.run.prepare import load_flow, prepare_target
 from separator.storage import Storage
 from tests.helpers.job import (
     QUERIES,
+    ROOT,
     check_whole,
     read_manifest,
     read_stems,
@@ -75,15 +77,26 @@ def test_the_manifest_tells_the_truth(finished):
         assert soundfile.info(row.stem_uri).extra_info is not None
 
 
-def test_done_is_done(library, finished, tmp_path):
+def test_a_run_with_nothing_to_do_writes_its_run_file_only(library, finished, tmp_path):
     out = copy(finished, tmp_path)
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
-    started = time.monotonic()
-    text = run_job(config, "run.retry_failed=false")
-    assert "nothing to do" in text and time.monotonic() - started < 60
+    assert "nothing to do" in run_job(config, "run.retry_failed=false")
     after = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
     assert before.items() <= after.items() and len(after) == len(before) + 1
+
+
+def test_a_run_with_nothing_to_do_loads_neither_torch_nor_ray(library, finished, tmp_path):
+    out = copy(finished, tmp_path)
+    config = write_config(tmp_path / "c.yaml", str(library), str(out))
+    code = (
+        "import sys; from jobs.separate import main\n"
+        f"assert main([{str(config)!r}, 'run.retry_failed=false']) == 0\n"
+        "print(sorted({'torch', 'ray'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 def test_what_is_new_is_done_and_nothing_else(library, finished, tmp_path):
@@ -132,9 +145,10 @@ def test_the_same_on_s3(library, finished, tmp_path, moto, moto_bucket, monkeypa
 
 def test_a_query_that_means_nothing_is_told_and_recorded(library, tmp_path, caplog):
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
-    asked = prepare(read_config(config, ["queries=[qwertz, siren]"]), Storage()).asked
+    target = prepare_target(read_config(config, ["queries=[qwertz, siren]"]), Storage())
+    work = load_flow(target, "r").target.work
     assert "'qwertz': the mini model knows none of its words" in caplog.text
-    assert list(asked.warnings) == ["qwertz"]
+    assert list(work.warnings) == ["qwertz"]
 
 
 @pytest.mark.parametrize(

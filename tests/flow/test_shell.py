@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from jobs import shell
+from separator.machine import count_cpus
 from separator.results.paths import Layout
-from separator.run.cluster import count_cpus
 from separator.run.lock import SILENT_S
 from separator.run.status import describe_state, read_status
 from separator.storage import Storage

@@ -1,14 +1,14 @@
 """List a small library with the settings of configs/local.yaml."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from separator.config import JobConfig, read_config
 from separator.results.manifest import hash_requests
-from separator.stages.listing import Known, list_assets
-from separator.stages.work import make_asked
+from separator.rows import Asset
+from separator.stages.listing import DoneItems, Listing
+from separator.stages.work import Work, make_work
 from separator.storage import Storage
 
 ROOT = Path(__file__).parents[2]
@@ -19,8 +19,12 @@ def make_config(tmp_path, *overrides: str) -> JobConfig:
     return read_config(ROOT / "configs/local.yaml", [*given, *overrides])
 
 
-def list_rows(config: JobConfig, sha256: str = "s") -> list:
-    return list(list_assets(Storage(), config, make_asked(config, sha256, {})))
+def make_work_of(config: JobConfig, sha256: str = "s", precision: str = "fp32") -> Work:
+    return make_work(config, sha256, precision, {})
+
+
+def list_assets(config: JobConfig, sha256: str = "s", precision: str = "fp32") -> list[Asset]:
+    return list(Listing(Storage(), config, make_work_of(config, sha256, precision)))
 
 
 def make_library(folder: Path) -> Path:
@@ -30,10 +34,10 @@ def make_library(folder: Path) -> Path:
     return folder
 
 
-def get_requests(rows) -> list[str]:
-    return [query["request"] for row in rows for query in json.loads(row["queries"])]
+def list_ids(assets: list[Asset]) -> list[str]:
+    return [item.id for asset in assets for item in asset.items]
 
 
-def leave_out(rows, done, wanted=None) -> list:
-    known = Known(np.sort(hash_requests(done)), wanted)
-    return [row for row in map(known.leave_out, rows) if row is not None]
+def select_pending(assets: list[Asset], done: list[str], wanted=None) -> list[Asset]:
+    items = DoneItems(np.sort(hash_requests(done)), wanted)
+    return [asset for asset in map(items.select_pending, assets) if asset is not None]

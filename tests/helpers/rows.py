@@ -1,45 +1,66 @@
 """Make rows as stages give them."""
 
-import json
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
+from separator.rows import (
+    NO_TRACK,
+    RENDITION,
+    STEM,
+    Asset,
+    Failed,
+    Measures,
+    PartWritten,
+    Seconds,
+    StemWritten,
+    TrackInfo,
+    WorkItem,
+)
 
-from separator.audio.renditions import Product
-from separator.rows import DoneRow
-from separator.stages import extract, publish, separate
-
-QUERIES = [
-    {"kind": "stem", "name": name, "text": text, "request": digit * 32, "warning": warning}
-    for name, text, digit, warning in (("a", "an a", "0", ""), ("b", "a b", "1", "w"))
-]
-ASSET = {
-    "asset_uri": "/x.mp4", "asset_path": "x.mp4", "asset_etag": "e", "asset_bytes": 5,
-    "modified_at": "2026-01-01T00:00:00+00:00", "queries": json.dumps(QUERIES), "tracks": '"all"',
-    "trouble": "", "carried": "",
-}  # fmt: skip
+ITEMS = (
+    WorkItem("0" * 32, STEM, "a", "an a"),
+    WorkItem("1" * 32, STEM, "b", "a b", warning="w"),
+)
+ASSET = Asset("/x.mp4", "x.mp4", "e", 5, "2026-01-01T00:00:00+00:00", ITEMS)
+MEASURES = Measures(num_channels=2, num_samples=100, energy=50.0, energy_in=100.0, peak=0.5)
 
 
-def make_row(
-    track=0,
-    query="a",
-    number=0,
-    is_last=True,
-    tracks=1,
-    error="",
-    uri="?",
-    kind="stem",
-    null=0.0,
-    asset=ASSET,
-) -> DoneRow:
-    span = extract.make_row(asset, num_tracks=tracks)  # pyright: ignore[reportArgumentType]
-    span["track_index"], span["track"] = track, json.dumps({"rate_hz": 8_000, "language": "en"})
-    span["number"], span["is_last"] = number, is_last
-    span["error_code"], span["error_stage"] = error, "extract" if error else ""
-    samples_CT, span["seconds"] = np.full((2, 100), 0.5, np.float32), 1.0
-    row = publish.make_row(
-        separate.make_row(span, Product(kind, query, samples_CT, null), energy_in=100.0), samples_CT
+def make_rendition(name: str) -> WorkItem:
+    return WorkItem(name * 32, RENDITION, name, f"mix {name}")
+
+
+def add_items(*items: WorkItem, asset: Asset = ASSET) -> Asset:
+    return replace(asset, items=(*asset.items, *items))
+
+
+def make_track(index: int = 0) -> TrackInfo:
+    return TrackInfo(index, 8_000, 2, "stereo", "en")
+
+
+def make_file(
+    track: int, name: str, tracks: int = 1, kind: str = STEM, asset: Asset = ASSET, **more: Any
+) -> StemWritten:
+    """A file of one span that was written to its final key."""
+    path = name if kind == STEM else f"{kind}/{name}"
+    figures = {"uri": f"/out/{track}/{path}", "measures": MEASURES} | more
+    return StemWritten(asset, make_track(track), tracks, kind=kind, name=name, **figures)
+
+
+def make_part(number: int, is_last: bool, measures: Measures = MEASURES) -> PartWritten:
+    return PartWritten(
+        ASSET,
+        make_track(),
+        1,
+        name="a",
+        number=number,
+        is_last=is_last,
+        measures=measures,
+        seconds=Seconds(extract=1.0),
     )
-    name = query if kind == "stem" else f"{kind}/{query}"
-    whole = number == 0 and is_last and not error
-    row["stem_uri"] = (f"/out/{track}/{name}" if uri == "?" else uri) if whole else ""
-    return row
+
+
+def make_failure(
+    track: int, code: str, tracks: int = 1, asset: Asset = ASSET, **more: Any
+) -> Failed:
+    info = make_track(track) if track >= 0 else NO_TRACK
+    return Failed(asset, info, tracks, code=code, stage="extract", detail="a reason", **more)

@@ -1,6 +1,5 @@
-"""The stages of the flow one after the other in this process, with a network of next to no size."""
+"""Run the stages of the flow one after the other in this process, with a tiny network."""
 
-import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from separator.config import ModelSettings
 from separator.model.engine import choose_context
 from separator.model.resunet import GRID_FRAMES, NetworkConfig, ResUNet
 from separator.results.paths import make_asset_path
-from separator.rows import AssetRow
-from separator.stages.collect import Ledger
+from separator.rows import RENDITION, STEM, Asset, StemRow, WorkItem
+from separator.stages.collect import Assemble, Collector, Commit, Remux
 from separator.stages.extract import Extractor, SpanPlan
 from separator.stages.publish import Publisher
 from separator.stages.remux import Remuxer
@@ -32,23 +31,20 @@ def make_stage(seed: int = 0) -> SeparatorStage:
     return SeparatorStage(engine, dict(zip(TEXTS.values(), rows_QD, strict=True)))
 
 
-def make_asset(path: Path, edits: Edits) -> AssetRow:
-    asked: list[dict[str, Any]] = [
-        {"kind": "stem", "name": name, "text": text} for name, text in TEXTS.items()
-    ]
-    asked += [{"kind": "rendition", "name": r.name, "text": "a mix"} for r in edits.renditions]
-    for number, item in enumerate(asked):
-        item |= {"warning": "", "needs": [], "request": f"{number:032}"}
-    return AssetRow(
-        asset_uri=str(path),
-        asset_path=make_asset_path(str(path), str(path.parent)),
-        asset_etag="",
-        asset_bytes=path.stat().st_size,
+def make_asset(path: Path, edits: Edits, etag: str) -> Asset:
+    pairs = [(STEM, name, text) for name, text in TEXTS.items()]
+    pairs += [(RENDITION, rendition.name, "a mix") for rendition in edits.renditions]
+    items = tuple(
+        WorkItem(f"{number:032}", kind, name, text)
+        for number, (kind, name, text) in enumerate(pairs)
+    )
+    return Asset(
+        uri=str(path),
+        path=make_asset_path(str(path), str(path.parent)),
+        etag=etag,
+        num_bytes=path.stat().st_size,
         modified_at="2026-01-01T00:00:00+00:00",
-        queries=json.dumps(asked),
-        tracks='"all"',
-        trouble="",
-        carried="",
+        items=items,
     )
 
 
@@ -60,26 +56,27 @@ def run_stages(
     span_s: float = 100.0,
     remuxer: Remuxer | None = None,
 ) -> list[dict[str, Any]]:
-    """Records of one asset, as the job makes them."""
-    asset = make_asset(path, edits)
-    asset["asset_etag"] = publisher.storage.stat(str(path)).etag
+    """Make the records of one asset, as the job does."""
+    asset = make_asset(path, edits, publisher.storage.stat(str(path)).etag)
     frame_s = Fraction(CONFIG.hop, CONFIG.rate_hz)
     plan = SpanPlan(span_s, choose_context("exact", CONFIG.rate_hz, CONFIG.hop) * frame_s, GRID_S)
     extractor = Extractor(publisher.storage, publisher.layout, plan)
     stage = SeparatorStage(stage.engine, stage.conditions, edits)
-    ledger = Ledger({"run_id": publisher.run_id}, edits.residual, remuxer is not None)
+    collector = Collector({"run_id": publisher.run_id}, edits.residual, remuxer is not None)
     for span in extractor(asset):
         for stem in stage(span):
-            whole, records = ledger.add(publisher.publish(stem))
-            while whole is not None:
-                if whole["kind"] == "remux":
-                    assert remuxer is not None
-                    done = remuxer(whole)
-                else:
-                    done = publisher.assemble(whole)
-                whole, records = ledger.add(done)
-            if records is not None:
-                for uri in ledger.orphans.pop(str(path), ()):
-                    publisher.storage.delete(uri)
-                return records
+            outcome = publisher.publish(stem) if isinstance(stem, StemRow) else stem
+            commands = collector.add(outcome)
+            while commands:
+                (command,) = commands
+                match command:
+                    case Commit():
+                        for uri in command.orphan_uris:
+                            publisher.storage.delete(uri)
+                        return command.records
+                    case Assemble():
+                        commands = collector.add(publisher.assemble(command))
+                    case Remux():
+                        assert remuxer is not None
+                        commands = collector.add(remuxer(command))
     raise AssertionError("the asset was never whole")

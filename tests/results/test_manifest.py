@@ -1,7 +1,6 @@
 """What is done, what still holds, and that nothing is lost when files become fewer."""
 
 import io
-import json
 from contextlib import closing
 
 import numpy as np
@@ -19,7 +18,6 @@ from separator.results.manifest import (
     write_table,
 )
 from separator.results.paths import Layout
-from separator.results.record import find_answers, merge_records, pack_record, read_record
 from separator.results.schema import make_schema
 from separator.storage import Storage
 from tests.helpers.records import make_record
@@ -160,31 +158,3 @@ def test_a_first_run_has_nothing_done(output):
     assert not len(find_done(*output, retry_failed=True))
     compact(*output, "r")
     assert list_files(*output) == []
-
-
-def test_the_commit_file(tmp_path):
-    uri = str(tmp_path / "record.json")
-    assert read_record(Storage(), uri) == []
-    records = [make_record(query="b"), make_record(query="a")]
-    Storage().write(uri, pack_record(records))
-    assert [r["query_name"] for r in read_record(Storage(), uri)] == ["a", "b"]
-    assert pack_record(records) == pack_record(records[::-1])
-
-
-def test_what_a_commit_keeps_of_the_earlier_one():
-    old = [make_record(query="a"), make_record(query="b"), make_record(query="b", track=1)]
-    rows, stale = merge_records(old, [make_record(query="b", hour=1)])
-    assert [(r["query_name"], r["track_index"]) for r in rows] == [("a", 0), ("b", 0)]
-    assert stale == ["x/1/b"]
-    rows, stale = merge_records(old, [make_record(query="b", etag="new")])
-    assert [r["query_name"] for r in rows] == ["b"] and stale == ["x/0/a", "x/1/b"]
-
-
-def test_an_asset_is_done_when_everything_asked_of_it_is():
-    one, two = "1" * 32, "2" * 32
-    row = {"queries": json.dumps([{"request": one}, {"request": two}])}
-    records = [make_record(request=one)]
-    assert find_answers(records, row, True) == []  # pyright: ignore[reportArgumentType]
-    records.append(make_record(query="b", request=two, code="no_audio"))
-    assert find_answers(records, row, True) == []  # pyright: ignore[reportArgumentType]
-    assert find_answers(records, row, False) == records  # pyright: ignore[reportArgumentType]

@@ -1,188 +1,200 @@
-"""Rows in any order, some twice, some failed: an asset is handed out once, when it is whole."""
+"""The collector: outcomes in any order, some twice, some failed; each asset committed once."""
 
 import itertools
-import json
 import math
+from dataclasses import replace
 
 import pytest
 
-from separator.stages.collect import Ledger
-from tests.helpers.rows import ASSET, QUERIES, make_row
+from separator.results.schema import COLUMNS
+from separator.rows import REMUX, RENDITION, RESIDUAL, AlreadyDone, Remuxed
+from separator.stages.collect import Assemble, Collector, Commit, Remux
+from tests.helpers.rows import (
+    ASSET,
+    ITEMS,
+    MEASURES,
+    add_items,
+    make_failure,
+    make_file,
+    make_part,
+    make_rendition,
+)
 
 
-def test_an_asset_is_whole_when_all_its_tracks_and_queries_are_there():
-    rows = [make_row(track, query, tracks=2) for track in (0, 1) for query in ("a", "b")]
+def add_all(collector: Collector, rows) -> list:
+    return [command for row in rows for command in collector.add(row)]
+
+
+def get_records(commands) -> list[dict]:
+    (commit,) = commands
+    assert isinstance(commit, Commit)
+    return commit.records
+
+
+def test_collector_commits_when_all_tracks_and_items_are_written():
+    rows = [make_file(track, name, tracks=2) for track in (0, 1) for name in ("a", "b")]
     for order in itertools.permutations(rows):
-        ledger = Ledger({"run_id": "r"})
-        results = [ledger.add(row) for row in order]
-        assert [records for _, records in results[:-1]] == [None] * 3
-        records = results[-1][1]
-        assert records is not None and len(records) == 4
-        assert not ledger.open
+        collector = Collector({"run_id": "r"})
+        assert add_all(collector, order[:-1]) == []
+        records = get_records(collector.add(order[-1]))
+        assert len(records) == 4 and not collector.open
     assert records[0]["energy_share"] == pytest.approx(50 / 100)
     assert records[0]["rms_db"] == pytest.approx(-6.02, abs=0.01)
     assert records[0]["peak_db"] == pytest.approx(-6.02, abs=0.01)
     assert records[0]["duration_s"] == 100 / 8_000
+    assert records[0]["run_id"] == "r" and records[0]["track_language"] == "en"
     assert [r["warning"] for r in records] == ["", "w", "", "w"]
     assert len({r["created_at"] for r in records}) == 1
     assert len({r["fingerprint"] for r in records}) == 4
 
 
-def test_a_long_stem_is_assembled_when_all_its_parts_are_there():
-    parts = [make_row(number=n, is_last=n == 2) for n in range(3)]
+def test_collector_orders_assembly_when_all_parts_are_written():
+    parts = [make_part(n, is_last=n == 2) for n in range(3)]
     for order in itertools.permutations(parts):
-        ledger = Ledger({})
-        assert ledger.add(make_row(query="b")) == (None, None)
-        wholes = [ledger.add(row)[0] for row in [order[0], *order]]  # one comes twice
-        assert [whole is not None for whole in wholes] == [False, False, False, True]
-        whole = wholes[-1]
-        assert whole is not None
-        assert (whole["num_samples"], whole["energy"], whole["number"]) == (300, 150.0, 2)
-        # Its time was told by its parts already.
-        assert (whole["extract_s"], parts[0]["extract_s"]) == (0.0, 1.0)
-        _, records = ledger.add(whole | {"stem_uri": "/out/0/a"})  # pyright: ignore
-        assert records is not None and [r["num_samples"] for r in records] == [300, 100]
+        collector = Collector({})
+        assert collector.add(make_file(0, "b")) == []
+        # One part comes twice, from a worker that died and was replaced.
+        commands = [collector.add(row) for row in [order[0], *order]]
+        assert [len(found) for found in commands] == [0, 0, 0, 1]
+        (command,) = commands[-1]
+        assert isinstance(command, Assemble) and (command.name, command.num_parts) == ("a", 3)
+        assert (command.measures.num_samples, command.measures.energy) == (300, 150.0)
+        whole = make_file(0, "a", measures=command.measures)
+        assert [r["num_samples"] for r in get_records(collector.add(whole))] == [300, 100]
 
 
-def test_similarity_is_weighed_by_energy_and_silence_says_nothing():
+def test_collector_weighs_similarity_by_energy_and_ignores_silence():
     values = [(0.5, 2.0), (0.1, 6.0), (math.nan, 4.0)]
-    rows = [
-        make_row(number=n, is_last=n == 2) | {"similarity": value, "energy": energy}
-        for n, (value, energy) in enumerate(values)
-    ]
-    ledger = Ledger({})
-    whole = [ledger.add(row)[0] for row in rows][-1]  # pyright: ignore[reportArgumentType]
-    assert whole is not None and whole["similarity"] == pytest.approx(0.2)
-    ledger.add(whole | {"stem_uri": "/a"})  # pyright: ignore[reportArgumentType]
-    _, records = ledger.add(make_row(query="b"))
-    assert records is not None
+    collector = Collector({})
+    (command,) = add_all(
+        collector,
+        (
+            make_part(n, n == 2, replace(MEASURES, similarity=value, energy=energy))
+            for n, (value, energy) in enumerate(values)
+        ),
+    )
+    assert command.measures.similarity == pytest.approx(0.2)
+    collector.add(make_file(0, "a", measures=command.measures))
+    records = get_records(collector.add(make_file(0, "b")))
     assert [r["similarity"] for r in records] == [pytest.approx(0.2), None]
     assert [r["residual_similarity"] for r in records] == [None, None]
 
 
-def test_a_track_that_fails_takes_no_other_along():
-    ledger = Ledger({})
-    # Some of the failing track came before it failed.
-    ledger.add(make_row(0, "a", number=0, is_last=False, tracks=2))
-    ledger.add(make_row(0, "", error="media_truncated", tracks=2))
-    ledger.add(make_row(1, "a", tracks=2))
-    _, records = ledger.add(make_row(1, "b", tracks=2))
-    assert records is not None
+def test_collector_keeps_the_other_tracks_when_one_fails():
+    collector = Collector({})
+    rows = [
+        replace(make_part(0, is_last=False), num_tracks=2),  # it came before its track failed
+        make_failure(0, "media_truncated", tracks=2),
+        make_file(1, "a", tracks=2),
+        make_file(1, "b", tracks=2),
+    ]
+    records = get_records(add_all(collector, rows))
     assert [(r["track_index"], r["status"]) for r in records] == [
         (0, "failed"), (0, "failed"), (1, "ok"), (1, "ok"),
     ]  # fmt: skip
     assert records[0]["error_code"] == "media_truncated" and records[0]["stem_uri"] == ""
+    assert records[0]["error_detail"] == "a reason" and records[0]["rate_hz"] == 8_000
 
 
-def test_an_asset_that_fails_as_a_whole_fails_for_every_query():
-    ledger = Ledger({})
-    ledger.add(make_row(0, "a"))
-    _, records = ledger.add(make_row(-1, "", error="object_changed"))
-    assert records is not None
-    assert [(r["query_name"], r["error_code"]) for r in records] == [
+def test_collector_fails_every_item_when_the_asset_fails():
+    collector = Collector({})
+    collector.add(make_file(0, "a"))
+    (commit,) = collector.add(make_failure(-1, "object_changed"))
+    assert isinstance(commit, Commit) and commit.orphan_uris == ("/out/0/a",)
+    assert [(r["query_name"], r["error_code"]) for r in commit.records] == [
         ("a", "object_changed"), ("b", "object_changed"),
     ]  # fmt: skip
-    # What comes late, from a worker that was replaced, changes nothing.
-    assert ledger.add(make_row(0, "b")) == (None, None)
+    # A late row, of a worker that was replaced, changes nothing.
+    assert collector.add(make_file(0, "b")) == []
 
 
-def test_what_was_done_before_is_passed_on():
-    known = [{"query_name": "a", "run_id": "earlier"}]
-    row = make_row() | {"records": json.dumps(known), "stem_uri": ""}
-    assert Ledger({}).add(row) == (None, known)  # pyright: ignore[reportArgumentType]
+def test_collector_passes_on_what_an_earlier_run_committed():
+    known = dict.fromkeys(COLUMNS) | {"query_name": "a", "run_id": "earlier"}
+    assert Collector({}).add(AlreadyDone(ASSET, (known,))) == [Commit(ASSET, [known], is_new=False)]
 
 
 @pytest.mark.parametrize("residual", ["per_query", "joint"])
-def test_a_stem_is_whole_with_its_residual(residual):
-    """In any order; each record names its residual, and how far off it is."""
+def test_collector_waits_for_the_residual_of_each_stem(residual):
     names = {"per_query": ["a", "b"], "joint": ["all"]}[residual]
-    rests = [make_row(0, name, kind="residual", null=0.25) for name in names]
-    for order in itertools.permutations([make_row(0, "a"), make_row(0, "b"), *rests]):
-        ledger = Ledger({}, residual)
-        results = [ledger.add(row)[1] for row in order]
-        assert not any(results[:-1]) and not ledger.open and not ledger.orphans
-        records = results[-1]
-        assert records is not None
+    measures = replace(MEASURES, null_error=0.25)
+    rests = [make_file(0, name, kind=RESIDUAL, measures=measures) for name in names]
+    for order in itertools.permutations([make_file(0, "a"), make_file(0, "b"), *rests]):
+        collector = Collector({}, residual)
+        assert add_all(collector, order[:-1]) == []
+        (commit,) = collector.add(order[-1])
+        assert isinstance(commit, Commit) and commit.orphan_uris == ()
         wanted = [f"/out/0/residual/{name}" for name in names] * 2
-        assert [r["residual_uri"] for r in records] == wanted[:2]
-        assert [r["null_error"] for r in records] == [0.25, 0.25]
+        assert [r["residual_uri"] for r in commit.records] == wanted[:2]
+        assert [r["null_error"] for r in commit.records] == [0.25, 0.25]
 
 
-def test_a_residual_that_fails_takes_its_stem_along():
-    ledger = Ledger({}, "per_query")
-    for row in (make_row(0, "a"), make_row(0, "b"), make_row(0, "b", kind="residual")):
-        assert ledger.add(row) == (None, None)
-    _, records = ledger.add(make_row(0, "a", kind="residual", error="disk_full"))
-    assert records is not None and [r["status"] for r in records] == ["failed", "ok"]
-    assert records[0]["error_code"] == "disk_full" and records[0]["stem_uri"] == ""
-    # What was written for it is not left lying about.
-    assert ledger.orphans == {"/x.mp4": ["/out/0/a"]}
+def test_collector_fails_a_stem_whose_residual_fails():
+    collector = Collector({}, "per_query")
+    rows = [make_file(0, "a"), make_file(0, "b"), make_file(0, "b", kind=RESIDUAL)]
+    assert add_all(collector, rows) == []
+    (commit,) = collector.add(make_failure(0, "disk_full", kind=RESIDUAL, name="a"))
+    assert isinstance(commit, Commit)
+    assert [r["status"] for r in commit.records] == ["failed", "ok"]
+    assert commit.records[0]["error_code"] == "disk_full"
+    assert commit.records[0]["stem_uri"] == "" and commit.orphan_uris == ("/out/0/a",)
 
 
-def test_a_mix_has_a_record_of_its_own():
-    mix = {"kind": "rendition", "name": "m", "text": "a -6 dB", "request": "2" * 32, "warning": ""}
-    asset = ASSET | {"queries": json.dumps([*QUERIES, mix])}
-    ledger = Ledger({}, "none")
-    for name in ("a", "b"):
-        assert ledger.add(make_row(0, name, asset=asset)) == (None, None)
-    _, records = ledger.add(make_row(0, "m", kind="rendition", asset=asset))
-    assert records is not None
-    found = [(r["kind"], r["query_name"], r["query_text"], r["null_error"]) for r in records]
-    assert found[2] == ("rendition", "m", "a -6 dB", None) and found[0][0] == "stem"
-    assert records[2]["stem_uri"] == "/out/0/rendition/m"
+def test_collector_gives_a_rendition_a_record_of_its_own():
+    asset = add_items(make_rendition("m"))
+    collector = Collector({})
+    assert add_all(collector, [make_file(0, name, asset=asset) for name in ("a", "b")]) == []
+    records = get_records(collector.add(make_file(0, "m", kind=RENDITION, asset=asset)))
+    assert [r["kind"] for r in records] == ["stem", "stem", "rendition"]
+    assert (records[2]["query_name"], records[2]["query_text"]) == ("m", "mix m")
+    assert records[2]["stem_uri"] == "/out/0/rendition/m" and records[2]["null_error"] is None
 
 
-def test_each_mix_gets_its_film_before_the_asset_is_whole():
-    """Of all tracks in one; a film that fails takes its mix along, and nothing else."""
-    mixes = [
-        {"kind": "rendition", "name": name, "text": name, "request": name * 32, "warning": ""}
-        for name in ("m", "n")
-    ]
-    asset = ASSET | {"queries": json.dumps([*QUERIES, *mixes])}
-    ledger = Ledger({}, remux=True)
+def test_collector_orders_the_remux_of_each_rendition_before_it_commits():
+    asset = add_items(make_rendition("m"), make_rendition("n"))
+    collector = Collector({}, with_remux=True)
     rows = [
-        make_row(track, name, tracks=2, kind=kind, asset=asset)
+        make_file(track, name, tracks=2, kind=kind, asset=asset)
         for track in (0, 1)
-        for name, kind in (("a", "stem"), ("b", "stem"), ("n", "rendition"), ("m", "rendition"))
+        for name, kind in (("a", "stem"), ("b", "stem"), ("n", RENDITION), ("m", RENDITION))
     ]
-    *results, (film, records) = [ledger.add(row) for row in rows]
-    assert not any(any(result) for result in results) and records is None and film is not None
-    assert (film["kind"], film["query_name"], film["track_index"]) == ("remux", "m", -1)
-    assert json.loads(film["track"]) == {"indexes": [0, 1]} and film["stem_uri"] == ""
-    assert ledger.add(rows[0]) == (None, None)  # told twice: the film is not asked for again
-    other, records = ledger.add(film | {"stem_uri": "/out/remux/m.mp4"})  # pyright: ignore
-    assert records is None and other is not None and other["query_name"] == "n"
-    failed = {"error_code": "encoder_failed", "error_stage": "remux", "error_detail": "so"}
-    _, records = ledger.add(other | failed)  # pyright: ignore[reportArgumentType]
-    assert records is not None
-    found = {(r["track_index"], r["query_name"]): r for r in records}
+    assert add_all(collector, rows) == [Remux(asset, "m", (0, 1))]
+    assert collector.add(rows[0]) == []  # it comes twice: the remux is not ordered again
+    assert collector.add(Remuxed(asset, "m", "/out/remux/m.mp4")) == [Remux(asset, "n", (0, 1))]
+    failure = make_failure(-1, "encoder_failed", tracks=2, asset=asset, kind=REMUX, name="n")
+    (commit,) = collector.add(replace(failure, stage="remux"))
+    assert isinstance(commit, Commit)
+    found = {(r["track_index"], r["query_name"]): r for r in commit.records}
     assert [found[i, "m"]["remux_uri"] for i in (0, 1)] == ["/out/remux/m.mp4"] * 2
     assert [found[i, "n"]["error_stage"] for i in (0, 1)] == ["remux"] * 2
-    assert {r["status"] for r in records if r["query_name"] != "n"} == {"ok"}
-    assert ledger.orphans == {"/x.mp4": ["/out/0/rendition/n", "/out/1/rendition/n"]}
+    assert {r["status"] for r in commit.records if r["query_name"] != "n"} == {"ok"}
+    assert commit.orphan_uris == ("/out/0/rendition/n", "/out/1/rendition/n")
 
 
-def test_no_film_where_a_track_has_failed():
-    mix = {"kind": "rendition", "name": "m", "text": "m", "request": "m" * 32, "warning": ""}
-    asset = ASSET | {"queries": json.dumps([QUERIES[0], mix])}
-    ledger = Ledger({}, remux=True)
-    ledger.add(make_row(0, "a", tracks=2, asset=asset))
-    ledger.add(make_row(0, "m", tracks=2, kind="rendition", asset=asset))
-    film, records = ledger.add(make_row(1, "", tracks=2, error="media_truncated", asset=asset))
-    assert film is None and records is not None
-    assert not any(r["remux_uri"] for r in records)
+def test_collector_orders_no_remux_where_a_track_has_failed():
+    asset = replace(ASSET, items=(ITEMS[0], make_rendition("m")))
+    collector = Collector({}, with_remux=True)
+    rows = [
+        make_file(0, "a", tracks=2, asset=asset),
+        make_file(0, "m", tracks=2, kind=RENDITION, asset=asset),
+        make_failure(1, "media_truncated", tracks=2, asset=asset),
+    ]
+    assert not any(r["remux_uri"] for r in get_records(add_all(collector, rows)))
 
 
-def test_what_was_under_way_when_a_pass_ended_is_made_afresh():
-    """A film whose maker died is asked for again; what was handed out stays closed."""
-    mix = {"kind": "rendition", "name": "m", "text": "m", "request": "m" * 32, "warning": ""}
-    asset = ASSET | {"queries": json.dumps([QUERIES[0], mix])}
-    rows = [make_row(0, "a", asset=asset), make_row(0, "m", kind="rendition", asset=asset)]
-    ledger = Ledger({}, remux=True)
-    assert [ledger.add(row)[0] is None for row in rows] == [True, False]
-    ledger.forget_open()
-    _, (film, _) = [ledger.add(row) for row in rows]
-    assert film is not None
-    assert ledger.add(film | {"stem_uri": "/out/m.mp4"})[1] is not None  # pyright: ignore
-    ledger.forget_open()
-    assert ledger.add(rows[0]) == (None, None) and not ledger.open
+def test_drop_incomplete_orders_again_what_was_under_way():
+    asset = replace(ASSET, items=(ITEMS[0], make_rendition("m")))
+    rows = [make_file(0, "a", asset=asset), make_file(0, "m", kind=RENDITION, asset=asset)]
+    collector = Collector({}, with_remux=True)
+    assert add_all(collector, rows) == [Remux(asset, "m", (0,))]
+    collector.drop_incomplete()
+    assert add_all(collector, rows) == [Remux(asset, "m", (0,))]
+    assert get_records(collector.add(Remuxed(asset, "m", "/out/m.mp4")))
+    collector.drop_incomplete()
+    assert collector.add(rows[0]) == [] and not collector.open
+
+
+def test_records_tell_what_the_decoder_repaired():
+    collector = Collector({})
+    repairs = "2 gaps filled (0.1 s)"
+    rows = [make_file(0, "a", repairs=repairs), make_file(0, "b", repairs=repairs)]
+    assert [r["decode_warnings"] for r in get_records(add_all(collector, rows))] == [repairs] * 2

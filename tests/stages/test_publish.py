@@ -1,26 +1,23 @@
-"""Stems to storage: in one piece or by parts the same bytes, and no part after the commit."""
+"""The publish stage: in one piece or by parts the same file, and no part after the commit."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
-from separator.audio.loudness import Meter
-from separator.audio.renditions import Product, Rendition
+from separator.audio.renditions import Rendition
 from separator.media.encode import EncodeSettings
 from separator.results.paths import Layout
 from separator.results.record import pack_record, read_record
-from separator.rows import DoneRow
-from separator.stages import extract, separate
-from separator.stages.collect import Ledger
+from separator.rows import RENDITION, STEM, Failed, Seconds, StemRow, StemWritten
+from separator.stages.collect import Assemble, Collector, Commit
 from separator.stages.publish import Publisher
 from separator.storage import Storage
-from tests.helpers.rows import ASSET
+from tests.helpers.meters import measure_loudness
+from tests.helpers.rows import ASSET, make_failure, make_rendition, make_track
 
 RATE_HZ = 8_000
-TRACK = {"rate_hz": RATE_HZ, "num_channels": 2, "layout": "stereo", "language": "en"}
 
 
 @pytest.fixture
@@ -28,12 +25,20 @@ def publisher(tmp_path) -> Publisher:
     return Publisher(Storage(), Layout(str(tmp_path), "flac"), EncodeSettings(), "now")
 
 
-def make_part(samples_CT, number=0, is_last=True, query="a", kind="stem", asset=ASSET):
-    span = extract.make_row(asset, num_tracks=1)  # pyright: ignore[reportArgumentType]
-    span["track_index"], span["track"] = 0, json.dumps(TRACK)
-    span["number"], span["is_last"] = number, is_last
-    product = Product(kind, query, samples_CT, similarity=0.25)
-    return separate.make_row(span, product, energy_in=1.0)
+def make_stem(samples_CT, number=0, is_last=True, name="a", kind=STEM, asset=ASSET) -> StemRow:
+    return StemRow(
+        asset,
+        make_track(),
+        1,
+        kind=kind,
+        name=name,
+        number=number,
+        is_last=is_last,
+        samples=samples_CT,
+        similarity=0.25,
+        energy_in=1.0,
+        seconds=Seconds(extract=2.0, separate=3.0),
+    )
 
 
 def make_noise() -> np.ndarray:
@@ -41,94 +46,111 @@ def make_noise() -> np.ndarray:
 
 
 def publish_parts(
-    publisher, ledger, samples_CT, query="a", kind="stem", asset=ASSET
-) -> tuple[DoneRow, list | None]:
-    pieces = np.split(samples_CT, [9_000, 21_000], axis=1)
+    publisher: Publisher, collector: Collector, samples_CT, name="a", kind=STEM, asset=ASSET
+) -> tuple[StemWritten, list]:
+    pieces, commands = np.split(samples_CT, [9_000, 21_000], axis=1), []
     for number, piece_CT in enumerate(pieces):
-        done = publisher.publish(make_part(piece_CT, number, number == 2, query, kind, asset))
-        whole, _ = ledger.add(done)
-    assert whole is not None
-    done = publisher.assemble(whole)
-    return done, ledger.add(done)[1]
+        row = make_stem(piece_CT, number, number == 2, name, kind, asset)
+        commands = collector.add(publisher.publish(row))
+    (command,) = commands
+    assert isinstance(command, Assemble)
+    done = publisher.assemble(command)
+    assert isinstance(done, StemWritten)
+    return done, collector.add(done)
 
 
-def test_by_parts_or_in_one_piece_the_same(publisher, tmp_path):
+def get_records(commands) -> list[dict]:
+    (commit,) = commands
+    assert isinstance(commit, Commit)
+    return commit.records
+
+
+def test_publish_writes_the_same_file_by_parts_or_in_one_piece(publisher, tmp_path):
     samples_CT = make_noise()
-    one = publisher.publish(make_part(samples_CT))
+    one = publisher.publish(make_stem(samples_CT))
+    assert isinstance(one, StemWritten)
     data = (tmp_path / "stems/x.mp4/track-0/a.flac").read_bytes()
-    other, _ = publish_parts(publisher, Ledger({}), samples_CT)
+    other, _ = publish_parts(publisher, Collector({}), samples_CT)
     assert (tmp_path / "stems/x.mp4/track-0/a.flac").read_bytes() == data
-    assert {key for key in one if one[key] != other[key]} <= {"publish_s", "number", "energy_in"}
-    stem, rate_hz = soundfile.read(one["stem_uri"], dtype="float32")
+    same = replace(other, seconds=one.seconds, measures=replace(other.measures, energy_in=1.0))
+    assert same == one and other.measures.energy_in == 3.0
+    # The seconds of earlier stages are counted with the parts, not again with the whole.
+    assert (one.seconds.extract, one.seconds.separate) == (2.0, 3.0)
+    assert (other.seconds.extract, other.seconds.separate) == (0.0, 0.0)
+    stem, rate_hz = soundfile.read(one.uri, dtype="float32")
     assert rate_hz == RATE_HZ and np.abs(stem.T - samples_CT).max() <= 2**-23
-    meter = Meter(RATE_HZ, 2, "stereo")
-    meter.add(samples_CT)
-    assert one["loudness_lufs"] == meter.loudness_lufs() > -40
-    assert one["true_peak_dbtp"] >= 20 * np.log10(one["peak"]) > -40
+    assert one.loudness_lufs == measure_loudness(samples_CT, RATE_HZ) > -40
+    assert one.true_peak_dbtp >= 20 * np.log10(one.measures.peak) > -40
 
 
-def test_a_part_that_comes_after_the_commit_is_not_written(publisher, tmp_path):
-    """Ray repeats what a lost node had done, also where all of it was used already."""
-    ledger, samples_CT, parts = (
-        Ledger({"run_id": "now"}),
-        make_noise(),
-        tmp_path / "stems/x.mp4/.parts",
-    )
-    records = None
-    for query in ("a", "b"):
-        _, records = publish_parts(publisher, ledger, samples_CT, query)
-    assert records is not None and parts.exists()
+def test_publish_passes_failures_on(publisher):
+    failure = make_failure(0, "media_truncated")
+    assert list(publisher(failure)) == [failure]
+
+
+def test_publish_reports_a_place_that_cannot_be_written(publisher, tmp_path):
+    (tmp_path / "stems").write_text("a file where a folder has to be")
+    done = publisher.publish(make_stem(make_noise()))
+    assert isinstance(done, Failed) and (done.stage, done.kind, done.name) == (
+        "publish", STEM, "a"
+    )  # fmt: skip
+    assert done.code == "object_missing" and done.seconds.separate == 3.0
+
+
+def test_publish_writes_no_part_after_the_commit(publisher, tmp_path):
+    """Ray repeats the work of a lost node, even where all of its results were used."""
+    collector, samples_CT = Collector({"run_id": "now"}), make_noise()
+    parts, commands = tmp_path / "stems/x.mp4/.parts", []
+    for name in ("a", "b"):
+        _, commands = publish_parts(publisher, collector, samples_CT, name)
+    records = get_records(commands)
+    assert parts.exists()
     storage, layout = publisher.storage, publisher.layout
     storage.write(layout.record("x.mp4"), pack_record(records))
     storage.clear(layout.parts("x.mp4"))
     assert len(read_record(storage, layout.record("x.mp4"))) == 2
-    late = publisher.publish(make_part(samples_CT[:, :9_000], 0, is_last=False))
-    assert not late["error_code"] and not parts.exists()
-    assert ledger.add(late) == (None, None)
+    late = publisher.publish(make_stem(samples_CT[:, :9_000], 0, is_last=False))
+    assert not isinstance(late, Failed) and not parts.exists()
+    assert collector.add(late) == []
 
 
-def test_what_an_earlier_run_committed_is_done_again_parts_and_all(publisher, tmp_path):
-    """Of an asset that failed on another track, say: all of its tracks are asked for again."""
+def test_publish_writes_parts_of_what_an_earlier_run_committed(publisher):
+    """All tracks of an asset are made again where one of them has failed."""
     samples_CT = make_noise()
-    earlier = publish_parts(publisher, Ledger({"run_id": "before"}), samples_CT, "a")
-    earlier_b = [publisher.publish(make_part(samples_CT, query="b"))]
-    ledger = Ledger({"run_id": "before"})
-    ledger.add(earlier[0])
-    _, records = ledger.add(earlier_b[0])
-    assert records is not None and {record["status"] for record in records} == {"ok"}
+    collector = Collector({"run_id": "before"})
+    publish_parts(publisher, collector, samples_CT, "a")
+    records = get_records(collector.add(publisher.publish(make_stem(samples_CT, name="b"))))
+    assert {record["status"] for record in records} == {"ok"}
     storage, layout = publisher.storage, publisher.layout
     storage.write(layout.record("x.mp4"), pack_record(records))
     storage.clear(layout.parts("x.mp4"))
-    again, _ = publish_parts(publisher, Ledger({"run_id": "now"}), samples_CT, "a")
-    assert not again["error_code"], again["error_detail"]
+    publish_parts(publisher, Collector({"run_id": "now"}), samples_CT, "a")
 
 
 @pytest.mark.parametrize("in_parts", [False, True])
-def test_a_mix_is_brought_to_its_loudness(publisher, in_parts):
+def test_publish_brings_a_rendition_to_its_loudness(publisher, in_parts):
     """Measured over the whole, scaled once; as far as the true peak allows."""
-    mix = {"kind": "rendition", "name": "m", "text": "a mix", "request": "3" * 32, "warning": ""}
-    asset = ASSET | {"queries": json.dumps([mix])}
+    asset = replace(ASSET, items=(make_rendition("m"),))
     quiet = (0.02 * np.random.default_rng(1).standard_normal((2, 30_000))).astype(np.float32)
     peaky = quiet.copy()
     peaky[0, 15_000] = 0.5
     for samples_CT, is_limited in ((quiet, False), (peaky, True)):
         rendition = Rendition("m", loudness_lufs=-23.0, true_peak_dbtp=-3.0)
         ready = replace(publisher, renditions=(rendition,))
-        ledger = Ledger({})
+        collector = Collector({})
         if in_parts:
-            done, records = publish_parts(ready, ledger, samples_CT, "m", "rendition", asset)
+            _, commands = publish_parts(ready, collector, samples_CT, "m", RENDITION, asset)
         else:
-            done = ready.publish(make_part(samples_CT, 0, True, "m", "rendition", asset))
-            records = ledger.add(done)[1]
-        assert records is not None
-        written, _ = soundfile.read(done["stem_uri"], dtype="float32")
-        assert done["stem_uri"].endswith("/x.mp4/track-0/rendition/m.flac")
-        meter = Meter(RATE_HZ, 2, "stereo")
-        meter.add(written.T)
-        assert meter.loudness_lufs() == pytest.approx(records[0]["loudness_lufs"], abs=0.01)
+            row = make_stem(samples_CT, 0, True, "m", RENDITION, asset)
+            commands = collector.add(ready.publish(row))
+        (record,) = get_records(commands)
+        written, _ = soundfile.read(record["stem_uri"], dtype="float32")
+        assert record["stem_uri"].endswith("/x.mp4/track-0/rendition/m.flac")
+        loudness_lufs = measure_loudness(written.T, RATE_HZ)
+        assert loudness_lufs == pytest.approx(record["loudness_lufs"], abs=0.01)
         if is_limited:
-            assert records[0]["true_peak_dbtp"] == pytest.approx(-3.0, abs=0.05)
-            assert records[0]["loudness_lufs"] < -23.5
+            assert record["true_peak_dbtp"] == pytest.approx(-3.0, abs=0.05)
+            assert record["loudness_lufs"] < -23.5
         else:
-            assert records[0]["loudness_lufs"] == pytest.approx(-23.0, abs=0.05)
-            assert records[0]["true_peak_dbtp"] < -3.0
+            assert record["loudness_lufs"] == pytest.approx(-23.0, abs=0.05)
+            assert record["true_peak_dbtp"] < -3.0

@@ -1,8 +1,7 @@
-"""Spans in, stems out, on a network of next to no size: what the engine gives, told once."""
+"""The separate stage, on a network of next to no size: the engine's stems, each timed once."""
 
-import json
 import math
-import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,13 +11,12 @@ from separator.audio.renditions import Edits, Rendition
 from separator.config import ModelSettings
 from separator.encoders.similarity import Listener
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.stages import extract
-from separator.stages.separate import SeparatorStage, Watch, make_engine
-from tests.helpers.rows import ASSET, QUERIES
+from separator.rows import Failed, Seconds, SpanRow, StemRow, TrackInfo
+from separator.stages.separate import SeparatorStage, Stopwatch, make_engine
+from tests.helpers.rows import ASSET, ITEMS, add_items, make_failure, make_rendition
 
 CONFIG = NetworkConfig(n_fft=256, hop=80, widths=(2, 2, 2, 2, 2, 2), condition_size=8)
 RATE_HZ = 32_000
-MIX = {"kind": "rendition", "name": "m", "text": "m", "request": "m" * 32, "warning": ""}
 
 
 @pytest.fixture(scope="module")
@@ -29,54 +27,58 @@ def stage() -> SeparatorStage:
     return SeparatorStage(engine, dict(zip(("an a", "a b"), rows_QD, strict=True)))
 
 
-def make_span(samples_CT, queries=QUERIES):
-    asset = ASSET | {"queries": json.dumps(queries)}
-    row = extract.make_row(asset, num_tracks=1)  # pyright: ignore[reportArgumentType]
-    row |= {"track_index": 0, "track": json.dumps({"rate_hz": RATE_HZ}), "seconds": 2.5}
+def make_span(samples_CT, asset=ASSET) -> SpanRow:
     samples_CT.flags.writeable = False  # as it comes from Ray
-    return row | {"samples": samples_CT, "core_start": 3_200, "core_stop": samples_CT.shape[1]}
+    return SpanRow(
+        asset,
+        TrackInfo(0, RATE_HZ, len(samples_CT)),
+        1,
+        core_start=3_200,
+        core_stop=samples_CT.shape[1],
+        samples=samples_CT,
+        repairs="a gap filled",
+        seconds=Seconds(extract=2.5),
+    )
 
 
-def test_a_stem_for_each_query_and_the_time_once(stage):
-    samples_CT = np.random.default_rng(1).uniform(-1, 1, (2, 16_000)).astype(np.float32)
+def make_noise() -> np.ndarray:
+    return np.random.default_rng(1).uniform(-1, 1, (2, 16_000)).astype(np.float32)
+
+
+def test_separate_yields_the_engines_stem_of_each_query(stage):
+    samples_CT = make_noise()
     rows = list(stage(make_span(samples_CT)))
-    assert [row["query_name"] for row in rows] == ["a", "b"]
+    assert [row.name for row in rows] == ["a", "b"]
     conditions_QD = torch.tensor(np.stack(list(stage.conditions.values())))
     wanted = stage.engine.separate(torch.tensor(samples_CT), RATE_HZ, conditions_QD)
     for row, stem_CT in zip(rows, wanted.numpy(), strict=True):
-        np.testing.assert_allclose(row["samples"], stem_CT[:, 3_200:], atol=1e-5)
-        assert row["energy_in"] == pytest.approx(np.square(samples_CT[:, 3_200:]).sum(), rel=1e-5)
-    assert not np.allclose(rows[0]["samples"], rows[1]["samples"])
-    assert [row["extract_s"] for row in rows] == [2.5, 0.0]
-    assert all(row["separate_s"] > 0 for row in rows)
+        assert isinstance(row, StemRow) and row.repairs == "a gap filled"
+        np.testing.assert_allclose(row.samples, stem_CT[:, 3_200:], atol=1e-5)
+        assert row.energy_in == pytest.approx(np.square(samples_CT[:, 3_200:]).sum(), rel=1e-5)
+    assert not np.allclose(rows[0].samples, rows[1].samples)
+    assert [row.seconds.extract for row in rows] == [2.5, 0.0]
+    assert all(row.seconds.separate > 0 for row in rows)
 
 
-def test_only_the_device_is_timed():
-    def separate():
-        for _ in range(2):
-            time.sleep(0.05)
-            yield torch.zeros(1)
-
-    watch, told = Watch(), []
-    for _ in watch.wait_for(separate()):
-        told.append(watch.tell_seconds())
-        time.sleep(0.3)  # what is made of a stem
-    assert all(0.05 <= seconds < 0.3 for seconds in told) and len(told) == 2
-    assert watch.tell_seconds() < 0.05
+def test_stopwatch_gives_each_second_once():
+    watch = Stopwatch()
+    for _ in watch.time_each(iter([torch.zeros(1)] * 2)):
+        assert watch.take_seconds() > 0
+        assert watch.take_seconds() == 0  # work on a stem is not the device's
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("residual", ["none", "per_query", "joint"])
-def test_samples_that_are_no_numbers_fail_all_queries_at_once(stage, residual):
+def test_separate_fails_a_track_of_nan_once_for_all_queries(stage, residual):
     samples_CT = np.full((1, 16_000), np.nan, np.float32)
     stage = SeparatorStage(stage.engine, stage.conditions, Edits(residual, 24))
     (row,) = stage(make_span(samples_CT))
-    assert (row["error_code"], row["error_stage"]) == ("non_finite_audio", "separate")
-    assert row["query_name"] == "" and row["samples"].size == 0
+    assert isinstance(row, Failed) and row.name == ""
+    assert (row.code, row.stage, row.track.index) == ("non_finite_audio", "separate", 0)
 
 
 class LevelListener(Listener):
-    """Tells the sound and the condition that it was given, in one number."""
+    """Gives the sound and the condition that it was given, in one number."""
 
     def __init__(self) -> None: ...
 
@@ -85,29 +87,30 @@ class LevelListener(Listener):
         return float(np.abs(samples_CT).sum() * condition_D[0])
 
 
-def test_stems_and_what_is_left_without_one_are_listened_to(stage):
-    samples_CT = np.random.default_rng(1).uniform(-1, 1, (2, 16_000)).astype(np.float32)
-    texts = {query["name"]: query["text"] for query in QUERIES}
+def test_separate_measures_similarity_of_stems_and_of_their_own_residuals(stage):
+    samples_CT = make_noise()
+    texts = {item.name: item.text for item in ITEMS}
     for residual, count in (("per_query", 2), ("joint", 1)):
         edits = Edits(residual, 24, (Rendition("m", {"a": 0.5}),))
         listening = SeparatorStage(stage.engine, stage.conditions, edits, LevelListener())
-        rows = list(listening(make_span(samples_CT, [*QUERIES, MIX])))
-        assert [row["kind"] for row in rows].count("residual") == count
+        rows = list(listening(make_span(samples_CT, add_items(make_rendition("m")))))
+        assert [row.kind for row in rows].count("residual") == count
         for row in rows:
-            if row["query_name"] in ("a", "b"):
-                condition_D = stage.conditions[texts[row["query_name"]]]
-                wanted = np.abs(row["samples"]).sum() * condition_D[0]
-                assert row["similarity"] == pytest.approx(wanted)
-            else:  # of all stems together, or mixed
-                assert math.isnan(row["similarity"])
-    assert all(math.isnan(row["similarity"]) for row in stage(make_span(samples_CT)))
-    # The residual of all stems has a name, too, which a query may have.
+            if row.name in ("a", "b"):
+                wanted = np.abs(row.samples).sum() * stage.conditions[texts[row.name]][0]
+                assert row.similarity == pytest.approx(wanted)
+            else:  # the residual of all stems, or a rendition
+                assert math.isnan(row.similarity)
+    assert all(math.isnan(row.similarity) for row in stage(make_span(samples_CT)))
+
+
+def test_separate_measures_no_similarity_of_the_joint_residual_under_a_querys_name(stage):
+    asset = replace(ASSET, items=(replace(ITEMS[0], name="all"),))
     joint = SeparatorStage(stage.engine, stage.conditions, Edits("joint", 24), LevelListener())
-    rows = list(joint(make_span(samples_CT, [QUERIES[0] | {"name": "all"}])))
-    assert [math.isnan(row["similarity"]) for row in rows] == [False, True]
+    rows = list(joint(make_span(make_noise(), asset)))
+    assert [math.isnan(row.similarity) for row in rows] == [False, True]
 
 
-def test_a_failure_passes_through(stage):
-    failed = make_span(np.zeros((1, 0), np.float32)) | {"error_code": "no_audio"}
-    (row,) = stage(failed)
-    assert row["error_code"] == "no_audio" and row["query_name"] == ""
+def test_separate_passes_failures_on(stage):
+    failure = make_failure(-1, "no_audio")
+    assert list(stage(failure)) == [failure]

@@ -1,12 +1,29 @@
-"""What is made with what: a mix with its stems, the residual of all stems with all of them."""
-
-import json
+"""Work items: what changes them changes their ids, and what they are made with."""
 
 import pytest
 
-from tests.helpers.listing import get_requests, leave_out, list_rows, make_config, make_library
+from separator.config import JobConfig
+from separator.results.manifest import find_done
+from separator.results.paths import Layout
+from separator.results.record import read_record, select_done
+from separator.rows import RENDITION, STEM
+from separator.stages.listing import DoneItems
+from separator.stages.work import HARMLESS, flatten
+from tests.helpers.first_release import list_assets_of, read_first_config, upload
+from tests.helpers.listing import (
+    list_assets,
+    list_ids,
+    make_config,
+    make_library,
+    select_pending,
+)
 
-MIXES = "output.renditions=[{name: m, gains_db: {siren: -6}}]"
+RENDITIONS = "output.renditions=[{name: m, gains_db: {siren: -6}}]"
+# Every key that changes a stem. A new key belongs here or into HARMLESS.
+HASHED = {
+    "model.precision", "model.channels", "model.context", "output.format", "output.bit_depth",
+    "output.bitrate_bps", "output.clip", "output.dither", "output.residual",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -14,53 +31,113 @@ def library(tmp_path):
     return make_library(tmp_path)
 
 
-def name_left(config, done: set[str]) -> list[list[str]]:
-    """Of each asset, when the requests of these names are done."""
-    rows = list_rows(config)
-    items = [item for row in rows for item in json.loads(row["queries"])]
-    left = leave_out(rows, [item["request"] for item in items if item["name"] in done])
-    return [[item["name"] for item in json.loads(row["queries"])] for row in left]
+def name_pending(config, done: set[str]) -> list[list[str]]:
+    """Name the work items that are left of each asset when those of these names are done."""
+    assets = list_assets(config)
+    ids = [item.id for asset in assets for item in asset.items if item.name in done]
+    return [[item.name for item in asset.items] for asset in select_pending(assets, ids)]
 
 
-def test_a_mix_is_made_with_its_stems(library):
+def test_every_key_of_the_config_is_hashed_or_named_as_harmless():
+    keys = {key for key, _ in flatten(JobConfig, {})}
+    assert keys == HASHED | HARMLESS and not HASHED & HARMLESS
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "queries=[another]", "queries=[{name: siren, text: other}]", "tracks=first",
+        "model.channels=mono", "model.context=1.5", "output.format=wav", "output.bit_depth=16",
+        "output.clip=scale", "output.dither=triangular", "output.residual=per_query",
+    ],
+)  # fmt: skip
+def test_ids_differ_where_a_setting_changes_the_stem(library, override):
+    before = set(list_ids(list_assets(make_config(library))))
+    assert before - set(list_ids(list_assets(make_config(library, override))))
+
+
+def test_ids_differ_between_precisions(library):
+    config = make_config(library)
+    one, other = (list_ids(list_assets(config, precision=p)) for p in ("fp32", "bf16"))
+    assert not set(one) & set(other)
+    explicit = list_assets(make_config(library, "model.precision=bf16"), precision="bf16")
+    assert list_ids(explicit) == other
+
+
+def test_ids_are_the_same_where_a_setting_changes_no_stem(library):
+    config = make_config(library)
+    same = ["run.span_s=8", "model.device=cpu", "run.actors=3", "storage.attempts=2"]
+    assert list_assets(config) == list_assets(make_config(library, *same))
+
+
+def test_ids_differ_where_the_asset_or_the_weights_change(library):
+    config = make_config(library)
+    before = list_ids(list_assets(config))
+    assert not set(before) & set(list_ids(list_assets(config, sha256="t")))
+    (library / "in/a.mp4").write_bytes(b"new content")
+    after = list_ids(list_assets(config))
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False] * 2 + [True] * 4
+
+
+def test_outputs_of_the_first_release_are_done(moto_bucket):
+    """Nothing is made again because the rule of ids has changed."""
+    storage, config = upload(moto_bucket), read_first_config()
+    assets = list_assets_of(storage, config)
+    done = DoneItems(find_done(storage, Layout(config.output.uri, "flac"), retry_failed=False))
+    assert len(assets) == 3 and [done.select_pending(asset) for asset in assets] == [None] * 3
+    for asset in assets:
+        uri = Layout(config.output.uri, "flac").record(asset.path)
+        records = read_record(storage, uri)
+        assert len(select_done(records, asset.items, retry_failed=False)) == 3
+    # Another setting that changes stems is work, a harmless one is not.
+    for override, count in (("output.bit_depth=24", 3), ("run.span_s=30", 0)):
+        assets = list_assets_of(storage, read_first_config(override))
+        assert sum(done.select_pending(asset) is not None for asset in assets) == count
+
+
+def test_a_rendition_is_made_with_its_stems(library):
     queries = "queries=[rain, siren, bell]"
-    config = make_config(library, queries, MIXES)
-    (first, *_) = list_rows(config)
-    items = {item["name"]: item for item in json.loads(first["queries"])}
-    assert [(i["kind"], i["needs"]) for i in items.values()] == [
-        ("stem", []), ("stem", []), ("stem", []), ("rendition", ["siren"]),
+    config = make_config(library, queries, RENDITIONS)
+    items = {item.name: item for item in list_assets(config)[0].items}
+    assert [(i.kind, i.needs) for i in items.values()] == [
+        (STEM, ()), (STEM, ()), (STEM, ()), (RENDITION, ("siren",)),
     ]  # fmt: skip
-    assert items["m"]["text"] == "siren -6 dB, the rest +0 dB"
-    assert name_left(config, set(items)) == []
-    assert name_left(config, {"rain", "siren", "bell"}) == [["siren", "m"]] * 3
-    assert name_left(config, {"rain", "bell", "m"}) == [["siren"]] * 3
-    # Another mix, or another text for what it is made of, is another request; stems stay.
-    plain = make_config(library, queries)
-    assert set(get_requests(list_rows(plain))) < set(get_requests(list_rows(config)))
+    assert items["m"].text == "siren -6 dB, the rest +0 dB"
+    assert name_pending(config, set(items)) == []
+    assert name_pending(config, {"rain", "siren", "bell"}) == [["siren", "m"]] * 3
+    assert name_pending(config, {"rain", "bell", "m"}) == [["siren"]] * 3
+
+
+def test_the_id_of_a_rendition_hashes_its_recipe_and_its_sources(library):
+    queries = "queries=[rain, siren, bell]"
+    config = make_config(library, queries, RENDITIONS)
+    before = list_ids(list_assets(config))
+    assert set(list_ids(list_assets(make_config(library, queries)))) < set(before)
     for other in (
-        make_config(library, queries, MIXES.replace("-6", "-7")),
-        make_config(library, "queries=[rain, {name: siren, text: alarm}, bell]", MIXES),
+        make_config(library, queries, RENDITIONS.replace("-6", "-7")),
+        make_config(library, "queries=[rain, {name: siren, text: alarm}, bell]", RENDITIONS),
+        make_config(library, queries, RENDITIONS, "output.remux=replace"),
     ):
-        assert get_requests(list_rows(other))[3] != items["m"]["request"]
+        assert list_ids(list_assets(other))[3] != before[3]
 
 
-def test_one_residual_of_all_stems_is_made_with_all_of_them(library):
+def test_a_joint_residual_is_made_with_all_stems(library):
     config = make_config(library, "queries=[rain, siren]", "output.residual=joint")
-    assert name_left(config, {"rain"}) == [["rain", "siren"]] * 3
-    assert name_left(config, {"rain", "siren"}) == []
+    assert name_pending(config, {"rain"}) == [["rain", "siren"]] * 3
+    assert name_pending(config, {"rain", "siren"}) == []
     other = make_config(library, "queries=[rain, siren, bell]", "output.residual=joint")
-    assert not set(get_requests(list_rows(config))) & set(get_requests(list_rows(other)))
-    # A mix of one stem alone too: that residual is written again with it.
-    mixed = make_config(library, "queries=[rain, siren]", "output.residual=joint", MIXES)
-    assert name_left(mixed, {"rain", "siren"}) == [["rain", "siren", "m"]] * 3
+    assert not set(list_ids(list_assets(config))) & set(list_ids(list_assets(other)))
+    # With a rendition of one stem alone too: that residual is written again with it.
+    mixed = make_config(library, "queries=[rain, siren]", "output.residual=joint", RENDITIONS)
+    assert name_pending(mixed, {"rain", "siren"}) == [["rain", "siren", "m"]] * 3
     each = make_config(library, "queries=[rain, siren]", "output.residual=per_query")
-    assert name_left(each, {"rain"}) == [["siren"]] * 3
+    assert name_pending(each, {"rain"}) == [["siren"]] * 3
 
 
-def test_a_mix_of_what_this_asset_is_not_asked_for(library):
+def test_a_rendition_of_a_query_that_an_asset_lacks_is_its_trouble(library):
     (library / "list.csv").write_text("uri,q\nin/a.mp4,siren\nin/e.flac,rain\n")
     config = make_config(
-        library, f"input.uri={library / 'list.csv'}", "input.queries_column=q", MIXES
+        library, f"input.uri={library / 'list.csv'}", "input.queries_column=q", RENDITIONS
     )
-    one, other = list_rows(config)
-    assert not one["trouble"] and "'m' needs the query 'siren'" in other["trouble"]
+    one, other = list_assets(config)
+    assert not one.trouble and "'m' needs the query 'siren'" in other.trouble

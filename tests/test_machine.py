@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from separator.run.cluster import count_cpus, read_quota
+from separator.machine import count_cpus, read_quota
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_a_process_may_run_on():
     cpu = min(os.sched_getaffinity(0))
     code = (
         f"import os; os.sched_setaffinity(0, {{{cpu}}})\n"
-        "from separator.run.cluster import count_cpus; print(count_cpus())"
+        "from separator.machine import count_cpus; print(count_cpus())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.split() == [b"1"]

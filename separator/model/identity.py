@@ -1,0 +1,52 @@
+"""Remember the identity of a checkpoint file, so that a run with nothing to do need not read it.
+
+Hashing the weights takes torch and seconds; the file's size and time of change tell whether it is
+still the file that was hashed.
+"""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from separator.model import registry
+from separator.storage.atomic import write_whole
+
+MAX_ENTRIES = 100
+
+
+def find_sha256(path: Path) -> str | None:
+    """The hash of the weights in a file, if this very file was hashed before."""
+    entry = _read_entries().get(_name(path))
+    return entry["sha256"] if entry and entry["stamp"] == _stamp(path) else None
+
+
+def remember_sha256(path: Path, sha256: str) -> None:
+    """Keep the hash; in a cache that cannot be written it is computed again each time."""
+    entries = _read_entries()
+    entries.pop(_name(path), None)
+    entries[_name(path)] = {"sha256": sha256, "stamp": _stamp(path)}
+    newest = dict(list(entries.items())[-MAX_ENTRIES:])
+    with suppress(OSError):
+        _find_file().parent.mkdir(parents=True, exist_ok=True)
+        write_whole(_find_file(), json.dumps(newest, indent=1).encode())
+
+
+def _find_file() -> Path:
+    return registry.home() / "identities.json"
+
+
+def _read_entries() -> dict[str, dict]:
+    with suppress(OSError, ValueError):
+        entries = json.loads(_find_file().read_text())
+        if isinstance(entries, dict):
+            return entries
+    return {}
+
+
+def _name(path: Path) -> str:
+    return str(path.resolve())
+
+
+def _stamp(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]

@@ -1,0 +1,122 @@
+"""Prepare a run: the work to be done, cheaply; then the weights and conditions that it needs."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from separator.config import JobConfig
+from separator.model import registry
+from separator.model.identity import find_sha256, remember_sha256
+from separator.results.manifest import find_done, find_failed
+from separator.results.paths import Layout
+from separator.run.cluster import choose_precision
+from separator.run.status import read_runs
+from separator.stages.extract import SpanPlan
+from separator.stages.listing import DoneItems, Listing, collect_texts
+from separator.stages.work import Work, make_work
+from separator.storage import Storage
+
+if TYPE_CHECKING:
+    import torch
+
+    from separator.encoders.similarity import AudioEncoder
+    from separator.model.resunet import NetworkConfig
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The work of a run and the place of its results: enough to see whether anything is to do."""
+
+    config: JobConfig  # with the precision that it comes to
+    storage: Storage
+    layout: Layout
+    checkpoint_path: Path
+    work: Work
+
+    def list_assets(self) -> Listing:
+        return Listing(self.storage, self.config, self.work)
+
+    def find_done(self) -> DoneItems:
+        run = self.config.run
+        done = find_done(self.storage, self.layout, run.retry_failed)
+        is_retry = run.only == "failed"
+        return DoneItems(done, find_failed(self.storage, self.layout) if is_retry else None)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Everything that the stages need, made once by the driver."""
+
+    run_id: str
+    target: Target
+    spans: SpanPlan
+    net_config: "NetworkConfig"
+    weights: "Mapping[str, torch.Tensor]"
+    conditions: Mapping[str, np.ndarray]  # by text of a query
+    find_audio_encoder: "Callable[[], AudioEncoder | None]"  # that measures similarity
+
+
+def prepare_target(config: JobConfig, storage: Storage) -> Target:
+    """Find out the work without reading any weights, as far as they are known."""
+    layout = Layout(config.output.uri, config.output.format)
+    path = registry.resolve(config.model.name, storage.fetch)
+    sha256 = find_sha256(path) or read_sha256(path)
+    precision = resolve_precision(config, storage, layout)
+    work = make_work(config, sha256, precision, {})
+    resolved = replace(config, model=replace(config.model, precision=precision))
+    return Target(resolved, storage, layout, path, work)
+
+
+def read_sha256(path: Path) -> str:
+    from separator.model.checkpoint import read_checkpoint
+
+    sha256 = read_checkpoint(path).sha256
+    remember_sha256(path, sha256)
+    return sha256
+
+
+def resolve_precision(config: JobConfig, storage: Storage, layout: Layout) -> str:
+    """Take the precision of the config; for `auto` that of the output's earlier runs, or else the
+    one that suits the devices. Stems of both lie 36 dB apart, so an output keeps to one."""
+    if config.model.precision != "auto":
+        return config.model.precision
+    earlier = (run.get("precision") for run in read_runs(storage, layout))
+    return next(filter(None, earlier), None) or choose_precision(config.model.device)
+
+
+def load_flow(target: Target, run_id: str) -> Flow:
+    """Read the checkpoint, and compute the conditions of all queries."""
+    from separator import api
+    from separator.model.checkpoint import read_checkpoint
+    from separator.model.engine import choose_context
+    from separator.model.resunet import GRID_FRAMES
+
+    config, path = target.config, target.checkpoint_path
+    checkpoint = read_checkpoint(path)
+    remember_sha256(path, checkpoint.sha256)
+    texts = collect_texts(target.storage, config)
+    conditions_QD, warnings = api.encode_texts(
+        texts, checkpoint.encoder_id, lambda: api.find_encoder(path, checkpoint.encoder_id)
+    )
+    for text, warning in warnings.items():
+        log.warning("query %r: %s", text, warning)
+    net = checkpoint.net.config
+    context_frames = choose_context(config.model.context, net.rate_hz, net.hop)
+    frame_s = Fraction(net.hop, net.rate_hz)
+    return Flow(
+        run_id=run_id,
+        target=replace(target, work=replace(target.work, warnings=warnings)),
+        spans=SpanPlan(config.run.span_s, context_frames * frame_s, GRID_FRAMES * frame_s),
+        net_config=net,
+        weights=checkpoint.net.state_dict(),
+        conditions=dict(zip(texts, conditions_QD, strict=True)),
+        find_audio_encoder=partial(api.find_audio_encoder, path, checkpoint.encoder_id),
+    )

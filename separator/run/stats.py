@@ -1,0 +1,104 @@
+"""Count what a run has done so far. Pure: the run calls, the console and the run file read."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from separator.results.schema import Record
+from separator.rows import RENDITION, STEM, Row, Seconds
+
+PHASES = ("checking the library", "starting Ray", "warming up", "separating", "finishing")
+CHECKING, STARTING, WARMING, SEPARATING, FINISHING = PHASES
+
+
+@dataclass(frozen=True)
+class ListingCounts:
+    """The first stage's own report, when it has listed everything."""
+
+    assets: int  # that went into the flow
+    duplicates: int  # rows of a list that named an asset again
+    skipped: int  # assets that needed nothing more
+
+
+@dataclass
+class RunStats:
+    """The totals of a run over all its passes."""
+
+    run_id: str
+    phase: str = CHECKING
+    assets: int = 0  # committed
+    assets_listed: int = 0  # of this pass; 0 while they are being listed
+    assets_failed: int = 0
+    assets_known: int = 0  # committed by an earlier run that could not write its manifest
+    assets_skipped: int = 0  # they needed nothing more
+    stems: int = 0
+    renditions: int = 0
+    audio_s: float = 0.0
+    seconds: float = 0.0  # since the start
+    first_asset_s: float = 0.0  # from the start to the first committed asset
+    failures: Counter[str] = field(default_factory=Counter)  # assets by error code
+    stage_s: Counter[str] = field(default_factory=Counter)
+    num_actors: int = 0
+    num_cpus: int = 0
+    device_s: float = 0.0  # actors times the seconds they were there for
+    started: float = field(default_factory=time.monotonic)
+    pass_started: float = 0.0
+    earlier_device_s: float = 0.0  # of earlier passes
+    pass_actors: int = 0
+
+    @property
+    def device_busy(self) -> float:
+        """The share of its time that an actor spent on spans."""
+        return self.stage_s["separate"] / self.device_s if self.device_s else 0.0
+
+    def begin_pass(self, num_actors: int, num_cpus: int) -> None:
+        self.phase, self.assets_listed = WARMING, 0
+        self.earlier_device_s, self.pass_started = self.device_s, time.monotonic()
+        self.pass_actors = num_actors
+        self.num_actors = max(self.num_actors, num_actors)
+        self.num_cpus = max(self.num_cpus, num_cpus)
+
+    def count_row(self, row: Row) -> None:
+        """Add the seconds that a row carries."""
+        seconds: Seconds = getattr(row, "seconds", Seconds())
+        self.stage_s.update(vars(seconds))
+        if seconds.separate:
+            self.phase = SEPARATING
+        now = time.monotonic()
+        self.seconds = now - self.started
+        self.device_s = self.earlier_device_s + self.pass_actors * (now - self.pass_started)
+
+    def count_records(self, records: Sequence[Record]) -> None:
+        """Add the records of one committed asset."""
+        failed = [record for record in records if record["status"] == "failed"]
+        self.seconds = time.monotonic() - self.started
+        self.first_asset_s = self.first_asset_s or self.seconds
+        self.assets += 1
+        self.assets_failed += bool(failed)
+        self.assets_known += records[0]["run_id"] != self.run_id
+        made = Counter(record["kind"] for record in records if record["status"] == "ok")
+        self.stems += made[STEM]
+        self.renditions += made[RENDITION]
+        tracks = {r["track_index"]: r["duration_s"] for r in records if r["status"] == "ok"}
+        self.audio_s += sum(tracks.values())
+        for code in {record["error_code"] for record in failed}:
+            self.failures[code] += 1
+
+    def finish(self) -> None:
+        self.phase = FINISHING
+        self.seconds = time.monotonic() - self.started
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make the part of the run file that says what has been done. Called from a thread."""
+        totals = dict(vars(self)) | {"failures": dict(self.failures)}
+        for name in ("run_id", "stage_s", "started", "pass_started", "earlier_device_s", "phase",
+                     "pass_actors"):  # fmt: skip
+            del totals[name]
+        return {
+            "phase": self.phase,
+            "totals": totals,
+            "device_busy": round(self.device_busy, 3),
+            "stage_seconds": {key: round(value, 3) for key, value in dict(self.stage_s).items()},
+        }

@@ -1,0 +1,11 @@
+"""Measure loudness in one call."""
+
+import numpy as np
+
+from separator.audio.loudness import Meter
+
+
+def measure_loudness(samples_CT: np.ndarray, rate_hz: int) -> float:
+    meter = Meter(rate_hz, 2, "stereo")
+    meter.add(samples_CT)
+    return meter.loudness_lufs()

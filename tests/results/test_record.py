@@ -1,0 +1,36 @@
+"""The commit file of an asset: what it holds, what a later commit keeps, and when all is done."""
+
+from dataclasses import replace
+
+from separator.results.record import merge_records, pack_record, read_record, select_done
+from separator.storage import Storage
+from tests.helpers.records import make_record
+from tests.helpers.rows import ITEMS
+
+
+def test_commit_file_is_read_back_and_does_not_depend_on_order(tmp_path):
+    uri = str(tmp_path / "record.json")
+    assert read_record(Storage(), uri) == []
+    records = [make_record(query="b"), make_record(query="a")]
+    Storage().write(uri, pack_record(records))
+    assert [r["query_name"] for r in read_record(Storage(), uri)] == ["a", "b"]
+    assert pack_record(records) == pack_record(records[::-1])
+
+
+def test_merge_records_replaces_rows_made_again_and_rows_of_an_earlier_version():
+    old = [make_record(query="a"), make_record(query="b"), make_record(query="b", track=1)]
+    rows, replaced = merge_records(old, [make_record(query="b", hour=1)])
+    assert [(r["query_name"], r["track_index"]) for r in rows] == [("a", 0), ("b", 0)]
+    assert replaced == ["x/1/b"]
+    rows, replaced = merge_records(old, [make_record(query="b", etag="new")])
+    assert [r["query_name"] for r in rows] == ["b"] and replaced == ["x/0/a", "x/1/b"]
+
+
+def test_select_done_needs_a_final_record_of_every_item():
+    items = (ITEMS[0], replace(ITEMS[1], former_id="f" * 32))
+    records = [make_record(request=ITEMS[0].id)]
+    assert select_done(records, items, True) == []
+    for known_id in (ITEMS[1].id, "f" * 32):  # by the rule of today and of the first release
+        both = [*records, make_record(query="b", request=known_id, code="no_audio")]
+        assert select_done(both, items, True) == []
+        assert select_done(both, items, False) == both

@@ -1,0 +1,69 @@
+"""Preparing a run: its precision, and the weights that need not be read again."""
+
+import json
+
+import pytest
+import torch
+
+from separator.config import read_config
+from separator.model import registry
+from separator.model.forward import choose_precision
+from separator.model.identity import find_sha256, remember_sha256
+from separator.model.precision import choose_cpu_precision
+from separator.results.paths import Layout
+from separator.run.prepare import resolve_precision
+from separator.storage import Storage
+from tests.helpers.listing import ROOT
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def make_config(folder, *overrides: str):
+    given = [f"input.uri={folder / 'in'}", f"output.uri={folder / 'out'}", "model.device=cpu"]
+    return read_config(ROOT / "configs/local.yaml", [*given, *overrides])
+
+
+def test_cpu_precision_without_torch_is_that_of_torch():
+    assert choose_cpu_precision() == choose_precision("auto", torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [("fpu avx512f", "fp32"), ("avx512_bf16 fpu", "bf16"), ("fpu amx_tile", "bf16")],
+)
+def test_cpu_precision_follows_the_flags(tmp_path, flags, wanted):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor : 0\nflags\t\t: {flags}\n\nprocessor : 1\n")
+    assert choose_cpu_precision(path) == wanted
+    assert choose_cpu_precision(tmp_path / "absent") == "fp32"
+
+
+def test_precision_is_that_of_the_config_or_of_the_outputs_earlier_runs(tmp_path):
+    config = make_config(tmp_path, "model.precision=auto")
+    layout = Layout(config.output.uri, "flac")
+    assert resolve_precision(config, Storage(), layout) == choose_cpu_precision()
+    other = {"bf16": "fp32", "fp32": "bf16"}[choose_cpu_precision()]
+    for run_id, precision in (("1", choose_cpu_precision()), ("2", other), ("3", None)):
+        content = json.dumps({"run_id": run_id, "precision": precision})
+        Storage().write(layout.run(run_id), content.encode())
+    assert resolve_precision(config, Storage(), layout) == other
+    explicit = make_config(tmp_path, f"model.precision={choose_cpu_precision()}")
+    assert resolve_precision(explicit, Storage(), layout) == choose_cpu_precision()
+
+
+def test_identity_of_a_file_is_forgotten_when_the_file_changes(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"weights")
+    assert find_sha256(path) is None
+    remember_sha256(path, "abc")
+    assert find_sha256(path) == "abc" and find_sha256(tmp_path / "other") is None
+    path.write_bytes(b"weight!")
+    assert find_sha256(path) is None
+    (registry.home() / "identities.json").write_text("no json")
+    assert find_sha256(path) is None
+    remember_sha256(path, "def")
+    assert find_sha256(path) == "def"

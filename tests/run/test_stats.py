@@ -1,0 +1,45 @@
+"""The totals of a run: assets, failures, seconds, and the share of time that devices work."""
+
+import json
+
+from separator.rows import RENDITION, Seconds
+from separator.run.stats import CHECKING, SEPARATING, WARMING, RunStats
+from tests.helpers.records import make_record
+from tests.helpers.rows import make_file
+
+
+def make_rows(**changes) -> list[dict]:
+    rows = [make_record("x", track=track) | {"kind": "stem", "run_id": "r"} for track in (0, 1)]
+    return [row | {"duration_s": 2.0} | changes for row in rows]
+
+
+def test_count_records_adds_assets_stems_and_failures():
+    stats = RunStats("r")
+    stats.count_records(make_rows())
+    stats.count_records(make_rows(kind=RENDITION))
+    stats.count_records(make_rows(status="failed", error_code="no_audio"))
+    stats.count_records(make_rows(run_id="earlier"))
+    assert (stats.assets, stats.assets_failed, stats.assets_known) == (4, 1, 1)
+    assert (stats.stems, stats.renditions, stats.audio_s) == (4, 2, 12.0)
+    assert stats.failures == {"no_audio": 1}
+
+
+def test_device_busy_counts_the_actors_of_every_pass():
+    stats = RunStats("r")
+    assert stats.phase == CHECKING and stats.device_busy == 0
+    for num_actors in (2, 1):
+        stats.begin_pass(num_actors, 4)
+        assert stats.phase == WARMING
+        stats.pass_started -= 10
+        stats.count_row(make_file(0, "a", seconds=Seconds(extract=1.0, separate=6.0)))
+        assert stats.phase == SEPARATING
+    assert stats.device_s >= 30 and stats.device_busy == 12 / stats.device_s
+    assert (stats.num_actors, stats.num_cpus) == (2, 4)
+    assert stats.stage_s == {"extract": 2.0, "separate": 12.0, "publish": 0.0}
+
+
+def test_to_dict_is_json_with_the_totals():
+    stats = RunStats("r")
+    stats.count_records(make_rows(status="failed", error_code="no_audio"))
+    totals = json.loads(json.dumps(stats.to_dict()))["totals"]
+    assert totals["assets"] == 1 and totals["failures"] == {"no_audio": 1}
