@@ -18,7 +18,7 @@ LAYERS = [
     ["separator.model", "separator.media", "separator.storage", "separator.queries",
      "separator.sounds"],
     ["separator.audio"],
-    ["separator.rows", "separator.errors"],
+    ["separator.rows", "separator.errors", "separator.machine"],
 ]  # fmt: skip
 # Where programs are started.
 SUBPROCESS_ALLOWED = ("separator.media.ffmpeg", "separator.sounds.programs")

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from separator.audio.format import AudioFormat
 from separator.audio.renditions import STEM
 from separator.config import JobConfig
 from separator.errors import AudioError
@@ -141,6 +142,7 @@ def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
     settings: EncodeSettings = flow.config.output.encode
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / f"stem.{settings.format}"
-        encode([stem_CT], path, look.rate_hz, stem_CT.shape[0], settings)
+        audio_format = AudioFormat(look.rate_hz, stem_CT.shape[0])
+        encode([stem_CT], path, audio_format, settings=settings)
         num_bytes = path.stat().st_size
     return str(engine.device), rate, num_bytes / seconds

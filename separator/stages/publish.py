@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from separator.audio.format import AudioFormat
 from separator.audio.loudness import SILENCE_LUFS, Meter
 from separator.audio.peak import SILENCE_DBTP, TruePeak
 from separator.audio.renditions import RENDITION, RESIDUAL, Rendition, choose_gain
@@ -91,21 +92,20 @@ class Publisher:
         uri = self.layout.stem(asset["asset_path"], done["track_index"], kind, name)
         rate_hz, num_channels = track["rate_hz"], done["num_channels"]
         layout = track["layout"] if num_channels == track["num_channels"] else None
-        about = (rate_hz, num_channels, layout)
+        audio_format = AudioFormat(rate_hz, num_channels, layout)
         blocks = read()
         if kind == RENDITION:
-            blocks = level(read, about, next(r for r in self.renditions if r.name == name))
-        loudness, peak = Meter(*about), TruePeak(rate_hz, num_channels)
+            rendition = next(r for r in self.renditions if r.name == name)
+            blocks = level(read, audio_format, rendition)
+        loudness, peak = Meter(audio_format), TruePeak(audio_format)
         with tempfile.TemporaryDirectory(prefix="separator-") as folder:
             path = Path(folder) / f"stem.{self.layout.extension}"
             report = encode(
                 _measure(blocks, loudness, peak),
                 path,
-                rate_hz,
-                num_channels,
-                self.settings,
-                Tags(title=make_title(asset, kind, name), source=asset["asset_uri"]),
-                layout,
+                audio_format,
+                settings=self.settings,
+                tags=Tags(title=make_title(asset, kind, name), source=asset["asset_uri"]),
             )
             self.storage.upload(path, uri)
         done["stem_uri"], done["num_clipped"] = uri, report.num_clipped
@@ -116,14 +116,13 @@ class Publisher:
 
 def level(
     read: Callable[[], Iterable[np.ndarray]],
-    about: tuple[int, int, str | None],
+    audio_format: AudioFormat,
     rendition: Rendition,
 ) -> Iterable[np.ndarray]:
-    """The mix at the loudness that it is meant to have: measured first, then scaled. `about`:
-    rate, number of channels, layout."""
+    """Measure the mix, then scale it to the rendition's loudness."""
     if rendition.loudness_lufs is None:
         return read()
-    loudness, peak = Meter(*about), TruePeak(*about[:2])
+    loudness, peak = Meter(audio_format), TruePeak(audio_format)
     for _ in _measure(read(), loudness, peak):
         pass
     gain = np.float32(choose_gain(loudness.loudness_lufs(), peak.peak_dbtp(), rendition))

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.media.decode import decode
+from separator.media.decode import Decoding, decode
 from separator.media.limits import Limits
 from separator.media.probe import probe
-from separator.media.timeline import DecodeReport
 
 HZ = 48_000
 LENIENT = Limits(max_error_share=0.5)
@@ -83,10 +82,10 @@ def write_picture(path: Path, seconds: float = 2.0) -> Path:
     return path
 
 
-def read(path: Path, index: int = 0, **options: object) -> tuple[np.ndarray, DecodeReport]:
-    """A track whole (C, T), and the report."""
-    media, report = probe(path), DecodeReport()
+def read(path: Path, index: int = 0, **options: object) -> tuple[np.ndarray, Decoding]:
+    """Decode a whole track (C, T); also return the decoding, for its repairs."""
+    media = probe(path)
     track = media.tracks[index]
-    blocks = list(decode(path, media, track, report=report, **options))  # type: ignore[arg-type]
+    decoding = decode(path, media, track, **options)  # type: ignore[arg-type]
     empty = np.zeros((track.num_channels, 0), np.float32)
-    return np.concatenate([empty, *blocks], axis=1), report
+    return np.concatenate([empty, *decoding], axis=1), decoding

@@ -165,7 +165,7 @@ def spoil(state: dict[str, torch.Tensor], how: str) -> None:
         ("int", r"1 misshaped \(first: base\.bn0\.weight int\[1025\] for float\[1025\]"),
         ("sparse", r"1 missing \(first: base\.after_conv\.bias\)"),
         ("bins", r"n_fft=1998"),
-        ("other", r"no separator in it.*layer1\.weight"),
+        ("other", r"holds no separator.*layer1\.weight"),
     ],
 )
 def test_another_network_is_described(tmp_path: Path, net: ResUNet, how: str, message: str) -> None:

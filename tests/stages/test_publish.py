@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from separator.audio.format import AudioFormat
 from separator.audio.loudness import Meter
 from separator.audio.renditions import Product, Rendition
 from separator.media.encode import EncodeSettings
@@ -61,7 +62,7 @@ def test_by_parts_or_in_one_piece_the_same(publisher, tmp_path):
     assert {key for key in one if one[key] != other[key]} <= {"publish_s", "number", "energy_in"}
     stem, rate_hz = soundfile.read(one["stem_uri"], dtype="float32")
     assert rate_hz == RATE_HZ and np.abs(stem.T - samples_CT).max() <= 2**-23
-    meter = Meter(RATE_HZ, 2, "stereo")
+    meter = Meter(AudioFormat(RATE_HZ, 2, "stereo"))
     meter.add(samples_CT)
     assert one["loudness_lufs"] == meter.loudness_lufs() > -40
     assert one["true_peak_dbtp"] >= 20 * np.log10(one["peak"]) > -40
@@ -123,7 +124,7 @@ def test_a_mix_is_brought_to_its_loudness(publisher, in_parts):
         assert records is not None
         written, _ = soundfile.read(done["stem_uri"], dtype="float32")
         assert done["stem_uri"].endswith("/x.mp4/track-0/rendition/m.flac")
-        meter = Meter(RATE_HZ, 2, "stereo")
+        meter = Meter(AudioFormat(RATE_HZ, 2, "stereo"))
         meter.add(written.T)
         assert meter.loudness_lufs() == pytest.approx(records[0]["loudness_lufs"], abs=0.01)
         if is_limited:
