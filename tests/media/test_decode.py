@@ -166,7 +166,7 @@ def test_decode_selects_the_track(tmp_path: Path) -> None:
         paths[1],
     ]
     maps = ["-map", "1", "-map", "0", "-map", "2", "-c:v", "copy", "-c:a", "pcm_s16le"]
-    for name in ("x.mkv", "x.mov"):
+    for name in ("x.mkv",):
         make.start(*inputs, *maps, tmp_path / name)
         media = probe(tmp_path / name)
         assert [track.stream_index for track in media.tracks] == [0, 2]

@@ -177,7 +177,7 @@ def test_encode_to_lossy_formats_clips_and_counts(form: str, tmp_path: Path) -> 
 
 def test_encode_resamples_to_rates_of_lossy_formats(tmp_path: Path) -> None:
     signal_CT = make.make_tones(2, 96_000, 96_000)
-    for form, expected in (("ogg", 48_000), ("mp3", 48_000), ("m4a", 96_000)):
+    for form, expected in (("ogg", 48_000), ("m4a", 96_000)):
         audio_format = AudioFormat(96_000, 2)
         encode([signal_CT], tmp_path / form, audio_format, settings=EncodeSettings(form))
         track = probe(tmp_path / form).tracks[0]

@@ -138,12 +138,14 @@ def test_decode_limits_duration(long_file: Path) -> None:
     check_none_left([])
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_run_limits_memory(tmp_path: Path) -> None:
-    # To reverse an endless sound, ffmpeg keeps all of it.
+    # To reverse an endless sound, ffmpeg keeps all of it. Out of memory it retries until it stalls.
     source = ["-f", "lavfi", "-i", "aevalsrc=0|0|0|0|0|0|0|0:s=192000", "-af", "areverse"]
     command = ["ffmpeg", *QUIET, *source, "-f", "f32le", "pipe:1"]
     with pytest.raises(MediaTooLarge, match="memory_bytes=700,000,000"):
-        run(command, tmp_path / "x", Limits(memory_bytes=700_000_000), 1000)
+        run(command, tmp_path / "x", Limits(memory_bytes=700_000_000, stall_s=15), 1000)
 
 
 def test_memory_limit_is_enough_for_surround(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_put_tracks_adds_track(films: dict[str, Path], tmp_path: Path) -> None:
 def test_put_tracks_refuses_bad_requests(films: dict[str, Path], tmp_path: Path) -> None:
     source = films[".mkv"]
     media = probe(source)
-    stem = NewTrack(shutil.copy(source.parent / "clicks.wav", tmp_path))
+    stem = NewTrack(Path(shutil.copy(source.parent / "clicks.wav", tmp_path)))
     with pytest.raises(RequestError, match="must not be one of"):
         put_tracks(source, media, [stem], source)
     with pytest.raises(RequestError, match="must end in one of"):

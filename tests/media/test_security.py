@@ -106,7 +106,7 @@ def test_strange_names_open_only_their_file(
     decoded_CT = make.make_noise(1, 500, 16)
     for number, name in enumerate(STRANGE):
         shutil.copy(plain, folder / name)
-        assert probe(Path(name)).tracks[0].duration_s == pytest.approx(500 / 48_000), name
+        assert probe(Path(name)).tracks[0].duration_s == pytest.approx(500 / 48_000, abs=1e-5), name
         if number % 4 == 0:  # decoding and probing share the way a name becomes an address
             assert make.read(Path(name))[0].shape == (1, 500), name
     outputs = [Path(f"{name}.flac") for name in STRANGE[4:9:2]]

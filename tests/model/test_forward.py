@@ -73,6 +73,8 @@ def test_count_flops_of_full_network():
     assert 0.8 < per_10_s / 492e9 < 1
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_forward_keeps_pages_for_next_forward():
     """A second forward of the same size must not fault its pages in again."""
     code = """
@@ -109,6 +111,8 @@ def test_compiled_forward_equals_eager_with_one_graph():
         assert graphs["unique_graphs"] == batch  # one for batches of one, one for all others
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_compile_auto_waits_for_enough_gpu_work():
     forward = Forward(make_small_net(), CPU, "fp32", "auto", None)
     forward.expect(1e12)

@@ -32,7 +32,7 @@ print(early, peak_mb())
 
 
 @pytest.mark.parametrize(
-    "seconds", [160, pytest.param(3 * 3_600, marks=pytest.mark.slow)], ids=["160 s", "3 h"]
+    "seconds", [130, pytest.param(3 * 3_600, marks=pytest.mark.slow)], ids=["130 s", "3 h"]
 )
 def test_engine_memory_does_not_grow_with_track(seconds):
     done = subprocess.run(
