@@ -1,9 +1,9 @@
-"""The engine against the same network run plainly, in turn: a table and a JSON.
+"""Compare the engine's speed with the plain network's, in turn, in a table and a JSON.
 
-Plainly: fp32, eager, NCHW, torch.stft, batch 1, one query at a time. It runs in a process of its
-own, because memory that the engine keeps in the heap speeds it up twofold ("pages kept": the same
-in the engine's process). It cannot hold minutes of audio, so its long figures are its 10 s figure
-scaled up, which favours it (cutting exactly would cost it more).
+The plain network runs in fp32, eager, NCHW, by torch.stft, batch 1, one query at a time, in a
+process of its own, because memory that the engine keeps in the heap makes it twice as fast ("pages
+kept": in the engine's process). It cannot hold minutes of audio: its figures for long tracks are
+the 10 s figure scaled up, which favours it (exact windows would cost more).
 """
 
 import argparse
@@ -60,7 +60,7 @@ def wait(device: str) -> None:
 
 
 def measure_matmul_peak(device: str, dtype: torch.dtype) -> float:
-    """FLOP/s of a large matrix product: the best of several."""
+    """Measure the FLOP/s of a large matrix product, the best of several."""
     size = 8192 if device.startswith("cuda") else 2048
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = float("inf")
@@ -101,7 +101,7 @@ def run_engine(engine: Engine, audio_s: int, num_queries: int) -> float:
 def measure(
     net: ResUNet, device: str, variants: list[str], work: list[tuple[int, int]], rounds: int
 ) -> list[dict]:
-    """Medians over rounds; in every round each variant runs once, so that noise hits all alike."""
+    """Measure medians over rounds; each variant runs once per round, so noise affects all alike."""
     engines = {
         name: Engine(net, device, precision, mode)  # pyright: ignore[reportArgumentType]
         for name, (precision, mode) in VARIANTS.items()

@@ -24,6 +24,7 @@ import numpy as np
 import psutil
 import torch
 
+from separator.audio.format import AudioFormat
 from separator.config import InputSettings, JobConfig, ModelSettings, OutputSettings, RunSettings
 from separator.encoders.mini import pack_mini, read_mini
 from separator.media.encode import EncodeSettings, encode
@@ -53,7 +54,7 @@ def make_library(folder: Path, count: int, seconds: float) -> None:
     noise_CT = 0.1 * np.random.default_rng(0).standard_normal((2, round(block_s * HZ)))
     blocks = itertools.repeat(noise_CT.astype(np.float32), round(seconds / block_s))
     first = folder / "00000.flac"
-    encode(blocks, first, HZ, 2, EncodeSettings("flac", 16))
+    encode(blocks, first, AudioFormat(HZ, 2), settings=EncodeSettings("flac", 16))
     for i in range(1, count):
         shutil.copyfile(first, folder / f"{i:05}.flac")
 

@@ -1,6 +1,6 @@
-"""Decoding, encoding and the cost of a file, in CPU time of this process and of ffmpeg.
+"""Measure decoding, encoding and the cost per file in CPU time of this process and of ffmpeg.
 
-CPU time and not the clock, so that what else runs on the machine hardly counts.
+CPU time depends less than the clock on other work on the machine.
 
     python benchmarks/media.py [--seconds 600] [--files 200]
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from separator.audio.format import AudioFormat
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
 from separator.media.ffmpeg import run
@@ -23,10 +24,11 @@ from separator.media.limits import Limits
 from separator.media.probe import probe
 
 HZ = 48_000
+STEREO = AudioFormat(HZ, 2)
 
 
 def make_music(seconds: float) -> np.ndarray:
-    """Stereo that is neither silence nor white noise: chords under a noise floor, (C, T)."""
+    """Make stereo chords over a noise floor (C, T), for encoders to compress as music."""
     rng = np.random.default_rng(0)
     times_s = np.arange(int(seconds * HZ), dtype=np.float64) / HZ
     signal_CT = 0.02 * rng.standard_normal((2, len(times_s)))
@@ -37,7 +39,7 @@ def make_music(seconds: float) -> np.ndarray:
 
 
 def measure(work: Callable[[], object]) -> tuple[float, float, float]:
-    """(CPU seconds here, CPU seconds of children, seconds by the clock)."""
+    """Return (CPU seconds of this process, CPU seconds of its children, seconds by the clock)."""
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
@@ -67,7 +69,7 @@ def report_speeds(folder: Path, seconds: float) -> None:
         path = folder / f"x{bits}.{form}"
 
         def work(path: Path = path, form: str = form, bits: int = bits) -> None:
-            encode([signal_CT] * repeats, path, HZ, 2, EncodeSettings(form, bits))
+            encode([signal_CT] * repeats, path, STEREO, settings=EncodeSettings(form, bits))
 
         show_speed(f"encode {form} {bits if form in ('wav', 'flac') else ''}", total_s, work)
     for form, bits in settings:
@@ -81,9 +83,9 @@ def show_speed(name: str, total_s: float, work: Callable[[], object]) -> None:
 
 
 def report_files(folder: Path, count: int) -> None:
-    """What a file costs beside its samples, and how much of it is no more than starting ffmpeg."""
+    """Report the cost of a small file, and the part of it that is the start of ffmpeg."""
     first = folder / "0.flac"
-    encode([make_music(0.5)], first, HZ, 2, EncodeSettings("flac", 16))
+    encode([make_music(0.5)], first, STEREO, settings=EncodeSettings("flac", 16))
     paths = [first, *(folder / f"{i}.flac" for i in range(1, count))]
     for path in paths[1:]:
         shutil.copyfile(first, path)

@@ -1,6 +1,6 @@
-"""What a person in a notebook uses: `load_model` and `Separator`. Ties network, engine and queries.
+"""Offer the API for notebooks: `load_model` and `Separator`. Ties network, engine and queries.
 
-Arrays in, arrays of the same kind out; nothing here knows rows, tracks or Ray.
+Arrays in, arrays of the same kind out; this module knows no rows, tracks or Ray.
 """
 
 import logging
@@ -32,14 +32,14 @@ from separator.storage import Storage
 
 log = logging.getLogger(__name__)
 
-UNKNOWN = "the mini model knows none of its words; expect silence"
+UNKNOWN = "the mini model knows none of its words; its stem will be silent"
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 QueryLike = str | Mapping[str, str]
 
 
 class Separator:
-    """A loaded model: `separate` for arrays, `encode` for the conditions of queries."""
+    """A loaded model. `checkpoint_sha256` identifies its weights, `encoder_id` its text encoder."""
 
     def __init__(
         self, engine: Engine, checkpoint: Checkpoint, load_encoder: Callable[[], TextEncoder]
@@ -55,12 +55,21 @@ class Separator:
         waveform: Array,
         rate_hz: int,
         queries: Sequence[QueryLike] | None = None,
+        *,
         conditions: np.ndarray | Tensor | None = None,
     ) -> Array:
-        """(C, T) at any rate from 8 to 192 kHz -> stems (Q, C, T), float32, same rate and length.
+        """Separate one stem for each query; give either queries or conditions.
 
-        Give either queries (texts) or their conditions (Q, D). With the channel policy `mono` the
-        stems have one channel. A stem holds nothing above 16 kHz: that is left in the residual.
+        Args:
+            waveform: samples (C, T) in floating point, full scale 1.0.
+            rate_hz: any whole number from 8000 to 192000.
+            queries: texts, or mappings such as {"name": "siren", "text": "an emergency siren"}.
+            conditions: embeddings (Q, D) of queries, for example from `encode`.
+
+        Returns:
+            Stems (Q, C, T) in float32 at the same rate, the same kind of array as `waveform` (a
+            tensor on the same device). With `channels="mono"` C is 1. Stems hold no frequency
+            above half the network's rate (16 kHz).
         """
         if (queries is None) == (conditions is None):
             raise RequestError("give either queries=[...] or conditions=array, not both")
@@ -74,7 +83,7 @@ class Separator:
         return stems.numpy()
 
     def encode(self, queries: Sequence[QueryLike]) -> np.ndarray:
-        """Conditions (Q, D) of texts; remembered on disk, so the encoder is loaded when new."""
+        """Return conditions (Q, D). They are cached on disk; new texts load the encoder."""
         texts = [query.text for query in parse_queries(queries)]
         conditions_QD, warnings = encode_texts(texts, self.encoder_id, self.load_encoder)
         for text, warning in warnings.items():
@@ -82,6 +91,7 @@ class Separator:
         return conditions_QD
 
     def load_encoder(self) -> TextEncoder:
+        """Load the text encoder once."""
         if self._encoder is None:
             self._encoder = self._load_encoder()
         return self._encoder
@@ -89,18 +99,32 @@ class Separator:
 
 def load_model(
     name: str | Path,
+    *,
     device: str = "auto",
     precision: str = "auto",
-    *,
     compile: str = "auto",
     channels: str = "linked",
     context: str | float = "exact",
     memory_bytes: int | None = None,
     fetch_uri: Callable[[str, Path], object] | None = None,
 ) -> Separator:
-    """A model by path, `s3://` URI or name (`audiosep`, ...).
+    """Load a model onto a device.
 
-    `fetch_uri(uri, path)` gets what lies on S3; by default with the usual AWS environment.
+    Args:
+        name: a path, an `s3://` URI, or a published name such as `mini`, `audiosep` or
+            `audiosep-hive`, which is downloaded once.
+        device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
+        precision: `fp32`, `bf16` (at least 35 dB SNR against fp32), or `auto`: bf16 if the device
+            multiplies it natively.
+        compile: `on` (about a minute at the first call), `off`, or `auto`: on a GPU, once the
+            announced work pays for it.
+        channels: `linked` (default: separate the mean, apply its gain to every channel), `each`
+            (separate every channel), or `mono` (stems of the mean, one channel).
+        context: audio on both sides of a window: `exact` (default: the result does not depend on
+            windows), or seconds; fewer are faster and not exact.
+        memory_bytes: limit of one forward; None: 40 % of RAM or 60 % of the GPU's memory.
+        fetch_uri: `fetch_uri(uri, path)` copies an S3 object to a local path; None: with the
+            credentials of the usual AWS environment.
     """
     path = registry.resolve(name, fetch_uri or Storage().fetch)
     checkpoint = read_checkpoint(path)
@@ -119,10 +143,10 @@ def load_model(
 def encode_texts(
     texts: list[str], encoder_id: str | None, load_encoder: Callable[[], TextEncoder]
 ) -> tuple[np.ndarray, dict[str, str]]:
-    """Conditions (Q, D), and by text what to know of those that may mean nothing to the model."""
+    """Encode texts to conditions (Q, D); also return warnings by text, for unknown words."""
     if encoder_id is None:
         raise EncoderMissing("this checkpoint names no text encoder; give conditions=array")
-    if mini.is_mini(encoder_id):  # quicker than a cache
+    if mini.is_mini(encoder_id):  # faster than a cache
         encoder = load_encoder()
         assert isinstance(encoder, mini.MiniEncoder)
         warnings = dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
@@ -132,7 +156,7 @@ def encode_texts(
 
 
 def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:
-    """The text encoder a checkpoint was trained with: its own copy, else the LAION-CLAP file."""
+    """Load the text encoder of a checkpoint: the copy inside, else the LAION-CLAP file."""
     if mini.is_mini(encoder_id):
         return check_encoder(path, mini.read_mini(path), encoder_id)
     if (state := read_clap_state(path)) is None:
@@ -144,13 +168,13 @@ def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:
 
 
 def find_audio_encoder(path: Path, encoder_id: str | None) -> AudioEncoder | None:
-    """The same encoder's audio side, if it is at hand: conditions may come from a cache."""
+    """Load the audio side of the checkpoint's encoder; None, with a warning, if it is missing."""
     if mini.is_mini(encoder_id):
         return mini.read_mini(path)
     try:
         state = read_clap_state(path)
         if state is None or compute_encoder_id(state) != encoder_id:
-            log.warning("no encoder %s to listen to stems with: similarity stays empty", encoder_id)
+            log.warning("similarity stays empty: no copy of the encoder %s found", encoder_id)
             return None
         return read_clap_audio(state)
     except CheckpointError as error:
@@ -159,6 +183,7 @@ def find_audio_encoder(path: Path, encoder_id: str | None) -> AudioEncoder | Non
 
 
 def read_clap_state(path: Path) -> dict[str, Tensor] | None:
+    """Read the encoder's tensors from the checkpoint, else from the LAION-CLAP file."""
     state = read_encoder_state(path)
     if state is None and find_clap_file().exists():
         return read_clap_file(find_clap_file())
@@ -166,22 +191,25 @@ def read_clap_state(path: Path) -> dict[str, Tensor] | None:
 
 
 def find_clap_file() -> Path:
+    """Return the path at which the LAION-CLAP file is expected."""
     return registry.home() / registry.CLAP_FILE
 
 
 def check_encoder(path: Path, encoder: TextEncoder, encoder_id: str | None) -> TextEncoder:
+    """Return the encoder if it is the one the checkpoint was trained with."""
     if encoder.encoder_id != encoder_id:
         raise EncoderMissing(
             f"{path.name} needs the text encoder {encoder_id}, found {encoder.encoder_id}: "
-            "its conditions would mean something else"
+            f"put the matching file at {find_clap_file()}"
         )
     return encoder
 
 
 def as_tensor(values: np.ndarray | Tensor, what: str) -> Tensor:
+    """Convert to a tensor; `what` names the argument in the error."""
     if isinstance(values, Tensor):
         return values.detach()
     if isinstance(values, np.ndarray):
-        # Copied when read-only: torch would warn of a tensor that could write to it.
+        # A read-only array is copied: torch warns of a tensor that could write to it.
         return torch.from_numpy(values if values.flags.writeable else values.copy())
     raise RequestError(f"{what} is a {type(values).__name__}: a numpy array or tensor is needed")

@@ -1,4 +1,4 @@
-"""Find out the CPUs that this process may use. Knows files of Linux, nothing of the job."""
+"""Measure the CPUs and memory of this machine that the process's container lets it use."""
 
 import math
 import os
@@ -9,16 +9,25 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def count_cpus(cgroup: Path = CGROUP) -> int:
-    """Count at least one: the CPUs it may run on, and no more than the quota of its container."""
+    """Count the CPUs of the process's affinity, limited by the container's quota; at least one."""
     try:
         allowed = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         allowed = os.cpu_count() or 1
-    return max(1, int(min(allowed, read_quota(cgroup))))
+    return max(1, int(min(allowed, read_cpu_quota(cgroup))))
 
 
-def read_quota(cgroup: Path) -> float:
-    """Read the CPU time per time that the container gets; infinity without a limit."""
+def measure_ram(cgroup: Path = CGROUP) -> int:
+    """Return the bytes of RAM, as far as the container allows."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # absent, or the word "max"
+            total = min(total, int((cgroup / name).read_text()))
+    return total
+
+
+def read_cpu_quota(cgroup: Path) -> float:
+    """Return the CPUs' worth of time that the container gets, or infinity."""
     with suppress(OSError, ValueError):  # "max" is no number
         quota, period = (cgroup / "cpu.max").read_text().split()
         return int(quota) / int(period)

@@ -1,4 +1,4 @@
-"""The three lines a person writes in a notebook, through real files."""
+"""Test `load_model` and `Separator` with real files."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(small: Path) -> Separator:
-    return load_model(small, "cpu", "fp32")
+    return load_model(small, device="cpu", precision="fp32")
 
 
 def make_stereo(rate_hz: int) -> np.ndarray:
@@ -37,7 +37,7 @@ def conditions() -> np.ndarray:
     return np.random.default_rng(1).standard_normal((3, 512)).astype(np.float32)
 
 
-def test_numpy_in_numpy_out_torch_in_torch_out(model, conditions):
+def test_separate_returns_kind_of_input_array(model, conditions):
     waveform = make_stereo(44_100)
     waveform.flags.writeable = False  # as arrays in rows are
     stems = model.separate(waveform, 44_100, conditions=conditions)
@@ -48,13 +48,13 @@ def test_numpy_in_numpy_out_torch_in_torch_out(model, conditions):
     np.testing.assert_array_equal(tensor.numpy(), stems)
 
 
-def test_float64_is_taken(model, conditions):
+def test_separate_accepts_float64(model, conditions):
     waveform = make_stereo(16_000)
     double = model.separate(waveform.astype(np.float64), 16_000, conditions=conditions)
     np.testing.assert_array_equal(double, model.separate(waveform, 16_000, conditions=conditions))
 
 
-def test_one_of_queries_and_conditions(model, conditions):
+def test_separate_needs_queries_or_conditions(model, conditions):
     for kwargs in ({}, {"queries": ["a dog"], "conditions": conditions}):
         with pytest.raises(RequestError, match="either"):
             model.separate(make_stereo(8_000), 8_000, **kwargs)
@@ -62,7 +62,7 @@ def test_one_of_queries_and_conditions(model, conditions):
         model.separate([[0.0, 0.1]], 8_000, conditions=conditions)
 
 
-def test_bad_queries_are_refused_before_any_encoder_is_looked_for(model):
+def test_separate_refuses_bad_queries_before_loading_encoder(model):
     with pytest.raises(QueryError):
         model.separate(make_stereo(8_000), 8_000, queries=["dog", "Dog"])
 
@@ -71,18 +71,18 @@ def test_bad_queries_are_refused_before_any_encoder_is_looked_for(model):
     ("setting", "value"),
     [("device", "tpu"), ("precision", "fp8"), ("compile", "maybe"), ("channels", "left")],
 )
-def test_settings_are_checked(small, setting, value):
+def test_load_model_checks_settings(small, setting, value):
     with pytest.raises(RequestError, match=value):
         load_model(small, **{setting: value})
 
 
-def test_a_missing_encoder_says_where_to_put_it(model, monkeypatch, tmp_path):
+def test_missing_encoder_error_names_path(model, monkeypatch, tmp_path):
     monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path))
     with pytest.raises(EncoderMissing, match=str(tmp_path)):
         model.separate(make_stereo(8_000), 8_000, queries=["a dog barking"])
 
 
-def test_an_s3_uri_is_fetched_by_what_is_given(small, conditions, monkeypatch, tmp_path):
+def test_load_model_fetches_uri_once(small, conditions, monkeypatch, tmp_path):
     monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path))
     asked = []
 
@@ -91,38 +91,39 @@ def test_an_s3_uri_is_fetched_by_what_is_given(small, conditions, monkeypatch, t
         path.write_bytes(small.read_bytes())
 
     for _ in range(2):
-        model = load_model("s3://bucket/small.safetensors", "cpu", fetch_uri=fetch_uri)
+        model = load_model("s3://bucket/small.safetensors", device="cpu", fetch_uri=fetch_uri)
     assert asked == ["s3://bucket/small.safetensors"]
     assert model.checkpoint_sha256 == read_checkpoint(small).sha256
 
 
-def test_text_to_stems_through_an_official_checkpoint(
-    clap_state, tokenizer_path, monkeypatch, tmp_path
-):
-    """Everything at once: a Lightning file with both parts, texts in, stems out, remembered."""
+@pytest.mark.slow
+@pytest.mark.check
+def test_separate_texts_with_official_checkpoint(clap_state, tokenizer_path, monkeypatch, tmp_path):
+    """A Lightning file with network and encoder; texts in, stems out, conditions cached."""
     monkeypatch.setenv("SEPARATOR_HOME", str(tokenizer_path.parent))
     extra = {f"query_encoder.model.{name}": t for name, t in clap_state.items()}
     path = golden.write_official_checkpoint(tmp_path / "both.ckpt", extra)
-    model = load_model(path, "cpu", "fp32")
+    model = load_model(path, device="cpu", precision="fp32")
     assert model.encoder_id == compute_encoder_id(clap_state)
     waveform = make_stereo(44_100)
     queries = ["a person speaking", {"name": "siren", "text": "an emergency siren"}]
     stems = model.separate(waveform, 44_100, queries=queries)
     assert stems.shape == (2, 2, 44_100)
     assert relative_error(torch.tensor(stems[0]), torch.tensor(stems[1])) > 1e-3
-    # The referee: the encoder asked directly, its embeddings given to an engine of our own.
+    # The referee: embeddings straight from the encoder, given to another engine.
     conditions = torch.tensor(
         model.load_encoder().encode_texts(["a person speaking", "an emergency siren"])
     )
     engine = Engine(read_checkpoint(path).net, "cpu", "fp32", "off", "linked")
     expected = engine.separate(torch.tensor(waveform), 44_100, conditions)
     np.testing.assert_array_equal(stems, expected.numpy())
-    again = load_model(path, "cpu", "fp32")
+    again = load_model(path, device="cpu", precision="fp32")
+    moved = path.rename(tmp_path / "moved.ckpt")  # cached conditions need no encoder
     np.testing.assert_array_equal(again.encode(queries), conditions.numpy())
-    assert again._encoder is None  # remembered: not even loaded
+    path = moved.rename(path)
     assert isinstance(find_audio_encoder(path, model.encoder_id), ClapAudio)
     assert find_audio_encoder(path, "clap:another") is None
-    # Whatever is wrong with it, stems can be made without.
+    # A broken audio encoder does not prevent separation.
     assert find_audio_encoder(golden.write_official_checkpoint(path), model.encoder_id) is None
     for bad in ({"audio_projection.0.weight": torch.zeros(1)}, {"audio_branch.fusion_model.": 1}):
         worse = extra | {f"query_encoder.model.{n}": torch.as_tensor(t) for n, t in bad.items()}
@@ -130,10 +131,10 @@ def test_text_to_stems_through_an_official_checkpoint(
         assert find_audio_encoder(path, model.encoder_id) is None
 
 
-def test_a_model_on_s3(small, conditions, tmp_path, monkeypatch, moto, moto_bucket):
+def test_load_model_from_s3(small, conditions, tmp_path, monkeypatch, moto, moto_bucket):
     moto_bucket.storage.upload(small, f"{moto_bucket.uri}/m.safetensors")
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "home"))
-    model = load_model(f"{moto_bucket.uri}/m.safetensors", "cpu")
+    model = load_model(f"{moto_bucket.uri}/m.safetensors", device="cpu")
     assert model.separate(make_stereo(8_000), 8_000, conditions=conditions).shape == (3, 2, 8_000)

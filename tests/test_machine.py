@@ -1,4 +1,4 @@
-"""How many CPUs: those of the affinity, and of a container's quota in both versions of cgroups."""
+"""Count CPUs and measure RAM against files of both versions of cgroups."""
 
 import math
 import os
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from separator.machine import count_cpus, read_quota
+from separator.machine import count_cpus, measure_ram, read_cpu_quota
 
 
 @pytest.mark.parametrize(
@@ -22,20 +22,20 @@ from separator.machine import count_cpus, read_quota
         ({}, None),
     ],
 )
-def test_what_a_container_gets(tmp_path, files, cpus):
+def test_count_cpus_obeys_container_quota(tmp_path, files, cpus):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     allowed = len(os.sched_getaffinity(0))
     if cpus is None:
-        assert read_quota(tmp_path) == math.inf and count_cpus(tmp_path) == allowed
+        assert read_cpu_quota(tmp_path) == math.inf and count_cpus(tmp_path) == allowed
     else:
-        assert read_quota(tmp_path) == cpus
+        assert read_cpu_quota(tmp_path) == cpus
         assert count_cpus(tmp_path) == max(1, min(allowed, int(cpus)))
 
 
-def test_what_a_process_may_run_on():
-    """In a process of its own: ours shall keep its CPUs."""
+def test_count_cpus_obeys_affinity():
+    """In a process of its own, as the affinity would stay."""
     cpu = min(os.sched_getaffinity(0))
     code = (
         f"import os; os.sched_setaffinity(0, {{{cpu}}})\n"
@@ -43,3 +43,14 @@ def test_what_a_process_may_run_on():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.split() == [b"1"]
+
+
+@pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_measure_ram_obeys_container_limit(tmp_path, name):
+    total = measure_ram(tmp_path)
+    assert total == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    for text, limit in (("1000000\n", 1_000_000), ("max\n", total), (f"{2 * total}\n", total)):
+        path.write_text(text)
+        assert measure_ram(tmp_path) == limit

@@ -1,15 +1,15 @@
-"""How loud, and where. Pure.
+"""Find the loudest stretch of an array of samples.
 
 Shapes: C channels, T samples.
 """
 
 import numpy as np
 
-STEPS = 20  # of a stretch: how finely it is placed
+STEPS = 20  # a stretch is placed to a twentieth of its length
 
 
 def find_loudest(samples_CT: np.ndarray, num_samples: int) -> slice:
-    """The stretch of that many samples with the most energy; all of what is no longer."""
+    """Find the `num_samples` samples in a row with the most energy; a shorter array whole."""
     if samples_CT.shape[1] <= num_samples:
         return slice(0, samples_CT.shape[1])
     step = max(1, num_samples // STEPS)
@@ -18,5 +18,5 @@ def find_loudest(samples_CT: np.ndarray, num_samples: int) -> slice:
     total = np.concatenate([[0.0], sums.cumsum()])
     width = num_samples // step
     start = int(np.argmax(total[width:] - total[:-width])) * step
-    start = min(start, samples_CT.shape[1] - num_samples)  # the last step may be a short one
+    start = min(start, samples_CT.shape[1] - num_samples)  # the last step may be shorter
     return slice(start, start + num_samples)

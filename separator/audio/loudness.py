@@ -1,4 +1,4 @@
-"""How loud a track is, in LUFS after ITU-R BS.1770-4 (EBU R128), from samples as they come.
+"""Measure the loudness of a track in LUFS after ITU-R BS.1770-4 (EBU R128), block by block.
 
 Shapes: C channels, T samples, H hops of 100 ms, J gating blocks of 400 ms, S filter sections,
 K powers of s.
@@ -10,13 +10,15 @@ from array import array
 
 import numpy as np
 
-# What meters show where nothing passes the absolute gate.
+from separator.audio.format import AudioFormat
+
+# The reading of meters where no block passes the absolute gate.
 SILENCE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
 OFFSET_LU = -0.691  # cancels the gain of the filters at 997 Hz
 BLOCK_HOPS = 4  # 400 ms, one every 100 ms: an overlap of 75 %
 
-# The standard's two sections, b0 b1 b2 a0 a1 a2: a shelf for the head, and a high-pass.
+# The standard's two filter sections, b0 b1 b2 a0 a1 a2: a high shelf and a high-pass.
 TABLE_RATE_HZ = 48_000
 TABLE_S6 = (
     (1.53512485958697, -2.69169618940638, 1.19839281085285, 1.0, -1.69065929318241,
@@ -26,7 +28,7 @@ TABLE_S6 = (
 # With s = (z - 1) / (z + 1), the powers 1, 1/z, 1/z² become (1 + s)², (1 + s)(1 - s), (1 - s)².
 BILINEAR = np.array([[1.0, 1.0, 1.0], [2.0, 0.0, -2.0], [1.0, -1.0, 1.0]])
 
-# ffmpeg's layouts by their channels. Any other may come spelled out: "FL+FR+LFE".
+# The channels of ffmpeg's layouts. Other layouts are spelled out by ffmpeg: "FL+FR+LFE".
 LAYOUTS = {
     "mono": "FC",
     "stereo": "FL+FR",
@@ -57,7 +59,7 @@ LAYOUTS = {
     "octagonal": "FL+FR+FC+BL+BR+BC+SL+SR",
 }
 SURROUND_WEIGHT = 1.41
-# Between 60 and 120 degrees to the side, at the height of the ears.
+# Loudspeakers 60 to 120 degrees to the side, at the height of the ears.
 SIDES = {"SL", "SR", "SDL", "SDR", "WL", "WR"}
 BACKS = {"BL", "BR"}
 LOW_FREQUENCY = {"LFE", "LFE2"}
@@ -68,24 +70,25 @@ ACTIVE_LU, FAINT_LUFS = 20.0, -60.0
 class Meter:
     """Integrated loudness of a track, added block by block.
 
-    The result is the same to the last bit however the samples are cut. What is held is one block
-    of 400 ms and a number for every 100 ms: 2.9 MB for ten hours.
+    The result does not depend on the sizes of the blocks, to the last bit. The meter holds 400 ms
+    of samples and one number for every 100 ms: 2.9 MB for ten hours.
     """
 
-    def __init__(self, rate_hz: int, num_channels: int, layout: str | None = None) -> None:
-        """`layout` as ffmpeg names it; one that is unknown weighs every channel the same."""
-        # The length that the hop has at an odd rate is rounded: at 11,025 Hz by 0.05 %.
+    def __init__(self, audio_format: AudioFormat) -> None:
+        """Start at silence; an unknown layout gives every channel the same weight."""
+        rate_hz, num_channels = audio_format.rate_hz, audio_format.num_channels
+        # The hop is a whole number of samples: at 11,025 Hz it is off by 0.05 %.
         self.hop = max(1, round(rate_hz / 10))
-        self.weights_C = weigh_channels(layout, num_channels)
+        self.weights_C = weigh_channels(audio_format.layout, num_channels)
         self._sos_S6 = design_filter(rate_hz)
         self._state_SC2 = np.zeros((len(self._sos_S6), num_channels, 2))
-        # Filtering starts on the same samples always, whatever the cutting: no rounding differs.
+        # Samples are filtered 400 ms at a time, so rounding does not depend on the blocks added.
         self._held_CT = np.zeros((num_channels, BLOCK_HOPS * self.hop))
         self._num_held = 0
         self._energies_H = array("d")
 
     def add(self, block_CT: np.ndarray) -> None:
-        """The next samples of the track, any number of them."""
+        """Take in the next samples of the track, any number of them."""
         assert block_CT.ndim == 2 and len(block_CT) == len(self._held_CT), block_CT.shape
         at, num_samples = 0, block_CT.shape[1]
         while at < num_samples:
@@ -95,18 +98,16 @@ class Meter:
             self._num_held += count
             if self._num_held == self._held_CT.shape[1]:
                 energies_H, _, self._state_SC2 = self._weigh(self._held_CT)
-                # After a sound the filters ring on for ever, in numbers too small for the
-                # processor to be quick with.
+                # The filters ring on after a sound, in denormal numbers that are slow to compute.
                 self._state_SC2[np.abs(self._state_SC2) < TINY] = 0.0
                 self._energies_H.frombytes(energies_H.tobytes())
                 self._num_held = 0
 
     def loudness_lufs(self) -> float:
-        """Of all samples so far; more may be added after.
+        """Return the loudness of all samples so far; more may be added.
 
-        Blocks that are not whole do not count, but a track of less than 400 ms is taken as one
-        block. SILENCE_LUFS where there is no sample or nothing passes the gate; NaN where a sample
-        is.
+        An unfinished block does not count, but a track of less than 400 ms is one block.
+        SILENCE_LUFS if there is no sample or no block passes the gate; NaN if a sample is NaN.
         """
         energies_H, rest = self._list_energies()
         if len(energies_H) >= BLOCK_HOPS:
@@ -115,8 +116,8 @@ class Meter:
         return gate((energies_H.sum(keepdims=True) + rest) / max(1, self._num_held))
 
     def active_share(self) -> float:
-        """Of the stretches of 100 ms, those within 20 LU of the loudness of the whole, and not
-        softer than -60 LUFS."""
+        """Return the share of hops of 100 ms that are within 20 LU of the whole track's loudness
+        and not softer than -60 LUFS."""
         loudness_lufs = self.loudness_lufs()
         energies_H, _ = self._list_energies()
         if math.isnan(loudness_lufs):
@@ -127,12 +128,12 @@ class Meter:
         return float((energies_H / self.hop > floor).mean())
 
     def _list_energies(self) -> tuple[np.ndarray, float]:
-        """(of every hop so far, of what is less than one)."""
+        """Return the energy of every hop so far, and that of the unfinished hop."""
         held_H, rest, _ = self._weigh(self._held_CT[:, : self._num_held])
         return np.concatenate([np.frombuffer(self._energies_H), held_H]), rest
 
     def _weigh(self, samples_CT: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-        """(energy of each whole hop over all channels, that of the rest, the filters after)."""
+        """Return the weighted energy of each whole hop, that of the rest, and the filter state."""
         from scipy.signal import sosfilt  # imported here: it costs 2 s
 
         if not samples_CT.shape[1]:  # sosfilt refuses it
@@ -148,7 +149,7 @@ class Meter:
 
 
 def gate(powers_J: np.ndarray) -> float:
-    """Loudness of the blocks that are neither silent nor pauses."""
+    """Compute the loudness of the blocks that pass the absolute and the relative gate."""
     if not np.isfinite(powers_J).all():
         return math.nan
     loud_J = powers_J[powers_J > to_power(SILENCE_LUFS)]
@@ -159,14 +160,15 @@ def gate(powers_J: np.ndarray) -> float:
 
 
 def to_power(loudness_lufs: float) -> float:
+    """Convert a loudness to the mean weighted power of a block."""
     return 10 ** ((loudness_lufs - OFFSET_LU) / 10)
 
 
 def weigh_channels(layout: str | None, num_channels: int) -> np.ndarray:
-    """1.41 for what stands to the side, 0 for low-frequency effects, 1 for the others.
+    """Return the weight of each channel: 1.41 at the side, 0 for low-frequency effects, else 1.
 
-    The back pair counts as the side one where there is no other (5.1). Beside one (7.1) it stands
-    behind 120 degrees and weighs 1; older meters give it 1.41.
+    The back pair counts as the side pair if the layout has no other (5.1). Beside a side pair (7.1)
+    the back pair stands behind 120 degrees and weighs 1; older meters give it 1.41.
     """
     names = LAYOUTS.get(layout or "", layout or "").split("+")
     if len(names) != num_channels:
@@ -179,11 +181,11 @@ def weigh_channels(layout: str | None, num_channels: int) -> np.ndarray:
 
 @functools.cache
 def design_filter(rate_hz: int) -> np.ndarray:
-    """The standard's filters at any rate: sections (S, 6) as scipy takes them.
+    """Compute the standard's filters at any rate: sections (S, 6) as scipy takes them.
 
-    Its table is for 48 kHz: each section is taken back to the analogue filter behind it, which the
-    bilinear transform then brings to this rate, with its corner at the same frequency. The gain
-    at any frequency stays within 0.03 dB from 22,050 Hz on, within 0.3 dB at 8 kHz.
+    The standard's table is for 48 kHz: each section is converted to its analogue filter, which the
+    bilinear transform converts to this rate with its corner at the same frequency. The gain at any
+    frequency is within 0.03 dB of the standard's from 22,050 Hz on, within 0.3 dB at 8 kHz.
     """
     sections_S6 = []
     for section in TABLE_S6:
@@ -191,9 +193,9 @@ def design_filter(rate_hz: int) -> np.ndarray:
         table_corner = math.sqrt(denominator_K[0] / denominator_K[2])
         corner_hz = math.atan(table_corner) / math.pi * TABLE_RATE_HZ
         if corner_hz > 0.45 * rate_hz:
-            continue  # below 4 kHz: what the shelf lifts is not in the track
+            continue  # rates below 4 kHz hold no frequency that the shelf lifts
         scale_K = (table_corner / math.tan(math.pi * corner_hz / rate_hz)) ** np.arange(3)
-        # BILINEAR is its own inverse but for a factor that both sides share.
+        # BILINEAR is its own inverse up to a factor, which b and a share.
         b, a = BILINEAR @ (numerator_K * scale_K), BILINEAR @ (denominator_K * scale_K)
         sections_S6.append(np.concatenate([b, a]) / a[0])
     return np.array(sections_S6)

@@ -1,4 +1,4 @@
-"""What is left of a track without its stems, and new mixes of both. Pure functions on arrays.
+"""Subtract stems from their track (residuals) and mix both anew (renditions). Pure.
 
 Residuals are exact: stems are rounded as they will be written, and subtracted as integers.
 Shapes: C channels, T samples.
@@ -22,20 +22,20 @@ JOINT = "all"  # the name of the one residual of all stems
 
 @dataclass(frozen=True)
 class Rendition:
-    """A mix: each named stem by its factor, everything else by `rest`."""
+    """A mix: each named stem times its factor, everything else times `rest`."""
 
     name: str
     gains: Mapping[str, float] = field(default_factory=dict)
     rest: float = 1.0
-    within_s: Sequence[tuple[float, float]] = ()  # only there; empty: everywhere
+    within_s: Sequence[tuple[float, float]] = ()  # where the mix applies; empty: everywhere
     fade_s: float = 0.02
-    loudness_lufs: float | None = None  # of the whole, afterwards
-    true_peak_dbtp: float = -1.0  # a ceiling for that
+    loudness_lufs: float | None = None  # of the finished mix; None: as it comes
+    true_peak_dbtp: float = -1.0  # limits the gain towards `loudness_lufs`
 
 
 @dataclass(frozen=True)
 class Edits:
-    """What is written beside stems. `bits`: of the integers in the files; residuals need them."""
+    """What is written beside stems. Residuals need `bits`, the size of the written integers."""
 
     residual: str = "none"
     bits: int | None = None
@@ -44,17 +44,16 @@ class Edits:
 
 @dataclass(frozen=True)
 class Product:
-    """One sound of a span that is written."""
+    """One stem, residual or rendition of a span."""
 
     kind: str
     name: str
     samples: np.ndarray  # (C, T)
-    null_error: float = 0.0  # of a residual: how far stem + residual is off, at most
-    similarity: float = math.nan  # to what was asked for
+    null_error: float = 0.0  # of a residual: largest difference of stem + residual to the track
 
 
 class Editor:
-    """Takes the stems of one span in turn; holds one sum for each mix, not the stems."""
+    """Turn the stems of one span, added one by one, into products; stems are not kept."""
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class Editor:
         rate_hz: int,
         edits: Edits,
     ) -> None:
-        """`start`: sample of the track where the span begins."""
+        """Prepare the mixes of a span that begins at sample `start` of its track."""
         self.input_CT, self.start, self.rate_hz = input_CT, start, rate_hz
         self.residual = edits.residual
         self.bits = 0
@@ -75,11 +74,11 @@ class Editor:
 
     @functools.cached_property
     def whole(self) -> np.ndarray:
-        """The track as integers (C, T), made when a stem has come: then its samples are finite."""
+        """The span's input as integers (C, T); first used after a stem, so samples are finite."""
         return round_samples(self.input_CT, self.bits)
 
     def add(self, name: str, stem_CT: np.ndarray) -> Iterator[Product]:
-        """The stem, and its residual where each has one."""
+        """Yield the stem, and its residual if there is one per query."""
         if self.residual == "none":
             yield Product(STEM, name, stem_CT)
         else:
@@ -97,7 +96,7 @@ class Editor:
                 mix_CT += np.float32(factor) * stem_CT
 
     def finish(self) -> Iterator[Product]:
-        """What needs all stems."""
+        """Yield the joint residual and the renditions, after the last stem."""
         if self.residual == "joint":
             yield self._subtract(JOINT, self.sum_CT)
         for rendition, mix_CT in self.mixes:
@@ -109,32 +108,34 @@ class Editor:
 
     def _subtract(self, name: str, written_CT: np.ndarray) -> Product:
         rest_CT = self.whole - written_CT
-        # Verified as a reader would: what will be in the two files, against what was decoded.
+        # Verify: the samples in the two files against the decoded ones.
         off_CT = written_CT + limit(rest_CT, self.bits) - self.whole
         error = float(np.abs(off_CT).max(initial=0)) / 2 ** (self.bits - 1)
         return Product(RESIDUAL, name, to_samples(rest_CT, self.bits), error)
 
 
 def round_samples(samples_CT: np.ndarray, bits: int) -> np.ndarray:
-    """As integers, ties to even, as they are written; beyond full scale too."""
+    """Round to integers as the encoder does (ties to even), without clipping."""
     return np.rint(samples_CT * np.float32(2 ** (bits - 1))).astype(np.int64)
 
 
 def limit(integers_CT: np.ndarray, bits: int) -> np.ndarray:
-    """What fits into a file."""
+    """Clip to the integers that fit into a file."""
     return np.clip(integers_CT, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 def to_samples(integers_CT: np.ndarray, bits: int) -> np.ndarray:
-    """Exact up to twice full scale; what is beyond is clipped when it is written."""
+    """Convert integers to samples; exact up to twice full scale, where the encoder clips anyway."""
     return (integers_CT * 2.0 ** (1 - bits)).astype(np.float32)
 
 
 def shape_fades(
     at: range, rate_hz: int, within_s: Sequence[tuple[float, float]], fade_s: float
 ) -> np.ndarray:
-    """(T,): 1 within, 0 without, a raised cosine of `fade_s` inside of either end. What begins
-    with the track is not faded in. `at`: samples of the track."""
+    """Compute the share (T,) of the mix at samples `at` of the track: 1 within, 0 outside.
+
+    A raised cosine of `fade_s` lies inside either end; a stretch from 0 s is not faded in.
+    """
     time_s = np.asarray(at) / rate_hz
     share_T = np.zeros(len(at))
     for first_s, last_s in within_s:
@@ -148,7 +149,7 @@ def shape_fades(
 
 
 def choose_gain(loudness_lufs: float, true_peak_dbtp: float, rendition: Rendition) -> float:
-    """The factor that brings a mix to its loudness, as far as its peak allows."""
+    """Choose the factor that brings a mix to its loudness, as far as its peak allows."""
     if rendition.loudness_lufs is None or loudness_lufs <= SILENCE_LUFS:
         return 1.0
     gain_db = rendition.loudness_lufs - loudness_lufs

@@ -1,4 +1,4 @@
-"""Any rate to any other, by windowed sinc, on whatever device the samples are. Pure functions.
+"""Resample from any rate to any other by windowed sinc, on the device of the samples.
 
 The output holds `ceil(T * to / from)` samples, sample 0 lies on sample 0. The filter reaches
 `TAPS` zero crossings (2.1 ms at 32 kHz) to either side, so a stretch can be resampled on its own.
@@ -14,11 +14,12 @@ from torch import Tensor
 TAPS = 64
 ROLLOFF = 0.9475937167399596
 BETA = 14.769656459379492
-# Beyond this, a table of every phase (from x to) costs more than the sines it saves.
+# A table of every phase (from x to) that is larger costs more than computing the weights.
 LARGEST_BANK = 16_000_000
 
 
 def resample(waveform_CT: Tensor, from_hz: int, to_hz: int) -> Tensor:
+    """Resample the last axis; the same array if the rates are equal."""
     if from_hz == to_hz or waveform_CT.shape[-1] == 0:
         return waveform_CT
     common = gcd(from_hz, to_hz)
@@ -29,6 +30,7 @@ def resample(waveform_CT: Tensor, from_hz: int, to_hz: int) -> Tensor:
 
 @lru_cache(maxsize=16)
 def make_resampler(from_hz: int, to_hz: int, device: torch.device) -> torch.nn.Module:
+    """Make torchaudio's resampler, which holds a table of all phases."""
     from torchaudio.transforms import Resample  # imported here: it costs 0.3 s
 
     return Resample(
@@ -45,7 +47,7 @@ def make_resampler(from_hz: int, to_hz: int, device: torch.device) -> torch.nn.M
 def resample_by_sample(
     waveform_CT: Tensor, from_hz: int, to_hz: int, block: int = 1 << 15
 ) -> Tensor:
-    """The same filter, its weights computed for every output: for rates with no small ratio."""
+    """Resample with weights computed for every output sample: for rates without a small ratio."""
     device = waveform_CT.device
     cutoff = min(from_hz, to_hz) * ROLLOFF / from_hz  # in units of the input's rate
     reach = ceil(TAPS / cutoff)

@@ -1,9 +1,10 @@
-"""Where to cut: spans of a track (samples) and windows of a spectrogram (frames). Pure integers.
+"""Plan cuts: spans of a track (in samples) and windows of a spectrogram (in frames).
 
-Everything is cut on a grid the network's poolings repeat on, and carries enough context that what
-is kept does not depend on the cut.
+Both start on a grid on which the network's poolings repeat, and carry enough context that the
+result does not depend on the cut.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,11 +13,6 @@ import numpy as np
 
 from separator.errors import RateError, RequestError
 
-# 32 frames of 10 ms: a whole number of samples at every rate divisible by 25.
-GRID_S = Fraction(8, 25)
-# 352 frames: the network sees 319 to either side, its STFT 4 more, the resampler less than 1.
-CONTEXT_S = 11 * GRID_S
-SPAN_S = 122.88
 LOWEST_HZ, HIGHEST_HZ = 8_000, 192_000
 
 
@@ -36,19 +32,20 @@ class Span:
 
     @property
     def core(self) -> slice:
-        """The core within the span's own samples."""
+        """Locate the core within the span's own samples."""
         return slice(self.core_start - self.start, self.core_stop - self.start)
 
 
 def check_rate(rate_hz: int) -> None:
+    """Raise RateError unless the rate is a whole number within the supported range."""
     if not (isinstance(rate_hz, int) and LOWEST_HZ <= rate_hz <= HIGHEST_HZ):
         raise RateError(
             f"rate_hz={rate_hz!r}: must be a whole number from {LOWEST_HZ} to {HIGHEST_HZ}"
         )
 
 
-def cell_samples(rate_hz: int, grid_s: Fraction = GRID_S) -> int:
-    """Samples in one cell of the grid; an error where that is not a whole number."""
+def cell_samples(rate_hz: int, grid_s: Fraction) -> int:
+    """Count the samples in one cell of the grid; RateError if that is not a whole number."""
     cell = grid_s * rate_hz
     if cell.denominator != 1:
         raise RateError(
@@ -58,29 +55,39 @@ def cell_samples(rate_hz: int, grid_s: Fraction = GRID_S) -> int:
     return cell.numerator
 
 
-def plan_spans(
-    num_samples: int,
-    rate_hz: int,
-    span_s: float = SPAN_S,
-    context_s: Fraction = CONTEXT_S,
-    grid_s: Fraction = GRID_S,
-) -> list[Span]:
-    """Spans whose cores tile `0..num_samples`; both lengths are rounded up to the grid."""
+@dataclass(frozen=True)
+class _SpanRule:
+    """The one rule that places spans: lengths in samples, whole cells of the grid."""
+
+    core: int
+    context: int
+
+    def place(self, at: int, num_samples: int) -> Span:
+        """Return the span whose core starts at sample `at` of a track of `num_samples`."""
+        return Span(
+            start=max(0, at - self.context),
+            stop=min(num_samples, at + self.core + self.context),
+            core_start=at,
+            core_stop=min(num_samples, at + self.core),
+            num_samples=num_samples,
+        )
+
+
+def _make_rule(rate_hz: int, span_s: float, context_s: Fraction, grid_s: Fraction) -> _SpanRule:
+    """Round both lengths up to the grid."""
     if not span_s > 0 or context_s < 0:
         raise RequestError(f"span_s={span_s}, context_s={context_s}: must be positive")
     cell = cell_samples(rate_hz, grid_s)
     core = round_up(max(1, int(Fraction(span_s) * rate_hz)), cell)
-    context = round_up(int(context_s * rate_hz), cell)
-    return [
-        Span(
-            start=max(0, at - context),
-            stop=min(num_samples, at + core + context),
-            core_start=at,
-            core_stop=min(num_samples, at + core),
-            num_samples=num_samples,
-        )
-        for at in range(0, num_samples, core)
-    ]
+    return _SpanRule(core, round_up(int(context_s * rate_hz), cell))
+
+
+def plan_spans(
+    num_samples: int, rate_hz: int, span_s: float, context_s: Fraction, grid_s: Fraction
+) -> list[Span]:
+    """List the spans of a track; their cores tile `0..num_samples`."""
+    rule = _make_rule(rate_hz, span_s, context_s, grid_s)
+    return [rule.place(at, num_samples) for at in range(0, num_samples, rule.core)]
 
 
 def cut_spans(
@@ -90,50 +97,36 @@ def cut_spans(
     context_s: Fraction,
     grid_s: Fraction,
 ) -> Iterator[tuple[Span, np.ndarray, bool]]:
-    """(span, its samples, whether it is the last) as soon as its context is there.
+    """Yield (span, its samples, whether it is the last) as soon as its context has arrived.
 
-    A span's `num_samples` is the track's as far as it is known. At most a span with its context
-    and one block are held.
+    The spans are those of `plan_spans`, except that `num_samples` is the length known so far. At
+    most a span with its context and one block are held.
     """
-    cell = cell_samples(rate_hz, grid_s)
-    core = round_up(max(1, int(Fraction(span_s) * rate_hz)), cell)
-    context = round_up(int(context_s * rate_hz), cell)
-    held: list[np.ndarray] = []  # from sample `first` on, `stop - first` in all
+    rule = _make_rule(rate_hz, span_s, context_s, grid_s)
+    held: list[np.ndarray] = []  # samples `first..stop` of the track
     first = stop = at = 0
-    for block_CT in blocks_CT:
-        if not block_CT.shape[-1]:
-            continue
-        held.append(block_CT)
-        stop += block_CT.shape[-1]
-        # More than the core, or it could be the last one.
-        while stop > at + core and stop >= at + core + context:
-            whole_CT = np.concatenate(held, 1) if len(held) > 1 else held[0]
-            start, end = max(0, at - context), at + core + context
-            yield (
-                Span(start, end, at, at + core, stop),
-                whole_CT[:, start - first : end - first],
-                False,
-            )
-            at += core
-            first_needed = max(0, at - context)
-            held, first = [whole_CT[:, first_needed - first :]], first_needed
-    while stop > at:
-        whole_CT = np.concatenate(held, 1) if len(held) > 1 else held[0]
-        held = [whole_CT]
-        start, end = max(0, at - context), min(stop, at + core + context)
-        is_last = stop <= at + core
-        core_stop = min(stop, at + core)
-        yield (
-            Span(start, end, at, core_stop, stop),
-            whole_CT[:, start - first : end - first],
-            is_last,
-        )
-        at += core
+    for block_CT in itertools.chain(blocks_CT, (None,)):
+        if block_CT is not None:
+            held.append(block_CT)
+            stop += block_CT.shape[-1]
+        while stop > at:
+            span = rule.place(at, stop)
+            # Until the track has ended, its last span and any lack of context are unknown.
+            is_whole = stop > at + rule.core and stop >= at + rule.core + rule.context
+            if block_CT is not None and not is_whole:
+                break
+            if len(held) > 1:
+                held = [np.concatenate(held, 1)]
+            samples_CT = held[0][:, span.start - first : span.stop - first]
+            yield span, samples_CT, span.core_stop == stop
+            at += rule.core
+            needed = min(stop, max(0, at - rule.context))
+            held, first = [held[0][:, needed - first :]], needed
 
 
 @dataclass(frozen=True)
 class Window:
-    """Frames `start..stop` go through the network, `core_start..core_stop` of it is kept."""
+    """Frames `start..stop` enter the network, the result of `core_start..core_stop` is kept."""
 
     start: int
     stop: int
@@ -144,16 +137,18 @@ class Window:
 def plan_windows(
     num_frames: int, keep_start: int, keep_stop: int, longest: int, context: int, grid: int
 ) -> list[Window]:
-    """The fewest windows of one length <= `longest` whose cores tile `keep_start..keep_stop`.
+    """Plan the fewest windows, of one length <= `longest`, whose cores tile the frames to keep.
 
-    All numbers are multiples of `grid`. One length for all, because equal windows can be batched.
+    All numbers are frames and multiples of `grid`. Windows of one length can be batched.
     """
     first, last = max(0, keep_start - context), min(num_frames, keep_stop + context)
     if last - first <= longest:
         return [Window(first, last, keep_start, keep_stop)]
     if longest < 2 * context + grid:
-        raise RequestError(f"windows of {longest} frames leave nothing of {context} of context")
-    # The first and the last window lack context on one side only if the track ends there.
+        raise RequestError(
+            f"windows of {longest} frames: {context} frames of context on both sides leave no core"
+        )
+    # Only a window at an end of the track lacks context, on that side.
     inner = last - first - 2 * context
     count = -(-inner // (longest - 2 * context))
     length = round_up(-(-inner // count), grid) + 2 * context
@@ -169,4 +164,5 @@ def plan_windows(
 
 
 def round_up(value: int, step: int) -> int:
+    """Round up to a multiple of `step`."""
     return -(-value // step) * step

@@ -1,4 +1,4 @@
-"""Which tracks of a file to work on, by position, flag or language. Pure; it reads no file."""
+"""Choose the tracks of a file to work on, by position, flag or language. Pure."""
 
 import contextlib
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ FORMS = "all, default, first, a list of positions such as [0, 2], or {language: 
 
 
 def choose_tracks(tracks: Sequence[Track], how: Any = "all") -> list[Track]:
-    """The chosen ones in the file's order; TrackMissing where there is none.
+    """Return the chosen tracks in the file's order; TrackMissing if there are none.
 
     `default` is the first track with that flag, or the first of all. Positions count audio streams;
-    those a file does not have are passed over. `{language: [...], fallback: ...}` takes the
-    fallback, any of the other forms, where no track has one of the languages.
+    positions that a file does not have are ignored. `{language: [...], fallback: ...}` takes the
+    fallback, any of the other forms, if no track has one of the languages.
     """
     if isinstance(how, str):
         chosen = _choose_named(tracks, how)
@@ -28,13 +28,13 @@ def choose_tracks(tracks: Sequence[Track], how: Any = "all") -> list[Track]:
         raise RequestError(f"tracks={how!r}: must be {FORMS}")
     if not chosen:
         there = ", ".join(f"{track.index} ({track.language or 'no language'})" for track in tracks)
-        raise TrackMissing(f"tracks={how!r}: none of the tracks {there or '(none)'} is meant")
+        raise TrackMissing(f"tracks={how!r}: matches no track; the file has: {there or 'none'}")
     return chosen
 
 
 def check_tracks(how: Any) -> None:
-    """RequestError unless it has one of the forms."""
-    with contextlib.suppress(TrackMissing):  # there are none: only the form is looked at
+    """Raise RequestError unless `how` has one of the forms."""
+    with contextlib.suppress(TrackMissing):  # without tracks only the form is checked
         choose_tracks([], how)
 
 

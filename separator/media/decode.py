@@ -1,11 +1,12 @@
-"""One track of a local file as blocks of float32 at its own rate, sample 0 at the file's zero.
+"""Decode one track of a local file to blocks of float32 at its own rate, from the file's zero on.
 
-It forwards what ffmpeg decodes and keeps it on the timeline; it does not mix, convert or judge it.
+Samples come from ffmpeg and are placed on the timeline, but neither mixed nor converted.
 Shapes: T samples, C channels.
 """
 
 from collections import deque
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
@@ -21,33 +22,88 @@ from separator.media.ffmpeg import QUIET, SIDE, Child, raise_for_exit
 from separator.media.length import find_cut, find_end, states_length
 from separator.media.limits import SAFE_INPUT, Limits, check_file, put_paths, show_name
 from separator.media.probe import Media, Track
-from separator.media.timeline import COARSEST_ROUNDING_S, DecodeReport, Timeline
+from separator.media.timeline import COARSEST_ROUNDING_S, Timeline
 
 BLOCK_SAMPLES = 1 << 16
 SAMPLE_BYTES = 4
-GRID_HZ = 25  # spans are cut on a grid of 0.32 s: see audio/spans.py
+GRID_HZ = 25  # spans are cut on a grid of 0.32 s, whole samples at multiples of this rate
 USUAL_RATES_HZ = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
 RATES_HZ = range(1000, 768_000 + 1)
 MOST_CHANNELS = 64
-# Bare streams: their timestamps are counted from packets, as if the rate never changed.
+# Bare streams: ffmpeg derives their timestamps from packets, as if the rate never changed.
 WITHOUT_TIMES = {
     "aac", "ac3", "amr", "amrnb", "amrwb", "dts", "dtshd", "eac3", "gsm", "loas", "mlp", "mp3",
     "truehd",
 }  # fmt: skip
 # Added to all times. Without it ffmpeg moves a transport stream (and ogg) to the start of the one
-# decoded stream instead of the file's. A whole number of ticks of any fine time base, and well
-# below the 10 s that it takes for a splice.
+# decoded stream instead of the file's. A whole number of ticks of any fine time base, and far below
+# the 10 s at which ffmpeg assumes a splice.
 OFFSET_S = 1
-# Frames with a wrong checksum count as errors where a right one is certain.
+# Frames with a wrong checksum count as errors in codecs whose encoders always write a right one.
 CHECKED_CODECS = {"flac"}
+LEAST_MISSING_S = 0.1  # players and headers differ by up to a packet
 
 
 def output_rate(track: Track) -> int:
-    """The rate of the decoded blocks: the track's own, unless no span fits it."""
+    """Return the rate of the decoded blocks: the track's own, or the next that fits the grid."""
     if track.rate_hz % GRID_HZ == 0:
         return track.rate_hz
     higher = [rate_hz for rate_hz in USUAL_RATES_HZ if rate_hz > track.rate_hz]
     return higher[0] if higher else -(-track.rate_hz // GRID_HZ) * GRID_HZ
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """Changes that decoding made to a track to keep it in sync, in samples at the decoded rate."""
+
+    rate_hz: int
+    num_gaps: int = 0
+    num_filled: int = 0  # silence in the gaps
+    num_dropped: int = 0  # of packets that overlap earlier ones
+    num_missing: int = 0  # at the end, of the length that the header states; less is tolerated
+
+    def describe(self) -> str:
+        """List the repairs in a line; empty if there are none.
+
+        >>> Repairs(48_000, num_gaps=3, num_filled=5760, num_dropped=512).describe()
+        '3 gaps filled (0.12 s); 512 samples dropped'
+        """
+        parts = []
+        if self.num_gaps:
+            gaps = f"{self.num_gaps} gap{'s' if self.num_gaps > 1 else ''}"
+            parts.append(f"{gaps} filled ({self.num_filled / self.rate_hz:.2f} s)")
+        if self.num_dropped:
+            parts.append(f"{self.num_dropped} samples dropped")
+        if self.num_missing:
+            parts.append(f"ends {self.num_missing / self.rate_hz:.2f} s early")
+        return "; ".join(parts)
+
+
+class Decoding(Iterator[np.ndarray]):
+    """The blocks of one track, as `decode` returns them; `close` ends ffmpeg."""
+
+    def __init__(self, blocks: Generator[np.ndarray, None, None], timeline: Timeline) -> None:
+        self._blocks, self._timeline = blocks, timeline
+
+    def __next__(self) -> np.ndarray:
+        return next(self._blocks)
+
+    def close(self) -> None:
+        """End ffmpeg; further blocks do not come."""
+        self._blocks.close()
+
+    @property
+    def num_before(self) -> int:
+        """Samples of silence before a track that starts later than its file."""
+        return self._timeline.num_before
+
+    @property
+    def repairs(self) -> Repairs:
+        """The repairs so far; complete after the last block."""
+        line = self._timeline
+        return Repairs(
+            line.rate_hz, line.num_gaps, line.num_filled, line.num_dropped, line.num_missing
+        )
 
 
 def decode(
@@ -55,24 +111,35 @@ def decode(
     media: Media,
     track: Track,
     limits: Limits | None = None,
-    report: DecodeReport | None = None,
+    *,
     block_samples: int = BLOCK_SAMPLES,
-) -> Generator[np.ndarray, None, None]:
-    """Blocks (C, T) of `block_samples`, the last one shorter; `report` is filled on the way.
+) -> Decoding:
+    """Decode a track to blocks (C, T) of `block_samples`, the last one shorter.
 
-    An error may come after blocks: then what came is not the whole track. Closing the generator
-    ends ffmpeg.
+    An error may follow blocks: then these are not the whole track. Closing the result ends ffmpeg;
+    after the last block, its `repairs` describe the changes made to the track:
+
+        with closing(decode(path, media, track)) as blocks:
+            for block_CT in blocks:
+                ...
+        print(blocks.repairs.describe())
     """
-    limits, report = limits or Limits(), report or DecodeReport()
-    check_file(path)
-    _check_track(path, track)
     rate_hz = output_rate(track)
-    has_times = media.container not in WITHOUT_TIMES
     tick_s = track.tick_s if rate_hz == track.rate_hz else max(track.tick_s, 2 / rate_hz)
     zero = None
     if media.zero_s is not None:
         zero = round((media.zero_s - media.start_s + _choose_offset(track)) * rate_hz)
-    timeline = Timeline(rate_hz, tick_s, zero, has_times, report)
+    timeline = Timeline(rate_hz, tick_s, zero, media.container not in WITHOUT_TIMES)
+    blocks = _decode(path, media, track, limits or Limits(), timeline, block_samples)
+    return Decoding(blocks, timeline)
+
+
+def _decode(
+    path: Path, media: Media, track: Track, limits: Limits, timeline: Timeline, block_samples: int
+) -> Generator[np.ndarray, None, None]:
+    check_file(path)
+    _check_track(path, track)
+    rate_hz, num_samples = timeline.rate_hz, 0
     cut = find_cut(media, track, rate_hz)
     blocks = _Blocks(track.num_channels, block_samples)
     command = build_command(path, track, limits)
@@ -83,19 +150,18 @@ def decode(
                     f"{show_name(path)}: track {track.index} is longer than"
                     f" max_duration_s={limits.max_duration_s:g}"
                 )
-            keep = len(samples_TC) if cut is None else max(0, cut - report.num_samples - silence)
-            report.num_dropped += max(0, len(samples_TC) - keep)
+            keep = None if cut is None else max(0, cut - num_samples - silence)
             yield from blocks.add(silence, samples_TC[:keep])
-            report.num_samples += silence + min(keep, len(samples_TC))
+            num_samples += silence + len(samples_TC[:keep])
         code, tail = child.finish()
-    end_s = report.num_samples / rate_hz
-    _check_end(path, media, track, limits, end_s, code, tail)
+    missing_s = _check_end(path, media, track, limits, num_samples / rate_hz, code, tail)
+    timeline.num_missing = round(missing_s * rate_hz)
     if blocks.rest().size:
         yield blocks.rest()
 
 
 def build_command(path: Path, track: Track, limits: Limits) -> list[str]:
-    """ffmpeg: one track as interleaved float32 on stdout, and its packets' times beside it."""
+    """Build ffmpeg's command: interleaved float32 on stdout, packets' times on a second pipe."""
     options: dict[str, object] = {"threads": 1, "itsoffset": _choose_offset(track), **SAFE_INPUT}
     if track.codec in CHECKED_CODECS:
         options["err_detect"] = "crccheck+explode"
@@ -111,7 +177,7 @@ def build_command(path: Path, track: Track, limits: Limits) -> list[str]:
 
 
 def _choose_offset(track: Track) -> int:
-    # Coarse ticks (avi: one packet) would round it.
+    # Coarse ticks (avi: one packet) would round the offset.
     return OFFSET_S if track.tick_s <= COARSEST_ROUNDING_S else 0
 
 
@@ -130,7 +196,7 @@ def _check_track(path: Path, track: Track) -> None:
 def _place(
     path: Path, track: Track, pieces: Iterator[tuple[str, bytes]], timeline: Timeline
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(silence before, samples (T, C)) in order, as soon as samples and their times are there."""
+    """Yield (silence before, samples (T, C)) as soon as samples and their times have arrived."""
     frame_bytes = SAMPLE_BYTES * track.num_channels
     pcm, times = bytearray(), bytearray()
     packets: deque[tuple[int, int]] = deque()
@@ -159,7 +225,7 @@ def _place(
 
 
 def _read_times(path: Path, track: Track, text: bytearray) -> Iterator[tuple[int, int]]:
-    """(timestamp, samples) of the whole lines of `text`, which are taken out of it."""
+    """Remove the whole lines from `text` and yield their (timestamp, number of samples)."""
     end = text.rfind(b"\n") + 1
     lines = bytes(text[:end]).splitlines()
     del text[:end]
@@ -170,16 +236,16 @@ def _read_times(path: Path, track: Track, text: bytearray) -> Iterator[tuple[int
         if int(num_samples) * track.num_channels * SAMPLE_BYTES != int(num_bytes):
             channels = int(num_bytes) // SAMPLE_BYTES // max(1, int(num_samples))
             raise LayoutUnsupported(
-                f"{show_name(path)}: track {track.index} says {track.num_channels} channels and"
-                f" decodes to {channels}"
+                f"{show_name(path)}: track {track.index} has {track.num_channels} channels by its"
+                f" header and decodes to {channels}"
             )
         yield int(timestamp), int(num_samples)
 
 
 def _check_end(
     path: Path, media: Media, track: Track, limits: Limits, end_s: float, code: int, tail: str
-) -> None:
-    """An error unless all of the track came, as far as that can be told."""
+) -> float:
+    """Return the seconds missing at the end; an error if more is missing than is tolerated."""
     stated_s = find_end(path, media, track)
     if code >= 0 and stated_s is not None and not states_length(stated_s, end_s):
         raise MediaTruncated(
@@ -189,10 +255,12 @@ def _check_end(
     raise_for_exit(path, limits, code, tail)
     if end_s == 0 and tail:
         raise MediaUnreadable(f"{show_name(path)}: nothing can be decoded: {tail}")
+    missing_s = 0.0 if stated_s is None else stated_s - end_s
+    return missing_s if missing_s > LEAST_MISSING_S else 0.0
 
 
 class _Blocks:
-    """Gathers samples into arrays (C, T) of one length."""
+    """Gather samples into arrays (C, T) of one length."""
 
     def __init__(self, num_channels: int, block_samples: int) -> None:
         self._shape = (num_channels, block_samples)

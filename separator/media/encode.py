@@ -1,18 +1,19 @@
-"""Blocks of samples into an audio file: wav, flac, ogg (opus), mp3, m4a (aac).
+"""Encode blocks of samples into an audio file: wav, flac, ogg (opus), mp3, m4a (aac).
 
-What is written to wav and flac is rounded here and passed on as integers, so it is known to the
-bit. It knows nothing of assets and queries but the tags it is given. C channels, T samples.
+Samples of wav and flac are rounded here and passed to ffmpeg as integers, so every bit of them is
+known. Shapes: C channels, T samples.
 """
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import ffmpeg
 import numpy as np
 
+from separator.audio.format import AudioFormat
 from separator.errors import ClippedError, EncoderFailed, RequestError
 from separator.media.ffmpeg import QUIET, Child
 from separator.media.formats import FORMATS, choose_layout, choose_rate
@@ -25,7 +26,8 @@ SPOOL_SAMPLES = 1 << 16
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """`bit_depth` is of wav (16, 24, 32: float) and flac (16, 24), `bitrate_bps` of the others."""
+    """How to encode: `bit_depth` for wav (16, 24, 32: float) and flac (16, 24), `bitrate_bps` for
+    the lossy formats (None: the encoder's own)."""
 
     format: str = "flac"
     bit_depth: int = 24
@@ -46,15 +48,15 @@ class EncodeSettings:
 
     @property
     def integer_bits(self) -> int | None:
-        """Of the samples that are written; None where those are floats."""
+        """The size of the written integers; None for floats and lossy formats."""
         lossless = bool(FORMATS[self.format].bit_depths)
         return self.bit_depth if lossless and self.bit_depth < 32 else None
 
 
 @dataclass(frozen=True)
 class Tags:
-    title: str = ""  # the query
-    source: str = ""  # what it was separated from
+    title: str = ""  # of a stem: its query
+    source: str = ""  # the asset
     license: str = ""
 
 
@@ -69,55 +71,72 @@ class EncodeReport:
 def encode(
     blocks: Iterable[np.ndarray],
     path: Path,
-    rate_hz: int,
-    num_channels: int,
+    audio_format: AudioFormat,
+    *,
     settings: EncodeSettings | None = None,
     tags: Tags | None = None,
-    layout: str | None = None,
     peak: float | None = None,
     limits: Limits | None = None,
 ) -> EncodeReport:
     """Write blocks (C, T) to `path`; the same input gives the same bytes.
 
-    With `clip=scale` and no `peak` given, the blocks are first kept in a file without a name beside
-    `path`: 4 bytes a sample of disk, one block of memory. A failure leaves no file.
+    `clip=scale` needs the track's `peak`: unless it is given, the blocks are first spooled to an
+    unnamed file beside `path`: 4 bytes a sample of disk, one block of memory. A failure leaves no
+    file.
     """
     settings, limits = settings or EncodeSettings(), limits or Limits()
-    command = build_command(path, rate_hz, num_channels, layout, settings, tags or Tags())
-    meter = _Meter()
-    blocks = meter.watch(blocks, num_channels)
-    with _know_peak(blocks, path, settings, peak, meter) as (blocks, known_peak):
-        gain = _choose_gain(settings, known_peak)
-        try:
-            with Child(command, path, limits, feed=True, hung=EncoderFailed) as child:
-                for data, num_clipped in _render(blocks, settings, gain):
-                    meter.count_clipped(path, settings, num_clipped)
-                    if not child.write(data):
-                        break
-                code, tail = child.finish()
-            if code != 0:
-                raise EncoderFailed(f"{show_name(path)}: {tail or f'ffmpeg exited with {code}'}")
-            if not meter.num_samples and not FORMATS[settings.format].bit_depths:
-                raise EncoderFailed(f"{show_name(path)}: {settings.format} cannot hold 0 samples")
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+    command = build_command(path, audio_format, settings, tags or Tags())
+    meter = _Meter(audio_format.num_channels)
+    blocks = meter.watch(blocks)
+    if settings.clip != "scale":
+        return _write(blocks, path, command, settings, limits, meter, 1.0)
+    if peak is not None:
+        gain = _choose_gain(settings, peak)
+        return _write(blocks, path, command, settings, limits, meter, gain)
+    with tempfile.TemporaryFile(dir=path.parent) as file:
+        for block_CT in blocks:
+            file.write(block_CT.T.astype("<f4").tobytes())
+        gain = _choose_gain(settings, meter.peak)
+        spooled = _read_spool(file, audio_format.num_channels)
+        return _write(spooled, path, command, settings, limits, meter, gain)
+
+
+def _write(
+    blocks: Iterable[np.ndarray],
+    path: Path,
+    command: list[str],
+    settings: EncodeSettings,
+    limits: Limits,
+    meter: "_Meter",
+    gain: float,
+) -> EncodeReport:
+    """Feed the blocks, times `gain`, to ffmpeg."""
+    try:
+        with Child(command, path, limits, feed=True, hung=EncoderFailed) as child:
+            for data, num_clipped in _render(blocks, settings, gain):
+                meter.count_clipped(path, settings, num_clipped)
+                if not child.write(data):
+                    break
+            code, tail = child.finish()
+        if code != 0:
+            raise EncoderFailed(f"{show_name(path)}: {tail or f'ffmpeg exited with {code}'}")
+        if not meter.num_samples and not FORMATS[settings.format].bit_depths:
+            raise EncoderFailed(f"{show_name(path)}: {settings.format} cannot hold 0 samples")
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return EncodeReport(meter.num_samples, meter.num_clipped, gain, meter.peak)
 
 
 def build_command(
-    path: Path,
-    rate_hz: int,
-    num_channels: int,
-    layout: str | None,
-    settings: EncodeSettings,
-    tags: Tags,
+    path: Path, audio_format: AudioFormat, settings: EncodeSettings, tags: Tags
 ) -> list[str]:
-    """ffmpeg: raw samples from stdin into `path`."""
+    """Build ffmpeg's command that writes raw samples from stdin to `path`."""
     form = FORMATS[settings.format]
     bits = settings.integer_bits
     raw = {None: "f32le", 16: "s16le", 24: "s32le"}[bits]
-    known = choose_layout(form, num_channels, layout)
+    rate_hz, num_channels = audio_format.rate_hz, audio_format.num_channels
+    known = choose_layout(form, num_channels, audio_format.layout)
     options: dict[str, object] = {
         "format": form.muxer,
         "acodec": form.codecs[settings.bit_depth if form.bit_depths else 0],
@@ -133,10 +152,10 @@ def build_command(
         if settings.bitrate_bps:
             options["audio_bitrate"] = settings.bitrate_bps
     if form.muxer == "ipod":
-        options["movie_timescale"] = options["ar"]  # or the edit list ends on a whole millisecond
+        options["movie_timescale"] = options["ar"]  # else the edit list counts in milliseconds
     pairs = (("title", tags.title), ("comment", tags.source), ("copyright", tags.license))
     for number, (key, value) in enumerate(pairs):
-        if value:  # a key of its own each: ffmpeg reads no further than the g
+        if value:  # ffmpeg ignores the number, which makes each key unique here
             options[f"metadata:g:{number}"] = f"{key}={clean_tag(value)}"
     source = ffmpeg.input(
         "pipe:0",
@@ -154,7 +173,7 @@ def build_command(
 def _render(
     blocks: Iterable[np.ndarray], settings: EncodeSettings, gain: float
 ) -> Iterator[tuple[memoryview, int]]:
-    """(bytes for ffmpeg, samples clipped) of each block."""
+    """Yield (bytes for ffmpeg, number of samples clipped) for each block."""
     bits = settings.integer_bits
     if bits is not None:
         for samples_TC, num_clipped in quantise(blocks, bits, gain, settings.dither):
@@ -166,53 +185,32 @@ def _render(
         num_clipped = 0
         if gain != 1.0:
             samples_TC = samples_TC * np.float32(gain)
-        if FORMATS[settings.format].bit_depths == ():  # a float wav holds any value
+        if not FORMATS[settings.format].bit_depths:  # a float wav holds any value
             num_clipped = int(np.count_nonzero(np.abs(samples_TC) > 1.0))
             samples_TC = np.clip(samples_TC, -1.0, 1.0)
         yield memoryview(samples_TC.tobytes()), num_clipped
 
 
-def _choose_gain(settings: EncodeSettings, peak: float | None) -> float:
-    if peak is None:
-        return 1.0
+def _choose_gain(settings: EncodeSettings, peak: float) -> float:
     most = full_scale(settings.integer_bits, settings.dither)
     return most / peak if peak > most else 1.0
 
 
-@contextmanager
-def _know_peak(
-    blocks: Iterator[np.ndarray],
-    path: Path,
-    settings: EncodeSettings,
-    peak: float | None,
-    meter: "_Meter",
-) -> Iterator[tuple[Iterator[np.ndarray], float | None]]:
-    """The blocks again, and their peak where `scale` needs it."""
-    if settings.clip != "scale" or peak is not None:
-        yield blocks, peak if settings.clip == "scale" else None
-        return
-    with tempfile.TemporaryFile(dir=path.parent) as file:
-        for block_CT in blocks:
-            file.write(block_CT.T.astype("<f4").tobytes())
-        file.seek(0)
-        num_bytes = 4 * meter.num_channels * SPOOL_SAMPLES
-        again = iter(lambda: file.read(num_bytes), b"")
-        arrays = (np.frombuffer(data, "<f4").reshape(-1, meter.num_channels).T for data in again)
-        yield arrays, meter.peak
+def _read_spool(file: IO[bytes], num_channels: int) -> Iterator[np.ndarray]:
+    file.seek(0)
+    while data := file.read(4 * num_channels * SPOOL_SAMPLES):
+        yield np.frombuffer(data, "<f4").reshape(-1, num_channels).T
 
 
 class _Meter:
-    """What went by: counted where the blocks come in, before any gain."""
+    """Count the samples that come in, before any gain, and those clipped."""
 
-    def __init__(self) -> None:
-        self.num_samples = self.num_clipped = self.num_channels = 0
+    def __init__(self, num_channels: int) -> None:
+        self.num_channels = num_channels
+        self.num_samples = self.num_clipped = 0
         self.peak = 0.0
 
-    def watch(self, blocks: Iterable[np.ndarray], num_channels: int) -> Iterator[np.ndarray]:
-        self.num_channels = num_channels
-        return self._watch(blocks)
-
-    def _watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for block_CT in blocks:
             assert block_CT.ndim == 2 and len(block_CT) == self.num_channels, block_CT.shape
             self.num_samples += block_CT.shape[1]

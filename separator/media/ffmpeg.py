@@ -1,6 +1,4 @@
-"""Runs ffmpeg and ffprobe on local files within limits; the only module of media that starts
-programs. It knows pipes, clocks and exit codes, not what is decoded or encoded.
-"""
+"""Run ffmpeg and ffprobe on local files within limits. No other module of media starts programs."""
 
 import contextlib
 import fcntl
@@ -30,7 +28,7 @@ QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "error")
 SIDE = "pipe:side"  # in a command: becomes the address of the second pipe
 
 READ_BYTES = 1 << 17
-PIPE_BYTES = 1 << 20  # what Linux grants anybody
+PIPE_BYTES = 1 << 20  # Linux's limit for unprivileged users
 TAIL_BYTES = 8192
 NO_MEMORY = "Cannot allocate memory"
 TOO_MANY_ERRORS = 69  # ffmpeg's exit status where -max_error_rate is exceeded
@@ -38,7 +36,7 @@ F_SETPIPE_SZ = 1031  # Linux
 
 
 class Child:
-    """One running program. `with` makes sure that it is dead and reaped at the end."""
+    """One running program; `with` kills and reaps it at the end."""
 
     def __init__(
         self,
@@ -48,7 +46,8 @@ class Child:
         feed: bool = False,
         hung: type[MediaError] = DecoderHung,
     ) -> None:
-        """`path` is the file the work is about, for messages. `feed`: we write to its stdin."""
+        """Start the program; `path` is for messages, `feed` opens its stdin, `hung` is the error
+        for no progress."""
         self.path, self.limits, self._hung = path, limits, hung
         self._waited_s = self._idle_s = 0.0
         self._tail = b""
@@ -95,19 +94,19 @@ class Child:
         self.close()
 
     def read(self) -> Iterator[tuple[str, bytes]]:
-        """("out" | "side", bytes) as they come, until the program has closed all its pipes."""
+        """Yield ("out" | "side", bytes) as they come, until the program has closed its pipes."""
         while self._names:
             yield from self._wait()
 
     def write(self, data: memoryview) -> bool:
-        """Hand `data` to its stdin; False where it no longer listens, which `finish` explains."""
+        """Write `data` to its stdin; False if it closed stdin, `finish` has the reason."""
         stdin = self._process.stdin
         assert stdin
         self._selector.register(stdin.fileno(), selectors.EVENT_WRITE)
         try:
             while data:
                 for _ in self._wait():
-                    pass  # what it says on stdout is not asked for
+                    pass  # ignore its stdout
                 try:
                     data = data[os.write(stdin.fileno(), data) :]
                     self._idle_s = 0.0
@@ -120,7 +119,7 @@ class Child:
         return True
 
     def finish(self) -> tuple[int, str]:
-        """No more input: wait for the end. The exit status and the tail of its stderr."""
+        """Close its stdin, wait for its end, and return its exit status and stderr's tail."""
         if self._process.stdin:
             self._process.stdin.close()
         for _ in self.read():
@@ -133,7 +132,7 @@ class Child:
 
     @property
     def tail(self) -> str:
-        """The last lines of its stderr in one, without addresses in memory and folders."""
+        """The last lines of its stderr on one line, without memory addresses and folders."""
         text = self._tail.decode(errors="replace")
         text = text.replace(name_input(self.path), Path(self.path).name)
         text = re.sub(r" @ 0x[0-9a-f]+", "", text)
@@ -160,7 +159,7 @@ class Child:
         self._names[descriptor] = name
 
     def _wait(self) -> list[tuple[str, bytes]]:
-        """Wait for anything to happen; what came on stdout and the side pipe."""
+        """Wait for any pipe; return the bytes from stdout and the side pipe."""
         left_s = min(self.limits.timeout_s - self._waited_s, self.limits.stall_s - self._idle_s)
         if left_s <= 0:
             raise self._hang()
@@ -198,29 +197,29 @@ class Child:
 
 
 def run(command: list[str], path: Path, limits: Limits, max_bytes: int) -> bytes:
-    """Everything a program writes to stdout; a typed error unless it ends well."""
+    """Return everything a program writes to stdout; a typed error if it fails."""
     output = bytearray()
     with Child(command, path, limits) as child:
         for _, data in child.read():
             output += data
             if len(output) > max_bytes:
                 raise MediaTooLarge(
-                    f"{show_name(path)}: {command[0]} says more than {max_bytes:,} bytes about it"
+                    f"{show_name(path)}: {command[0]} writes more than {max_bytes:,} bytes about it"
                 )
         raise_for_exit(path, limits, *child.finish())
     return bytes(output)
 
 
 def raise_for_exit(path: Path, limits: Limits, code: int, tail: str) -> None:
-    """The failure that the exit status of a program reading `path` stands for."""
+    """Raise the error for the exit status of a program that read `path`."""
     name = show_name(path)
     if code == 0:
         return
     refused = re.search(r"\[(\w+)[^]]*\] Format not on whitelist", tail)
     if refused:
         raise MediaUnreadable(
-            f"{name}: is {refused[1]}, which is not opened: only formats that hold their own media"
-            " are, no playlists, scripts or image series"
+            f"{name}: is {refused[1]}, which is not opened: playlists, scripts and image series may"
+            " open other files; convert it to a format that holds its own media"
         )
     if NO_MEMORY in tail:
         raise _describe_memory(path, limits, tail)
@@ -248,14 +247,14 @@ def _find(program: str) -> str:
 
 
 def _make_environment() -> dict[str, str]:
-    # What decodes untrusted files gets no credential, no FFREPORT and no locale.
+    # A program that decodes untrusted files gets no credentials, no FFREPORT and no locale.
     kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
 def _limit(pid: int, limits: Limits) -> None:
-    # From outside: a preexec_fn is not safe among threads. The instants before it takes hold are
-    # spent loading libraries.
+    # Set from outside, as a preexec_fn is not safe with threads. Until it takes effect, the program
+    # loads libraries.
     if not hasattr(resource, "prlimit"):
         return  # not Linux: no memory limit
     for what, value in (

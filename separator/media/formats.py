@@ -1,4 +1,4 @@
-"""The formats stems can be written in: what ffmpeg calls them and what each can hold. Data only."""
+"""List the formats of stems: their names in ffmpeg and the audio that each can hold. Data only."""
 
 from dataclasses import dataclass, field
 
@@ -8,11 +8,11 @@ from separator.errors import LayoutUnsupported
 @dataclass(frozen=True)
 class Format:
     muxer: str
-    codecs: dict[int, str]  # by bit depth; 0 where there is none
-    bit_depths: tuple[int, ...] = ()  # none: lossy
+    codecs: dict[int, str]  # by bit depth; 0 for lossy codecs
+    bit_depths: tuple[int, ...] = ()  # empty: lossy
     most_channels: int = 64
-    layouts: tuple[str, ...] = ()  # none: any
-    rates_hz: tuple[int, ...] = ()  # none: any
+    layouts: tuple[str, ...] = ()  # empty: any
+    rates_hz: tuple[int, ...] = ()  # empty: any
     options: dict[str, object] = field(default_factory=dict)
 
 
@@ -48,12 +48,12 @@ FORMATS = {
     ),
 }  # fmt: skip
 USUAL_LAYOUTS = {1: "mono", 2: "stereo"}
-# The same loudspeakers under the name that lossy encoders know: no sample changes its place.
+# Lossy encoders know these layouts under another name; the order of channels is the same.
 SIDE_AS_BACK = {"5.0(side)": "5.0", "5.1(side)": "5.1", "quad(side)": "quad"}
 
 
 def choose_layout(form: Format, num_channels: int, layout: str | None) -> str | None:
-    """The layout to write; None leaves it open. LayoutUnsupported where the format has none."""
+    """Return the layout to write; None: unspecified. LayoutUnsupported if the format has none."""
     layout = layout or USUAL_LAYOUTS.get(num_channels)
     if form.layouts and layout:
         layout = SIDE_AS_BACK.get(layout, layout)
@@ -67,7 +67,7 @@ def choose_layout(form: Format, num_channels: int, layout: str | None) -> str | 
 
 
 def choose_rate(form: Format, rate_hz: int) -> int:
-    """The rate itself where the format has it, else the next higher, else its highest."""
+    """Return the rate itself if the format has it, else the next higher, else its highest."""
     if not form.rates_hz or rate_hz in form.rates_hz:
         return rate_hz
     return next((rate for rate in form.rates_hz if rate > rate_hz), form.rates_hz[-1])

@@ -1,4 +1,4 @@
-"""Codes of one language under their several names: ISO 639-1, 639-2/T and 639-2/B. Data only."""
+"""List the codes of each language in ISO 639-1, 639-2/T and 639-2/B, and compare them."""
 
 # Two letters, three letters (T), and three letters (B) where those differ.
 CODES = """
@@ -26,7 +26,7 @@ CANONICAL = {
 
 
 def same_language(one: str, other: str) -> bool:
-    """Whether two codes name one language; a region or script (pt-BR, zh-Hant) is not compared."""
+    """Compare two codes by language only, without region or script (pt-BR, zh-Hant)."""
     return _normalise(one) == _normalise(other)
 
 

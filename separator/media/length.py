@@ -1,25 +1,26 @@
-"""How long a file itself says it is, and whether that much came out of it. It decodes nothing."""
+"""Read the length that a file states, and compare it with the decoded one."""
 
 import struct
 from pathlib import Path
 
 from separator.media.probe import Media, Track
 
-# What is missing at the end before a file counts as truncated: players do not agree to the frame.
+# A file is truncated if more than this is missing at its end: players differ by a few frames.
 SLACK_S = 0.25
 SLACK_SHARE = 0.005
-# Containers whose header or index states the length of a track. Of the others ffprobe can only
-# say what is there (ogg, mpegts, asf, flv) or estimate (bare streams).
+# Containers whose header or index states the length of a track. Of others ffprobe reports the
+# existing length (ogg, mpegts, asf, flv) or an estimate (bare streams).
 STATING = ("mov", "matroska", "flac", "caf", "aiff", "w64", "mxf")
-RIFF_UNKNOWN = 0x7FFF_F000  # writers that cannot seek leave such sizes behind
+RIFF_UNKNOWN = 0x7FFF_F000  # sizes from here on come from writers that cannot seek
 
 
 def states_length(stated_s: float, end_s: float) -> bool:
+    """Return whether the decoded length agrees with the stated one."""
     return end_s >= stated_s - max(SLACK_S, SLACK_SHARE * stated_s)
 
 
 def find_end(path: Path, media: Media, track: Track) -> float | None:
-    """Seconds from zero at which the track should end; None where the file does not say."""
+    """Return the seconds from zero at which the track should end; None if the file does not say."""
     if media.container in ("wav", "avi"):
         return _scale_by_bytes(path, track)
     stating = any(name in media.container.split(",") for name in STATING)
@@ -33,7 +34,7 @@ def find_end(path: Path, media: Media, track: Track) -> float | None:
 
 
 def find_cut(media: Media, track: Track, rate_hz: int) -> int | None:
-    """The sample at which an mp4 ends its track: the rest of the last packet is padding."""
+    """Return the sample at which an mp4 ends its track; the rest of the last packet is padding."""
     if "mov" not in media.container.split(",") or not track.duration_s:
         return None
     zero_s = (track.start_s or 0.0) if media.zero_s is None else media.zero_s
@@ -41,14 +42,14 @@ def find_cut(media: Media, track: Track, rate_hz: int) -> int | None:
 
 
 def _scale_by_bytes(path: Path, track: Track) -> float | None:
-    """ffprobe goes by the bytes that are there: compare them with those the header announces."""
+    """Scale ffprobe's length, that of the existing bytes, to the bytes that the header states."""
     if track.duration_s is None:
         return None
     actual = path.stat().st_size
-    announced = _read_riff_bytes(path)
-    if announced is None or announced <= actual:
+    stated = _read_riff_bytes(path)
+    if stated is None or stated <= actual:
         return None
-    return track.duration_s * announced / actual
+    return track.duration_s * stated / actual
 
 
 def _read_riff_bytes(path: Path) -> int | None:

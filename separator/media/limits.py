@@ -1,4 +1,4 @@
-"""What may be opened, under which name, and what the work on it may take. It starts nothing."""
+"""Limit the files that ffmpeg may open, their names, and its time, memory and output."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from separator.errors import MediaUnreadable
 
 # Formats that hold their own media. Playlists and scripts (hls, dash, concat, sdp, image2, imf,
-# lavfi ...), which make ffmpeg open what they name, are not among them; nor is any unknown format.
+# lavfi ...), which make ffmpeg open other files, are not listed, nor are unknown formats.
 FORMATS = (
     "aac,ac3,aea,aiff,amr,amrnb,amrwb,ape,asf,ast,au,avi,caf,dsf,dts,dtshd,dv,eac3,flac,flv,gsm,"
     "gxf,h264,hevc,iff,loas,m4v,matroska,mlp,mov,mp3,mpc,mpc8,mpeg,mpegts,mpegvideo,mxf,nsv,nut,"
@@ -18,10 +18,10 @@ SAFE_INPUT = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run of ffmpeg may take. Time is counted only while we wait for it."""
+    """The limits of one run of ffmpeg. Its time counts only while this process waits for it."""
 
     timeout_s: float = 6 * 3600.0
-    stall_s: float = 120.0  # without a byte read from it or taken by it
+    stall_s: float = 120.0  # without a byte read from or written to it
     memory_bytes: int = 2 << 30  # of address space
     max_duration_s: float = 48 * 3600.0  # of one decoded track
     max_file_bytes: int = 1 << 40  # of one written file
@@ -29,25 +29,27 @@ class Limits:
 
 
 def name_input(path: Path) -> str:
-    """An address that ffmpeg takes as nothing but this file, whatever its name looks like."""
+    """Return an address that ffmpeg opens as this file only, whatever characters its name has."""
     return f"file:{Path(path).absolute()}"
 
 
 def check_file(path: Path) -> None:
+    """Raise MediaUnreadable unless the path is a regular file."""
     if not Path(path).is_file():
         raise MediaUnreadable(f"{show_name(path)}: not a regular file")
 
 
 def show_name(path: Path) -> str:
+    """Return the file's name for a message, on one line."""
     return repr(Path(path).name)
 
 
 def put_paths(command: list[str], **paths: Path) -> list[str]:
-    """The command with `path:<key>` replaced: ffmpeg-python takes no names that are not UTF-8."""
+    """Replace `path:<key>` in a command; ffmpeg-python itself accepts names in UTF-8 only."""
     addresses = {f"path:{key}": name_input(path) for key, path in paths.items()}
     return [addresses.get(word, word) for word in command]
 
 
 def clean_tag(text: str) -> str:
-    """What can be an argument of a program: UTF-8 without NUL."""
+    """Convert to a valid argument of a program: UTF-8 without NUL."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,6 +1,4 @@
-"""Puts edited tracks back into a file: everything else is copied bit for bit, nothing else is
-encoded. It knows local files and positions of streams, not what was edited.
-"""
+"""Put edited tracks back into a file; all other streams are copied bit for bit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from separator.media.formats import SIDE_AS_BACK
 from separator.media.limits import SAFE_INPUT, Limits, check_file, clean_tag, put_paths, show_name
 from separator.media.probe import Media, Track, probe
 
-# The audio codec that players of a container expect.
+# Muxer and usual audio codec of a container.
 MUXERS = {
     ".mp4": ("mp4", "aac"),
     ".m4v": ("mp4", "aac"),
@@ -24,12 +22,12 @@ MUXERS = {
     ".webm": ("webm", "libopus"),
     ".ts": ("mpegts", "aac"),
 }
-# Of the other streams; data streams (time codes, telemetry) do not survive a remux.
+# Options of the copied streams; data streams (time codes, telemetry) cannot be copied.
 COPY: dict[str, object] = {
     "c": "copy",
     "map_metadata": 0,
     "map_chapters": 0,
-    # The file's own streams may lie far apart; nothing is to be cut for that.
+    # Without a limit, as the file's own streams may lie far apart.
     "max_interleave_delta": 0,
 }
 RESTARTING = {"mpegts", "mpeg", "ogg"}
@@ -38,7 +36,7 @@ COPIED_KINDS = ("video", "picture", "audio", "subtitle", "attachment")
 
 @dataclass(frozen=True)
 class MuxSettings:
-    """None: what the container usually has (aac, flac or opus), at the encoder's own bit rate."""
+    """How to encode new tracks. None: the container's usual codec, the encoder's own bit rate."""
 
     codec: str | None = None
     bitrate_bps: int | None = None
@@ -46,8 +44,8 @@ class MuxSettings:
 
 @dataclass(frozen=True)
 class NewTrack:
-    """Audio that goes in: in the place of a track, with its flags and, unless given, its names; or
-    as a further one, after the others."""
+    """Audio to put in: in place of the track `replaces`, with its flags and, unless given, its
+    language and title; or as an additional track after the others."""
 
     path: Path
     language: str | None = None
@@ -63,21 +61,21 @@ def put_tracks(
     settings: MuxSettings | None = None,
     limits: Limits | None = None,
 ) -> None:
-    """`path` with new tracks, all in one pass. Sample 0 of each is laid at the file's zero, as
-    `decode` has it."""
+    """Write `path` with new tracks to `output_path`, in one pass. Sample 0 of each new track lies
+    at the file's zero, as in `decode`."""
     settings, limits = settings or MuxSettings(), limits or Limits()
     check_file(path)
     probed = [probe(new.path, limits).tracks[0] for new in tracks]
     if output_path.absolute() in (path.absolute(), *(new.path.absolute() for new in tracks)):
-        raise RequestError(f"{show_name(output_path)}: must not be one of the files it is made of")
+        raise RequestError(f"{show_name(output_path)}: must not be one of the input files")
     command = build_command(path, media, tracks, probed, output_path, settings)
     try:
         with Child(command, path, limits, hung=EncoderFailed) as child:
             code, tail = child.finish()
         if code != 0:
             raise EncoderFailed(
-                f"{show_name(output_path)}: {show_name(path)} cannot be put together with the new"
-                f" sound (ffmpeg exited with {code}): {tail}"
+                f"{show_name(output_path)}: {show_name(path)} and the new tracks cannot be muxed"
+                f" (ffmpeg exited with {code}): {tail}"
             )
     except BaseException:
         output_path.unlink(missing_ok=True)
@@ -92,21 +90,21 @@ def build_command(
     output_path: Path,
     settings: MuxSettings,
 ) -> list[str]:
-    """ffmpeg: copy all streams of `path` in order, new ones in the place of what they replace."""
+    """Build ffmpeg's command that copies all streams of `path` in order, but the replaced ones."""
     suffix = output_path.suffix.lower()
     if suffix not in MUXERS:
         raise RequestError(f"{show_name(output_path)}: must end in one of {', '.join(MUXERS)}")
     muxer, codec = MUXERS[suffix]
     codec = settings.codec or codec
-    # ffmpeg moves all files to time 0 by their own starts; new sound belongs to the first one's
-    # zero, which may lie later than its start (priming).
+    # ffmpeg moves the start of each input to time 0; new tracks belong at the zero of the first
+    # input, which may lie later than its start (priming).
     start_s = media.tracks[0].start_s if media.zero_s is None and media.tracks else media.zero_s
     offset_s = (start_s or 0.0) - media.start_s
-    # In these ffmpeg moves the start to the first stream that is copied, unless it has been moved.
+    # In RESTARTING containers ffmpeg moves the first copied stream to 0, unless an offset is given.
     moved = {"itsoffset": "0.000001"} if set(media.container.split(",")) & RESTARTING else {}
     old = ffmpeg.input("path:old", **SAFE_INPUT, **moved)
     replaced = {new.replaces.stream_index: i for i, new in enumerate(tracks) if new.replaces}
-    # (kind, place in the old file, which of the new ones)
+    # (kind, stream of the old file, number of the new track or None)
     order = [(kind, at, replaced.get(at)) for at, kind in enumerate(media.stream_kinds)]
     order += [("audio", -1, i) for i, new in enumerate(tracks) if not new.replaces]
     streams, options, num_audio = [], dict(COPY), 0
@@ -122,7 +120,7 @@ def build_command(
             continue
         num_audio += kind == "audio"
     output = ffmpeg.output(*streams, "path:output", format=muxer, **options)
-    # -progress: a sign of life for the stall limit.
+    # -progress: output for the stall limit.
     flags = (*QUIET, "-progress", "pipe:1")
     command = output.global_args(*flags).overwrite_output().compile()
     names = {f"new{number}": new.path for number, new in enumerate(tracks)}
@@ -138,7 +136,7 @@ def _make_options(
     options: dict[str, object] = {
         f"c:{place}": codec,
         f"disposition:{place}": "default" if old and old.is_default else "0",
-        # Two spellings of one stream, because a key can be given once; empty removes the stem's.
+        # Two names of one stream, as a key can be given once; empty removes the stem's title.
         f"metadata:s:{place}": f"language={clean_tag(language)}",
         f"metadata:s:a:{audio_place}": f"title={clean_tag(title)}",
     }

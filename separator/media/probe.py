@@ -1,6 +1,4 @@
-"""What a file holds: its audio tracks, its picture, and the instant they all count from. It reads
-headers and the first packets, and does not decode a track.
-"""
+"""Read from a file's headers its audio tracks, its picture, and the instant at which they start."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ ENTRIES = (
 
 @dataclass(frozen=True)
 class Track:
-    """One audio stream. What the file does not say is None."""
+    """One audio stream. Values that the file does not state are None."""
 
     index: int  # among the audio streams
     stream_index: int  # among all streams
@@ -30,7 +28,7 @@ class Track:
     rate_hz: int
     num_channels: int
     layout: str | None
-    bit_depth: int | None  # None where the codec is lossy
+    bit_depth: int | None  # None for lossy codecs
     language: str | None
     title: str | None
     is_default: bool
@@ -41,7 +39,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Video:
-    """The picture: needed to put an edited track back under it."""
+    """The first video stream."""
 
     stream_index: int
     codec: str
@@ -53,19 +51,19 @@ class Video:
 
 @dataclass(frozen=True)
 class Media:
-    """A file. Times of tracks are the container's own; `zero_s` is where decoded tracks begin."""
+    """A file. Times of tracks are the container's own; decoded tracks begin at `zero_s`."""
 
     tracks: tuple[Track, ...]
     video: Video | None
     container: str
-    start_s: float  # where the container says it starts, priming included
+    start_s: float  # of the container, including priming
     zero_s: float | None  # None: at the first decoded sample of its only track
     duration_s: float | None
     stream_kinds: tuple[str, ...]  # of all streams: audio, video, picture, subtitle, data ...
 
 
 def probe(path: Path, limits: Limits | None = None) -> Media:
-    """Ask ffprobe; NoAudio where there is no audio stream."""
+    """Probe a file with ffprobe; NoAudio if it has no audio stream."""
     limits = limits or Limits()
     check_file(path)
     command = ["ffprobe", "-hide_banner", "-loglevel", "error"]
@@ -83,7 +81,7 @@ def probe(path: Path, limits: Limits | None = None) -> Media:
 
 
 def read_answer(answer: dict[str, Any]) -> Media:
-    """ffprobe's JSON as a Media."""
+    """Convert ffprobe's JSON to a Media."""
     streams = sorted(answer.get("streams", []), key=lambda stream: stream["index"])
     form = answer.get("format", {})
     container = form.get("format_name", "")
@@ -105,12 +103,12 @@ def read_answer(answer: dict[str, Any]) -> Media:
 
 
 def _find_zero(tracks: tuple[Track, ...], video: Video | None, container: str) -> float | None:
-    """Where the first picture or the first sound is, whichever comes first."""
+    """Return the time of the first picture or the first sound, whichever comes first."""
     starts_s = [track.start_s for track in tracks]
     if video is None and len(tracks) == 1:
         return None
     if "matroska" in container:
-        # Its times are not negative but for codec delay, which is priming and not sound.
+        # Negative times in Matroska are codec delay, which is priming and not sound.
         starts_s = [None if start_s is None else max(0.0, start_s) for start_s in starts_s]
     known_s = [s for s in (*starts_s, video.start_s if video else None) if s is not None]
     return min(known_s, default=0.0)
@@ -174,7 +172,7 @@ def _read_duration(
     duration_s = _seconds(stream.get("duration"))
     if duration_s is not None:
         return duration_s
-    # Matroska keeps it in a tag, "00:01:02.345000000", which tools may leave behind stale.
+    # Matroska keeps it in a tag, "00:01:02.345000000", which may be out of date.
     hours, _, rest = tags.get("duration", "").partition(":")
     minutes, _, seconds = rest.partition(":")
     tagged_s = _seconds(seconds)

@@ -1,6 +1,6 @@
-"""Float samples as the integers that will be written: rounded, clipped, counted, never wrapped.
+"""Convert float samples to the integers to write: rounded, clipped, counted, never wrapped.
 
-Shapes: C channels, T samples. Nothing of files or formats.
+Shapes: C channels, T samples.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,15 +14,15 @@ DITHER_SEED = 25
 
 
 def full_scale(bits: int | None, dither: str = "none") -> float:
-    """The highest peak that `scale` leaves: two steps below 1.0, so that rounding (and dither)
-    cannot reach the limit; 1.0 where floats are written."""
+    """Return the peak that `clip=scale` scales to: two steps below 1.0 (three with dither), so
+    that rounding cannot reach the limit; 1.0 for floats."""
     if bits is None:
         return 1.0
     return 1.0 - (3 if dither != "none" else 2) / 2 ** (bits - 1)
 
 
 def find_peak(block_CT: np.ndarray) -> float:
-    """The largest magnitude; an error where a sample is not a number."""
+    """Return the largest magnitude; NonFiniteAudio if a sample is NaN or infinite."""
     peak = float(np.max(np.abs(block_CT), initial=0.0))
     if not np.isfinite(peak):
         raise NonFiniteAudio(f"peak={peak}: samples must be finite to be written")
@@ -32,14 +32,14 @@ def find_peak(block_CT: np.ndarray) -> float:
 def quantise(
     blocks: Iterable[np.ndarray], bits: int, gain: float = 1.0, dither: str = "none"
 ) -> Iterator[tuple[np.ndarray, int]]:
-    """(int32 (T, C) in the range of `bits`, how many samples were clipped) of each block (C, T).
+    """Yield (int32 (T, C) in the range of `bits`, number of samples clipped) per block (C, T).
 
     Ties go to the even integer. The dither is the same noise on every run and for any block size.
     """
     assert dither in DITHERS, dither
     noise = np.random.Generator(np.random.PCG64(DITHER_SEED))
     steps = 2.0 ** (bits - 1)
-    # float32 holds 24 bits with a sign and has room for the products of powers of two only.
+    # float32 holds 24 bits and a sign: only powers of two scale exactly.
     kind = np.float32 if gain == 1.0 and dither == "none" else np.float64
     for block_CT in blocks:
         scaled_TC = block_CT.T.astype(kind) * kind(gain * steps)

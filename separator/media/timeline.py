@@ -1,39 +1,27 @@
-"""Where decoded packets lie on a track's timeline: silence before them, gaps, overlaps. Integers
-only; it sees no samples.
-"""
+"""Place decoded packets on a track's timeline: silence before them, gaps, overlaps."""
 
-from dataclasses import dataclass
-
-# Timestamps coarser than a sample are roundings of the true time (Matroska, FLV, ASF: 1 ms); ticks
-# coarser than this count packets (AVI) and are exact.
+# Timestamps coarser than a sample are rounded (Matroska, FLV, ASF: to 1 ms); ticks coarser than
+# this count packets (AVI) and are exact.
 COARSEST_ROUNDING_S = 0.002
-# Late or early by more than three quarters of a packet means that packets are missing or doubled.
-# Anything less is jitter of the recorder's clock, and mending it would only add clicks.
+# A packet that is late or early by more than three quarters of its length shows that packets are
+# missing or doubled. Less is jitter of the recorder's clock; correcting it would only add clicks.
 GAP_SHARE = 0.75
 LONGEST_JITTER_S = 0.05
 
 
-@dataclass
-class DecodeReport:
-    """What became of a track, in samples at the decoded rate. Whole once decoding has ended."""
-
-    num_samples: int = 0
-    num_before: int = 0  # silence before a track that starts later than zero
-    num_filled: int = 0  # silence in place of what is missing later on
-    num_dropped: int = 0  # doubled, before zero, or beyond the end the container states
-    num_gaps: int = 0
-
-
 class Timeline:
-    """Counts samples from zero and says how each packet meets them."""
+    """Count samples from zero and find each packet's place; all counts are samples."""
 
-    def __init__(
-        self, rate_hz: int, tick_s: float, zero: int | None, has_times: bool, report: DecodeReport
-    ) -> None:
-        """`zero` is the timestamp of sample 0, None for that of the first packet. Without times,
-        packets follow each other."""
+    def __init__(self, rate_hz: int, tick_s: float, zero: int | None, has_times: bool) -> None:
+        """Start at timestamp `zero`; None: at the first packet's. Without times, packets follow
+        each other."""
+        self.rate_hz = rate_hz
         self.position = 0
-        self.report = report
+        self.num_before = 0  # silence before the first packet
+        self.num_gaps = 0
+        self.num_filled = 0  # silence in all gaps
+        self.num_dropped = 0  # overlaps after the first packet
+        self.num_missing = 0  # at the end; set by the decoder
         self._zero = zero
         self._has_times = has_times
         tick = tick_s * rate_hz if tick_s <= COARSEST_ROUNDING_S else 0.0
@@ -43,20 +31,21 @@ class Timeline:
         self._started = False
 
     def place(self, timestamp: int, num_samples: int) -> tuple[int, int]:
-        """(samples of silence before the packet, samples to drop from its head)."""
+        """Return (samples of silence before the packet, samples to drop from its head)."""
         silence = drop = 0
         late = self._find_lateness(timestamp, num_samples)
         if late > 0:
             silence = late
             if self._started:
-                self.report.num_filled += silence
-                self.report.num_gaps += 1
+                self.num_filled += silence
+                self.num_gaps += 1
             else:
-                self.report.num_before = silence
+                self.num_before = silence
         elif late < 0:
             drop = min(num_samples, -late)
-            self.report.num_dropped += drop
-        # A packet before zero that is dropped whole has started nothing.
+            if self._started:  # before that, the packet lies before zero
+                self.num_dropped += drop
+        # A packet that lies before zero as a whole does not start the track.
         self._started = self._started or drop < num_samples
         self.position += silence + num_samples - drop
         return silence, drop

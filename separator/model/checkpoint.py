@@ -1,6 +1,6 @@
-"""Weights in files: read an official Lightning checkpoint or our safetensors, write safetensors.
+"""Read weights from an official Lightning checkpoint or our safetensors, and write safetensors.
 
-It knows local paths and tensors; names, addresses and downloads are `registry.py` and `fetch.py`.
+It knows local paths and tensors; `registry.py` knows names and downloads.
 """
 
 import hashlib
@@ -32,15 +32,15 @@ from separator.model.tensors import write_tensors
 FORMAT = "separator/1"
 NETWORK, ENCODER = "ss_model.", "query_encoder.model."
 TEXT_SIDE = ("text_branch.", "text_projection.")
-# A buffer of 0, 1, 2, ...; some transformers versions save it, some do not.
+# A buffer of 0, 1, 2, ... that some versions of transformers save.
 NOT_TEXT_SIDE = "text_branch.embeddings.position_ids"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network ready to evaluate, and what tells it from every other.
+    """A network ready to evaluate, and its identity.
 
-    `encoder_id` names the text encoder it was trained with, None where the file does not tell.
+    `encoder_id` names the text encoder it was trained with; None if the file does not say.
     """
 
     net: ResUNet
@@ -49,26 +49,26 @@ class Checkpoint:
 
 
 class Ignored:
-    """Takes the place of every object in a Lightning file that is none of our business."""
+    """Stand in for every object in a Lightning file that is not a tensor."""
 
     def __init__(self, *args: object) -> None: ...
     def __setstate__(self, state: object) -> None: ...
 
 
-# Lightning writes scores of callbacks (numpy) and paths beside the weights. The objects are never
-# made, `Ignored` stands in for each: no code of numpy or pathlib runs on what the file says.
+# Lightning writes scores of callbacks (numpy) and paths beside the weights. `Ignored` stands in for
+# each of these objects, so no code of numpy or pathlib runs on the file's contents.
 HARMLESS = ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype"]
 HARMLESS += ["pathlib.PosixPath", "pathlib.WindowsPath"]
-# torch keeps the allowed names in one global set and removes ours after use.
+# torch keeps the allowed names in one global set and removes these after use.
 SAFE_GLOBALS_LOCK = threading.Lock()
-# All that torch's unpickler and zip reader raise on damaged bytes. They interpret them unchecked:
+# Everything that torch's unpickler and zip reader raise on damaged bytes, which they do not check:
 # a stack underflow is an IndexError, a bad argument a TypeError, a seek too far back an OSError.
 DAMAGED = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError)
 DAMAGED += (AttributeError, AssertionError, ArithmeticError, MemoryError, OSError, struct.error)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The network in a file, whatever its container, checked in full; evaluation mode, fp32."""
+    """Read and check the network in a file of any container; evaluation mode, fp32."""
     tensors, metadata = read_tensors(path)
     encoder_id = _name_encoder(tensors, metadata)
     tensors = _select_network(path, tensors)
@@ -76,13 +76,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     sha256 = hash_weights(net.state_dict())
     recorded = metadata.get("sha256") if metadata else sha256
     if recorded != sha256:
-        raise ChecksumMismatch(f"{path}: its weights hash to {sha256}, it says {recorded}")
+        raise ChecksumMismatch(f"{path}: its weights hash to {sha256}, metadata says {recorded}")
     _check_finite(path, net.state_dict())
     return Checkpoint(net, encoder_id, sha256)
 
 
 def read_encoder_id(path: Path) -> str | None:
-    """The text encoder that a file names or holds; the file may hold no network."""
+    """Read the id of the text encoder that a file names or holds; it may hold no network."""
     return _name_encoder(*read_tensors(path))
 
 
@@ -91,7 +91,7 @@ def _name_encoder(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) ->
 
 
 def read_encoder_state(path: Path) -> dict[str, Tensor] | None:
-    """The encoder's tensors in a file, or None; memory-mapped, so copy before writing to them."""
+    """Read the encoder's tensors in a file, or None; memory-mapped, so copy before writing."""
     return _take(read_tensors(path)[0], ENCODER) or None
 
 
@@ -103,9 +103,9 @@ def write_safetensors(
     source_sha256: str | None = None,
     encoder: tuple[Mapping[str, Tensor], Mapping[str, str]] = ({}, {}),
 ) -> str:
-    """Write the network whole or not at all; returns its content hash. Same weights, same bytes.
+    """Write the network whole or not at all and return its content hash. Same weights, same bytes.
 
-    `encoder` holds tensors and metadata of an encoder that travels in the same file.
+    `encoder` holds tensors and metadata of an encoder to store in the same file.
     """
     if dtype not in (torch.float32, torch.bfloat16):
         raise ValueError(f"dtype={dtype}: torch.float32 or torch.bfloat16")
@@ -123,7 +123,7 @@ def write_safetensors(
 
 
 def hash_weights(state: Mapping[str, Tensor]) -> str:
-    """One identity for a network's fp32 values, whatever file they come from."""
+    """Hash a network's fp32 values, independent of the file they come from."""
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu()
@@ -134,7 +134,7 @@ def hash_weights(state: Mapping[str, Tensor]) -> str:
 
 
 def compute_encoder_id(state: Mapping[str, Tensor]) -> str | None:
-    """Name the text encoder whose tensors these are; None if there are none."""
+    """Compute the id of the text encoder with these tensors; None if there are none."""
     names = [n for n in sorted(state) if n.startswith(TEXT_SIDE) and n != NOT_TEXT_SIDE]
     if not names:
         return None
@@ -147,13 +147,13 @@ def compute_encoder_id(state: Mapping[str, Tensor]) -> str | None:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Every named tensor of a file, memory-mapped where that is possible, and our metadata."""
+    """Read every named tensor of a file, memory-mapped if possible, and our metadata."""
     try:
         with path.open("rb") as file:
             head = file.read(16)
     except OSError as error:
         raise CheckpointMissing(f"{path}: {error.strerror or error}") from None
-    # First, because the length of its header may begin with the byte that a pickle begins with.
+    # Checked first: the length of its header may begin with the first byte of a pickle.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
         return _load_safetensors(path)
     if head.startswith((b"PK\x03\x04", b"\x80")):
@@ -169,25 +169,25 @@ def _load_pickled(path: Path, mmap: bool) -> object:
     except DAMAGED as error:
         refused = _find_refused(path, str(error))
         if refused:
-            raise CheckpointUnsafe(f"{path}: wants {refused} run to be read; refused") from None
+            raise CheckpointUnsafe(f"{path}: reading it would run {refused}; refused") from None
         reason = str(error).strip().split("\n")[-1][:200]
         raise CheckpointTruncated(f"{path}: not whole, or not a checkpoint: {reason}") from None
 
 
 def _find_refused(path: Path, message: str) -> str | None:
-    """The name that torch would not resolve, if that is why it stopped."""
+    """Return the name that torch refused to resolve, if that is why it stopped."""
     found = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", message)
     with path.open("rb") as file:
         head = file.read(1 << 20)
     if found:
-        # A file cut inside a name asks for its stump; a whole name ends its line.
+        # In a file cut inside a name, the rest of the name is missing; a whole name ends its line.
         name = found[1].rpartition(".")[2]
         whole = head.startswith(b"PK") or (name and f"{name}\n".encode() in head)
         return found[1] if whole else None
     if "Unsupported operand" not in message:
         return None
-    # torch reads pickle protocol 2 and stops at the first newer instruction, before any name: two
-    # strings, and the instruction that makes a global of them.
+    # torch reads pickle protocol 2 and stops at the first newer instruction, before any name. In
+    # newer protocols two strings and an instruction make a global.
     pairs = re.findall(rb"\x8c.([\w.]+)\x94?\x8c.([\w.]+)\x94?\x93", head, re.DOTALL)
     names = [f"{module.decode()}.{name.decode()}" for module, name in pairs]
     return next((n for n in names if not n.startswith(("torch.", "collections."))), None)
@@ -198,7 +198,7 @@ def _flatten(path: Path, content: object) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, dict):
         raise CheckpointMismatch(f"{path}: holds a {type(content).__name__}, not a state dict")
-    # Sparse, quantized and empty-shelled tensors are nobody's weights here.
+    # Sparse, quantized and meta tensors are not weights of this network.
     return {
         name: t
         for name, t in content.items()
@@ -215,7 +215,7 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except SafetensorError as error:
         raise CheckpointTruncated(f"{path}: not whole, or not safetensors ({error})") from None
     if metadata.get("format", FORMAT) != FORMAT:
-        raise CheckpointMismatch(f"{path}: format={metadata['format']!r}, known is {FORMAT!r}")
+        raise CheckpointMismatch(f"{path}: format={metadata['format']!r}: must be {FORMAT!r}")
     return tensors, metadata if "format" in metadata else {}
 
 
@@ -224,13 +224,13 @@ def _take(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _select_network(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The network's tensors under their bare names, without the constants of the STFT."""
+    """Select the network's tensors, without the prefix and the constants of the STFT."""
     bare = {name: t for name, t in tensors.items() if not name.startswith("query_encoder.")}
     own = _take(tensors, NETWORK) or bare
     if not any(name.startswith(("base.", "film.")) for name in own):
         raise CheckpointMismatch(
-            f"{path}: no separator in it: none of its {len(tensors)} tensors"
-            f" {sorted(tensors)[:1]} is under base. or film., with or without {NETWORK!r}"
+            f"{path}: holds no separator: none of its {len(tensors)} tensors"
+            f" {sorted(tensors)[:1]} begins with base. or film., with or without {NETWORK!r}"
         )
     return {
         name: t for name, t in own.items() if not name.startswith(("base.stft.", "base.istft."))
@@ -238,7 +238,7 @@ def _select_network(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]
 
 
 def _read_config(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> NetworkConfig:
-    """Sizes come off the shapes (an absent one is reported later), the rest off our metadata."""
+    """Read sizes from the tensors' shapes (absent ones are reported later), rates from metadata."""
     default = NetworkConfig()
 
     def size(name: str, axis: int, otherwise: int) -> int:
@@ -258,11 +258,11 @@ def _read_config(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
             widths=tuple(size(n, 0, w) for n, w in zip(blocks, default.widths, strict=True)),
         )
     except (ValueError, TypeError) as error:
-        raise CheckpointMismatch(f"{path}: makes no network: {error}") from None
+        raise CheckpointMismatch(f"{path}: these sizes make no network: {error}") from None
 
 
 def _build(path: Path, config: NetworkConfig, tensors: dict[str, Tensor]) -> ResUNet:
-    # No storage and no random initial values until the file is known to fit.
+    # On `meta`: no memory and no random values for a network that may not fit the file.
     with torch.device("meta"):
         net = ResUNet(config)
     wanted = net.state_dict()
@@ -278,19 +278,19 @@ def _build(path: Path, config: NetworkConfig, tensors: dict[str, Tensor]) -> Res
     found = [f"{len(names)} {what} (first: {names[0]})" for what, names in lists.items() if names]
     if found:
         raise CheckpointMismatch(f"{path}: weights of another network: {', '.join(found)}")
-    # Copied, so that the net outlives the file; contiguous, as a fresh net would be.
+    # Copied: the network must outlive the file. Contiguous, like a new network.
     state = {k: tensors[k].detach().clone().to(t.dtype).contiguous() for k, t in wanted.items()}
     net.load_state_dict(state, assign=True)
     return net.eval().requires_grad_(False)
 
 
 def _describe(tensor: Tensor) -> str:
-    """Any float is read as fp32, so only its kind and shape have to fit."""
+    """Describe kind and shape, which have to fit; any float is read as fp32."""
     return f"{'float' if tensor.is_floating_point() else 'int'}{list(tensor.shape)}"
 
 
 def _check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
-    # The extremes are NaN or infinite if any value is; several times quicker than isfinite().all().
+    # The extremes are NaN or infinite if any value is; several times faster than isfinite().all().
     bad = [n for n, t in state.items() if not all(math.isfinite(x) for x in t.aminmax())]
     if bad:
         raise CheckpointError(f"{path}: NaN or infinity in {len(bad)} tensors (first: {bad[0]})")

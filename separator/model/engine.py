@@ -1,7 +1,7 @@
-"""Waveform in, stems out: one spectrum a span, the network over its windows, one inverse a stem.
+"""Separate waveforms: one spectrum per span, the network over its windows, one inverse per stem.
 
-It knows arrays, rates and one device. What comes out does not depend on how the work was cut:
-windows carry all the context the network can see, and the inverse runs over the whole span.
+It knows arrays, rates and one device. The stems do not depend on how the work was cut: windows
+carry all the context the network can see, and the inverse runs over the whole span.
 
 Shapes: C channels, T samples, N frames, F bins, Q queries, D condition, P passes, S shifts.
 """
@@ -18,7 +18,6 @@ from torch import Tensor
 from separator.audio.channels import ChannelPolicy, check_policy, choose_passes
 from separator.audio.resample import resample
 from separator.audio.spans import (
-    SPAN_S,
     Span,
     Window,
     check_rate,
@@ -32,13 +31,14 @@ from separator.model.resunet import GRID_FRAMES, ResUNet
 from separator.model.spectrogram import compute_spectrum, invert_spectrum
 
 CONTEXT_FRAMES = 11 * GRID_FRAMES  # the network sees 319 to either side, STFT and resampler 5 more
+SPAN_S = 122.88
 
 
 class Engine:
-    """A network made ready for one device. Not for two threads at once.
+    """A network prepared for one device. Not for two threads at once.
 
     `context` is "exact" or seconds: less is faster on short windows and no longer exact.
-    `memory_bytes` bounds what one forward may take; by default a share of what the device has.
+    `memory_bytes` limits one forward; by default it is a share of the device's memory.
     """
 
     def __init__(
@@ -59,17 +59,18 @@ class Engine:
         self.grid_s = Fraction(GRID_FRAMES * net.config.hop, net.config.rate_hz)
 
     def plan_spans(self, num_samples: int, rate_hz: int, span_s: float = SPAN_S) -> list[Span]:
+        """List the spans of a track, on the network's grid and with its context."""
         context_s = self.context_frames // GRID_FRAMES * self.grid_s
         return plan_spans(num_samples, rate_hz, span_s, context_s, self.grid_s)
 
     def separate(
         self, waveform_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span_s: float = SPAN_S
     ) -> Tensor:
-        """Stems (Q, C, T) on the CPU. Beyond input and output, memory is bounded by `span_s`."""
+        """Return stems (Q, C, T) on the CPU; `span_s` bounds memory beyond input and output."""
         self._check(waveform_CT, rate_hz, conditions_QD)
         num_channels, num_samples = waveform_CT.shape
         if (self.grid_s * rate_hz).denominator != 1:
-            # No grid in whole samples: go through the network's own rate as a whole.
+            # The grid is no whole number of samples: resample the whole track first.
             inner = resample(waveform_CT.float().cpu(), rate_hz, self.config.rate_hz)
             stems = self.separate(inner, self.config.rate_hz, conditions_QD, span_s)
             return resample(stems, self.config.rate_hz, rate_hz)[..., :num_samples]
@@ -88,22 +89,24 @@ class Engine:
     def separate_span(
         self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
-        """The core (C, T) of every query's stem in turn, from a span's samples with its context."""
+        """Yield the core (C, T) of each query's stem, from a span's samples with context."""
         self._check(samples_CT, rate_hz, conditions_QD)
         if samples_CT.shape[-1] != span.stop - span.start:
-            raise AudioError(f"{samples_CT.shape[-1]} samples given for {span}")
+            raise AudioError(
+                f"{samples_CT.shape[-1]} samples for {span}: {span.stop - span.start} are needed"
+            )
         if span.core_start == span.core_stop:
             return
         waveform = resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
         spectrum = compute_spectrum(waveform, self.config.n_fft, self.config.hop)
-        asked_PNF, applied_CNF = choose_passes(spectrum, self.policy)
-        first, last = self._frames_to_keep(span, rate_hz, asked_PNF.shape[1])
-        applied_CNF = applied_CNF[:, first : min(last, asked_PNF.shape[1])]
+        input_PNF, filtered_CNF = choose_passes(spectrum, self.policy)
+        first, last = self._frames_to_keep(span, rate_hz, input_PNF.shape[1])
+        filtered_CNF = filtered_CNF[:, first : min(last, input_PNF.shape[1])]
         num_inner = waveform.shape[-1] - first * self.config.hop
-        if last < asked_PNF.shape[1]:
+        if last < input_PNF.shape[1]:
             num_inner = (last - first - 1) * self.config.hop
-        for gain_PNF in self._compute_gains(asked_PNF, conditions_QD, first, last):
-            stem = F.pad(gain_PNF[:, : applied_CNF.shape[1]], (0, 1)) * applied_CNF
+        for gain_PNF in self._compute_gains(input_PNF, conditions_QD, first, last):
+            stem = F.pad(gain_PNF[:, : filtered_CNF.shape[1]], (0, 1)) * filtered_CNF
             inner = invert_spectrum(stem, self.config.n_fft, self.config.hop, num_inner)
             outer = resample(inner, self.config.rate_hz, rate_hz)
             skipped = first * self.config.hop * rate_hz // self.config.rate_hz
@@ -111,18 +114,18 @@ class Engine:
             yield outer[:, core].cpu()
 
     def _frames_to_keep(self, span: Span, rate_hz: int, num_frames: int) -> tuple[int, int]:
-        """The frames, in whole cells, that the core depends on: a cell more at each side."""
+        """Return the frames whose gains the core needs: its cells and one more at each side."""
         frame_s = Fraction(self.config.hop, self.config.rate_hz)
         first = int(Fraction(span.core.start, rate_hz) / frame_s) // GRID_FRAMES - 1
         last = -(-int(Fraction(span.core.stop, rate_hz) / frame_s) // GRID_FRAMES) + 1
         return max(0, first) * GRID_FRAMES, min(last, -(-num_frames // GRID_FRAMES)) * GRID_FRAMES
 
     def _compute_gains(
-        self, asked_PNF: Tensor, conditions_QD: Tensor, first: int, last: int
+        self, input_PNF: Tensor, conditions_QD: Tensor, first: int, last: int
     ) -> Iterator[Tensor]:
-        """Per query the complex gain (P, N, F - 1) of frames `first..last`."""
+        """Yield the complex gain (P, N, F - 1) of frames `first..last` for each query."""
         shifts_QS = self.forward.net.compute_shifts(conditions_QD.to(self.device).float())
-        x_PNF = self.forward.net.normalize(asked_PNF.abs())
+        x_PNF = self.forward.net.normalize(input_PNF.abs())
         num_frames = min(x_PNF.shape[1], last + self.context_frames)
         x_PNF = x_PNF[:, :num_frames]
         shortest = 2 * self.context_frames + GRID_FRAMES
@@ -146,7 +149,7 @@ class Engine:
     def _run_group(
         self, x_PNF: Tensor, shifts_GS: Tensor, windows: list[Window], batch: int
     ) -> Tensor:
-        """Gains (G, P, N, F - 1, 2) of a few queries: queries x passes x windows in batches."""
+        """Compute gains (G, P, N, F - 1, 2) of a few queries: G x P x windows in batches."""
         first, last = windows[0].core_start, windows[-1].core_stop
         gains = x_PNF.new_empty(len(shifts_GS), len(x_PNF), last - first, x_PNF.shape[-1], 2)
         items = list(product(range(len(shifts_GS)), range(len(x_PNF)), windows))
@@ -184,6 +187,7 @@ class Engine:
 
 
 def choose_device(device: str | torch.device) -> torch.device:
+    """Resolve `auto` and check that the device exists."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -198,7 +202,7 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 
 def choose_context(context: Literal["exact"] | float, rate_hz: int, hop: int) -> int:
-    """Frames of context to either side, a multiple of the grid."""
+    """Convert the context to frames on either side, a multiple of the grid."""
     if context == "exact":
         return CONTEXT_FRAMES
     if not isinstance(context, int | float) or not 0 <= context < 1e6:

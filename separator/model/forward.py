@@ -1,7 +1,4 @@
-"""One forward of the folded network: its precision, its compiled form and how large it may be.
-
-Knows the device and what it can do; of the work it knows only sizes.
-"""
+"""Run one forward of the folded network, and choose its precision, compilation and size."""
 
 import contextlib
 import logging
@@ -20,21 +17,21 @@ log = logging.getLogger(__name__)
 Precision = Literal["fp32", "bf16", "auto"]
 CompileMode = Literal["auto", "on", "off"]
 
-# Peak memory per frame, in maps of (first width x bins) fp32 values; measured (docs/engine.md).
-# Alive are 6 at once; on CPU the holes between arrays in the heap take more than that again.
+# Peak memory per frame, in maps of (first width x bins) fp32 values, as measured (docs/engine.md):
+# 6 maps exist at once; on CPU the holes between arrays in the heap take more than that again.
 PEAK_MAPS = {"cpu": 14, "cuda": 8}
 # On CPU larger batches gain nothing and need more pages.
 LARGEST_CPU_BATCH_FRAMES = 1_024
 # Kernels index with 32 bits: no array of a batch may reach 2^31 values.
 LARGEST_ARRAY = 2**31 - 1
-# Compiling costs about a minute. Work (multiply-adds x 2) from which that is paid back on a GPU:
-# half the time saved at 50 TFLOP/s. On CPU it gains a tenth at most and needs a C++ compiler, which
-# few machines of a cluster have: only when asked.
+# Compiling costs about a minute. On a GPU it pays from this work (multiply-adds x 2) on: half the
+# time saved at 50 TFLOP/s. On CPU it gains a tenth at most and needs a C++ compiler, which few
+# machines of a cluster have: only `compile=on` compiles there.
 COMPILE_PAYS = {"cuda": 4e15}
 
 
 class Forward:
-    """Calls the network. `longest_window` and `choose_batch` say how much it takes at once."""
+    """Call the network on windows up to `longest_window`, in batches up to `choose_batch`."""
 
     def __init__(
         self,
@@ -62,12 +59,13 @@ class Forward:
 
     @property
     def frame_bytes(self) -> int:
-        """Memory that one frame of one window takes at the peak."""
+        """The peak memory of one frame of one window."""
         maps = PEAK_MAPS.get(self.device.type, 8)
         return int(maps * self.config.widths[0] * (self.config.num_bins - 1) * 4)
 
     @property
     def longest_window(self) -> int:
+        """The frames of the longest window that fits the budget."""
         most = self.budget_bytes // self.frame_bytes // GRID_FRAMES * GRID_FRAMES
         return min(most, self._largest_array_frames)
 
@@ -77,13 +75,14 @@ class Forward:
         return LARGEST_ARRAY // values // GRID_FRAMES * GRID_FRAMES
 
     def choose_batch(self, num_frames: int) -> int:
+        """Return how many windows of `num_frames` fit the budget, at least one."""
         most = min(self.budget_bytes // self.frame_bytes, self._largest_array_frames)
         if self.device.type == "cpu":
             most = min(most, LARGEST_CPU_BATCH_FRAMES)
         return max(1, most // num_frames)
 
     def shrink(self, num_frames: int, batch: int, shortest: int) -> None:
-        """After the device ran out of memory: half of what was just tried, from now on."""
+        """Halve the budget for good, after the device ran out of memory on this batch."""
         torch.cuda.empty_cache()
         tried = num_frames * batch
         if batch == 1 and num_frames <= shortest:
@@ -95,7 +94,7 @@ class Forward:
         log.warning("out of memory with %d frames at once, going on with half", tried)
 
     def expect(self, audio_s: float) -> None:
-        """Announce seconds of audio x queries x passes: `compile=auto` compiles when it pays."""
+        """Announce work in seconds of audio x queries x passes: `auto` compiles if that pays."""
         frames = audio_s * self.config.rate_hz / self.config.hop
         if self.compile == "auto" and frames * count_flops(self.config) >= COMPILE_PAYS.get(
             self.device.type, float("inf")
@@ -103,6 +102,7 @@ class Forward:
             self.use_compiled()
 
     def use_compiled(self) -> None:
+        """Compile the network once; torch does so at the next call."""
         if self.compiled is None:
             # Frozen, so that the weights are laid out once. Channels lie last as explicit
             # dimensions: the compiler's own choice of layouts only adds transpositions.
@@ -127,10 +127,10 @@ class Forward:
 
 
 def mark_sizes(x_BNF: Tensor, shifts_BS: Tensor) -> None:
-    """Tell the compiler which sizes vary: with these left open, one graph serves every length.
+    """Tell the compiler which sizes vary, so that one graph serves every length.
 
-    Batches of one are a graph of their own, as the compiler takes sizes of 1 for constants. Bins
-    are not marked (`dynamic=True` would): as many frames as bins would be taken for an identity.
+    Batches of one are a graph of their own: the compiler treats sizes of 1 as constants. Bins are
+    not marked (`dynamic=True` would): the compiler would equate frames and bins of one number.
     """
     torch._dynamo.maybe_mark_dynamic(x_BNF, 1)
     if len(x_BNF) > 1:
@@ -139,7 +139,7 @@ def mark_sizes(x_BNF: Tensor, shifts_BS: Tensor) -> None:
 
 
 def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
-    """`auto` is bf16 where the device multiplies it natively, else fp32."""
+    """Resolve `auto`: bf16 if the device multiplies it natively, else fp32."""
     if precision == "fp32" or precision == "bf16":
         return precision
     if precision != "auto":
@@ -152,7 +152,7 @@ def choose_precision(precision: Precision, device: torch.device) -> Literal["fp3
 
 
 def count_flops(config: NetworkConfig) -> float:
-    """Multiply-adds x 2 of the 3x3 convolutions per frame: nine tenths of the work."""
+    """Count the multiply-adds x 2 of the 3x3 convolutions per frame: nine tenths of the work."""
     flops, positions = 0.0, float(config.num_bins - 1)
     num_in = config.widths[0]
     for i, width in enumerate(config.widths):

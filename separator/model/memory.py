@@ -1,32 +1,29 @@
-"""How much memory a forward may take, and keeping its pages. Knows the machine only."""
+"""Budget the memory of a forward, and keep its pages between forwards."""
 
 import contextlib
 import ctypes
-import os
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 
-# Of what the machine has, not of what is free just now: the same machine cuts the same windows,
-# so a rerun gives the same bytes.
+from separator.machine import measure_ram
+
+# A share of the total memory, not of the free memory: the same machine cuts the same windows, so a
+# rerun gives the same bytes.
 SHARE = {"cpu": 0.4, "cuda": 0.6}
 
 
 def measure_memory(device: torch.device) -> int:
-    """Bytes of the device's memory, or of RAM as far as the container allows."""
+    """Return the bytes of the GPU's memory, or of RAM as far as the container allows."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # absent, or the word "max"
-            total = min(total, int(Path(limit).read_text()))
-    return total
+    return measure_ram()
 
 
 def choose_budget(device: torch.device) -> int:
+    """Return the bytes that one forward may take by default."""
     return int(measure_memory(device) * SHARE.get(device.type, 0.4))
 
 
@@ -39,7 +36,7 @@ _holders = 0
 
 @lru_cache(maxsize=1)
 def find_glibc() -> ctypes.CDLL | None:
-    """The C library if it is glibc, whose settings these are, else None."""
+    """Return the C library if it is glibc, which alone has these settings, else None."""
     try:
         library = ctypes.CDLL(None)
         return library if library.mallopt and library.malloc_trim else None
@@ -48,19 +45,19 @@ def find_glibc() -> ctypes.CDLL | None:
 
 
 def release_pages() -> None:
-    """Give all free pages back, also those between arrays still in use."""
+    """Return all free pages to the system, also those between arrays still in use."""
     if glibc := find_glibc():
         glibc.malloc_trim(0)
 
 
 @contextlib.contextmanager
 def keep_pages() -> Iterator[None]:
-    """Let large arrays come from the heap, whose pages stay, for as long as this is open.
+    """Allocate large arrays on the heap, which keeps its pages, while this context is open.
 
-    glibc gives every array above 32 MB pages of its own and returns them at once; on CPU more than
-    half of a plain forward goes into the kernel zeroing the same pages again. The heap then keeps
-    what one forward needs; arrays made outside are returned to the system as ever. Forwards of
-    another size leave holes that do not fit: call `release_pages` between them.
+    glibc maps every array above 32 MB afresh and unmaps it at once; on CPU the kernel then spends
+    more than half of a plain forward zeroing the same pages again. Arrays made outside are returned
+    to the system as usual. Forwards of different sizes leave holes in the heap: call
+    `release_pages` between them.
     """
     global _holders
     glibc = find_glibc()

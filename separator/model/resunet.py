@@ -1,7 +1,7 @@
-"""The FiLM-conditioned ResUNet of AudioSep, as it is trained: magnitudes in, mask maps out.
+"""Define the FiLM-conditioned ResUNet of AudioSep as it is trained: magnitudes in, mask maps out.
 
-Parameter names equal those of the official checkpoints. It knows arrays only; the fast evaluation
-form of the same network is `folded.py`.
+Parameter names equal those of the official checkpoints. The fast evaluation form of the same
+network is `folded.py`.
 
 Shapes: B batch, C channels, N frames, F bins, D condition, W channels inside the network.
 """
@@ -22,7 +22,7 @@ LEAK = 0.01
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Everything that sets the sizes of a network; the defaults are AudioSep's released weights."""
+    """The sizes of a network; the defaults are those of AudioSep's released weights."""
 
     rate_hz: int = 32_000
     n_fft: int = 2048
@@ -52,7 +52,7 @@ def batch_norm(num_channels: int) -> nn.BatchNorm2d:
 
 
 class ResidualBlock(nn.Module):
-    """Two pre-activated 3x3 convolutions and a way around them."""
+    """Two pre-activated 3x3 convolutions and a shortcut."""
 
     def __init__(self, num_in: int, num_out: int) -> None:
         super().__init__()
@@ -81,13 +81,13 @@ class DecoderBlock(nn.Module):
         self.conv1 = nn.ConvTranspose2d(num_in, num_out, stride, stride, bias=False)
         self.bn1 = batch_norm(num_in)
         self.conv_block2 = ResidualBlock(2 * num_out, num_out)
-        # Present in the official files, used by nobody.
+        # Present in the official files and unused.
         self.bn2 = batch_norm(num_in)
         self.bn2.requires_grad_(False)
 
 
 class Base(nn.Module):
-    """The U: the modules and their official names, without the arithmetic between them."""
+    """The modules of the U under their official names, without the arithmetic between them."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Base(nn.Module):
 
 
 def list_film_sites(base: Base) -> list[tuple[str, nn.BatchNorm2d]]:
-    """(path, batch norm) of every place the condition enters, e.g. `decoder_block1->beta1`."""
+    """List (path, batch norm) of all FiLM sites, e.g. `decoder_block1->beta1`."""
     sites = []
     for path, module in base.named_modules():
         name = path.rpartition(".")[2]
@@ -125,7 +125,7 @@ def list_film_sites(base: Base) -> list[tuple[str, nn.BatchNorm2d]]:
 
 
 class Film(nn.Module):
-    """One linear map per batch norm: the condition moves the norm's output, it never scales it."""
+    """One linear map per batch norm: the condition shifts the norm's output, without scaling it."""
 
     def __init__(self, base: Base, condition_size: int) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class ResUNet(nn.Module):
         base, betas = self.base, self.film(condition_BD)
         num_frames = magnitude_BNF.shape[1]
         x = base.bn0(magnitude_BNF[:, :, :, None].transpose(1, 2)).permute(0, 3, 2, 1)
-        # The zeros that fill the grid come after the norm: they are not silence to the network.
+        # Zeros fill the grid after the norm, where they do not stand for silence.
         x = F.pad(x[..., :-1], (0, 0, 0, -num_frames % GRID_FRAMES))
         x = base.pre_conv(x)
         skips = []
@@ -172,7 +172,7 @@ class ResUNet(nn.Module):
 
 
 def separate_plainly(net: ResUNet, waveform_BT: Tensor, condition_BD: Tensor) -> Tensor:
-    """Stems (B, T) in one pass, as in training: what the engine must agree with."""
+    """Compute stems (B, T) in one pass, as in training: the reference for the engine."""
     n_fft, hop = net.config.n_fft, net.config.hop
     spectrum = compute_spectrum(waveform_BT, n_fft, hop)
     gain = torch.complex(*compute_gain(*net(spectrum.abs(), condition_BD).unbind(1)))

@@ -1,4 +1,4 @@
-"""Named tensors into one safetensors file: whole or not at all, and the same bytes every time."""
+"""Write named tensors into one safetensors file: whole or not at all, always the same bytes."""
 
 import json
 import struct
@@ -11,11 +11,12 @@ from separator.storage.atomic import write_whole
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write the file under its name only when it is complete."""
     write_whole(path, sort_metadata(save(tensors, metadata)))
 
 
 def sort_metadata(blob: bytes) -> bytes:
-    """safetensors writes its metadata in random order; sorted, equal weights are equal files."""
+    """Sort the metadata, which safetensors writes in random order: equal weights, equal files."""
     num_bytes = int.from_bytes(blob[:8], "little")
     header = json.loads(blob[8 : 8 + num_bytes])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))

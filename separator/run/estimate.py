@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from separator.audio.format import AudioFormat
 from separator.config import JobConfig
 from separator.errors import AudioError
 from separator.media.choose import choose_tracks
@@ -137,6 +138,7 @@ def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
     settings: EncodeSettings = flow.target.config.output.encode
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / f"stem.{settings.format}"
-        encode([stem_CT], path, look.rate_hz, stem_CT.shape[0], settings)
+        audio_format = AudioFormat(look.rate_hz, stem_CT.shape[0])
+        encode([stem_CT], path, audio_format, settings=settings)
         num_bytes = path.stat().st_size
     return str(engine.device), rate, num_bytes / seconds

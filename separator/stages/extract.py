@@ -111,6 +111,7 @@ class Extractor:
                     core_start=span.core_start,
                     core_stop=span.core_stop,
                     samples=np.ascontiguousarray(samples_CT),
+                    repairs=blocks.repairs.describe() if is_last else "",
                 )
         if not number:
             raise AudioError("the track holds no samples")

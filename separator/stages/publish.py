@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from separator.audio.format import AudioFormat
 from separator.audio.loudness import Meter
 from separator.audio.peak import TruePeak
 from separator.audio.renditions import Rendition, choose_gain
@@ -114,22 +115,21 @@ class Publisher:
         """Encode and upload a file. `read` starts to read its blocks (C, T), as often as called."""
         track, num_channels = row.track, measures.num_channels
         layout = track.layout if num_channels == track.num_channels else None
-        about = (track.rate_hz, num_channels, layout)
+        audio_format = AudioFormat(track.rate_hz, num_channels, layout)
         blocks = read()
         if row.kind == RENDITION:
-            blocks = level(read, about, next(r for r in self.renditions if r.name == row.name))
-        loudness, peak = Meter(*about), TruePeak(track.rate_hz, num_channels)
+            rendition = next(r for r in self.renditions if r.name == row.name)
+            blocks = level(read, audio_format, rendition)
+        loudness, peak = Meter(audio_format), TruePeak(audio_format)
         uri = self.layout.stem(row.asset.path, track.index, row.kind, row.name)
         with tempfile.TemporaryDirectory(prefix="separator-") as folder:
             path = Path(folder) / f"stem.{self.layout.extension}"
             report = encode(
                 _metered(blocks, loudness, peak),
                 path,
-                track.rate_hz,
-                num_channels,
-                self.settings,
-                Tags(title=make_title(row.asset, row.kind, row.name), source=row.asset.uri),
-                layout,
+                audio_format,
+                settings=self.settings,
+                tags=Tags(title=make_title(row.asset, row.kind, row.name), source=row.asset.uri),
             )
             self.storage.upload(path, uri)
         return StemWritten(
@@ -148,13 +148,13 @@ class Publisher:
 
 def level(
     read: Callable[[], Iterable[np.ndarray]],
-    about: tuple[int, int, str | None],
+    audio_format: AudioFormat,
     rendition: Rendition,
 ) -> Iterable[np.ndarray]:
     """Bring a rendition to its loudness: measure it first, then scale it."""
     if rendition.loudness_lufs is None:
         return read()
-    loudness, peak = Meter(*about), TruePeak(*about[:2])
+    loudness, peak = Meter(audio_format), TruePeak(audio_format)
     for _ in _metered(read(), loudness, peak):
         pass
     gain = np.float32(choose_gain(loudness.loudness_lufs(), peak.peak_dbtp(), rendition))

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from separator.audio.format import AudioFormat
 from separator.media.decode import decode, output_rate
 from separator.media.encode import EncodeSettings, encode
 from separator.media.formats import FORMATS
@@ -76,8 +77,8 @@ class Remuxer:
         settings = EncodeSettings(form, depth, bitrate_bps=self.settings.bitrate_bps)
         (mix,) = media.tracks
         blocks = decode(mix_path, media, mix)
-        rate_hz = output_rate(mix)
-        encode(blocks, output_path, rate_hz, mix.num_channels, settings, layout=old.layout)
+        audio_format = AudioFormat(output_rate(mix), mix.num_channels, old.layout)
+        encode(blocks, output_path, audio_format, settings=settings)
 
 
 def choose_suffix(suffix: str, media: Media, how: str) -> str:

@@ -1,4 +1,4 @@
-"""Spans cut from a stream are those planned from a known length, with the same samples."""
+"""Test that spans cut from a stream equal those planned from a known length."""
 
 from fractions import Fraction
 
@@ -17,10 +17,10 @@ def cut(samples_CT, block, span_s, context_s):
     return list(cut_spans(blocks, RATE_HZ, span_s, context_s, GRID_S))
 
 
-@pytest.mark.parametrize("cells", [0, 0.01, 1, 2.5, 4, 5, 6, 6.001, 17.3])
+@pytest.mark.parametrize("cells", [0, 0.01, 1, 2.5, 6, 6.001, 17.3])
 @pytest.mark.parametrize("block", [1_000, CELL, 100_000])
 @pytest.mark.parametrize(("span_cells", "context_cells"), [(1, 0), (2, 1), (2, 4), (3, 11)])
-def test_the_same_spans_as_planned(cells, block, span_cells, context_cells):
+def test_cut_spans_equal_planned_spans(cells, block, span_cells, context_cells):
     num_samples = int(cells * CELL)
     samples_CT = np.arange(2 * num_samples, dtype=np.float32).reshape(2, num_samples)
     span_s, context_s = float(span_cells * GRID_S), context_cells * GRID_S
@@ -34,7 +34,7 @@ def test_the_same_spans_as_planned(cells, block, span_cells, context_cells):
         assert is_last == (wanted is planned[-1])
 
 
-def test_spans_come_as_soon_as_their_context_is_there():
+def test_cut_spans_yields_once_context_has_arrived():
     taken = 0
 
     def blocks():

@@ -1,4 +1,4 @@
-"""Where a sound is loudest, against a search over every place."""
+"""Test the loudest stretch against an exhaustive search."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from separator.audio.level import find_loudest
 
 
 @pytest.mark.parametrize("num_samples", [1, 30, 500, 3_999])
-def test_hardly_less_than_the_best_of_all_places(num_samples):
+def test_find_loudest_is_close_to_exhaustive_search(num_samples):
     rng = np.random.default_rng(num_samples)
     for _ in range(20):
         envelope_T = np.convolve(rng.random(4_000) ** 8, np.hanning(200), "same")
@@ -20,11 +20,11 @@ def test_hardly_less_than_the_best_of_all_places(num_samples):
 
 
 @pytest.mark.parametrize("length", [0, 1, 7])
-def test_all_of_what_is_short(length):
+def test_find_loudest_returns_short_array_whole(length):
     assert find_loudest(np.ones((1, length), np.float32), 7) == slice(0, length)
 
 
-def test_the_end_of_a_long_one():
+def test_find_loudest_reaches_the_last_sample():
     samples_CT = np.zeros((1, 100_003), np.float32)
     samples_CT[0, -1] = 1
     found = find_loudest(samples_CT, 1_000)

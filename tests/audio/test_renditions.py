@@ -1,4 +1,4 @@
-"""Residuals that null as integers, mixes against plain arithmetic, fades."""
+"""Test that residuals null as integers, and mixes and fades against plain arithmetic."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ NAMES = ("siren", "rain", "man")
 
 
 def make_sounds(seed=0, level=0.05, num_channels=2, num_samples=4_000):
-    """(track, stems): that the stems are parts of the track is not needed for anything."""
+    """Make (track, stems); the stems need not be parts of the track."""
     rng = np.random.default_rng(seed)
     shape = (len(NAMES) + 1, num_channels, num_samples)
     track, *stems = (level * rng.standard_normal(shape)).astype(np.float32)
@@ -44,7 +44,7 @@ def write(samples_CT, bits):
 
 @pytest.mark.parametrize("bits", [16, 24])
 @pytest.mark.parametrize("level", [1e-5, 0.05])
-def test_each_residual_nulls_in_what_is_written(bits, level):
+def test_stem_and_residual_sum_to_the_track(bits, level):
     track_CT, stems = make_sounds(level=level)
     products = edit(track_CT, stems, Edits("per_query", bits))
     assert len(products) == 2 * len(NAMES)
@@ -57,7 +57,7 @@ def test_each_residual_nulls_in_what_is_written(bits, level):
 
 
 @pytest.mark.parametrize("bits", [16, 24])
-def test_the_joint_residual_nulls_with_all_stems(bits):
+def test_all_stems_and_joint_residual_sum_to_the_track(bits):
     track_CT, stems = make_sounds()
     products = edit(track_CT, stems, Edits("joint", bits))
     assert len(products) == len(NAMES) + 1
@@ -67,7 +67,7 @@ def test_the_joint_residual_nulls_with_all_stems(bits):
 
 
 @pytest.mark.parametrize("residual", ["per_query", "joint"])
-def test_what_does_not_fit_is_told(residual):
+def test_null_error_reports_clipped_residual(residual):
     """Track at +0.9, stem at -0.9: the rest is twice over full scale."""
     track_CT = np.array([[0.9, 0.5, -0.25]], np.float32)
     stems = {"siren": np.array([[-0.9, 0.25, 0.5]], np.float32)}
@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_told(residual):
     assert rest.null_error == np.abs(off).max() / 2**15 > 0.5
 
 
-def test_a_stem_over_full_scale_is_subtracted_as_it_is_written():
+def test_residual_subtracts_the_clipped_stem():
     """A float track may go over; the rest brings it back, as far as that fits."""
     track_CT, stem_CT = np.array([[1.5, -1.5]], np.float32), np.array([[1.25, -1.25]], np.float32)
     products = edit(track_CT, {"siren": stem_CT}, Edits("per_query", 24))
@@ -88,7 +88,7 @@ def test_a_stem_over_full_scale_is_subtracted_as_it_is_written():
     assert np.array_equal(total, round_samples(track_CT, 24)) and rest.null_error == 0
 
 
-def test_rounding_is_the_writer_s():
+def test_round_samples_equals_quantise():
     rng = np.random.default_rng(1)
     samples_CT = rng.uniform(-1.2, 1.2, (2, 50_000)).astype(np.float32)
     samples_CT[0, :100] = (np.arange(100) - 50.5) / 2**15  # ties
@@ -98,7 +98,7 @@ def test_rounding_is_the_writer_s():
         assert np.array_equal(write(to_samples(integers, bits), bits), integers)
 
 
-def test_mixes_against_plain_arithmetic():
+def test_renditions_equal_plain_arithmetic():
     track_CT, stems = make_sounds()
     renditions = (
         Rendition("no-siren", {"siren": 0.0}),
@@ -117,7 +117,7 @@ def test_mixes_against_plain_arithmetic():
     assert all(x.dtype == np.float32 for x in found.values())
 
 
-def test_one_span_or_many_the_same_mix():
+def test_editor_products_do_not_depend_on_spans():
     track_CT, stems = make_sounds(num_samples=9_000)
     rendition = Rendition("m", {"siren": 0.1}, 0.7, within_s=((0.2, 0.6), (0.55, 1.0)), fade_s=0.1)
     edits = Edits("joint", 24, (rendition,))
@@ -131,7 +131,7 @@ def test_one_span_or_many_the_same_mix():
         assert np.array_equal(again, product.samples), key
 
 
-def test_a_mix_only_where_it_is_wanted():
+def test_rendition_applies_only_within_its_stretches():
     track_CT, stems = make_sounds(num_samples=16_000)
     rendition = Rendition("m", {"siren": 0.0}, within_s=((0.5, 1.0),), fade_s=0.05)
     everywhere = edit(track_CT, stems, Edits(renditions=(replace(rendition, within_s=()),)))
@@ -142,7 +142,7 @@ def test_a_mix_only_where_it_is_wanted():
     assert np.array_equal(found[:, outside], track_CT[:, outside])
 
 
-def test_fades():
+def test_shape_fades_of_stretches():
     share = shape_fades(range(8_000), RATE_HZ, [(0.25, 0.75)], 0.1)
     assert share[2_000] == 0 and share[2_400] == pytest.approx(0.5, abs=0.01)
     assert (share[2_800:5_200] == 1).all() and not share[6_000:].any() and not share[:2_000].any()
@@ -155,7 +155,7 @@ def test_fades():
     assert share.max() == pytest.approx(1, abs=1e-3) and (share > 0).sum() <= 80
 
 
-def test_loudness_is_reached_as_far_as_the_peak_allows():
+def test_choose_gain_is_limited_by_true_peak():
     rendition = Rendition("m", loudness_lufs=-23.0, true_peak_dbtp=-1.0)
     assert choose_gain(-29.0, -20.0, rendition) == pytest.approx(10 ** (6 / 20))
     assert choose_gain(-29.0, -4.0, rendition) == pytest.approx(10 ** (3 / 20))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from separator.audio.format import AudioFormat
 from separator.audio.renditions import Edits, Rendition
 from separator.media.encode import EncodeSettings, encode
 from separator.results.paths import Layout
@@ -35,7 +36,7 @@ def make_track(path: Path, seed: int) -> dict:
     path = path / f"{seed}.{form}"
     settings = EncodeSettings(form, depth)
     layout = LAYOUTS[num_channels]
-    encode([samples_CT], path, rate_hz, num_channels, settings, layout=layout)
+    encode([samples_CT], path, AudioFormat(rate_hz, num_channels, layout), settings=settings)
     return {"path": path, "kind": kind, "level": level, "rate_hz": rate_hz}
 
 
@@ -84,7 +85,7 @@ def test_spans_make_no_difference(stage, tmp_path):
     rng = np.random.default_rng(3)
     path = tmp_path / "x.wav"
     samples_CT = (0.1 * rng.standard_normal((2, 40_000))).astype(np.float32)
-    encode([samples_CT], path, 8_000, 2, EncodeSettings("wav", 16))
+    encode([samples_CT], path, AudioFormat(8_000, 2), settings=EncodeSettings("wav", 16))
     mix = Rendition("m", {"a": 0.0, "b": 2.0}, 0.5, ((1.0, 3.0),), 0.2, -20.0)
     edits, trees = Edits("per_query", 24, (mix,)), []
     for span_s in (100, 4 * float(GRID_S)):

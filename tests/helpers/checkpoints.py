@@ -1,4 +1,4 @@
-"""Checkpoint files of a small network, as Lightning and we write them."""
+"""Make a small network, and write it as Lightning does."""
 
 from pathlib import Path
 

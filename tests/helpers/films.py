@@ -18,7 +18,7 @@ CHAPTERS = (
 
 
 def make_film(path: Path, offset_s: float = 0.0) -> Path:
-    """Two tracks with clicks, one of them German, subtitles and chapters."""
+    """Make a film of two tracks with clicks, one of them German, with subtitles and chapters."""
     folder = path.parent
     (folder / "x.srt").write_text("1\n00:00:00,100 --> 00:00:01,000\nhello\n")
     (folder / "x.txt").write_text(CHAPTERS)
@@ -37,7 +37,7 @@ def make_film(path: Path, offset_s: float = 0.0) -> Path:
 
 
 def hash_packets(path: Path, stream: str) -> str:
-    """What a stream holds, container and times aside, as ffmpeg itself copies it out."""
+    """Hash the packets of a stream, without container and times, as ffmpeg copies them."""
     command = ["ffmpeg", "-v", "error", "-i", path, "-map", f"0:{stream}", "-c", "copy"]
     bitstream = ["-bsf:v", "h264_mp4toannexb"] if stream.startswith("v") else []
     done = subprocess.run(
@@ -49,8 +49,8 @@ def hash_packets(path: Path, stream: str) -> str:
 def check_sync(
     source: Path, output: Path, most: int, offset_s: float = 0.0, first_sign: int = -1
 ) -> None:
-    """Clicks against pictures are where they were, to `most` samples, in both tracks; the first
-    may have been turned upside down."""
+    """Check that clicks lie where they were against the picture, to `most` samples, in both
+    tracks; `first_sign` is -1 if the first was inverted."""
     before, after = probe(source), probe(output)
     assert before.zero_s is not None and after.zero_s is not None
     moved = (picture_times(output) - after.zero_s) - (picture_times(source) - before.zero_s)

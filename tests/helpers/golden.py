@@ -1,4 +1,4 @@
-"""The reference data: what the official network gives, and the weights it was given."""
+"""Load the reference data: the official network's output, and the weights behind it."""
 
 import importlib.util
 import json
@@ -29,7 +29,7 @@ def load_fill() -> Callable[[str, tuple[int, ...], int], np.ndarray]:
 
 
 def make_state_dict(seed: int = SEED) -> dict[str, Tensor]:
-    """The official network's 327 tensors, filled the same on every machine."""
+    """Make the official network's 327 tensors, filled equally on every machine."""
     fill = load_fill()
     keys = json.loads((FOLDER / "resunet30_keys.json").read_text())
     state = {}
@@ -40,7 +40,7 @@ def make_state_dict(seed: int = SEED) -> dict[str, Tensor]:
 
 
 def write_official_checkpoint(path: Path, extra: dict[str, Tensor] | None = None) -> Path:
-    """A Lightning-style file: the separator under `ss_model.`, its STFT constants, and `extra`."""
+    """Write a Lightning-style file: the separator under `ss_model.`, STFT constants, `extra`."""
     state = {f"ss_model.{name}": tensor for name, tensor in make_state_dict().items()}
     state["ss_model.base.stft.conv_real.weight"] = torch.zeros(1025, 1, 4)
     state["ss_model.base.istft.ola_window"] = torch.zeros(8)
@@ -58,9 +58,11 @@ def write_official_checkpoint(path: Path, extra: dict[str, Tensor] | None = None
     return path
 
 
-def make_small_net(widths: tuple[int, ...] = (4, 4, 4, 6, 6, 6), seed: int = 1) -> ResUNet:
-    """A network of the same shape that runs in a blink, filled by the same recipe."""
-    net = ResUNet(NetworkConfig(widths=widths)).eval()
+def make_small_net(
+    widths: tuple[int, ...] = (4, 4, 4, 6, 6, 6), seed: int = 1, n_fft: int = 2048
+) -> ResUNet:
+    """Make a small, fast network of the same structure, filled by the same recipe."""
+    net = ResUNet(NetworkConfig(widths=widths, n_fft=n_fft)).eval()
     fill = load_fill()
     state = {}
     for name, tensor in net.state_dict().items():

@@ -1,4 +1,4 @@
-"""Media for the tests, made by ffmpeg from numpy signals, and ffprobe as the referee."""
+"""Make media for the tests with ffmpeg, decode them, and ask ffprobe as the referee."""
 
 import json
 import subprocess
@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.media.decode import decode
+from separator.media.decode import Decoding, decode
 from separator.media.limits import Limits
 from separator.media.probe import probe
-from separator.media.timeline import DecodeReport
 
 HZ = 48_000
 LENIENT = Limits(max_error_share=0.5)
@@ -24,27 +23,27 @@ def start(*arguments: object, stdin: bytes | None = None) -> bytes:
 
 
 def ask(path: Path, *entries: str) -> dict:
-    """What ffprobe says of a file."""
+    """Return ffprobe's answer about a file."""
     command = ["ffprobe", "-v", "error", "-of", "json", *(entries or ("-show_streams",)), str(path)]
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 def make_noise(num_channels: int, num_samples: int, bits: int = 24, seed: int = 0) -> np.ndarray:
-    """(C, T) float32 that hold integers of `bits` exactly, each channel another."""
+    """Make noise (C, T) in float32 that holds integers of `bits` exactly."""
     rng = np.random.default_rng(seed)
     whole = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (num_channels, num_samples))
     return (whole / 2.0 ** (bits - 1)).astype(np.float32)
 
 
 def make_tones(num_channels: int, num_samples: int, rate_hz: int = HZ) -> np.ndarray:
-    """A tone of its own in each channel."""
+    """Make a different tone in each channel."""
     times_s = np.arange(num_samples) / rate_hz
     hz = 150 * (1 + np.arange(num_channels))[:, None]
     return (0.3 * np.sin(2 * np.pi * hz * times_s)).astype(np.float32)
 
 
 def make_clicks(at: list[int], num_samples: int) -> np.ndarray:
-    """Mono silence with a smooth click centred on each of the samples `at`."""
+    """Make mono silence with a smooth click centred on each of the samples `at`."""
     signal = np.zeros((1, num_samples), np.float32)
     shape = 0.8 * np.hanning(97).astype(np.float32) * np.cos(np.arange(-48, 49) * 0.4)
     for place in at:
@@ -53,7 +52,7 @@ def make_clicks(at: list[int], num_samples: int) -> np.ndarray:
 
 
 def find_click(signal_CT: np.ndarray, near: int, reach: int = 4000) -> int:
-    """Where the click lies, by correlation with its shape."""
+    """Find the sample of a click by correlation with its shape."""
     start_at = max(0, near - reach)
     part = signal_CT[0, start_at : near + reach].astype(np.float64)
     shape = make_clicks([48], 97)[0].astype(np.float64)
@@ -68,7 +67,7 @@ def write(
     layout: str | None = None,
     before: tuple[object, ...] = (),
 ) -> Path:
-    """A file of one track, by ffmpeg from 64-bit floats."""
+    """Write a file of one track with ffmpeg, from 64-bit floats."""
     layout = layout or f"{len(signal_CT)}C"
     data = signal_CT.T.astype("<f8").tobytes()
     raw = ("-f", "f64le", "-ar", rate_hz, "-channel_layout", layout, "-i", "pipe:0")
@@ -77,16 +76,16 @@ def write(
 
 
 def write_picture(path: Path, seconds: float = 2.0) -> Path:
-    """A small silent film with B-frames."""
+    """Write a small silent film with B-frames."""
     picture = f"testsrc=size=64x48:rate=25:duration={seconds}"
     start("-f", "lavfi", "-i", picture, "-c:v", "libx264", "-bf", 2, "-pix_fmt", "yuv420p", path)
     return path
 
 
-def read(path: Path, index: int = 0, **options: object) -> tuple[np.ndarray, DecodeReport]:
-    """A track whole (C, T), and the report."""
-    media, report = probe(path), DecodeReport()
+def read(path: Path, index: int = 0, **options: object) -> tuple[np.ndarray, Decoding]:
+    """Decode a whole track (C, T); also return the decoding, for its repairs."""
+    media = probe(path)
     track = media.tracks[index]
-    blocks = list(decode(path, media, track, report=report, **options))  # type: ignore[arg-type]
+    decoding = decode(path, media, track, **options)  # type: ignore[arg-type]
     empty = np.zeros((track.num_channels, 0), np.float32)
-    return np.concatenate([empty, *blocks], axis=1), report
+    return np.concatenate([empty, *decoding], axis=1), decoding

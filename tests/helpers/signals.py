@@ -1,4 +1,4 @@
-"""Signals for the meters, what ours say of them, and what ffmpeg's says."""
+"""Make signals for the meters, and measure them with our meters and ffmpeg's."""
 
 import math
 import re
@@ -7,18 +7,19 @@ import subprocess
 import numpy as np
 from scipy.signal import butter, sosfilt
 
+from separator.audio.format import AudioFormat
 from separator.audio.loudness import Meter
 from separator.audio.peak import TruePeak
 
 
 def measure(samples_CT, rate_hz, layout=None) -> float:
-    meter = Meter(rate_hz, len(samples_CT), layout)
+    meter = Meter(AudioFormat(rate_hz, len(samples_CT), layout))
     meter.add(samples_CT)
     return meter.loudness_lufs()
 
 
 def measure_peak(samples_CT, rate_hz) -> float:
-    meter = TruePeak(rate_hz, len(samples_CT))
+    meter = TruePeak(AudioFormat(rate_hz, len(samples_CT)))
     meter.add(samples_CT)
     return meter.peak_dbtp()
 
@@ -29,7 +30,7 @@ def make_tone(level_db, seconds, rate_hz=48_000, hz=997.0) -> np.ndarray:
 
 
 def make_bursts(rate_hz, num_channels, seconds=6.0) -> np.ndarray:
-    """Noise of the band of speech: loud, then long pauses with a hum, then softer."""
+    """Make bursts of noise in the band of speech, with long pauses of hum, softer at the end."""
     rng = np.random.default_rng(rate_hz + num_channels)
     time_s = np.arange(round(seconds * rate_hz)) / rate_hz
     level = np.select([time_s % 3 < 0.9, time_s % 3 < 1.3], [1.0, 0.25], 0.003)
@@ -40,7 +41,7 @@ def make_bursts(rate_hz, num_channels, seconds=6.0) -> np.ndarray:
 
 
 def make_chords(rate_hz, num_channels, seconds=6.0) -> np.ndarray:
-    """Struck chords that die away, each note in another mix of channels."""
+    """Make struck chords that decay, each note in another mix of channels."""
     rng = np.random.default_rng(rate_hz - num_channels)
     out_CT = np.zeros((num_channels, round(seconds * rate_hz)))
     for start_s in np.arange(0, seconds, 1.1):
@@ -58,7 +59,7 @@ def normalise(samples_CT) -> np.ndarray:
 
 
 def ask_ffmpeg(samples_CT, rate_hz, layout) -> tuple[float, float]:
-    """(LUFS, dBTP) of ffmpeg's ebur128."""
+    """Measure (LUFS, dBTP) with ffmpeg's ebur128."""
     peaks = "ebur128=metadata=1:peak=true:framelog=verbose,ametadata=print:file=-"
     command = [
         *("ffmpeg", "-v", "error", "-f", "f32le", "-ar", str(rate_hz), "-channel_layout", layout),

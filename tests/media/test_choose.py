@@ -1,3 +1,5 @@
+"""Test the choice of tracks, and languages under their several codes."""
+
 import pytest
 
 from separator.errors import RequestError, TrackMissing
@@ -34,16 +36,16 @@ TRACKS = make_tracks("ger", "eng", None, "fr-CA", default=1)
         ({"language": ["en"], "fallback": "all"}, [1]),
     ],
 )
-def test_choices(how: object, expected: list[int]) -> None:
+def test_choose_tracks_by_position_flag_and_language(how: object, expected: list[int]) -> None:
     assert [track.index for track in choose_tracks(TRACKS, how)] == expected
 
 
-def test_default_is_the_first_where_no_track_has_the_flag() -> None:
+def test_choose_tracks_default_falls_back_to_first() -> None:
     assert [t.index for t in choose_tracks(make_tracks("en", "de"), "default")] == [0]
 
 
 @pytest.mark.parametrize("how", [[7], {"language": ["it"]}, {"language": ["it"], "fallback": [9]}])
-def test_nothing_there(how: object) -> None:
+def test_choose_tracks_raises_when_none_matches(how: object) -> None:
     with pytest.raises(TrackMissing) as caught:
         choose_tracks(TRACKS, how)
     assert caught.value.code == "track_missing"
@@ -54,12 +56,12 @@ def test_nothing_there(how: object) -> None:
     ["every", [], [-1], [True], ["0"], {}, {"language": []}, {"lang": ["en"]}, {"language": [1]},
      None, 0, {"language": ["it"], "fallback": "some"}],
 )  # fmt: skip
-def test_requests_that_mean_nothing(how: object) -> None:
+def test_choose_tracks_refuses_unknown_forms(how: object) -> None:
     with pytest.raises(RequestError, match="tracks="):
         choose_tracks(TRACKS, how)
 
 
-def test_languages_have_several_codes() -> None:
+def test_same_language_compares_all_codes() -> None:
     assert same_language("de", "ger") and same_language("ger", "deu") and same_language("DE", "de")
     assert same_language("pt-BR", "por") and same_language("zh_Hant", "chi")
     assert same_language("gsw", "gsw") and not same_language("gsw", "de")

@@ -1,4 +1,4 @@
-"""What is decoded is what was stored, to the bit and in order, with numpy as the referee."""
+"""Test that decoded samples are the stored ones, bit by bit and in order."""
 
 from pathlib import Path
 
@@ -6,60 +6,61 @@ import numpy as np
 import pytest
 
 from separator.errors import LayoutUnsupported
-from separator.media.decode import decode, output_rate
+from separator.media.decode import Repairs, decode, output_rate
 from separator.media.probe import probe
-from separator.media.timeline import DecodeReport
 from tests.helpers import media_files as make
 
+# Slow, but run by `make check`.
+CHECKED = (pytest.mark.slow, pytest.mark.check)
 EXACT = [
     # (name, bits of the signal, options)
     ("u8.wav", 8, ["-c:a", "pcm_u8"]),
-    ("s16.wav", 16, ["-c:a", "pcm_s16le"]),
     ("s24.wav", 24, ["-c:a", "pcm_s24le"]),
-    ("s32.wav", 24, ["-c:a", "pcm_s32le"]),
+    pytest.param("s32.wav", 24, ["-c:a", "pcm_s32le"], marks=CHECKED),
     ("f32.wav", 24, ["-c:a", "pcm_f32le"]),
-    ("f64.wav", 24, ["-c:a", "pcm_f64le"]),
+    pytest.param("f64.wav", 24, ["-c:a", "pcm_f64le"], marks=CHECKED),
     ("rf64.wav", 16, ["-c:a", "pcm_s16le", "-rf64", "always"]),
     ("x.w64", 24, ["-c:a", "pcm_s32le"]),  # ffmpeg rounds its length up to 8 bytes
-    ("be.aiff", 24, ["-c:a", "pcm_s24be"]),
-    pytest.param("f64be.caf", 24, ["-c:a", "pcm_f64be"], marks=pytest.mark.slow),
-    pytest.param("x.au", 16, ["-c:a", "pcm_s16be"], marks=pytest.mark.slow),
+    pytest.param("be.aiff", 24, ["-c:a", "pcm_s24be"], marks=CHECKED),
+    pytest.param("f64be.caf", 24, ["-c:a", "pcm_f64be"], marks=CHECKED),
+    pytest.param("x.au", 16, ["-c:a", "pcm_s16be"], marks=CHECKED),
     ("x16.flac", 16, ["-sample_fmt", "s16"]),
     ("x24.flac", 24, ["-sample_fmt", "s32"]),
     pytest.param(
-        "flac.oga", 16, ["-c:a", "flac", "-sample_fmt", "s16", "-f", "ogg"], marks=pytest.mark.slow
+        "flac.oga", 16, ["-c:a", "flac", "-sample_fmt", "s16", "-f", "ogg"], marks=CHECKED
     ),
-    pytest.param("alac16.m4a", 16, ["-c:a", "alac", "-sample_fmt", "s16p"], marks=pytest.mark.slow),
+    pytest.param("alac16.m4a", 16, ["-c:a", "alac", "-sample_fmt", "s16p"], marks=CHECKED),
     ("alac24.m4a", 24, ["-c:a", "alac", "-sample_fmt", "s32p"]),
-    ("x.wv", 24, ["-sample_fmt", "s32p", "-c:a", "wavpack"]),
-    pytest.param("x.tta", 24, ["-sample_fmt", "s32"], marks=pytest.mark.slow),
+    pytest.param("x.wv", 24, ["-sample_fmt", "s32p", "-c:a", "wavpack"], marks=CHECKED),
+    pytest.param("x.tta", 24, ["-sample_fmt", "s32"], marks=CHECKED),
     ("pcm.mov", 24, ["-c:a", "pcm_s24le"]),
-    pytest.param("pcm.mkv", 24, ["-c:a", "pcm_s24le"], marks=pytest.mark.slow),
+    pytest.param("pcm.mkv", 24, ["-c:a", "pcm_s24le"], marks=CHECKED),
     ("flac.mkv", 24, ["-c:a", "flac", "-sample_fmt", "s32"]),
     pytest.param(
         "flac.mp4",
         24,
         ["-c:a", "flac", "-sample_fmt", "s32", "-strict", "-2"],
-        marks=pytest.mark.slow,
+        marks=CHECKED,
     ),
     ("pcm.avi", 16, ["-c:a", "pcm_s16le"]),
-    pytest.param("pcm.nut", 16, ["-c:a", "pcm_s16le"], marks=pytest.mark.slow),
+    pytest.param("pcm.nut", 16, ["-c:a", "pcm_s16le"], marks=CHECKED),
 ]
 
 
 @pytest.mark.parametrize(("name", "bits", "options"), EXACT)
-def test_lossless_formats_come_back_to_the_bit(
+def test_decode_of_lossless_formats_is_exact(
     name: str, bits: int, options: list, tmp_path: Path
 ) -> None:
     signal_CT = make.make_noise(2, 20_011, bits)
     path = make.write(tmp_path / name, signal_CT, *options, layout="stereo")
-    decoded_CT, report = make.read(path)
+    decoded_CT, decoding = make.read(path)
     np.testing.assert_array_equal(decoded_CT, signal_CT)
     assert decoded_CT.dtype == np.float32
-    assert report == DecodeReport(num_samples=20_011)
+    assert decoding.repairs == Repairs(make.HZ) and decoding.num_before == 0
+    assert decoding.repairs.describe() == ""
 
 
-def test_what_float32_cannot_hold_is_rounded_once(tmp_path: Path) -> None:
+def test_decode_rounds_float64_once(tmp_path: Path) -> None:
     signal_CT = np.random.default_rng(1).uniform(-1, 1, (1, 5000))
     path = tmp_path / "x.wav"
     data = signal_CT.T.astype("<f8").tobytes()
@@ -71,34 +72,34 @@ def test_what_float32_cannot_hold_is_rounded_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(make.read(loud)[0], loud_CT)
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 44100, 192_000])
-def test_rates_stay(rate_hz: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rate_hz", [8000, 192_000])
+def test_decode_keeps_native_rate(rate_hz: int, tmp_path: Path) -> None:
     signal_CT = make.make_noise(1, 9999, 16)
     path = make.write(tmp_path / "x.wav", signal_CT, rate_hz=rate_hz)
     assert probe(path).tracks[0].rate_hz == rate_hz
     np.testing.assert_array_equal(make.read(path)[0], signal_CT)
 
 
-def test_a_rate_off_the_grid_is_resampled_in_place(tmp_path: Path) -> None:
+def test_decode_resamples_rate_off_the_grid(tmp_path: Path) -> None:
     times_s = np.arange(44_056) / 44_056
     tone = (0.5 * np.sin(2 * np.pi * 1000 * times_s))[None]
     path = make.write(tmp_path / "x.wav", tone, "-c:a", "pcm_f32le", rate_hz=44_056)
     track = probe(path).tracks[0]
     assert (track.rate_hz, output_rate(track)) == (44_056, 44_100)
-    decoded_CT, report = make.read(path)
+    decoded_CT, decoding = make.read(path)
     assert abs(decoded_CT.shape[1] - 44_100) <= 1
-    assert report.num_filled == report.num_dropped == report.num_before == 0
+    assert decoding.repairs == Repairs(44_100) and decoding.num_before == 0
     expected = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(44_100) / 44_100)
     np.testing.assert_allclose(decoded_CT[0, 200:43_800], expected[200:43_800], atol=1e-4)
 
 
-LAYOUTS = ["mono", "stereo", "quad", "5.1", "5.1(side)", "7.1"]
+LAYOUTS = ["quad", "5.1(side)", "7.1"]
 ATMOS = "FL+FR+FC+LFE+BL+BR+SL+SR+TFL+TFR+TBL+TBR"
 
 
 @pytest.mark.parametrize("layout", [*LAYOUTS, ATMOS])
-def test_channels_keep_their_order(layout: str, tmp_path: Path) -> None:
-    counts = {"mono": 1, "stereo": 2, "quad": 4, ATMOS: 12}
+def test_decode_keeps_order_of_channels(layout: str, tmp_path: Path) -> None:
+    counts = {"quad": 4, ATMOS: 12}
     count = counts.get(layout) or sum(map(int, layout[:3].split(".")))
     signal_CT = make.make_noise(count, 3000)
     path = make.write(tmp_path / "x.wav", signal_CT, "-c:a", "pcm_s24le", layout=layout)
@@ -108,18 +109,18 @@ def test_channels_keep_their_order(layout: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(make.read(path)[0], signal_CT)
 
 
-@pytest.mark.parametrize("count", [3, 16])
-def test_channels_without_a_layout_are_not_mixed(count: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [16])
+def test_decode_does_not_mix_channels_without_layout(count: int, tmp_path: Path) -> None:
     signal_CT = make.make_noise(count, 3000)
     options = ["-c:a", "pcm_s24le"]
     path = make.write(tmp_path / "x.caf", signal_CT, *options, before=("-guess_layout_max", 0))
     np.testing.assert_array_equal(make.read(path)[0], signal_CT)
 
 
-@pytest.mark.parametrize("name", ["x.m4a", "x.ac3", "x.ogg", "eac3.mkv"])
-def test_surround_keeps_its_order_through_lossy_codecs(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["x.m4a", "x.ogg", pytest.param("x.ac3", marks=CHECKED)])
+def test_decode_keeps_order_of_channels_in_lossy_codecs(name: str, tmp_path: Path) -> None:
     signal_CT = make.make_tones(6, 48_000)
-    codec = ["-c:a", "eac3"] if "eac3" in name else ["-c:a", "libopus"] if "ogg" in name else []
+    codec = ["-c:a", "libopus"] if "ogg" in name else []
     path = make.write(tmp_path / name, signal_CT, *codec, "-b:a", "448k", layout="5.1")
     decoded_CT, _ = make.read(path)
     loudest = np.argmax(np.abs(np.fft.rfft(decoded_CT[:, 4800:43_200], axis=1)), axis=1)
@@ -132,16 +133,16 @@ def test_surround_keeps_its_order_through_lossy_codecs(name: str, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["x.wav", "x.flac"])
 @pytest.mark.parametrize("num_samples", [0, 1])
-def test_hardly_any_samples(num_samples: int, name: str, tmp_path: Path) -> None:
+def test_decode_of_no_and_one_sample(num_samples: int, name: str, tmp_path: Path) -> None:
     signal_CT = make.make_noise(2, num_samples, 16)
     path = make.write(tmp_path / name, signal_CT, "-sample_fmt", "s16", layout="stereo")
-    decoded_CT, report = make.read(path)
+    decoded_CT, decoding = make.read(path)
     np.testing.assert_array_equal(decoded_CT, signal_CT)
-    assert report.num_samples == num_samples
+    assert decoding.repairs == Repairs(make.HZ)
 
 
-@pytest.mark.parametrize("block_samples", [1, 1000, 1 << 20])
-def test_blocks_have_one_length(block_samples: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block_samples", [1, 1000])
+def test_decode_yields_blocks_of_one_length(block_samples: int, tmp_path: Path) -> None:
     signal_CT = make.make_noise(2, 3000, 16)
     path = make.write(tmp_path / "x.wav", signal_CT, layout="stereo")
     media = probe(path)
@@ -151,7 +152,7 @@ def test_blocks_have_one_length(block_samples: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.concatenate(blocks, axis=1), signal_CT)
 
 
-def test_tracks_of_one_file_are_told_apart(tmp_path: Path) -> None:
+def test_decode_selects_the_track(tmp_path: Path) -> None:
     paths = [
         make.write(tmp_path / f"{i}.wav", make.make_noise(i + 1, 8000, 16, seed=i), layout=layout)
         for i, layout in enumerate(["mono", "stereo"])
@@ -165,7 +166,7 @@ def test_tracks_of_one_file_are_told_apart(tmp_path: Path) -> None:
         paths[1],
     ]
     maps = ["-map", "1", "-map", "0", "-map", "2", "-c:v", "copy", "-c:a", "pcm_s16le"]
-    for name in ("x.mkv", "x.mov"):
+    for name in ("x.mkv",):
         make.start(*inputs, *maps, tmp_path / name)
         media = probe(tmp_path / name)
         assert [track.stream_index for track in media.tracks] == [0, 2]
@@ -174,7 +175,7 @@ def test_tracks_of_one_file_are_told_apart(tmp_path: Path) -> None:
             np.testing.assert_array_equal(make.read(tmp_path / name, index)[0], expected)
 
 
-def test_a_stream_that_changes_midway(tmp_path: Path) -> None:
+def test_decode_converts_stream_that_changes_format(tmp_path: Path) -> None:
     first = make.write(tmp_path / "1.aac", make.make_tones(2, 48_000), layout="stereo")
     tone_CT = make.make_tones(1, 44_100, 44_100)
     second = make.write(tmp_path / "2.aac", tone_CT, rate_hz=44_100, layout="mono")
@@ -192,7 +193,7 @@ def test_a_stream_that_changes_midway(tmp_path: Path) -> None:
     assert abs(loudest - 150) < 3
 
 
-def test_absurd_tracks_are_refused_by_name(tmp_path: Path) -> None:
+def test_decode_refuses_absurd_rate(tmp_path: Path) -> None:
     path = make.write(tmp_path / "x.wav", make.make_noise(1, 100, 16))
     header = bytearray(path.read_bytes())
     header[24:28] = (10**9).to_bytes(4, "little")

@@ -1,10 +1,11 @@
-"""Ten hours: memory does not grow with the length of a track, here or in ffmpeg."""
+"""Test that memory does not grow over ten hours, in this process and in ffmpeg."""
 
 from pathlib import Path
 
 import psutil
 import pytest
 
+from separator.audio.format import AudioFormat
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
 from separator.media.probe import probe
@@ -15,7 +16,7 @@ MB = 1 << 20
 
 
 def watch(blocks, sizes: list[tuple[int, int]]):
-    """The blocks again; every 20 minutes the resident bytes here and of each ffmpeg together."""
+    """Pass blocks on; every 20 minutes note the resident bytes of this process and of ffmpeg."""
     own = psutil.Process()
     for number, block in enumerate(blocks):
         if number % (20 * 60 * make.HZ // block.shape[1]) == 0:
@@ -25,7 +26,7 @@ def watch(blocks, sizes: list[tuple[int, int]]):
 
 
 @pytest.mark.slow
-def test_memory_stays_flat_over_ten_hours(tmp_path: Path) -> None:
+def test_memory_is_flat_over_ten_hours(tmp_path: Path) -> None:
     minute = make.write(
         tmp_path / "minute.m4a", make.make_noise(2, 60 * make.HZ, 16), layout="stereo"
     )
@@ -35,7 +36,9 @@ def test_memory_stays_flat_over_ten_hours(tmp_path: Path) -> None:
     assert media.duration_s == pytest.approx(HOURS * 3600, rel=1e-3)
     sizes: list[tuple[int, int]] = []
     blocks = watch(decode(path, media, media.tracks[0]), sizes)
-    report = encode(blocks, tmp_path / "x.flac", make.HZ, 2, EncodeSettings("flac", 16))
+    report = encode(
+        blocks, tmp_path / "x.flac", AudioFormat(make.HZ, 2), settings=EncodeSettings("flac", 16)
+    )
     assert report.num_samples == pytest.approx(HOURS * 3600 * make.HZ, rel=1e-3)
     own, children = zip(*sizes[1:], strict=True)  # the first one is before ffmpeg has its index
     assert len(own) > 25

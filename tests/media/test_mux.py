@@ -1,10 +1,12 @@
-"""An edited track goes back under its picture: the rest untouched, the sound in sync."""
+"""Test that new tracks are in sync with the picture, and that other streams are untouched."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from separator.audio.format import AudioFormat
 from separator.errors import EncoderFailed, MediaError, RequestError
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
@@ -13,21 +15,37 @@ from separator.media.probe import Media, probe
 from tests.helpers import media_files as make
 from tests.helpers.films import CLICKS, check_sync, hash_packets, make_film
 
+# Slow, but run by `make check`.
+CHECKED = (pytest.mark.slow, pytest.mark.check)
+
 
 def edit(path: Path, media: Media, index: int, stem_path: Path) -> np.ndarray:
-    """Turn a track upside down: an edit that can be told from the original."""
+    """Invert a track, an edit that differs from the original everywhere."""
     track = media.tracks[index]
     blocks = [-block for block in decode(path, media, track)]
-    encode(blocks, stem_path, track.rate_hz, track.num_channels, EncodeSettings("flac", 24))
+    audio_format = AudioFormat(track.rate_hz, track.num_channels)
+    encode(blocks, stem_path, audio_format, settings=EncodeSettings("flac", 24))
     return np.concatenate(blocks, axis=1)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("films")
+    return {suffix: make_film(folder / f"film{suffix}") for suffix in (".mp4", ".mkv")}
 
 
 @pytest.mark.parametrize(
     ("suffix", "codec"),
-    [(".mp4", "aac"), (".mkv", "flac"), pytest.param(".mov", "aac", marks=pytest.mark.slow)],
+    [
+        (".mkv", "flac"),
+        pytest.param(".mp4", "aac", marks=CHECKED),
+        pytest.param(".mov", "aac", marks=CHECKED),
+    ],
 )
-def test_replace(suffix: str, codec: str, tmp_path: Path) -> None:
-    source = make_film(tmp_path / f"film{suffix.replace('.mov', '.mp4')}")
+def test_put_tracks_replaces_track_and_copies_the_rest(
+    suffix: str, codec: str, films: dict[str, Path], tmp_path: Path
+) -> None:
+    source = films[suffix.replace(".mov", ".mp4")]
     media = probe(source)
     edited_CT = edit(source, media, 0, tmp_path / "stem.flac")
     output = tmp_path / f"out{suffix}"
@@ -47,14 +65,16 @@ def test_replace(suffix: str, codec: str, tmp_path: Path) -> None:
     assert make.ask(output, "-show_format")["format"]["tags"]["title"] == "The film"
     decoded_CT, _ = make.read(output)
     if codec == "flac":
-        # Only the millisecond of Matroska between them.
+        # They differ by Matroska's millisecond only.
         shift = make.find_click(-decoded_CT, CLICKS[0]) - make.find_click(-edited_CT, CLICKS[0])
         assert abs(shift) <= 48
     check_sync(source, output, 0 if suffix != ".mkv" else 48)
 
 
-@pytest.mark.parametrize(("suffix", "offset_s", "most"), [(".mkv", 0.4, 48), (".ts", 0.0, 2)])
-def test_starts_that_differ_stay_apart(
+@pytest.mark.parametrize(
+    ("suffix", "offset_s", "most"), [pytest.param(".mkv", 0.4, 48, marks=CHECKED), (".ts", 0.0, 2)]
+)
+def test_put_tracks_keeps_differing_starts(
     suffix: str, offset_s: float, most: int, tmp_path: Path
 ) -> None:
     source = make_film(tmp_path / f"film{suffix}", offset_s)
@@ -66,8 +86,8 @@ def test_starts_that_differ_stay_apart(
     check_sync(source, output, most, offset_s)
 
 
-def test_add(tmp_path: Path) -> None:
-    source = make_film(tmp_path / "film.mkv")
+def test_put_tracks_adds_track(films: dict[str, Path], tmp_path: Path) -> None:
+    source = films[".mkv"]
     media = probe(source)
     edited_CT = edit(source, media, 1, tmp_path / "stem.flac")
     settings = MuxSettings(codec="libopus", bitrate_bps=64_000)
@@ -87,10 +107,10 @@ def test_add(tmp_path: Path) -> None:
     assert abs(found - moved) <= 360  # ffmpeg 5 places Opus in Matroska 7 ms off
 
 
-def test_requests_that_cannot_be_done(tmp_path: Path) -> None:
-    source = make_film(tmp_path / "film.mkv")
+def test_put_tracks_refuses_bad_requests(films: dict[str, Path], tmp_path: Path) -> None:
+    source = films[".mkv"]
     media = probe(source)
-    stem = NewTrack(tmp_path / "clicks.wav")
+    stem = NewTrack(Path(shutil.copy(source.parent / "clicks.wav", tmp_path)))
     with pytest.raises(RequestError, match="must not be one of"):
         put_tracks(source, media, [stem], source)
     with pytest.raises(RequestError, match="must end in one of"):

@@ -1,3 +1,5 @@
+"""Test probing against ffprobe, and the reading of its answers."""
+
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "x.mkv"
 
 
-def test_tracks_and_picture_as_ffprobe_sees_them(film: Path) -> None:
+def test_probe_lists_tracks_and_picture(film: Path) -> None:
     media = probe(film)
     assert media.stream_kinds == ("audio", "video", "audio", "audio", "subtitle")
     assert media.video is not None and media.video.stream_index == 1
@@ -46,27 +48,27 @@ def test_tracks_and_picture_as_ffprobe_sees_them(film: Path) -> None:
     assert second.duration_s == pytest.approx(1.0, abs=0.1)
 
 
-def test_a_cover_is_not_a_picture(tmp_path: Path) -> None:
+def test_probe_does_not_count_cover_as_video(tmp_path: Path) -> None:
     sound = make.write(tmp_path / "x.wav", make.make_noise(2, 48_000, 16), layout="stereo")
     make.start("-f", "lavfi", "-i", "color=s=64x64:d=0.04", "-frames:v", 1, tmp_path / "x.png")
     inputs = ["-i", sound, "-i", tmp_path / "x.png", "-map", 0, "-map", 1, "-c:v", "copy"]
-    for name in ("x.mp3", "x.m4a", "x.flac"):
+    for name in ("x.mp3", "x.m4a"):
         make.start(*inputs, "-disposition:v", "attached_pic", tmp_path / name)
         media = probe(tmp_path / name)
         assert media.video is None
         assert media.stream_kinds == ("audio", "picture")
-        decoded_CT, report = make.read(tmp_path / name)
+        decoded_CT, decoding = make.read(tmp_path / name)
         assert decoded_CT.shape[0] == 2
-        assert report.num_before == 0
+        assert decoding.num_before == 0
 
 
-@pytest.mark.parametrize("name", ["x.wav", "x.mp3", "x.ogg", "x.webm", "x.mka"])
-def test_zero_of_a_lone_track_is_its_first_sample(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["x.mp3", "x.ogg", "x.mka"])
+def test_probe_zero_of_single_track_is_none(name: str, tmp_path: Path) -> None:
     path = make.write(tmp_path / name, make.make_noise(1, 9600, 16), layout="mono")
     assert probe(path).zero_s is None
 
 
-def test_missing_values_are_none() -> None:
+def test_read_answer_gives_none_for_missing_values() -> None:
     audio = {"index": 0, "codec_type": "audio", "start_time": "N/A", "duration": "N/A"}
     media = read_answer({"streams": [audio], "format": {}})
     (track,) = media.tracks
@@ -75,7 +77,7 @@ def test_missing_values_are_none() -> None:
     assert (media.duration_s, media.start_s) == (None, 0.0)
 
 
-def test_a_stale_duration_tag_is_not_believed_beyond_the_file() -> None:
+def test_read_answer_limits_duration_tag_to_file() -> None:
     audio = {"index": 0, "codec_type": "audio", "tags": {"DURATION": "01:00:01.500000000"}}
     answer = {"streams": [audio], "format": {"format_name": "matroska,webm", "duration": "10.0"}}
     assert read_answer(answer).tracks[0].duration_s == 10.0
@@ -83,7 +85,7 @@ def test_a_stale_duration_tag_is_not_believed_beyond_the_file() -> None:
     assert read_answer(answer).tracks[0].duration_s == 3601.5
 
 
-def test_codec_delay_is_not_taken_for_an_early_start() -> None:
+def test_read_answer_ignores_codec_delay_in_zero() -> None:
     """Matroska gives Opus a start of -7 ms, which is priming: the picture at 0 is the zero."""
     audio = {"index": 0, "codec_type": "audio", "codec_name": "opus", "start_time": "-0.007000"}
     video = {"index": 1, "codec_type": "video", "codec_name": "vp9", "start_time": "0.000000"}

@@ -1,4 +1,4 @@
-"""Files and names made to lead ffmpeg elsewhere lead nowhere."""
+"""Test that no file or name makes ffmpeg open another file."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from separator.audio.format import AudioFormat
 from separator.errors import MediaError, MediaUnreadable
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
@@ -38,9 +39,14 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make.write(path, make.make_tones(1, 48_000), "-c:a", "mp2", layout="mono")
 
 
-@pytest.mark.parametrize("name", ["film.mp4", pytest.param("film.m3u8", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", PLAYLISTS)
-def test_playlists_in_disguise(kind: str, name: str, secret: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["film.mp4", pytest.param("film.m3u8", marks=(pytest.mark.slow, pytest.mark.check))],
+)
+def test_probe_refuses_disguised_playlists(
+    kind: str, name: str, secret: Path, tmp_path: Path
+) -> None:
     shutil.copy(secret, tmp_path / "secret.ts")
     (tmp_path / name).write_text(PLAYLISTS[kind].replace("{target}", "secret.ts"))
     with pytest.raises(MediaError) as caught:
@@ -48,15 +54,15 @@ def test_playlists_in_disguise(kind: str, name: str, secret: Path, tmp_path: Pat
     assert caught.value.code == "media_unreadable"
 
 
-def test_the_playlist_would_have_been_followed(secret: Path, tmp_path: Path) -> None:
-    """What is tested above is no accident: unguarded, ffprobe reads the other file."""
+def test_plain_ffprobe_follows_the_playlist(secret: Path, tmp_path: Path) -> None:
+    """Without our options ffprobe reads the other file, so the test above can fail."""
     shutil.copy(secret, tmp_path / "secret.ts")
     (tmp_path / "film.mp4").write_text(PLAYLISTS["ffconcat"].replace("{target}", "secret.ts"))
     assert make.ask(tmp_path / "film.mp4")["streams"][0]["codec_name"] == "mp2"
 
 
-def test_a_playlist_is_not_decoded_either(secret: Path, tmp_path: Path) -> None:
-    """The file may have been exchanged after it was probed."""
+def test_decode_refuses_playlist_swapped_in_after_probe(secret: Path, tmp_path: Path) -> None:
+    """A file may be replaced after it was probed."""
     path = tmp_path / "film.mp4"
     shutil.copy(secret, path)
     media = probe(path)
@@ -66,14 +72,14 @@ def test_a_playlist_is_not_decoded_either(secret: Path, tmp_path: Path) -> None:
         list(decode(path, media, media.tracks[0]))
 
 
-def test_a_mov_that_points_to_another_file(tmp_path: Path) -> None:
-    """A data reference of a mov may name a file beside it: it is not followed."""
+def test_decode_does_not_follow_external_mov_reference(tmp_path: Path) -> None:
+    """A data reference of a mov may name another file, which must not be read."""
     signal_CT = make.make_tones(1, 48_000)
     path = make.write(tmp_path / "x.mov", signal_CT, "-c:a", "pcm_s16le", layout="mono")
     data = path.read_bytes()
     at = data.find(b"url \x00\x00\x00\x01")
     assert at > 0
-    # The flag says "in this file"; without it the reference is to another one.
+    # Without this flag ("in this file") the reference is to another file.
     path.write_bytes(data[: at + 7] + b"\x00" + data[at + 8 :])
     try:
         decoded_CT, _ = make.read(path)
@@ -90,24 +96,28 @@ STRANGE = [
 ]  # fmt: skip
 
 
-def test_strange_names_are_only_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strange_names_open_only_their_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = make.write(tmp_path / "plain.wav", make.make_noise(1, 500, 16), layout="mono")
     folder = tmp_path / "names"
     folder.mkdir()
     monkeypatch.chdir(folder)
     decoded_CT = make.make_noise(1, 500, 16)
-    for name in STRANGE:
+    for number, name in enumerate(STRANGE):
         shutil.copy(plain, folder / name)
-        decoded_CT, _ = make.read(Path(name))
-        assert decoded_CT.shape == (1, 500), name
-    outputs = [Path(f"{name}.flac") for name in STRANGE[2:9]]
+        assert probe(Path(name)).tracks[0].duration_s == pytest.approx(500 / 48_000, abs=1e-5), name
+        if number % 4 == 0:  # decoding and probing share the way a name becomes an address
+            assert make.read(Path(name))[0].shape == (1, 500), name
+    outputs = [Path(f"{name}.flac") for name in STRANGE[4:9:2]]
     for output in outputs:
-        encode([decoded_CT], output, 48_000, 1, EncodeSettings("flac", 16))
+        settings = EncodeSettings("flac", 16)
+        encode([decoded_CT], output, AudioFormat(48_000, 1), settings=settings)
         assert output.is_file(), output
     assert len(list(folder.iterdir())) == len(STRANGE) + len(outputs)
 
 
-def test_a_failure_names_a_strange_file_on_one_line(tmp_path: Path) -> None:
+def test_error_shows_strange_name_on_one_line(tmp_path: Path) -> None:
     path = tmp_path / "two\nlines.mp4"
     path.write_bytes(b"x" * 1000)
     with pytest.raises(MediaUnreadable) as caught:
@@ -116,7 +126,7 @@ def test_a_failure_names_a_strange_file_on_one_line(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_the_environment_stays_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ffmpeg_gets_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = tmp_path / "report.log"
     monkeypatch.setenv("FFREPORT", f"file={report}:level=48")
     path = make.write(tmp_path / "x.wav", make.make_noise(1, 500, 16), layout="mono")
@@ -126,7 +136,7 @@ def test_the_environment_stays_outside(tmp_path: Path, monkeypatch: pytest.Monke
     assert not report.exists()
 
 
-def test_a_track_number_is_no_option(tmp_path: Path) -> None:
+def test_decode_of_absent_stream_is_unreadable(tmp_path: Path) -> None:
     path = make.write(tmp_path / "x.wav", make.make_noise(1, 500, 16), layout="mono")
     media = probe(path)
     assert isinstance(media, Media) and isinstance(media.tracks[0], Track)

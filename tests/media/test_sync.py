@@ -1,14 +1,17 @@
-"""A click at a known instant comes back at that instant, measured from the first picture."""
+"""Test that clicks at known instants are decoded at these instants after the first picture."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from separator.media.decode import Repairs
 from separator.media.probe import probe
 from tests.helpers import media_files as make
 from tests.helpers.media_files import HZ
 
+# Slow, but run by `make check`.
+CHECKED = (pytest.mark.slow, pytest.mark.check)
 CLICKS = [4800, 30_000, 80_007]
 LENGTH = 2 * HZ
 # (file, codec, video codec, samples the click comes late). What a container does not say about an
@@ -17,34 +20,34 @@ LENGTH = 2 * HZ
 # of Opus in Matroska twice (336: the picture is 7 ms late in the file).
 PICTURED = [
     ("x.mp4", "aac", "copy", 0),
-    pytest.param("x.mp4", "libopus", "copy", 0, marks=pytest.mark.slow),
-    pytest.param("x.mp4", "ac3", "copy", 0, marks=pytest.mark.slow),
-    pytest.param("x.mp4", "libmp3lame", "copy", 0, marks=pytest.mark.slow),
-    ("x.mov", "pcm_s16le", "copy", 0),
+    pytest.param("x.mp4", "libopus", "copy", 0, marks=CHECKED),
+    pytest.param("x.mp4", "ac3", "copy", 0, marks=CHECKED),
+    pytest.param("x.mp4", "libmp3lame", "copy", 0, marks=CHECKED),
+    pytest.param("x.mov", "pcm_s16le", "copy", 0, marks=CHECKED),
     ("x.mkv", "aac", "copy", 24),
-    pytest.param("x.mkv", "flac", "copy", 0, marks=pytest.mark.slow),
-    ("x.mkv", "libvorbis", "copy", 24),
+    pytest.param("x.mkv", "flac", "copy", 0, marks=CHECKED),
+    pytest.param("x.mkv", "libvorbis", "copy", 24, marks=CHECKED),
     ("x.mkv", "libopus", "copy", 336 + 24),
     ("x.ts", "aac", "copy", 1),
-    pytest.param("x.ts", "mp2", "copy", 1, marks=pytest.mark.slow),
-    ("x.flv", "aac", "flv1", 24),
-    pytest.param("x.avi", "pcm_s16le", "mpeg4", 0, marks=pytest.mark.slow),
+    pytest.param("x.ts", "mp2", "copy", 1, marks=CHECKED),
+    pytest.param("x.flv", "aac", "flv1", 24, marks=CHECKED),
+    pytest.param("x.avi", "pcm_s16le", "mpeg4", 0, marks=CHECKED),
     ("x.avi", "ac3", "mpeg4", 256),
-    ("x.mxf", "pcm_s16le", "mpeg2video", 0),
-    ("x.wmv", "wmav2", "mpeg4", 24),
+    pytest.param("x.mxf", "pcm_s16le", "mpeg2video", 0, marks=CHECKED),
+    pytest.param("x.wmv", "wmav2", "mpeg4", 24, marks=CHECKED),
 ]
 # Without a picture the first sample is the zero: what the container does not say shows.
 BARE = [
-    ("x.wav", "pcm_s16le", 0),
+    pytest.param("x.wav", "pcm_s16le", 0, marks=CHECKED),
     ("x.m4a", "aac", 0),
     ("x.mp3", "libmp3lame", 0),
     ("x.ogg", "libopus", 0),
-    ("x.ogg", "libvorbis", 0),
-    ("x.webm", "libopus", 0),
+    pytest.param("x.ogg", "libvorbis", 0, marks=CHECKED),
+    pytest.param("x.webm", "libopus", 0, marks=CHECKED),
     ("x.aac", "aac", 1024),
     ("x.ac3", "ac3", 256),
-    ("x.eac3", "eac3", 256),
-    ("x.mp2", "mp2", 481),
+    pytest.param("x.eac3", "eac3", 256, marks=CHECKED),
+    pytest.param("x.mp2", "mp2", 481, marks=CHECKED),
     ("x.wma", "wmav2", -2048),
 ]
 
@@ -61,7 +64,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def measure(path: Path, clicks: list[int], index: int = 0) -> list[int]:
-    """How many samples late each click is, against the first picture as ffprobe sees it."""
+    """Measure how many samples late each click is, from the first picture as ffprobe sees it."""
     media = probe(path)
     decoded_CT, _ = make.read(path, index)
     shift = 0
@@ -74,7 +77,7 @@ def measure(path: Path, clicks: list[int], index: int = 0) -> list[int]:
 
 
 @pytest.mark.parametrize(("name", "codec", "video", "late"), PICTURED)
-def test_under_a_picture(
+def test_clicks_are_in_sync_with_picture(
     name: str, codec: str, video: str, late: int, clicks: Path, film: Path, tmp_path: Path
 ) -> None:
     make.start("-i", film, "-i", clicks, "-c:v", video, "-c:a", codec, tmp_path / name)
@@ -83,15 +86,17 @@ def test_under_a_picture(
 
 
 @pytest.mark.parametrize(("name", "codec", "late"), BARE)
-def test_without_a_picture(name: str, codec: str, late: int, clicks: Path, tmp_path: Path) -> None:
+def test_clicks_are_late_by_unstated_priming_only(
+    name: str, codec: str, late: int, clicks: Path, tmp_path: Path
+) -> None:
     make.start("-i", clicks, "-c:a", codec, tmp_path / name)
     assert measure(tmp_path / name, CLICKS) == [late] * len(CLICKS)
 
 
-@pytest.mark.parametrize("name", ["x.m4a", "x.mp3", "opus.ogg", "vorbis.ogg", "opus.webm"])
-def test_gapless_formats_keep_their_length(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["x.m4a", "x.mp3", "opus.ogg"])
+def test_gapless_formats_keep_length(name: str, tmp_path: Path) -> None:
     signal_CT = make.make_clicks([5000], 50_001)
-    codec = {"opus": ["-c:a", "libopus"], "vorb": ["-c:a", "libvorbis"]}.get(name[:4], [])
+    codec = ["-c:a", "libopus"] if name == "opus.ogg" else []
     extra = ["-movie_timescale", HZ] if name == "x.m4a" else []
     path = make.write(tmp_path / name, signal_CT, *codec, *extra, layout="mono")
     decoded_CT, _ = make.read(path)
@@ -100,15 +105,15 @@ def test_gapless_formats_keep_their_length(name: str, tmp_path: Path) -> None:
 
 OFFSETS = [
     ("x.mp4", "aac", 0.5, 48),  # ffmpeg writes its edit lists in milliseconds
-    ("x.mov", "pcm_s16le", 0.5, 0),
-    ("x.mkv", "pcm_s16le", 0.5, 0),
+    pytest.param("x.mov", "pcm_s16le", 0.5, 0, marks=CHECKED),
+    pytest.param("x.mkv", "pcm_s16le", 0.5, 0, marks=CHECKED),
     ("x.mkv", "aac", 0.5, 24),
     ("x.ts", "aac", 0.5, 1),
 ]
 
 
 @pytest.mark.parametrize(("name", "codec", "offset_s", "late"), OFFSETS)
-def test_a_track_that_starts_later(
+def test_later_track_is_preceded_by_silence(
     name: str, codec: str, offset_s: float, late: int, clicks: Path, film: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -117,21 +122,21 @@ def test_a_track_that_starts_later(
     expected = [at + round(offset_s * HZ) for at in CLICKS[:2]]
     for found in measure(path, expected):
         assert abs(found) <= late, (found, late)
-    decoded_CT, report = make.read(path)
-    assert abs(report.num_before - offset_s * HZ) < 1100  # less the encoder's priming
-    assert not decoded_CT[:, : report.num_before].any()
+    decoded_CT, decoding = make.read(path)
+    assert abs(decoding.num_before - offset_s * HZ) < 1100  # less the encoder's priming
+    assert not decoded_CT[:, : decoding.num_before].any()
 
 
-def test_a_picture_that_starts_later(clicks: Path, film: Path, tmp_path: Path) -> None:
+def test_later_picture_does_not_move_the_track(clicks: Path, film: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.mkv"
     maps = ["-map", 0, "-map", 1, "-c:v", "copy", "-c:a", "pcm_s16le"]
     make.start("-itsoffset", 0.5, "-i", film, "-i", clicks, *maps, path)
-    decoded_CT, report = make.read(path)
-    assert report.num_before == 0
+    decoded_CT, decoding = make.read(path)
+    assert decoding.num_before == 0
     assert [make.find_click(decoded_CT, at) - at for at in CLICKS] == [0, 0, 0]
 
 
-def test_tracks_of_one_file_share_their_zero(clicks: Path, tmp_path: Path) -> None:
+def test_tracks_of_one_file_share_zero(clicks: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.mka"
     maps = ["-map", 0, "-map", 1, "-c:a", "pcm_s16le"]
     make.start("-i", clicks, "-itsoffset", 0.25, "-i", clicks, *maps, path)
@@ -139,8 +144,8 @@ def test_tracks_of_one_file_share_their_zero(clicks: Path, tmp_path: Path) -> No
     assert measure(path, [at + HZ // 4 for at in CLICKS], 1) == [0, 0, 0]
 
 
-@pytest.mark.parametrize("codec", ["aac", "alac"])
-def test_an_edit_list_that_cuts_the_beginning(codec: str, clicks: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["aac"])
+def test_edit_list_cuts_the_beginning(codec: str, clicks: Path, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.m4a", tmp_path / "cut.m4a"
     make.start("-i", clicks, "-c:a", codec, whole)
     make.start("-ss", 0.5, "-i", whole, "-c", "copy", path)
@@ -149,7 +154,7 @@ def test_an_edit_list_that_cuts_the_beginning(codec: str, clicks: Path, tmp_path
     assert measure(path, kept) == [0, 0]
 
 
-def test_a_fragmented_mp4(clicks: Path, film: Path, tmp_path: Path) -> None:
+def test_fragmented_mp4_is_in_sync(clicks: Path, film: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
     flags = ["-movflags", "frag_keyframe+empty_moov"]
     make.start(
@@ -176,16 +181,16 @@ def drop_packets(path: Path, pid: int, share: tuple[float, float]) -> None:
     path.write_bytes(b"".join(kept))
 
 
-@pytest.mark.parametrize("codec", ["mp2", "aac"])
-def test_lost_packets_leave_silence_and_sync(
+@pytest.mark.parametrize("codec", ["mp2", pytest.param("aac", marks=CHECKED)])
+def test_lost_packets_become_silence_in_sync(
     codec: str, clicks: Path, film: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "x.ts"
     make.start("-i", film, "-i", clicks, "-c:v", "copy", "-c:a", codec, "-muxdelay", 0, path)
     whole_CT, _ = make.read(path)
     drop_packets(path, 0x101, (0.45, 0.6))
-    decoded_CT, report = make.read(path, limits=make.LENIENT)
-    assert report.num_gaps >= 1 and report.num_filled > 1000
+    decoded_CT, decoding = make.read(path, limits=make.LENIENT)
+    assert decoding.repairs.num_gaps >= 1 and decoding.repairs.num_filled > 1000
     assert measure_after(decoded_CT, whole_CT, CLICKS[2]) == 0
     assert decoded_CT.shape == whole_CT.shape
 
@@ -194,10 +199,10 @@ def measure_after(decoded_CT: np.ndarray, whole_CT: np.ndarray, near: int) -> in
     return make.find_click(decoded_CT, near) - make.find_click(whole_CT, near)
 
 
-def test_timestamps_of_milliseconds_neither_add_nor_drop(clicks: Path, tmp_path: Path) -> None:
+def test_millisecond_timestamps_neither_add_nor_drop(clicks: Path, tmp_path: Path) -> None:
     signal_CT = make.make_noise(1, 200_003, 16)
     path = tmp_path / "x.mkv"
     make.write(path, signal_CT, "-c:a", "flac", "-sample_fmt", "s16", rate_hz=44_100, layout="mono")
-    decoded_CT, report = make.read(path)
+    decoded_CT, decoding = make.read(path)
     np.testing.assert_array_equal(decoded_CT, signal_CT)
-    assert (report.num_filled, report.num_dropped) == (0, 0)
+    assert decoding.repairs == Repairs(44_100)

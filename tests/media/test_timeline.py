@@ -1,51 +1,52 @@
-from separator.media.timeline import DecodeReport, Timeline
+"""Test the places of packets, and the counts of samples filled and dropped."""
+
+from separator.media.timeline import Timeline
 
 HZ = 48_000
 MS = 0.001
 
 
-def place(packets: list[tuple[int, int]], **options: object) -> tuple[list, DecodeReport]:
-    report = DecodeReport()
+def place(packets: list[tuple[int, int]], **options: object) -> tuple[list, Timeline]:
     settings = {"rate_hz": HZ, "tick_s": 1 / HZ, "zero": 0, "has_times": True, **options}
-    timeline = Timeline(report=report, **settings)  # type: ignore[arg-type]
-    return [timeline.place(*packet) for packet in packets], report
+    timeline = Timeline(**settings)  # type: ignore[arg-type]
+    return [timeline.place(*packet) for packet in packets], timeline
 
 
-def test_packets_in_a_row_are_left_alone() -> None:
-    moves, report = place([(0, 1024), (1024, 1024), (2048, 100)])
+def test_place_keeps_consecutive_packets() -> None:
+    moves, timeline = place([(0, 1024), (1024, 1024), (2048, 100)])
     assert moves == [(0, 0)] * 3
-    assert report == DecodeReport()
+    assert timeline.num_before == timeline.num_gaps == timeline.num_dropped == 0
 
 
-def test_a_late_start_is_silence_to_the_sample() -> None:
-    moves, report = place([(1, 1024), (1025, 1024)])
+def test_place_fills_late_start_exactly() -> None:
+    moves, timeline = place([(1, 1024), (1025, 1024)])
     assert moves == [(1, 0), (0, 0)]
-    assert report.num_before == 1 and report.num_gaps == 0
+    assert timeline.num_before == 1 and timeline.num_gaps == 0
 
 
-def test_before_zero_is_dropped_also_over_whole_packets() -> None:
-    moves, report = place([(-1500, 1024), (-476, 1024), (548, 1024)])
+def test_place_drops_samples_before_zero() -> None:
+    moves, timeline = place([(-1500, 1024), (-476, 1024), (548, 1024)])
     assert moves == [(0, 1024), (0, 476), (0, 0)]
-    assert report.num_dropped == 1500
+    assert timeline.num_dropped == 0  # nothing that belongs to the track
 
 
-def test_zero_may_be_the_first_packet() -> None:
+def test_place_takes_zero_from_first_packet() -> None:
     assert place([(5000, 10), (5010, 10)], zero=None)[0] == [(0, 0), (0, 0)]
 
 
-def test_a_lost_packet_is_filled() -> None:
-    moves, report = place([(0, 1024), (2048, 1024), (3072, 1024)])
+def test_place_fills_lost_packet() -> None:
+    moves, timeline = place([(0, 1024), (2048, 1024), (3072, 1024)])
     assert moves == [(0, 0), (1024, 0), (0, 0)]
-    assert report.num_filled == 1024 and report.num_gaps == 1
+    assert timeline.num_filled == 1024 and timeline.num_gaps == 1
 
 
-def test_a_doubled_packet_is_dropped() -> None:
-    moves, report = place([(0, 1024), (0, 1024), (1024, 1024)])
+def test_place_drops_doubled_packet() -> None:
+    moves, timeline = place([(0, 1024), (0, 1024), (1024, 1024)])
     assert moves == [(0, 0), (0, 1024), (0, 0)]
-    assert report.num_dropped == 1024
+    assert timeline.num_dropped == 1024
 
 
-def test_milliseconds_do_not_tear_the_samples() -> None:
+def test_place_tolerates_millisecond_rounding() -> None:
     # 1024 samples are 21.33 ms: Matroska writes 0, 21, 43, 64 ...
     packets = [(round(i * 1024 / 48) * 48, 1024) for i in range(10_000)]
     moves, _ = place(packets, tick_s=MS)
@@ -55,23 +56,23 @@ def test_milliseconds_do_not_tear_the_samples() -> None:
     assert set(place(packets, tick_s=MS)[0]) == {(0, 0)}
 
 
-def test_milliseconds_round_the_start_of_a_track_too() -> None:
+def test_place_tolerates_millisecond_rounding_of_start() -> None:
     assert place([(-48, 960), (912, 960)], tick_s=MS)[0] == [(0, 0), (0, 0)]
     assert place([(480, 960), (1440, 960)], tick_s=MS)[0] == [(480, 0), (0, 0)]
 
 
-def test_a_jittering_clock_is_not_mended() -> None:
+def test_place_tolerates_clock_jitter() -> None:
     packets = [(1024 * i + (600 if i % 3 else 0), 1024) for i in range(1000)]
     assert set(place(packets)[0]) == {(0, 0)}
 
 
-def test_slow_drift_is_mended_when_it_amounts_to_a_packet() -> None:
+def test_place_corrects_drift_of_a_packet() -> None:
     moves, _ = place([(1025 * i, 1024) for i in range(2000)])
     silences = [silence for silence, _ in moves if silence]
     assert set(silences) == {769} and len(silences) == 2
     # Measured against zero, not against the packet before: what is left never accumulates.
 
 
-def test_bare_streams_have_no_times() -> None:
+def test_place_ignores_times_of_bare_streams() -> None:
     moves, _ = place([(0, 1024), (9999, 1024), (3, 1024)], has_times=False)
     assert moves == [(0, 0)] * 3
