@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from separator.errors import RequestError
 from separator.export.settings import ExportConfig
+from separator.results.compact import read_latest
 from separator.results.manifest import list_files
 from separator.results.paths import Layout
-from separator.results.schema import make_schema
 from separator.run.lock import FINISHED, RUNNING, STARTING
 from separator.run.status import describe_state, read_runs
 from separator.storage import Storage
@@ -31,15 +31,10 @@ ROWS_PER_BATCH = 4096
 BYTES_PER_SAMPLE = 3  # of 24 bits, before compression: the manifest holds no sizes
 OWN = ("split", "shard")  # columns of ours, not of the data set
 
-# What `compact` keeps: a run that has not ended, or never did, leaves more rows than hold. An
-# empty text is no JSON, and an earlier version knew nothing but stems.
+# An empty text is no JSON, and manifests of earlier versions have no `kind`: all were stems.
 LATEST = """
     SELECT * REPLACE (nullif(carried, '') AS carried, coalesce(kind, 'stem') AS kind)
-    FROM manifest QUALIFY
-        row_number() OVER (
-            PARTITION BY asset_uri, track_index, query_name ORDER BY created_at DESC) = 1
-        AND created_at = max(created_at) OVER (PARTITION BY asset_uri, query_name)
-        AND asset_etag = arg_max(asset_etag, created_at) OVER (PARTITION BY asset_uri)"""
+    FROM manifest"""
 DEALT = """
     SELECT * EXCLUDE (dealt_by), md5('{seed}:' || fingerprint) AS place,
         CASE WHEN md5_number_lower('{seed}:' || coalesce(dealt_by, asset_uri))
@@ -108,8 +103,8 @@ def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
     if not config.input.unfinished:
         check_runs(storage, layout)
     with tempfile.TemporaryDirectory(prefix="separator-") as name:
-        for number, uri in enumerate(uris):
-            storage.fetch(uri, Path(name) / f"{number:05}.parquet")
+        for number, table in enumerate(read_latest(storage, layout)):
+            pq.write_table(table, Path(name) / f"{number:05}.parquet")
         with contextlib.closing(open_manifest(Path(name))) as connection:
             yield choose(connection, config)
 
@@ -128,15 +123,13 @@ def check_runs(storage: Storage, layout: Layout) -> None:
 
 def open_manifest(folder: Path) -> duckdb.DuckDBPyConnection:
     """`latest`, and nothing else of the machine within reach of an expression."""
-    # All columns of today, whatever version wrote the others.
-    pq.write_table(make_schema().empty_table(), folder / "columns.parquet")
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET temp_directory = '{folder}/spill'")
     connection.execute(f"SET allowed_directories = ['{folder}']")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     files = sorted(map(str, folder.glob("*.parquet")))
-    connection.read_parquet(files, union_by_name=True).create_view("manifest")
+    connection.read_parquet(files).create_view("manifest")
     connection.sql(LATEST).create_view("latest")
     return connection
 

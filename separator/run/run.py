@@ -28,7 +28,8 @@ from separator.model import registry
 from separator.model.checkpoint import read_checkpoint
 from separator.model.engine import choose_context
 from separator.model.resunet import GRID_FRAMES
-from separator.results.manifest import ManifestWriter, compact, find_done, find_failed
+from separator.results.compact import compact
+from separator.results.manifest import ManifestWriter, find_done, find_failed
 from separator.results.paths import Layout
 from separator.results.schema import Record
 from separator.rows import DoneRow
