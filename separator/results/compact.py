@@ -91,7 +91,9 @@ def read_latest(storage: Storage, layout: Layout) -> "Iterator[pa.Table]":
         yield read_table(storage, uri, mask)
 
 
-def compact(storage: Storage, layout: Layout, run_id: str) -> None:
+def compact(
+    storage: Storage, layout: Layout, run_id: str, rows_per_file: int = ROWS_PER_FILE
+) -> None:
     """Write the files of this run, and all with superseded rows, again as few files.
 
     New files are written before old ones are deleted: a reader in between may see a row twice,
@@ -103,7 +105,7 @@ def compact(storage: Storage, layout: Layout, run_id: str) -> None:
         for uri, mask in masks.items()
         if not mask.all() or uri.rpartition("/")[2].startswith(f"{run_id}-")
     ]
-    tables = merge((read_table(storage, uri, masks[uri]) for uri in changed), ROWS_PER_FILE)
+    tables = merge((read_table(storage, uri, masks[uri]) for uri in changed), rows_per_file)
     numbered = (layout.manifest_file(f"{run_id}-all", number) for number in itertools.count())
     unused = (uri for uri in numbered if uri not in masks)
     for table, uri in zip(tables, unused, strict=False):

@@ -159,12 +159,9 @@ def test_two_compactions_at_once_lose_no_row(output):
 
 
 @pytest.mark.parametrize("num_rows", [1, 3])
-def test_compact_never_overwrites_a_file_that_it_still_has_to_read(
-    local_output, num_rows, monkeypatch
-):
-    monkeypatch.setattr("separator.results.compact.ROWS_PER_FILE", num_rows)
+def test_compact_never_overwrites_a_file_that_it_still_has_to_read(local_output, num_rows):
     write(local_output, "r1", [make_record(f"x{i}") for i in range(9)], rows_per_file=1)
     for _ in range(3):
-        compact(*local_output, "r1")
+        compact(*local_output, "r1", num_rows)
         assert [row[0] for row in read(local_output)] == [f"x{i}" for i in range(9)]
         assert len(list_files(*local_output)) == 9 // num_rows
