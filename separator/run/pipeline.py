@@ -255,7 +255,7 @@ class SeparateActor:
         # Here, because the workers of the other stages import this module and need none of it.
         import torch
 
-        from separator.encoders.similarity import Listener
+        from separator.encoders.similarity import SimilarityMeter
         from separator.stages.separate import SeparatorStage, make_engine
 
         (shared,) = ray.get(desk.share.remote())
@@ -266,7 +266,7 @@ class SeparateActor:
         engine = make_engine(net_config, weights, config.model)
         listener = None
         if encoder is not None:
-            listener = Listener(encoder, engine.device, engine.forward.precision)
+            listener = SimilarityMeter(encoder, engine.device, engine.forward.precision)
         self.run = Told(desk, SeparatorStage(engine, conditions, config.output.edits, listener))
 
     def __call__(self, row: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ import torch
 from separator.audio.renditions import RENDITION, RESIDUAL, STEM, Editor, Edits, Product
 from separator.audio.spans import Span
 from separator.config import ModelSettings
-from separator.encoders.similarity import Listener
+from separator.encoders.similarity import SimilarityMeter
 from separator.errors import AudioError, SeparatorError
 from separator.model.engine import Engine
 from separator.model.resunet import NetworkConfig, ResUNet
@@ -55,7 +55,7 @@ class SeparatorStage:
         engine: Engine,
         conditions: Mapping[str, np.ndarray],
         edits: Edits | None = None,
-        listener: Listener | None = None,
+        listener: SimilarityMeter | None = None,
     ) -> None:
         """`conditions`: text of a query -> (D,). `listener` says how like its query a stem is."""
         self.engine = engine

@@ -10,7 +10,7 @@ import torch
 
 from separator.audio.renditions import Edits, Rendition
 from separator.config import ModelSettings
-from separator.encoders.similarity import Listener
+from separator.encoders.similarity import SimilarityMeter
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.stages import extract
 from separator.stages.separate import SeparatorStage, Watch, make_engine
@@ -75,7 +75,7 @@ def test_samples_that_are_no_numbers_fail_all_queries_at_once(stage, residual):
     assert row["query_name"] == "" and row["samples"].size == 0
 
 
-class LevelListener(Listener):
+class LevelListener(SimilarityMeter):
     """Tells the sound and the condition that it was given, in one number."""
 
     def __init__(self) -> None: ...
