@@ -1,4 +1,4 @@
-"""Which stems a data set is made of, and that the same settings always choose the same."""
+"""The selection of stems for a data set: by expression, in splits, and always the same."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Compaction: which rows are kept, in how few files, and that no row is lost on the way."""
+"""Compaction: rows of the last commits are kept, in few files, and none is lost on the way."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The manifest: which work items it says are done, and which have failed."""
+"""The manifest: work items that are done, and work items that have failed."""
 
 import numpy as np
 
