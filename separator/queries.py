@@ -1,6 +1,10 @@
-"""What the user asks for, checked: a text, and a name that can be a file on any system.
+"""Parse and check queries: a text says which sound is wanted, a name becomes its file name.
 
-It knows nothing of encoders: whether a text means anything to one is not asked here.
+    queries: siren                                     # one query, named siren
+    queries: [a person speaking, rain]                 # named a-person-speaking and rain
+    queries: [{name: voice, text: a person speaking}]  # stems are called voice.flac
+
+Encoders are not involved: a valid query may still mean nothing to one.
 """
 
 import hashlib
@@ -13,10 +17,10 @@ from separator.errors import QueryError
 
 LONGEST_TEXT = 512
 LONGEST_NAME_BYTES = 100
-# Derived names stay well below the limit: extensions and suffixes are added to them.
+# Names made from texts are shorter: extensions and suffixes are added to them.
 LONGEST_SLUG_BYTES = 72
 HASH_DIGITS = 8
-# The first nine are refused by Windows; the last two end or escape a path inside a URI.
+# Windows refuses the first nine; `#` ends the path of a URI, and `%` escapes characters in it.
 UNSAFE = frozenset('/\\<>:"|?*#%')
 RESERVED = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]
@@ -26,21 +30,29 @@ RESERVED = frozenset(
 
 @dataclass(frozen=True)
 class Query:
-    name: str
-    text: str
+    """Name one target sound; `parse_queries` makes only valid ones.
+
+    >>> parse_queries(["A dog  barking", {"name": "voice", "text": "a man speaking"}])
+    [Query(name='a-dog-barking', text='A dog barking'), Query(name='voice', text='a man speaking')]
+    """
+
+    name: str  # file name of its stems without extension, valid on any system: "a-dog-barking"
+    text: str  # what the encoder reads, in NFKC with single spaces: "A dog barking"
 
 
-def parse_queries(items: Sequence[str | Mapping[str, Any]]) -> list[Query]:
-    """Texts, or mappings {text, name}, as checked queries in the same order."""
-    if not isinstance(items, Sequence) or isinstance(items, str | bytes):
+def parse_queries(items: str | Sequence[str | Mapping[str, Any]]) -> list[Query]:
+    """Check queries, in the same order: one text, or a list of texts and of {text, name}."""
+    if isinstance(items, str):
+        return [_parse_query(items, "queries")]
+    if not isinstance(items, Sequence) or isinstance(items, bytes):
         raise QueryError(
-            f"queries={_show(items)}: must be a list of texts, even for one: "
+            f"queries={_show(items)}: must be a text or a list of texts: "
             "queries: ['a person speaking']"
         )
     if not items:
-        raise QueryError("queries=[]: nothing was asked for; name at least one sound")
+        raise QueryError("queries=[]: is empty; name at least one sound: queries: [siren]")
     queries = [_parse_query(item, f"queries[{i}]") for i, item in enumerate(items)]
-    _refuse_twins(queries)
+    _refuse_duplicates(queries)
     return queries
 
 
@@ -56,7 +68,7 @@ def _parse_query(item: str | Mapping[str, Any], where: str) -> Query:
     if unknown := [key for key in item if key not in ("name", "text")]:
         raise QueryError(f"{where}: unknown key {_show(unknown[0])}; a query has: name, text")
     if "text" not in item:
-        raise QueryError(f"{where}={_show(dict(item))}: has no text; say what is to be heard")
+        raise QueryError(f"{where}={_show(dict(item))}: has no text; describe the sound in words")
     text = clean_text(item["text"], f"{where}.text")
     if item.get("name") is None:
         return Query(make_name(text), text)
@@ -64,7 +76,7 @@ def _parse_query(item: str | Mapping[str, Any], where: str) -> Query:
 
 
 def clean_text(text: object, where: str = "text") -> str:
-    """The text as it is stored and encoded: NFKC, every run of white space one space."""
+    """Normalise a text to NFKC and white space to single spaces; refuse what names no sound."""
     if not isinstance(text, str):
         raise QueryError(
             f"{where}={_show(text)}: must be a text, not {type(text).__name__}; "
@@ -72,22 +84,25 @@ def clean_text(text: object, where: str = "text") -> str:
         )
     clean = " ".join(unicodedata.normalize("NFKC", text).split())
     if not any(char.isalnum() for char in clean):
-        raise QueryError(f"{where}={_show(text)}: holds no letter or digit; name a sound in words")
+        raise QueryError(f"{where}={_show(text)}: has no letter or digit; name a sound in words")
     if len(clean) > LONGEST_TEXT:
         raise QueryError(
-            f"{where}={_show(text)}: {len(clean)} characters, at most {LONGEST_TEXT} are read; "
+            f"{where}={_show(text)}: {len(clean)} characters, at most {LONGEST_TEXT} are allowed; "
             "name one sound in a short phrase"
         )
     for char in clean:
         if unicodedata.category(char) in ("Cc", "Cs"):
             raise QueryError(
-                f"{where}={_show(text)}: holds the control character {char!r}; remove it"
+                f"{where}={_show(text)}: contains the control character {char!r}; remove it"
             )
     return clean
 
 
 def make_name(text: str) -> str:
-    """A name for a clean text: lower case, accents dropped, other scripts kept, `-` between."""
+    """Make a name from a clean text: lower case, without accents, words joined by `-`.
+
+    Other scripts are kept. A long name is cut, and a hash added to it.
+    """
     slug = ""
     for char in text.lower():
         plain = unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode()
@@ -95,7 +110,7 @@ def make_name(text: str) -> str:
         if plain.isalnum():
             slug += plain
         elif kind == "M" and slug and slug[-1] != "-":
-            # A mark is an accent on an ascii letter, but a vowel in, say, Devanagari.
+            # A mark is an accent on an ASCII letter, but may be a vowel in another script.
             slug += "" if slug[-1].isascii() else char
         elif kind in "LN":
             slug += char
@@ -110,14 +125,14 @@ def make_name(text: str) -> str:
 
 
 def check_name(name: object, where: str = "name") -> str:
-    """The name in NFC, if it can be one file name on any system and storage."""
+    """Return the name in NFC; refuse one that is no file name on some system or store."""
     if not isinstance(name, str):
         raise QueryError(f"{where}={_show(name)}: must be a text, not {type(name).__name__}")
     name = unicodedata.normalize("NFC", name)
     if problem := _find_problem(name):
         raise QueryError(
             f"{where}={_show(name)}: {problem}; it becomes a file name: use letters, digits, "
-            "'-' and '_', or leave it out and it is made from the text"
+            "'-' and '_', or leave the name out to have it made from the text"
         )
     return name
 
@@ -127,17 +142,17 @@ def _find_problem(name: str) -> str | None:
         return "is empty"
     for char in name:
         if char in UNSAFE:
-            return f"holds {char!r}"
-        # Besides control characters, what cannot be seen: zero-width and direction marks.
+            return f"contains {char!r}"
+        # Control characters, and invisible ones such as zero-width and direction marks.
         if unicodedata.category(char)[0] == "C" or unicodedata.category(char) in ("Zl", "Zp"):
-            return f"holds the character {char!a}"
+            return f"contains the character {char!a}"
     if name[0] in ".-":
         return f"begins with {name[0]!r}"
     if name[-1] == "." or name != name.strip():
         return "begins or ends with a space, or ends with a dot"
     if ".." in name:
-        return "holds '..'"
-    # Windows looks no further than the first dot: `con.flac` is the console.
+        return "contains '..'"
+    # Windows ignores all after the first dot: `con.flac` is the console.
     if name.partition(".")[0].rstrip().casefold() in RESERVED:
         return "is a device name on Windows"
     if len(name.encode()) > LONGEST_NAME_BYTES:
@@ -145,7 +160,7 @@ def _find_problem(name: str) -> str | None:
     return None
 
 
-def _refuse_twins(queries: list[Query]) -> None:
+def _refuse_duplicates(queries: list[Query]) -> None:
     texts: dict[str, int] = {}
     names: dict[str, int] = {}
     for i, query in enumerate(queries):
@@ -158,13 +173,13 @@ def _refuse_twins(queries: list[Query]) -> None:
         if first != i:
             raise QueryError(
                 f"queries[{i}].name={_show(query.name)}: the same file as queries[{first}]="
-                f"{_show(queries[first].name)} where case does not count; give one another name: "
-                "{name: ..., text: ...}"
+                f"{_show(queries[first].name)} where upper and lower case are equal; name one of "
+                "them: {name: ..., text: ...}"
             )
 
 
 def _fold(text: str, form: Any) -> str:
-    # Folding the case can undo a composition, hence the normalisation on either side.
+    # Case folding can decompose characters, so the text is normalised before and after it.
     return unicodedata.normalize(form, unicodedata.normalize(form, text).casefold())
 
 

@@ -1,3 +1,5 @@
+"""Queries: texts and names as given, made, and refused."""
+
 import unicodedata
 
 import pytest
@@ -13,7 +15,7 @@ from separator.queries import (
 )
 
 
-def test_texts_and_mappings_keep_their_order() -> None:
+def test_parse_queries_keeps_the_order_of_texts_and_mappings() -> None:
     items = ["A person speaking", {"name": "siren", "text": "an emergency siren"}, {"text": "Rain"}]
     assert parse_queries(items) == [
         Query("a-person-speaking", "A person speaking"),
@@ -22,7 +24,13 @@ def test_texts_and_mappings_keep_their_order() -> None:
     ]
 
 
-def test_a_null_name_is_no_name() -> None:
+def test_parse_queries_takes_a_bare_text_for_one_query() -> None:
+    assert parse_queries("a dog, and rain") == [Query("a-dog-and-rain", "a dog, and rain")]
+    with pytest.raises(QueryError, match=r"queries='  ': has no letter"):
+        parse_queries("  ")
+
+
+def test_parse_queries_makes_a_name_where_it_is_null() -> None:
     assert parse_queries([{"name": None, "text": "rain"}]) == [Query("rain", "rain")]
 
 
@@ -37,7 +45,7 @@ def test_a_null_name_is_no_name() -> None:
         ("ﬁre", "fire"),
     ],
 )
-def test_texts_are_stored_normalised(text: str, stored: str) -> None:
+def test_parse_queries_normalises_texts(text: str, stored: str) -> None:
     assert parse_queries([text])[0].text == stored
 
 
@@ -61,26 +69,26 @@ def test_texts_are_stored_normalised(text: str, stored: str) -> None:
         ("100% #1?", "100-1"),
     ],
 )
-def test_names_are_made_from_texts(text: str, name: str) -> None:
+def test_make_name_makes_readable_names_in_any_script(text: str, name: str) -> None:
     assert parse_queries([text])[0].name == name
 
 
 @pytest.mark.parametrize("text", ["con", "NUL", "Com1", "lpt\u00b9", "aux!"])
-def test_device_names_of_windows_are_not_made(text: str) -> None:
+def test_make_name_avoids_device_names_of_windows(text: str) -> None:
     name = parse_queries([text])[0].name
     assert check_name(name) == name
 
 
 @pytest.mark.parametrize("letter", ["a", "я", "犬", "\U00020000", "ab "])
-def test_long_texts_make_short_distinct_names(letter: str) -> None:
+def test_make_name_makes_short_distinct_names_of_long_texts(letter: str) -> None:
     texts = [letter * 120, letter * 121, letter * 122 + "!"]
     names = [query.name for query in parse_queries(texts)]
     assert len(set(names)) == 3
     assert all(len(name.encode()) <= LONGEST_NAME_BYTES - 20 for name in names)
 
 
-def test_every_made_name_is_a_safe_name() -> None:
-    # Every character of the basic plane, between, before and after letters.
+def test_make_name_makes_a_safe_name_of_every_character() -> None:
+    # Each character of the basic plane stands before, between and after letters.
     for code in range(0x10000):
         text = unicodedata.normalize("NFKC", f"{chr(code)}a{chr(code)}b{chr(code)}")
         name = make_name(" ".join(text.split()))
@@ -90,11 +98,11 @@ def test_every_made_name_is_a_safe_name() -> None:
 @pytest.mark.parametrize(
     "name", ["siren", "Siren 2", "a_b-c.d", "сирена", "犬", "x" * 100, "console", "é"]
 )
-def test_safe_names_are_kept(name: str) -> None:
+def test_parse_queries_keeps_safe_names(name: str) -> None:
     assert parse_queries([{"name": name, "text": "siren"}])[0].name == name
 
 
-def test_given_names_are_composed() -> None:
+def test_parse_queries_composes_given_names() -> None:
     assert parse_queries([{"name": "e\u0301", "text": "siren"}])[0].name == "\u00e9"
 
 
@@ -109,7 +117,7 @@ def test_given_names_are_composed() -> None:
         *(3, True, ["a"], b"a"),
     ],
 )
-def test_unsafe_names_are_refused(name: object) -> None:
+def test_parse_queries_refuses_unsafe_names(name: object) -> None:
     with pytest.raises(QueryError, match=r"queries\[0\]\.name"):
         parse_queries([{"name": name, "text": "siren"}])
 
@@ -119,12 +127,11 @@ def test_unsafe_names_are_refused(name: object) -> None:
     [
         ([], "at least one sound"),
         ((), "at least one sound"),
-        ("a dog", r"queries='a dog': must be a list"),
-        (b"a dog", "must be a list"),
-        (None, "queries=None: must be a list"),
-        ({"text": "a dog"}, "must be a list"),
-        ({"a dog"}, "must be a list"),
-        (7, "must be a list"),
+        (b"a dog", "must be a text or a list"),
+        (None, "queries=None: must be a text or a list"),
+        ({"text": "a dog"}, "must be a text or a list"),
+        ({"a dog"}, "must be a text or a list"),
+        (7, "must be a text or a list"),
         ([7], r"queries\[0\]=7: must be a text or \{name, text\}, not int; in YAML"),
         (["dog", None], r"queries\[1\]=None.*NoneType"),
         ([True], "not bool"),
@@ -136,11 +143,11 @@ def test_unsafe_names_are_refused(name: object) -> None:
         ([{}], "has no text"),
         ([{"text": "dog", "nmae": "d"}], "unknown key 'nmae'; a query has: name, text"),
         ([{"text": "dog", 3: "d"}], "unknown key 3"),
-        ([""], r"queries\[0\]='': holds no letter"),
-        (["dog", " \t\n"], r"queries\[1\]=' \\t\\n': holds no letter"),
-        (["?!... -"], "holds no letter"),
-        (["🚨"], "holds no letter"),
-        ([{"text": ""}], "holds no letter"),
+        ([""], r"queries\[0\]='': has no letter"),
+        (["dog", " \t\n"], r"queries\[1\]=' \\t\\n': has no letter"),
+        (["?!... -"], "has no letter"),
+        (["🚨"], "has no letter"),
+        ([{"text": ""}], "has no letter"),
         (["a\0b"], r"control character '\\x00'"),
         (["a\ud800"], "control character"),
         (["a" * 513], "513 characters, at most 512"),
@@ -156,16 +163,16 @@ def test_unsafe_names_are_refused(name: object) -> None:
         (["rain", {"name": "Rain", "text": "dog"}], "the same file"),
     ],
 )
-def test_bad_requests_say_what_and_where(items: object, message: str) -> None:
+def test_query_error_names_the_query_and_the_problem(items: object, message: str) -> None:
     with pytest.raises(QueryError, match=message):
         parse_queries(items)  # pyright: ignore[reportArgumentType]
 
 
-def test_the_longest_text_is_accepted() -> None:
+def test_parse_queries_accepts_the_longest_text() -> None:
     assert len(parse_queries([" " + "a" * LONGEST_TEXT + " "])[0].text) == LONGEST_TEXT
 
 
-def test_a_huge_value_is_shown_short() -> None:
+def test_query_error_shortens_a_huge_value() -> None:
     with pytest.raises(QueryError) as caught:
         parse_queries("a" * 1_000_000)
     assert len(str(caught.value)) < 300

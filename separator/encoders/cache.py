@@ -1,7 +1,6 @@
-"""Conditions kept between runs, by encoder and text, in one small safetensors file.
+"""Cache conditions between runs by encoder and text, in one small safetensors file.
 
-It knows bytes and two callables; where the file lives is the caller's business. Nothing in the
-file is worth a failure: what cannot be read is computed again.
+A cache that cannot be read or written never fails a run: its conditions are computed again.
 """
 
 import hashlib
@@ -28,9 +27,10 @@ def encode_cached(
     read: Callable[[], bytes | None],
     write: Callable[[bytes], None],
 ) -> np.ndarray:
-    """Conditions (Q, 512) of the texts. The encoder is loaded only if one is not in the cache.
+    """Return conditions (Q, 512) of the texts; load the encoder only for those not in the cache.
 
-    Of two runs that write at once the later wins: the other's texts are computed again some day.
+    `read` and `write` get and put the whole cache file, as those of `FileCache`. If two runs write
+    at once the later one wins, and the other's conditions are computed again when needed.
     """
     names = [name_entry(encoder_id, text) for text in texts]
     entries = unpack(read())
@@ -39,14 +39,14 @@ def encode_cached(
         encoder = load_encoder()
         if encoder.encoder_id != encoder_id:
             raise EncoderError(
-                f"encoder_id={encoder_id!r} was announced, but {encoder.encoder_id!r} was loaded; "
+                f"encoder_id={encoder_id!r} is expected, but {encoder.encoder_id!r} was loaded; "
                 "take both from the same weights"
             )
         conditions_QD = encoder.encode_texts(list(new.values()))
         if conditions_QD.shape != (len(new), CONDITION_SIZE) or conditions_QD.dtype != np.float32:
             raise EncoderError(
-                f"{encoder_id} gave {conditions_QD.dtype} {conditions_QD.shape} for {len(new)} "
-                f"texts; float32 {(len(new), CONDITION_SIZE)} is needed"
+                f"{encoder_id} returned {conditions_QD.dtype} {conditions_QD.shape} for {len(new)} "
+                f"texts, but float32 {(len(new), CONDITION_SIZE)} is needed; use another encoder"
             )
         for (name, text), condition_D in zip(new.items(), conditions_QD, strict=True):
             label = json.dumps({"encoder": encoder_id, "text": text}, ensure_ascii=False)
@@ -62,13 +62,13 @@ def name_entry(encoder_id: str, text: str) -> str:
 
 
 def pack(entries: dict[str, tuple[str, np.ndarray]]) -> bytes:
-    """{name: (label, condition)} -> safetensors. The labels are for people who open the file."""
+    """Write {name: (label, condition)} as safetensors; labels say which encoder and text it is."""
     conditions = {name: np.ascontiguousarray(entry[1]) for name, entry in entries.items()}
     return save(conditions, {name: entry[0] for name, entry in entries.items()})
 
 
 def unpack(data: bytes | None) -> dict[str, tuple[str, np.ndarray]]:
-    """What `pack` wrote; empty, with a warning, where that is damaged."""
+    """Read what `pack` wrote; if it is damaged, warn and return nothing."""
     if data is None:
         return {}
     try:
@@ -79,20 +79,20 @@ def unpack(data: bytes | None) -> dict[str, tuple[str, np.ndarray]]:
             _check_entry(name, label, condition_D)
     # TypeError: JSON of another shape; KeyError: an unlabelled tensor, or a dtype numpy lacks.
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        log.warning("the condition cache is damaged and will be written anew: %r", error)
+        log.warning("the condition cache is damaged and will be replaced: %r", error)
         return {}
     return entries
 
 
 def _read_labels(data: bytes) -> dict[str, str]:
-    # safetensors gives the metadata of files only, and a path is what we do not have.
+    # safetensors reads metadata from files only, not from bytes.
     size = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + size])["__metadata__"]
 
 
 def _check_entry(name: str, label: str, condition_D: np.ndarray) -> None:
-    about = json.loads(label)
-    if name != name_entry(about["encoder"], about["text"]):
+    labelled = json.loads(label)
+    if name != name_entry(labelled["encoder"], labelled["text"]):
         raise ValueError(f"{name} is labelled {label}")
     if condition_D.shape != (CONDITION_SIZE,) or condition_D.dtype != np.float32:
         raise ValueError(f"{name} is {condition_D.dtype} {condition_D.shape}")
@@ -101,10 +101,7 @@ def _check_entry(name: str, label: str, condition_D: np.ndarray) -> None:
 
 
 class FileCache:
-    """`read` and `write` for `encode_cached` on a local path; a reader never sees half a file.
-
-    A place that cannot be read or written makes for a slow cache, not for an error.
-    """
+    """Keep the cache in a local file; a file that cannot be used is a warning, not an error."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -115,7 +112,7 @@ class FileCache:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.warning("conditions are not looked up: %s", error)
+            log.warning("the condition cache cannot be read: %s", error)
             return None
 
     def write(self, data: bytes) -> None:
@@ -123,4 +120,4 @@ class FileCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, data)
         except OSError as error:
-            log.warning("conditions are not remembered: %s", error)
+            log.warning("the condition cache cannot be written: %s", error)

@@ -1,19 +1,30 @@
-"""What the rest of the package asks of a text encoder; it knows no particular one."""
+"""Define the interface of encoders: they turn a query into a condition, a vector of length 1.
+
+    encoder = read_mini(path)
+    encoder.encode_texts(["rain", "an emergency siren"])    # (2, 512), float32
+    encoder.encoder_id                                      # "mini:9c1f..."
+
+A checkpoint names the encoder it was trained with by `encoder_id`; `find_encoder` in api.py loads
+it. A new encoder has to provide `TextEncoder` and a line in `find_encoder`. To measure how similar
+stems are to their query it also needs an audio side, see `AudioEncoder` in similarity.py.
+"""
 
 from typing import Protocol
 
 import numpy as np
 
-# What FiLM takes in every published checkpoint.
+# The input of FiLM in every published checkpoint.
 CONDITION_SIZE = 512
 
 
 class TextEncoder(Protocol):
+    """Encode texts; conditions of different `encoder_id` must not be mixed."""
+
     @property
     def encoder_id(self) -> str:
-        """Equal for two encoders only if they map every text to the same condition."""
+        """Hash the weights and all else that changes a condition: equal ids, equal conditions."""
         ...
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
-        """Conditions (Q, 512), float32, of length 1; each depends on its own text alone."""
+        """Return conditions (Q, 512), float32, of length 1; each depends on its own text alone."""
         ...

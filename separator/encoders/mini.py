@@ -1,7 +1,7 @@
-"""The bundled encoder: text -> condition by its words, audio -> condition by a small network.
+"""Encode texts by their words and audio by a small network: the encoder bundled with the package.
 
-Both sides were trained together, so that a caption and its sound lie close. It knows only the
-words it was trained with, and says which texts hold none of them.
+Both sides are trained together, so that a caption and its sound get similar conditions. Only the
+words of the training captions are known; `list_unknown` finds texts without any of them.
 
 Shapes: B batch, L words, C channels, T samples, N frames, M mel bands, D condition.
 """
@@ -27,7 +27,7 @@ PREFIX = "mini:"
 TENSORS = "query_encoder.mini."
 RATE_HZ = 32_000
 N_FFT, HOP, NUM_MELS = 1024, 512, 64
-# Rows of the word table that are no words.
+# Rows of the word table that are not words.
 PADDING, UNKNOWN = 0, 1
 WORD_SIZE = 96
 AUDIO_WIDTHS = (24, 48, 96, 192)
@@ -35,7 +35,7 @@ STRETCH_SAMPLES = 10 * RATE_HZ
 
 
 class TextTower(nn.Module):
-    """A weighted mean of word vectors, so that order does not matter, then two layers."""
+    """Map words to a condition: a weighted mean of their vectors in any order, then two layers."""
 
     def __init__(self, num_words: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class TextTower(nn.Module):
 
 
 class AudioTower(nn.Module):
-    """Convolutions over a log-mel picture, then its mean and its peak over time."""
+    """Map audio to a condition: convolutions over log-mel levels, then mean and peak over time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,18 +73,18 @@ class AudioTower(nn.Module):
         spectrum_BFN = torch.stft(waveform_BT, N_FFT, HOP, window=window, return_complex=True)
         power_BNM = spectrum_BFN.abs().square().transpose(1, 2) @ self.mel_FM
         level_BNM = 10 * torch.log10(power_BNM + 1e-6)
-        # Relative to the loudest moment: how loud a recording is says nothing about what it is.
+        # Relative to the loudest moment: the level of a recording does not tell its sound.
         peak_B11 = level_BNM.amax((1, 2), keepdim=True)
-        picture_BNM = (level_BNM - peak_B11).clamp_min(-80) / 40 + 1
-        h = self.layers(picture_BNM[:, None])
+        mel_BNM = (level_BNM - peak_B11).clamp_min(-80) / 40 + 1
+        h = self.layers(mel_BNM[:, None])
         features = torch.cat([h.mean(2), h.amax(2)], 1).flatten(1)
         return F.normalize(self.head(features), dim=-1)
 
 
 class MiniEncoder(nn.Module):
-    """Both towers and the words they know. Follows `TextEncoder`."""
+    """Hold both towers and the known words. A `TextEncoder`."""
 
-    listen_s = 2.0  # more of it tells stems of absent sounds no better (docs/log.md)
+    listen_s = 2.0  # longer excerpts recognise stems of absent sounds no better (docs/log.md)
 
     def __init__(self, words: list[str]) -> None:
         super().__init__()
@@ -101,19 +101,19 @@ class MiniEncoder(nn.Module):
         return PREFIX + digest.hexdigest()[:16]
 
     def look_up(self, texts: list[list[str]]) -> Tensor:
-        """Rows (B, L) of the known ones of each text's words; without any, of an unknown word."""
+        """Return the table rows (B, L) of each text's known words; `UNKNOWN` if there are none."""
         rows = [[self.rows[word] for word in words if word in self.rows] for words in texts]
         rows = [row or [UNKNOWN] for row in rows]
         longest = max(map(len, rows), default=1)
         return torch.tensor([row + [PADDING] * (longest - len(row)) for row in rows])
 
     def list_unknown(self, texts: list[str]) -> list[str]:
-        """The texts that hold no word this encoder was trained with."""
+        """List the texts without any known word."""
         return [t for t in texts if not any(word in self.rows for word in split_words(t))]
 
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> np.ndarray:
-        """Conditions (B, 512), float32, of length 1. One at a time: none depends on another."""
+        """Return conditions (B, 512) of length 1, one text at a time: none depends on another."""
         out_BD = np.empty((len(texts), CONDITION_SIZE), np.float32)
         for condition_D, text in zip(out_BD, texts, strict=True):
             condition_D[:] = self.text(self.look_up([split_words(text)]))[0].numpy()
@@ -121,12 +121,12 @@ class MiniEncoder(nn.Module):
 
     @torch.inference_mode()
     def encode_audio(self, waveform_CT: np.ndarray, rate_hz: int) -> np.ndarray:
-        """The condition (512,) of an example; beyond 10 s, the mean over stretches of it."""
+        """Return the condition (512,) of a sound; if longer than 10 s, the mean over stretches."""
         check_rate(rate_hz)
         if waveform_CT.ndim != 2 or waveform_CT.shape[-1] == 0:
-            raise AudioError(f"an example of shape {waveform_CT.shape}: (channels, samples)")
+            raise AudioError(f"shape {waveform_CT.shape}: (channels, samples) needed, neither zero")
         if not np.isfinite(waveform_CT).all():
-            raise NonFiniteAudio("the example holds NaN or infinity")
+            raise NonFiniteAudio("the sound holds NaN or infinite samples")
         mono_1T = torch.from_numpy(waveform_CT.astype(np.float32).mean(0, keepdims=True))
         mono_1T = mono_1T.to(self.audio.head.weight.device)
         mono_1T = resample(mono_1T, rate_hz, RATE_HZ)
@@ -138,29 +138,30 @@ class MiniEncoder(nn.Module):
 
 
 def make_mel_bands() -> Tensor:
-    """Triangles (F, M), equally wide in mel from 50 Hz to 15 kHz, each of sum 1."""
+    """Make triangular filters (F, M), equally wide in mel from 50 Hz to 15 kHz, each of sum 1."""
     to_mel = lambda hz: 2595 * np.log10(1 + hz / 700)  # noqa: E731
     edges = 700 * (10 ** (np.linspace(to_mel(50), to_mel(15_000), NUM_MELS + 2) / 2595) - 1)
     freq_F1 = np.linspace(0, RATE_HZ / 2, N_FFT // 2 + 1)[:, None]
     low, mid, high = edges[:-2], edges[1:-1], edges[2:]
     rise, fall = (freq_F1 - low) / (mid - low), (high - freq_F1) / (high - mid)
     bands = np.clip(np.minimum(rise, fall), 0, None)
-    # The lowest triangles fall between two bins: each then takes the bin next to its centre.
+    # A triangle that falls between two bins takes the bin next to its centre.
     empty = bands.sum(0) == 0
     bands[np.abs(freq_F1 - mid).argmin(0)[empty], np.flatnonzero(empty)] = 1
     return torch.from_numpy(bands / bands.sum(0)).float()
 
 
 def write_mini(path: Path, encoder: MiniEncoder) -> None:
-    """An encoder in a file of its own."""
+    """Write an encoder into a file of its own."""
     tensors, metadata = pack_mini(encoder)
-    about = {"format": FORMAT, "encoder": encoder.encoder_id}
-    write_tensors(path, tensors, metadata | about)
+    write_tensors(path, tensors, metadata | {"format": FORMAT, "encoder": encoder.encoder_id})
 
 
 def pack_mini(encoder: object) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata, as they lie in a checkpoint beside the network's; of another encoder,
-    which has a file of its own, none."""
+    """Return the tensors and metadata that a checkpoint holds beside the network's.
+
+    Empty for another kind of encoder: those stay in files of their own.
+    """
     if not isinstance(encoder, MiniEncoder):
         return {}, {}
     tensors = {f"{TENSORS}{name}": t.contiguous() for name, t in encoder.state_dict().items()}
@@ -172,15 +173,15 @@ def is_mini(encoder_id: str | None) -> bool:
 
 
 def read_mini(path: Path) -> MiniEncoder:
-    """The encoder in a checkpoint, or in a file of its own."""
+    """Read the encoder from a checkpoint or from a file of its own."""
     tensors, metadata = read_tensors(path)
     if "words" not in metadata:
-        raise EncoderMissing(f"{path}: holds no mini encoder")
+        raise EncoderMissing(f"{path}: holds no mini encoder; use a checkpoint that holds one")
     encoder = MiniEncoder(json.loads(metadata["words"]))
     own = {k.removeprefix(TENSORS): t.clone() for k, t in tensors.items() if k.startswith(TENSORS)}
     try:
         encoder.load_state_dict(own)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise CheckpointMismatch(f"{path}: another encoder: {reason}") from None
+        raise CheckpointMismatch(f"{path}: its mini encoder has other tensors: {reason}") from None
     return encoder.eval().requires_grad_(False)

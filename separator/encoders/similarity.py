@@ -1,4 +1,4 @@
-"""How like its query a sound is, as the encoder hears it. Arrays in, a number out.
+"""Measure how similar a stem is to its query, with the audio side of the query's encoder.
 
 Shapes: C channels, T samples, D condition.
 """
@@ -12,23 +12,25 @@ from separator.audio.level import find_loudest
 from separator.encoders.clap_audio import ClapAudio
 from separator.encoders.mini import MiniEncoder
 
+# Both are torch modules with `encode_audio(waveform_CT, rate_hz) -> (D,)` and `listen_s`: the
+# seconds of a stem that are enough to compare it.
 AudioEncoder = MiniEncoder | ClapAudio
 
 
-class Listener:
-    """Holds the encoder, on a device."""
+class SimilarityMeter:
+    """Compare sounds with conditions on one device."""
 
     def __init__(
         self, encoder: AudioEncoder, device: torch.device | str = "cpu", precision: str = "fp32"
     ) -> None:
-        # For mini's convolutions: a third less time on a CPU.
+        # mini's convolutions take a third less time on a CPU.
         encoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.encoder = encoder.to(device)
         if isinstance(encoder, ClapAudio):
             encoder.in_bf16 = precision == "bf16"
 
     def compare(self, samples_CT: np.ndarray, rate_hz: int, condition_D: np.ndarray) -> float:
-        """The cosine between the query and the loudest seconds; NaN of silence."""
+        """Return the cosine of the loudest `listen_s` seconds and the query; NaN for silence."""
         loudest_CT = samples_CT[:, find_loudest(samples_CT, round(self.encoder.listen_s * rate_hz))]
         if not loudest_CT.any():
             return math.nan

@@ -1,8 +1,8 @@
-"""Texts as lists of known word stems: what the mini encoder reads. Pure functions on strings."""
+"""Split texts into word stems for the mini encoder. Pure functions on strings."""
 
 import re
 
-# Words that say nothing about which sound is meant.
+# Words that tell no sound from another.
 FILLERS = frozenset(
     re.findall(
         r"\w+",
@@ -13,30 +13,30 @@ FILLERS = frozenset(
         """,
     )
 )
-# Longest first; what is left must keep three letters.
+# Longest first; at least three letters must remain.
 SUFFIXES = ("ings", "ing", "ers", "er", "ed", "es", "s", "e")
 VOWELS = set("aeiouy")
 
 
 def stem(word: str) -> str:
-    """The word without its ending: barks, barking and barked are one; not linguistics."""
+    """Cut the ending off a word: barks, barking and barked become bark."""
     for suffix in SUFFIXES:
         base = word.removesuffix(suffix)
         if base != word and len(base) >= 3 and VOWELS & set(base):
             word = base
             break
-    # running -> runn -> run; but bell, hiss and buzz keep their pairs in every form.
+    # running -> runn -> run; bell, hiss and buzz keep their double letters.
     if len(word) > 3 and word[-1] == word[-2] and word[-1] in "bdgkmnpt":
         word = word[:-1]
     return word[:-1] + "i" if word.endswith("y") and len(word) > 3 else word
 
 
 def split_words(text: str) -> list[str]:
-    """The stems of a text's words, fillers left out."""
+    """Split a text into the stems of its words, without fillers."""
     words = re.findall(r"[^\W\d_]+", text.lower().replace("'s", ""))
     return [stem(word) for word in words if word not in FILLERS]
 
 
 def collect_words(texts: list[str]) -> list[str]:
-    """Every stem of the texts, sorted: the vocabulary of an encoder trained on them."""
+    """Collect the sorted vocabulary of an encoder that is trained on these texts."""
     return sorted({word for text in texts for word in split_words(text)})

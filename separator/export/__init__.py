@@ -1,1 +1,1 @@
-"""A finished output as a training set: chosen by its manifest, in shards, split by asset."""
+"""Turn a finished output into a data set: stems selected by their rows, in shards and splits."""

@@ -1,4 +1,4 @@
-"""The card of a data set: what is in it, where it came from, and how to load it. Pure."""
+"""Make the card of a data set: its content, its source, and code that loads it. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from separator.export.settings import EXTENSIONS, ExportConfig
 from separator.export.shards import COUNTED, EXPORTED, Contents, Total, sum_splits
 
-SHOWN = 50  # rows of a table: the card is for people
+MOST_ROWS = 50  # of a table
 CARD = """\
 ---
 configs:
@@ -17,16 +17,16 @@ configs:
 
 # Separated sounds
 
-Each sound was taken out of a longer mixture by a network that was asked for it in words. It is what
-the network heard, not a recording of that sound alone: look at the columns before trusting it.
+A network separated each sound from a longer mixture, by a query. It is an estimate, not a recording
+of that sound alone: filter by the columns below before you rely on it.
 
 {splits}
 {missing}
-- Chosen: `{where}`
-- Split by `{by}`, seed {seed}: what shares it is on one side
+- Selected: `{where}`
+- Split by `{by}`, seed {seed}: rows with equal values are in one split
 - Network: {models} (sha256 {checkpoints})
 - Sounds: {sounds}
-- `datasets.load_dataset("path of this folder")` reads it, and so does {reader}
+- Load it with `datasets.load_dataset("path of this folder")` or with {reader}
 
 ## Queries
 
@@ -42,7 +42,7 @@ the network heard, not a recording of that sound alone: look at the columns befo
 """
 READERS = {
     "webdataset": '`webdataset.WebDataset(sorted(glob("data/train-*.tar")))`',
-    "parquet": "all that reads Parquet",
+    "parquet": "any reader of Parquet",
 }
 
 
@@ -55,13 +55,13 @@ def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
     return CARD.format(
         files="\n".join(files),
         splits=make_splits(totals),
-        missing=f"\n{num_missing:,} stems were gone from storage: see index/\n" * bool(num_missing),
+        missing=f"\n{num_missing:,} stems are missing: index/ lists them\n" * bool(num_missing),
         where=show(config.input.where),
         by=show(config.split.by),
         seed=config.split.seed,
         models=", ".join(sorted(counts["model_name"])),
         checkpoints=", ".join(sorted(counts["checkpoint_sha256"])),
-        sounds="`audio`" + ", and the rest of the track: `residual`" * config.output.residual,
+        sounds="`audio`" + ", and the track without it: `residual`" * config.output.residual,
         reader=READERS[form],
         features=make_features(config, counts["suffix"]),
         queries=make_counts(counts["query_text"]),
@@ -85,8 +85,10 @@ def show_mb(total: Total) -> str:
 
 
 def make_features(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
-    """Of WebDataset's tars, for Hugging Face: it would guess types from the first rows. Parquet
-    says them itself, and of several formats of sound no row has all."""
+    """Declare the types in WebDataset's tars for Hugging Face, which guesses by the first rows.
+
+    Empty for Parquet, which declares types itself, and for stems of several file types.
+    """
     if config.output.format != "webdataset" or len(suffixes) != 1:
         return ""
     (ending,) = (suffix.removeprefix(".") for suffix in suffixes)
@@ -108,10 +110,10 @@ def sum_up(contents: Sequence[Contents], column: str) -> Counter[str]:
 
 
 def make_counts(counts: Mapping[str, int], nothing: str = "") -> str:
-    """The most frequent first."""
+    """Make a table of counts, the most frequent first."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    rows = [[name or nothing, f"{number:,}"] for name, number in ranked[:SHOWN]]
-    more = f"\n\nand {len(ranked) - SHOWN:,} more" if len(ranked) > SHOWN else ""
+    rows = [[name or nothing, f"{number:,}"] for name, number in ranked[:MOST_ROWS]]
+    more = f"\n\nand {len(ranked) - MOST_ROWS:,} more" if len(ranked) > MOST_ROWS else ""
     return make_table(["", "stems"], rows) + more
 
 
@@ -121,5 +123,5 @@ def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def show(text: str) -> str:
-    """In a table's cell: on one line, and no end of the cell."""
+    """Fit a text into a cell of a table: one line, `|` escaped."""
     return " ".join(text.split()).replace("|", "\\|")

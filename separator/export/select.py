@@ -1,7 +1,6 @@
-"""Which stems go into a data set, in which order, split and shard: DuckDB over the manifest.
+"""Select the stems of a data set with DuckDB, and put them in order, into splits and shards.
 
-The same manifest and settings give the same shards, on any machine: order and split come from
-hashes, not from chance.
+Order and split come from hashes: the same manifest and settings give the same shards anywhere.
 """
 
 import contextlib
@@ -20,50 +19,45 @@ import pyarrow.parquet as pq
 
 from separator.errors import RequestError
 from separator.export.settings import ExportConfig
+from separator.results.compact import read_latest
 from separator.results.manifest import list_files
 from separator.results.paths import Layout
-from separator.results.schema import make_schema
 from separator.run.lock import FINISHED, RUNNING, STARTING
 from separator.run.status import describe_state, read_runs
 from separator.storage import Storage
 
 ROWS_PER_BATCH = 4096
 BYTES_PER_SAMPLE = 3  # of 24 bits, before compression: the manifest holds no sizes
-OWN = ("split", "shard")  # columns of ours, not of the data set
+SHARD_KEYS = ("split", "shard")  # columns that are not part of the data set
 
-# What `compact` keeps: a run that has not ended, or never did, leaves more rows than hold. An
-# empty text is no JSON, and an earlier version knew nothing but stems.
+# An empty text is no JSON, and manifests of earlier versions have no `kind`: all were stems.
 LATEST = """
     SELECT * REPLACE (nullif(carried, '') AS carried, coalesce(kind, 'stem') AS kind)
-    FROM manifest QUALIFY
-        row_number() OVER (
-            PARTITION BY asset_uri, track_index, query_name ORDER BY created_at DESC) = 1
-        AND created_at = max(created_at) OVER (PARTITION BY asset_uri, query_name)
-        AND asset_etag = arg_max(asset_etag, created_at) OVER (PARTITION BY asset_uri)"""
-DEALT = """
-    SELECT * EXCLUDE (dealt_by), md5('{seed}:' || fingerprint) AS place,
-        CASE WHEN md5_number_lower('{seed}:' || coalesce(dealt_by, asset_uri))
+    FROM manifest"""
+SPLIT = """
+    SELECT * EXCLUDE (split_by), md5('{seed}:' || fingerprint) AS position,
+        CASE WHEN md5_number_lower('{seed}:' || coalesce(split_by, asset_uri))
             / 18446744073709551616.0 < {valid} THEN 'valid' ELSE 'train' END AS split
-    FROM chosen"""
+    FROM selected"""
 FILLED = """
     SELECT *, floor((sum(num_samples * num_channels) OVER (
-        PARTITION BY split ORDER BY place ROWS UNBOUNDED PRECEDING)
+        PARTITION BY split ORDER BY position ROWS UNBOUNDED PRECEDING)
         - num_samples * num_channels) / {most_samples}) AS fill
-    FROM dealt"""
+    FROM splits"""
 SHARDED = """
-    SELECT * EXCLUDE (place, fill),
+    SELECT * EXCLUDE (position, fill),
         dense_rank() OVER (PARTITION BY split ORDER BY fill) - 1 AS shard
-    FROM filled ORDER BY split, place"""
+    FROM filled ORDER BY split, position"""
 SUMMARY = """
     SELECT count(*), bit_xor(md5_number(fingerprint || created_at)),
         count(*) FILTER (coalesce(residual_uri, '') = ''),
-        count(*) FILTER (licence <> ''), count(dealt_by)
-    FROM chosen"""
+        count(*) FILTER (licence <> ''), count(split_by)
+    FROM selected"""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The rows of one file, and its name."""
+    """Hold the rows of one shard, and its name."""
 
     split: str
     number: int
@@ -76,46 +70,53 @@ class Shard:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is chosen. `name` tells it from any other."""
+    """Hold the selected stems as a DuckDB table.
+
+    `name` is a hash of rows and settings: another selection has another name.
+    """
 
     connection: duckdb.DuckDBPyConnection
     name: str
     num_stems: int
 
     def iterate(self) -> Iterator[Shard]:
-        """Shard by shard; the rows of one are in memory."""
+        """Yield one shard after the other; the rows of one are in memory."""
         reader = self.connection.table("sharded").to_arrow_reader(ROWS_PER_BATCH)
-        pieces = itertools.chain.from_iterable(map(_cut, reader))
+        pieces = itertools.chain.from_iterable(map(_split_batch, reader))
         for (split, number), group in itertools.groupby(pieces, key=lambda piece: piece[0]):
             yield Shard(split, number, pa.Table.from_batches([batch for _, batch in group]))
 
 
-def _cut(batch: pa.RecordBatch) -> Iterator[tuple[tuple[str, int], pa.RecordBatch]]:
-    keys = list(zip(*(batch.column(name).to_pylist() for name in OWN), strict=True))
+def _split_batch(batch: pa.RecordBatch) -> Iterator[tuple[tuple[str, int], pa.RecordBatch]]:
+    """Yield ((split, shard), rows) for each shard that the batch holds rows of."""
+    keys = list(zip(*(batch.column(name).to_pylist() for name in SHARD_KEYS), strict=True))
     start = 0
     for key, group in itertools.groupby(keys):
         num_rows = len(list(group))
-        yield key, batch.slice(start, num_rows).drop_columns(list(OWN))
+        yield key, batch.slice(start, num_rows).drop_columns(list(SHARD_KEYS))
         start += num_rows
 
 
 @contextlib.contextmanager
 def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
+    """Select stems by the config; the selection lives as long as the context."""
     layout = Layout(config.input.uri, "")
-    uris = list_files(storage, layout)
-    if not uris:
+    if not list_files(storage, layout):
         raise RequestError(f"input.uri={config.input.uri!r}: no manifest there; run the job first")
     if not config.input.unfinished:
         check_runs(storage, layout)
     with tempfile.TemporaryDirectory(prefix="separator-") as name:
-        for number, uri in enumerate(uris):
-            storage.fetch(uri, Path(name) / f"{number:05}.parquet")
+        for number, table in enumerate(read_latest(storage, layout)):
+            pq.write_table(table, Path(name) / f"{number:05}.parquet")
         with contextlib.closing(open_manifest(Path(name))) as connection:
-            yield choose(connection, config)
+            yield make_selection(connection, config)
 
 
 def check_runs(storage: Storage, layout: Layout) -> None:
-    """A run writes stems before their rows: what it has replaced would go out under an old row."""
+    """Refuse an output whose run is not finished.
+
+    A run writes stems before their rows: a stem that it replaced would be exported with an old row.
+    """
     runs = read_runs(storage, layout)
     alive = [run for run in runs if describe_state(run) in (STARTING, RUNNING)]
     for run in [*alive, *runs[:1]]:
@@ -127,47 +128,45 @@ def check_runs(storage: Storage, layout: Layout) -> None:
 
 
 def open_manifest(folder: Path) -> duckdb.DuckDBPyConnection:
-    """`latest`, and nothing else of the machine within reach of an expression."""
-    # All columns of today, whatever version wrote the others.
-    pq.write_table(make_schema().empty_table(), folder / "columns.parquet")
+    """Open the files of a folder as the view `latest`; no expression can read anything else."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET temp_directory = '{folder}/spill'")
     connection.execute(f"SET allowed_directories = ['{folder}']")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     files = sorted(map(str, folder.glob("*.parquet")))
-    connection.read_parquet(files, union_by_name=True).create_view("manifest")
+    connection.read_parquet(files).create_view("manifest")
     connection.sql(LATEST).create_view("latest")
     return connection
 
 
-def choose(connection: duckdb.DuckDBPyConnection, config: ExportConfig) -> Selection:
+def make_selection(connection: duckdb.DuckDBPyConnection, config: ExportConfig) -> Selection:
     where, by, licence = config.input.where, config.split.by, config.output.licence
     found = connection.table("latest").filter(f"status = 'ok' AND kind = '{config.input.kind}'")
-    # As tables: what an expression has said once, of chance too, holds for all that follows.
+    # Tables, not views: each expression is evaluated once, even one that is random.
     _explain("input.where", where, lambda: found.filter(where).create("found"))
     path = json.dumps(f"{licence}", ensure_ascii=False).replace("'", "''")
     carried = "''" if licence is None else f"coalesce(carried ->> '$.{path}', '')"
-    columns = f"*, {carried} AS licence, ({by})::VARCHAR AS dealt_by"
-    _explain("split.by", by, lambda: connection.table("found").project(columns).create("chosen"))
+    columns = f"*, {carried} AS licence, ({by})::VARCHAR AS split_by"
+    _explain("split.by", by, lambda: connection.table("found").project(columns).create("selected"))
     ((num_stems, digest, no_residual, licenced, grouped),) = connection.sql(SUMMARY).fetchall()
     if not num_stems:
-        raise RequestError(f"input.where={where!r}: chooses no {config.input.kind} that is there")
+        raise RequestError(f"input.where={where!r}: selects no {config.input.kind} that is ok")
     if not grouped:
-        raise RequestError(f"split.by={by!r}: is null for all that is chosen")
+        raise RequestError(f"split.by={by!r}: is null for all selected stems")
     if config.output.residual and no_residual:
         raise RequestError(
             f"output.residual=true: {no_residual:,} of {num_stems:,} have none; run the job with "
-            "output.residual=per_query, or choose with input.where=\"residual_uri <> ''\""
+            "output.residual=per_query, or select with input.where=\"residual_uri <> ''\""
         )
     if licence is not None and not licenced:
         raise RequestError(
-            f"output.licence={licence!r}: no stem carries it; the job takes it along from its list"
-            f" with input.carry=[{licence}]"
+            f"output.licence={licence!r}: no stem carries it; the job copies it from its list with"
+            f" input.carry=[{licence}]"
         )
     most_samples = config.output.shard_mb * 1e6 / BYTES_PER_SAMPLE / (1 + config.output.residual)
-    dealt = DEALT.format(seed=int(config.split.seed), valid=float(config.split.valid))
-    connection.sql(dealt).create_view("dealt")
+    split = SPLIT.format(seed=int(config.split.seed), valid=float(config.split.valid))
+    connection.sql(split).create_view("splits")
     connection.sql(FILLED.format(most_samples=most_samples)).create_view("filled")
     connection.sql(SHARDED).create_view("sharded")
     name = hashlib.sha256(f"{config.describe()} {num_stems} {digest}".encode()).hexdigest()[:16]
@@ -175,7 +174,7 @@ def choose(connection: duckdb.DuckDBPyConnection, config: ExportConfig) -> Selec
 
 
 def _explain(key: str, text: str, action: Callable[[], Any]) -> Any:
-    """A mistake in an expression, in the words of the one who wrote it."""
+    """Run `action`; a mistake in the expression `text` names its key of the config."""
     try:
         return action()
     except duckdb.Error as error:

@@ -1,4 +1,4 @@
-"""What an export can be told; what a key means stands beside it in configs/export.yaml."""
+"""Define and check the settings of an export; configs/export.yaml documents every key."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -15,7 +15,7 @@ EXTENSIONS = {"webdataset": "tar", "parquet": "parquet"}  # by format
 
 
 @dataclass(frozen=True)
-class ChosenSettings:
+class InputSettings:
     uri: str = MISSING
     kind: str = "stem"
     where: str = "true"
@@ -30,7 +30,7 @@ class SplitSettings:
 
 
 @dataclass(frozen=True)
-class ShardSettings:
+class OutputSettings:
     uri: str = MISSING
     format: str = "webdataset"
     shard_mb: float = 500.0
@@ -40,9 +40,9 @@ class ShardSettings:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    input: ChosenSettings = field(default_factory=ChosenSettings)
+    input: InputSettings = field(default_factory=InputSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
-    output: ShardSettings = field(default_factory=ShardSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class ExportConfig:
         if is_within(self.output.uri, self.input.uri):
             raise RequestError(
                 f"output.uri={self.output.uri!r}: lies inside input.uri={self.input.uri!r}; choose"
-                " another place"
+                " a folder outside it"
             )
         if self.output.format not in EXTENSIONS:
             raise RequestError(
@@ -65,10 +65,10 @@ class ExportConfig:
         if not self.output.shard_mb > 0:
             raise RequestError(f"output.shard_mb={self.output.shard_mb}: must be more than 0")
         if not 0 <= self.split.valid <= 1:
-            raise RequestError(f"split.valid={self.split.valid}: a share, from 0 to 1")
+            raise RequestError(f"split.valid={self.split.valid}: must be a share, from 0 to 1")
 
     def describe(self) -> str:
-        """All that the content of a shard depends on beside the manifest: no places."""
+        """Return as JSON all settings that change the content of shards, which URIs do not."""
         output = {key: value for key, value in asdict(self.output).items() if key != "uri"}
         about = {
             "kind": self.input.kind,

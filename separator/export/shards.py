@@ -1,5 +1,7 @@
-"""One shard: stems as they lie on storage, with their rows, in a tar (WebDataset) or in Parquet
-(the layout of Hugging Face's `Audio`). The same rows give the same bytes.
+"""Write shards: stems as they are stored, with their rows, in a tar or in Parquet.
+
+The tar is WebDataset's, the Parquet file has the layout of Hugging Face's `Audio`. The same rows
+give the same bytes.
 """
 
 import io
@@ -22,27 +24,27 @@ from separator.results.schema import make_schema as make_manifest_schema
 from separator.storage import Storage
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-MOST_BYTES = 1 << 30  # of a sound that is held in memory
-HELD_BYTES = 64 << 20  # of a row group: readers take one whole
+MOST_BYTES = 1 << 30  # of a sound in a row of Parquet: it is held in memory
+HELD_BYTES = 64 << 20  # of a row group of Parquet: readers load it whole
 COUNTED = ("query_text", "licence", "model_name", "checkpoint_sha256")
-LICENCE = ("string", "of the asset, as its list said")
+LICENCE = ("string", "of the asset, from the job's list")
 EXPORTED = COLUMNS | {"licence": LICENCE}
-DTYPES = {"float": "float32", "double": "float64"}  # Arrow's names, and NumPy's
+DTYPES = {"float": "float32", "double": "float64"}  # Arrow's name -> NumPy's
 
-# Rows with the local copies of their sounds, good until the next is asked for.
+# Rows with local copies of their sounds; the next row overwrites the copies.
 Samples = Iterator[tuple[dict[str, Any], dict[str, Path]]]
 
 
 @dataclass
 class Contents:
-    """What a shard holds, and what it should have held."""
+    """Count what a shard holds, and list the stems that were missing from storage."""
 
     split: str
     num_stems: int = 0
     seconds: float = 0.0
     num_bytes: int = 0
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # by column and value
-    missing: list[str] = field(default_factory=list)  # URIs of what is gone from storage
+    missing: list[str] = field(default_factory=list)  # URIs
 
     def add(self, row: dict[str, Any], suffix: str) -> None:
         self.num_stems += 1
@@ -53,7 +55,7 @@ class Contents:
 
 
 class Total(NamedTuple):
-    """Of all shards of a split that hold anything."""
+    """Sum up the shards of one split; empty shards do not count."""
 
     num_stems: int
     seconds: float
@@ -62,7 +64,7 @@ class Total(NamedTuple):
 
 
 def sum_splits(contents: Sequence[Contents]) -> dict[str, Total]:
-    """By split, in order of their names."""
+    """Sum up shards by split, in order of the names."""
     full = [each for each in contents if each.num_stems]
     totals = {}
     for split in sorted({each.split for each in full}):
@@ -78,7 +80,7 @@ def sum_splits(contents: Sequence[Contents]) -> dict[str, Total]:
 
 @dataclass(frozen=True)
 class ShardWriter:
-    """Shards as a value: it travels to the workers."""
+    """Write shards; a plain value that Ray can send to its workers."""
 
     storage: Storage
     layout: ExportLayout
@@ -87,18 +89,18 @@ class ShardWriter:
 
     @property
     def columns(self) -> dict[str, str]:
-        """Of the sounds: as they are called in the data set, and in the manifest."""
+        """Map the sounds' names in the data set to the manifest's columns of their URIs."""
         return {"audio": "stem_uri"} | ({"residual": "residual_uri"} if self.residual else {})
 
     def __call__(self, split: str, name: str, rows: pa.Table) -> Contents:
-        """Written before its index says so: a shard with an index is whole."""
+        """Write a shard, then its index: a shard with an index is complete."""
         contents = Contents(split)
         with tempfile.TemporaryDirectory(prefix="separator-") as folder:
             path = Path(folder) / "shard"
             samples = self._read(rows, contents, Path(folder))
             (write_tar if self.is_tar else write_parquet)(path, samples, list(self.columns))
             contents.num_bytes = path.stat().st_size
-            if contents.num_stems:  # loaders stumble over files of nothing
+            if contents.num_stems:  # loaders fail on empty files
                 self.storage.upload(path, self.layout.shard(name))
         index = json.dumps(asdict(contents), indent=1, ensure_ascii=False, sort_keys=True)
         self.storage.write(self.layout.index(name), index.encode("utf-8", "surrogateescape"))
@@ -122,7 +124,7 @@ class ShardWriter:
 
 
 def write_tar(path: Path, samples: Samples, _: Sequence[str]) -> None:
-    """`KEY.flac`, `KEY.residual.flac` and `KEY.json` side by side, as WebDataset wants them."""
+    """Write `KEY.flac`, `KEY.residual.flac` and `KEY.json` of each row: WebDataset's layout."""
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
         for row, paths in samples:
             for name, sound_path in paths.items():
@@ -130,31 +132,34 @@ def write_tar(path: Path, samples: Samples, _: Sequence[str]) -> None:
                     member = make_member(name_member(row, name, sound_path), file.seek(0, 2))
                     file.seek(0)
                     tar.addfile(member, file)
-            about = json.dumps(describe(row), ensure_ascii=False, sort_keys=True).encode(
+            about = json.dumps(to_json(row), ensure_ascii=False, sort_keys=True).encode(
                 "utf-8", "surrogateescape"
             )
             tar.addfile(make_member(f"{row['fingerprint']}.json", len(about)), io.BytesIO(about))
 
 
 def name_member(row: dict[str, Any], name: str, sound_path: Path) -> str:
-    """A key without a dot, then what it is: loaders take all after the first dot as its kind."""
+    """Name a sound by its key and type: WebDataset takes all after the first dot as the type."""
     return row["fingerprint"] + ("" if name == "audio" else f".{name}") + sound_path.suffix
 
 
 def make_member(name: str, size: int) -> tarfile.TarInfo:
-    """Of no time and no owner."""
+    """Make a tar header without time and owner: they would change the bytes."""
     member = tarfile.TarInfo(name)
     member.size = size
     return member
 
 
-def describe(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as JSON holds it. `carried` stays a text: its keys and types are not ours, and loaders
-    take those of the first rows for all."""
+def to_json(row: dict[str, Any]) -> dict[str, Any]:
+    """Make a row fit for JSON.
+
+    `carried` stays a text: its keys may differ from row to row, and loaders take the first row's.
+    """
     return row | {k: v.isoformat() for k, v in row.items() if isinstance(v, datetime)}
 
 
 def write_parquet(path: Path, samples: Samples, sounds: Sequence[str]) -> None:
+    """Write rows with their sounds, in row groups of `HELD_BYTES`."""
     schema = make_schema(sounds)
     held: list[dict[str, Any]] = []
     held_bytes = 0
@@ -182,7 +187,7 @@ def write_parquet(path: Path, samples: Samples, sounds: Sequence[str]) -> None:
 
 
 def make_schema(sounds: Sequence[str]) -> pa.Schema:
-    """With what Hugging Face's `datasets` needs to know to decode the sounds."""
+    """Make the schema, with the metadata by which Hugging Face's `datasets` decodes the sounds."""
     columns = [each.remove_metadata() for each in make_manifest_schema()]
     columns.append(pa.field("licence", pa.string()))
     features: dict[str, Any] = {name: {"_type": "Audio"} for name in sounds}

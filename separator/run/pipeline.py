@@ -242,7 +242,7 @@ class SeparateActor:
         # Here, because the workers of the other stages import this module and need none of it.
         import torch
 
-        from separator.encoders.similarity import Listener
+        from separator.encoders.similarity import SimilarityMeter
         from separator.stages.separate import SeparatorStage, make_engine
 
         (shared,) = ray.get(monitor.get_shared.remote())
@@ -251,10 +251,10 @@ class SeparateActor:
             # Ray allows one thread per CPU it has promised, and this actor was promised none.
             torch.set_num_threads(count_cpus())
         engine = make_engine(net_config, weights, config.model)
-        listener = None
+        meter = None
         if encoder is not None:
-            listener = Listener(encoder, engine.device, engine.forward.precision)
-        stage = SeparatorStage(engine, conditions, config.output.edits, listener)
+            meter = SimilarityMeter(encoder, engine.device, engine.forward.precision)
+        stage = SeparatorStage(engine, conditions, config.output.edits, meter)
         self.run = MonitoredStage(monitor, stage, with_samples=True)
 
     def __call__(self, row: Any) -> Iterator[Any]:

@@ -17,7 +17,8 @@ from typing import Any
 from separator.config import JobConfig
 from separator.errors import SeparatorError, WorkerCrashed
 from separator.machine import count_cpus
-from separator.results.manifest import ManifestWriter, compact
+from separator.results.compact import compact
+from separator.results.manifest import ManifestWriter
 from separator.results.schema import Record
 from separator.rows import NO_TRACK, Outcome, fail
 from separator.run.cluster import started_ray

@@ -13,7 +13,7 @@ import torch
 from separator.audio.renditions import Editor, Edits, Product
 from separator.audio.spans import Span
 from separator.config import ModelSettings
-from separator.encoders.similarity import Listener
+from separator.encoders.similarity import SimilarityMeter
 from separator.errors import AudioError
 from separator.model.engine import Engine
 from separator.model.resunet import NetworkConfig, ResUNet
@@ -65,13 +65,13 @@ class SeparatorStage:
         engine: Engine,
         conditions: Mapping[str, np.ndarray],
         edits: Edits | None = None,
-        listener: Listener | None = None,
+        meter: SimilarityMeter | None = None,
     ) -> None:
-        """`conditions`: text of a query -> (D,). `listener` measures the similarity of stems."""
+        """`conditions`: text of a query -> (D,). `meter` measures the similarity of stems."""
         self.engine = engine
         self.conditions = conditions
         self.edits = edits or Edits()
-        self.listener = listener
+        self.meter = meter
 
     def __call__(
         self, row: SpanRow | Failed | AlreadyDone
@@ -124,9 +124,9 @@ class SeparatorStage:
     ) -> float:
         """Measure the similarity of a stem, or of its own residual, to its query; NaN of others."""
         is_joint = product.kind == RESIDUAL and self.edits.residual == "joint"
-        if self.listener is None or is_joint or product.name not in conditions:
+        if self.meter is None or is_joint or product.name not in conditions:
             return float("nan")
-        return self.listener.compare(product.samples, rate_hz, conditions[product.name])
+        return self.meter.compare(product.samples, rate_hz, conditions[product.name])
 
 
 def find_span(row: SpanRow) -> Span:

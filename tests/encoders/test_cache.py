@@ -16,17 +16,17 @@ TEXTS = ["a dog", "rain", "говорит человек"]
 
 
 class CountingEncoder:
-    """Conditions drawn from the text's hash; remembers what it was asked."""
+    """Draw conditions from the text's hash, and count the texts of each call."""
 
     def __init__(self, encoder_id: str = "counting:1") -> None:
         self.encoder_id = encoder_id
-        self.asked: list[list[str]] = []
+        self.calls: list[list[str]] = []
 
     def load(self) -> TextEncoder:
         return self
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
-        self.asked.append(texts)
+        self.calls.append(texts)
         return np.stack([self.draw(text) for text in texts])
 
     def draw(self, text: str) -> np.ndarray:
@@ -48,30 +48,32 @@ def encode(encoder: CountingEncoder, texts: list[str], cache: FileCache) -> np.n
     return encode_cached(encoder.load, encoder.encoder_id, texts, cache.read, cache.write)
 
 
-def test_what_is_cached_is_not_encoded_again_and_equal_to_the_bit(cache: FileCache) -> None:
+def test_encode_cached_returns_cached_conditions_bit_for_bit(
+    cache: FileCache,
+) -> None:
     encoder = CountingEncoder()
     fresh = encode(encoder, TEXTS, cache)
     assert np.array_equal(fresh, encoder.encode_texts(TEXTS))
     again = encode_cached(refuse, encoder.encoder_id, TEXTS[::-1], cache.read, refuse_write)
     assert again.dtype == np.float32
     assert again.tobytes() == fresh[::-1].tobytes()
-    again[:] = 0  # the caller's own, and writable
+    again[:] = 0  # a writable copy
 
 
 def refuse_write(data: bytes) -> None:
     raise AssertionError("the cache was written")
 
 
-def test_only_new_texts_are_encoded_and_each_once(cache: FileCache) -> None:
+def test_encode_cached_encodes_each_new_text_once(cache: FileCache) -> None:
     encoder = CountingEncoder()
     encode(encoder, ["a dog"], cache)
     conditions = encode(encoder, ["rain", "a dog", "rain", "wind"], cache)
-    assert encoder.asked == [["a dog"], ["rain", "wind"]]
+    assert encoder.calls == [["a dog"], ["rain", "wind"]]
     expected = [encoder.draw(text) for text in ["rain", "a dog", "rain", "wind"]]
     assert np.array_equal(conditions, expected)
 
 
-def test_encoders_do_not_mix(cache: FileCache) -> None:
+def test_encode_cached_keeps_conditions_of_different_encoders_apart(cache: FileCache) -> None:
     first, second = CountingEncoder("e:1"), CountingEncoder("e:2")
     a, b = encode(first, TEXTS, cache), encode(second, TEXTS, cache)
     assert not np.array_equal(a, b)
@@ -79,7 +81,7 @@ def test_encoders_do_not_mix(cache: FileCache) -> None:
     assert np.array_equal(encode_cached(refuse, "e:2", TEXTS, cache.read, refuse_write), b)
 
 
-def test_the_file_is_plain_safetensors_with_readable_labels(cache: FileCache) -> None:
+def test_cache_file_is_safetensors_with_readable_labels(cache: FileCache) -> None:
     encoder = CountingEncoder()
     conditions = encode(encoder, TEXTS, cache)
     with safe_open(str(cache.path), "numpy") as file:
@@ -109,11 +111,11 @@ DAMAGED = {
     "header cut": save(entry(GOOD), label())[:50],
     "huge header": b"\xff" * 8 + b"{}",
     "no labels": save(entry(GOOD)),
-    "labels of others": save(entry(GOOD), label("rain")),
-    "label not of its name": save(
+    "label of another text": save(entry(GOOD), label("rain")),
+    "label of another encoder": save(
         entry(GOOD), {name_entry("counting:1", "a dog"): json.dumps({"encoder": "e", "text": "t"})}
     ),
-    "label no json": save(entry(GOOD), {name_entry("counting:1", "a dog"): "a dog"}),
+    "label not JSON": save(entry(GOOD), {name_entry("counting:1", "a dog"): "a dog"}),
     "label a list": save(entry(GOOD), {name_entry("counting:1", "a dog"): "[]"}),
     "short": save(entry(GOOD[:-1]), label()),
     "matrix": save(entry(GOOD[None]), label()),
@@ -124,12 +126,12 @@ DAMAGED = {
 }
 
 
-def test_the_undamaged_form_of_these_is_read() -> None:
+def test_unpack_reads_the_undamaged_form_of_the_damaged_caches() -> None:
     assert list(unpack(save(entry(GOOD), label()))) == list(entry(GOOD))
 
 
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED.keys())
-def test_a_damaged_cache_is_written_anew(
+def test_damaged_cache_is_replaced_with_a_warning(
     data: bytes, cache: FileCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache.write(data)
@@ -143,7 +145,7 @@ def test_a_damaged_cache_is_written_anew(
     assert not caplog.records
 
 
-def test_any_changed_byte_is_noticed_or_harmless(cache: FileCache) -> None:
+def test_unpack_of_a_changed_header_byte_returns_no_wrong_condition(cache: FileCache) -> None:
     encoder = CountingEncoder()
     encode(encoder, ["a dog"], cache)
     data = cache.read()
@@ -159,14 +161,14 @@ def test_any_changed_byte_is_noticed_or_harmless(cache: FileCache) -> None:
                 assert np.array_equal(condition_D, encoder.draw("a dog"))
 
 
-def test_an_encoder_that_is_not_the_announced_one_is_refused(cache: FileCache) -> None:
+def test_encode_cached_refuses_an_encoder_of_another_id(cache: FileCache) -> None:
     encoder = CountingEncoder("e:2")
-    with pytest.raises(EncoderError, match=r"'e:1' was announced, but 'e:2'"):
+    with pytest.raises(EncoderError, match=r"'e:1' is expected, but 'e:2'"):
         encode_cached(encoder.load, "e:1", TEXTS, cache.read, cache.write)
     assert cache.read() is None
 
 
-def test_an_encoder_of_another_width_is_refused(cache: FileCache) -> None:
+def test_encode_cached_refuses_conditions_of_another_width(cache: FileCache) -> None:
     class Narrow(CountingEncoder):
         def encode_texts(self, texts: list[str]) -> np.ndarray:
             return super().encode_texts(texts)[:, :128]
@@ -175,12 +177,12 @@ def test_an_encoder_of_another_width_is_refused(cache: FileCache) -> None:
         encode(Narrow(), TEXTS, cache)
 
 
-def test_no_texts_need_no_encoder(cache: FileCache) -> None:
+def test_encode_cached_of_no_texts_loads_no_encoder(cache: FileCache) -> None:
     conditions = encode_cached(refuse, "e:1", [], cache.read, refuse_write)
     assert conditions.shape == (0, CONDITION_SIZE)
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+def test_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     cache = FileCache(tmp_path / "conditions.safetensors")
     cache.write(b"old")
     with pytest.raises(TypeError):
@@ -189,7 +191,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["conditions.safetensors"]
 
 
-def test_a_place_that_cannot_be_used_costs_time_only(
+def test_unusable_cache_file_is_a_warning_and_the_conditions_are_computed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "taken").write_text("a file where the folder should be")
@@ -198,4 +200,4 @@ def test_a_place_that_cannot_be_used_costs_time_only(
         caplog.clear()
         cache = FileCache(path)
         assert encode(CountingEncoder(), ["a dog"], cache).shape == (1, 512)
-        assert any("not remembered" in record.message for record in caplog.records)
+        assert any("cannot be written" in record.message for record in caplog.records)

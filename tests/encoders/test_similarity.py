@@ -1,4 +1,4 @@
-"""What the bundled encoder hears: a sound is like its own name, silence is like nothing."""
+"""Similarity by the bundled encoder: of sounds to their own and to other queries, of silence."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from separator.encoders.mini import MiniEncoder, read_mini
-from separator.encoders.similarity import Listener
+from separator.encoders.similarity import SimilarityMeter
 from separator.model.registry import resolve
 from separator.sounds.catalog import make_sound
 from separator.storage import Storage
@@ -15,40 +15,40 @@ TEXTS = {"siren": "an emergency siren", "rain": "rain", "man": "a man speaking"}
 
 
 @pytest.fixture(scope="module")
-def listener() -> Listener:
-    return Listener(read_mini(resolve("mini", Storage().fetch)))
+def meter() -> SimilarityMeter:
+    return SimilarityMeter(read_mini(resolve("mini", Storage().fetch)))
 
 
 @pytest.fixture(scope="module")
-def conditions(listener) -> dict[str, np.ndarray]:
-    assert isinstance(listener.encoder, MiniEncoder)
-    rows_QD = listener.encoder.encode_texts(list(TEXTS.values()))
+def conditions(meter) -> dict[str, np.ndarray]:
+    assert isinstance(meter.encoder, MiniEncoder)
+    rows_QD = meter.encoder.encode_texts(list(TEXTS.values()))
     return dict(zip(TEXTS, rows_QD, strict=True))
 
 
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("rate_hz", [32_000, 48_000])
-def test_a_sound_is_like_its_own_name(listener, conditions, kind, rate_hz):
+def test_compare_finds_the_query_of_a_sound_at_any_rate(meter, conditions, kind, rate_hz):
     sound_CT = make_sound(kind, 5, 8 * 32_000).astype(np.float32)[None]
     if rate_hz == 48_000:
         at = np.arange(0, sound_CT.shape[1], 2 / 3)
         sound_CT = np.interp(at, np.arange(sound_CT.shape[1]), sound_CT[0])[None]
         sound_CT = np.concatenate([sound_CT, 0.5 * sound_CT]).astype(np.float32)
-    found = {name: listener.compare(sound_CT, rate_hz, c_D) for name, c_D in conditions.items()}
+    found = {name: meter.compare(sound_CT, rate_hz, c_D) for name, c_D in conditions.items()}
     assert max(found, key=lambda name: found[name]) == kind and min(found.values()) >= -1
     assert found[kind] > 0.3
 
 
-def test_only_the_loudest_seconds_count(listener, conditions):
+def test_compare_uses_the_loudest_seconds(meter, conditions):
     sound_CT = make_sound("siren", 5, 4 * 32_000).astype(np.float32)[None]
-    wanted = listener.compare(sound_CT, 32_000, conditions["siren"])
+    wanted = meter.compare(sound_CT, 32_000, conditions["siren"])
     hiss_CT = 1e-3 * np.random.default_rng(0).standard_normal((1, 32_000 * 20))
-    # Whole steps of the search lie before it.
+    # 20 s are whole steps of the search.
     long_CT = np.concatenate([hiss_CT, sound_CT, hiss_CT], 1).astype(np.float32)
-    assert listener.compare(long_CT, 32_000, conditions["siren"]) == pytest.approx(wanted, abs=0.02)
+    assert meter.compare(long_CT, 32_000, conditions["siren"]) == pytest.approx(wanted, abs=0.02)
 
 
 @pytest.mark.parametrize("length", [0, 1, 100_000])
-def test_silence_is_like_nothing(listener, conditions, length):
+def test_compare_of_silence_is_nan(meter, conditions, length):
     silence_CT = np.zeros((2, length), np.float32)
-    assert math.isnan(listener.compare(silence_CT, 32_000, conditions["rain"]))
+    assert math.isnan(meter.compare(silence_CT, 32_000, conditions["rain"]))

@@ -1,4 +1,4 @@
-"""A finished output with known stems, small enough to be made for every test."""
+"""Finished outputs with known stems: one for all tests that only read it, one of a test's own."""
 
 from pathlib import Path
 
@@ -8,7 +8,16 @@ from separator.storage import Storage
 from tests.helpers.export_library import write_output
 
 
+@pytest.fixture(scope="session")
+def output(tmp_path_factory) -> Path:
+    """40 assets. Not to be changed."""
+    folder = tmp_path_factory.mktemp("export") / "out"
+    write_output(Storage(), str(folder))
+    return folder
+
+
 @pytest.fixture
-def output(tmp_path) -> Path:
-    write_output(Storage(), str(tmp_path / "out"))
-    return tmp_path
+def own_output(tmp_path) -> Path:
+    """10 assets with 18 stems, for a test that changes them."""
+    write_output(Storage(), str(tmp_path / "out"), num_assets=10)
+    return tmp_path / "out"

@@ -1,4 +1,4 @@
-"""The export as a user calls it: with Ray, killed and called again."""
+"""The export as a user calls it: on Ray, killed and called again, with stems that are missing."""
 
 import contextlib
 import json
@@ -11,13 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jobs.export import main
 from separator.storage import Storage
-from tests.helpers.export_library import hash_tree, write_output
+from tests.helpers.export_library import hash_tree, make_records, write_manifest, write_output
 from tests.helpers.job import ROOT
+
+CONFIG = str(ROOT / "configs/export.yaml")
 
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "jobs.shell", "export", str(ROOT / "configs/export.yaml")]
+    command = [sys.executable, "-m", "jobs.shell", "export", CONFIG]
     given = [f"input.uri={folder / 'out'}", "output.shard_mb=0.02", *overrides]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
@@ -34,40 +37,71 @@ def export(folder: Path, *overrides: str, code: int = 0) -> str:
 
 
 @pytest.fixture
-def output(tmp_path) -> Path:
+def folder(tmp_path) -> Path:
     write_output(Storage(), str(tmp_path / "out"), num_assets=20)
     return tmp_path
 
 
 @pytest.mark.slow
-def test_killed_and_called_again(output):
-    """The same tree as of one that nobody disturbed; a third call finds nothing to do."""
-    process = start(output, f"output.uri={output / 'set'}")
-    while process.poll() is None and not list((output / "set/index").glob("*.json")):
+@pytest.mark.check
+def test_export_killed_and_called_again_writes_the_same_tree(folder):
+    process = start(folder, f"output.uri={folder / 'set'}")
+    while process.poll() is None and not list((folder / "set/index").glob("*.json")):
         time.sleep(0.02)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
     for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):  # it has seen its driver die
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended with its driver
             child.kill()
     psutil.wait_procs(children, 30)
-    about = json.loads((output / "set/export.json").read_text())
+    about = json.loads((folder / "set/export.json").read_text())
     assert about["state"] == "begun" and about["stems"] == 36
-    out = export(output, f"output.uri={output / 'set'}")
+    out = export(folder, f"output.uri={folder / 'set'}")
     assert max(map(len, out.splitlines())) < 120 and "train" in out
-    before = hash_tree(output / "set")
-    export(output, f"output.uri={output / 'whole'}")
-    assert before == hash_tree(output / "whole")
-    started = time.monotonic()
-    assert export(output, f"output.uri={output / 'set'}") == out
-    assert before == hash_tree(output / "set") and time.monotonic() - started < 15
-    # Another data set does not go into the same place.
-    said = export(output, f"output.uri={output / 'set'}", "split.seed=3", code=2)
+    before = hash_tree(folder / "set")
+    export(folder, f"output.uri={folder / 'whole'}")
+    assert before == hash_tree(folder / "whole")
+    files = {path: path.stat().st_mtime_ns for path in (folder / "set/data").iterdir()}
+    assert export(folder, f"output.uri={folder / 'set'}") == out
+    assert before == hash_tree(folder / "set")
+    assert files == {path: path.stat().st_mtime_ns for path in files}
+    # A data set of other settings is refused in the same place.
+    said = export(folder, f"output.uri={folder / 'set'}", "split.seed=3", code=2)
     assert "holds another data set" in said and len(said.splitlines()) == 1
-    assert before == hash_tree(output / "set")
+    assert before == hash_tree(folder / "set")
 
 
-def test_stems_that_are_gone_are_told(output):
-    next((output / "out/stems").rglob("a.flac")).unlink()
-    assert "1 stems are gone" in export(output, f"output.uri={output / 'set'}", code=3)
+@pytest.mark.slow
+@pytest.mark.check
+def test_export_exits_with_3_if_a_stem_is_missing(folder):
+    next((folder / "out/stems").rglob("a.flac")).unlink()
+    assert "1 stems" in export(folder, f"output.uri={folder / 'set'}", code=3)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("input.where=energy > 1", "input.where='energy > 1': Binder Error"),
+        ("output.uri=OUT/set", "lies inside"),
+        ("storage.endpoint=x", "endpoint"),
+    ],
+)
+def test_export_exits_with_2_and_one_line_after_a_mistake(tmp_path, capsys, override, said):
+    output = tmp_path / "out"
+    write_manifest(Storage(), str(output), make_records(str(output), 2))
+    given = [f"input.uri={output}", f"output.uri={tmp_path / 'set'}"]
+    assert main([CONFIG, *given, override.replace("OUT", str(output))]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and len(printed.err.splitlines()) == 1 and not printed.out
+    assert not (tmp_path / "set").exists()
+
+
+def test_export_refuses_a_folder_with_a_foreign_readme(tmp_path, capsys):
+    output = tmp_path / "out"
+    write_manifest(Storage(), str(output), make_records(str(output), 2))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/README.md").write_text("mine")
+    assert main([CONFIG, f"input.uri={output}", f"output.uri={tmp_path / 'set'}"]) == 2
+    assert "README.md" in capsys.readouterr().err
+    assert (tmp_path / "set/README.md").read_text() == "mine"

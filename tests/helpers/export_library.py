@@ -1,4 +1,4 @@
-"""Write a finished output with known stems, small enough to be made for every test."""
+"""Write a finished output with known stems: short noise, no job is run."""
 
 import hashlib
 import io
@@ -18,20 +18,22 @@ from separator.storage import Storage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RATE_HZ = 8_000
+NUM_ASSETS = 40
+NUM_STEMS = 72  # of NUM_ASSETS, less the failed ones
 LICENCES = ("CC-BY-4.0", "CC0-1.0", None)
 
 
 def make_sound(number: int) -> bytes:
-    """Other samples for every stem, as a FLAC file."""
+    """Encode a quarter of a second of noise as FLAC, other noise for each number."""
     samples_T = 0.1 * np.random.default_rng(number).standard_normal(RATE_HZ // 4)
     sink = io.BytesIO()
     soundfile.write(sink, samples_T, RATE_HZ, format="FLAC")
     return sink.getvalue()
 
 
-def make_records(root_uri: str, num_assets: int) -> list[dict]:
-    """Of every asset two stems and a mix; of every fifth a failure in place of the second stem."""
-    layout, records = Layout(root_uri, "flac"), []
+def make_records(output_uri: str, num_assets: int = NUM_ASSETS) -> list[dict]:
+    """Make rows of two stems and a mix per asset; every fifth asset's second stem has failed."""
+    layout, records = Layout(output_uri, "flac"), []
     for i in range(num_assets):
         for j, (name, kind) in enumerate((("a", "stem"), ("b", "stem"), ("m", "rendition"))):
             failed = i % 5 == 4 and name == "b"
@@ -54,6 +56,7 @@ def make_records(root_uri: str, num_assets: int) -> list[dict]:
                     "num_channels": 0 if failed else 1,
                     "rate_hz": RATE_HZ,
                     "duration_s": None if failed else 0.25,
+                    "rms_db": None if failed else -20.1 - i,
                     "energy_share": None if failed else i / num_assets,
                     "carried": json.dumps({"licence": LICENCES[i % 3], "speaker": f"s{i // 4}"}),
                     "model_name": "mini",
@@ -65,28 +68,28 @@ def make_records(root_uri: str, num_assets: int) -> list[dict]:
     return records
 
 
-def write_output(storage: Storage, root_uri: str, num_assets: int = 40) -> list[dict]:
-    records = make_records(root_uri, num_assets)
+def write_output(storage: Storage, output_uri: str, num_assets: int = NUM_ASSETS) -> list[dict]:
+    """Write the stems, the residuals and the manifest."""
+    records = make_records(output_uri, num_assets)
     for number, record in enumerate(records):
         for key, offset in (("stem_uri", 0), ("residual_uri", 1_000)):
             if record[key]:
                 storage.write(record[key], make_sound(number + offset))
-    writer = ManifestWriter(storage, Layout(root_uri, "flac"), "r", rows_per_file=50)
-    for record in records:
-        writer.add([record])
-    writer.flush()
+    write_manifest(storage, output_uri, records)
     return records
 
 
-def write_records(folder: Path, records: list[dict]) -> None:
-    """A manifest of stems that are not there."""
-    writer = ManifestWriter(Storage(), Layout(str(folder / "out"), "flac"), "r", 1_000)
-    writer.add(records)
+def write_manifest(storage: Storage, output_uri: str, records: list[dict], run_id: str = "r"):
+    """Write rows, in files of 50; rows whose stems are not there will do for a selection."""
+    writer = ManifestWriter(storage, Layout(output_uri, "flac"), run_id, rows_per_file=50)
+    for record in records:
+        writer.add([record])
     writer.flush()
 
 
-def make_config(folder: Path, *overrides: str) -> ExportConfig:
-    given = [f"input.uri={folder / 'out'}", f"output.uri={folder / 'set'}", *overrides]
+def make_config(output: Path, *overrides: str) -> ExportConfig:
+    """Fill configs/export.yaml; the data set goes beside the output, unless told otherwise."""
+    given = [f"input.uri={output}", f"output.uri={output.with_name('set')}", *overrides]
     return read_settings(ExportConfig, Path(__file__).parents[2] / "configs/export.yaml", given)
 
 

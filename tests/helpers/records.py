@@ -1,4 +1,4 @@
-"""Make manifest rows."""
+"""Make a manifest row with the columns that say what it is of and what became of it."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta

@@ -9,7 +9,7 @@ import torch
 
 from separator.audio.renditions import Edits, Rendition
 from separator.config import ModelSettings
-from separator.encoders.similarity import Listener
+from separator.encoders.similarity import SimilarityMeter
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.rows import Failed, Seconds, SpanRow, StemRow, TrackInfo
 from separator.stages.separate import SeparatorStage, Stopwatch, make_engine
@@ -77,7 +77,7 @@ def test_separate_fails_a_track_of_nan_once_for_all_queries(stage, residual):
     assert (row.code, row.stage, row.track.index) == ("non_finite_audio", "separate", 0)
 
 
-class LevelListener(Listener):
+class LevelMeter(SimilarityMeter):
     """Gives the sound and the condition that it was given, in one number."""
 
     def __init__(self) -> None: ...
@@ -92,7 +92,7 @@ def test_separate_measures_similarity_of_stems_and_of_their_own_residuals(stage)
     texts = {item.name: item.text for item in ITEMS}
     for residual, count in (("per_query", 2), ("joint", 1)):
         edits = Edits(residual, 24, (Rendition("m", {"a": 0.5}),))
-        listening = SeparatorStage(stage.engine, stage.conditions, edits, LevelListener())
+        listening = SeparatorStage(stage.engine, stage.conditions, edits, LevelMeter())
         rows = list(listening(make_span(samples_CT, add_items(make_rendition("m")))))
         assert [row.kind for row in rows].count("residual") == count
         for row in rows:
@@ -106,7 +106,7 @@ def test_separate_measures_similarity_of_stems_and_of_their_own_residuals(stage)
 
 def test_separate_measures_no_similarity_of_the_joint_residual_under_a_querys_name(stage):
     asset = replace(ASSET, items=(replace(ITEMS[0], name="all"),))
-    joint = SeparatorStage(stage.engine, stage.conditions, Edits("joint", 24), LevelListener())
+    joint = SeparatorStage(stage.engine, stage.conditions, Edits("joint", 24), LevelMeter())
     rows = list(joint(make_span(make_noise(), asset)))
     assert [math.isnan(row.similarity) for row in rows] == [False, True]
 

@@ -1,0 +1,167 @@
+"""Compaction: rows of the last commits are kept, in few files, and none is lost on the way."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from separator.results.compact import Keys, compact, merge, read_latest, select_latest
+from separator.results.manifest import ManifestWriter, list_files, make_table, write_table
+from separator.results.schema import make_schema
+from separator.storage import Storage
+from tests.helpers.records import make_record
+
+KEYS = ["asset_uri", "query_name", "track_index", "asset_etag", "status"]
+FIRST_RUN = [
+    make_record("x", "a"), make_record("x", "b"),
+    make_record("y", "a", track=-1, code="no_audio"),
+    make_record("z", "a", etag="old", track=0), make_record("z", "a", etag="old", track=1),
+    make_record("z", "b", etag="old"),
+    make_record("w", "a"),
+]  # fmt: skip
+SECOND_RUN = [
+    make_record("x", "a", hour=1),
+    make_record("y", "a", hour=1),
+    make_record("z", "a", etag="new", hour=1),
+    make_record("w", "a"),  # added again by a run that found the commit file
+]
+LATEST = [
+    ("w", "a", 0, "e", "ok"), ("x", "a", 0, "e", "ok"), ("x", "b", 0, "e", "ok"),
+    ("y", "a", 0, "e", "ok"), ("z", "a", 0, "new", "ok"),
+]  # fmt: skip
+
+
+def write(output, run_id, records, rows_per_file=100) -> None:
+    writer = ManifestWriter(*output, run_id, rows_per_file)
+    for record in records:
+        writer.add([record])
+    writer.flush()
+
+
+def read(output) -> list[tuple]:
+    storage, layout = output
+    tables = [pd.read_parquet(io.BytesIO(storage.read(u))) for u in list_files(storage, layout)]
+    return list_keys(pd.concat(tables))
+
+
+def list_keys(rows: pd.DataFrame) -> list[tuple]:
+    return sorted(rows[KEYS].itertuples(index=False, name=None))
+
+
+def select_by_hand(rows: list[tuple[int, ...]]) -> list[bool]:
+    """Apply the rule as it is written, row by row."""
+    newest_etag, last_commit, first_row = {}, {}, {}
+    for row in sorted(rows, key=lambda row: row[4]):
+        newest_etag[row[0]] = row[1]
+    for asset, _, query, _, when in rows:
+        last_commit[asset, query] = max(when, last_commit.get((asset, query), when))
+    for number, row in enumerate(rows):
+        first_row.setdefault(row, number)
+    return [
+        row[1] == newest_etag[row[0]]
+        and row[4] == last_commit[row[0], row[2]]
+        and number == first_row[row]
+        for number, row in enumerate(rows)
+    ]
+
+
+def test_select_latest_follows_the_rule_on_random_rows():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        # An asset has one version at a time, and a commit one row of each track.
+        drawn = rng.integers(0, [2, 3, 2, 6], (rng.integers(1, 30), 4)).tolist()
+        rows = [(asset, when // 2, query, track, when) for asset, query, track, when in drawn]
+        asset, etag, query, track, when = np.array(rows).T
+        item = 10 * asset + query
+        mask = select_latest(Keys(asset, etag, item, 10 * item + track, when))
+        assert mask.tolist() == select_by_hand(rows)
+
+
+def test_merge_joins_tables_up_to_a_size_and_yields_none_empty():
+    sizes = [0, 2, 1, 0, 5, 1, 0]
+    tables = [make_table([make_record(str(i)) for i in range(size)]) for size in sizes]
+    assert [len(table) for table in merge(tables, 3)] == [3, 5, 1]
+    assert list(merge(tables[:1], 3)) == []
+
+
+def test_compact_leaves_one_file_of_a_run_and_no_other_run_untouched(output):
+    records = [make_record(f"x{i}", query) for i in range(7) for query in "ab"]
+    write(output, "r1", records, rows_per_file=3)
+    before = read(output)
+    assert len(list_files(*output)) == 5
+    compact(*output, "r1")
+    assert read(output) == before and len(before) == 14
+    first = list_files(*output)
+    assert len(first) == 1
+    write(output, "r2", [make_record("y")])
+    compact(*output, "r2")
+    assert set(first) < set(list_files(*output))
+    compact(*output, "r2")
+    assert len(read(output)) == 15 and len(list_files(*output)) == 2
+
+
+def test_compact_of_an_empty_output_writes_nothing(output):
+    compact(*output, "r")
+    assert list_files(*output) == []
+
+
+def test_compact_removes_superseded_rows(output):
+    write(output, "r1", FIRST_RUN)
+    write(output, "r2", SECOND_RUN)
+    compact(*output, "r2")
+    assert read(output) == LATEST
+
+
+def test_read_latest_yields_the_rows_that_compact_keeps(output):
+    write(output, "r1", FIRST_RUN)
+    write(output, "r2", SECOND_RUN)
+    tables = [table.to_pandas() for table in read_latest(*output)]
+    assert len(tables) == 2 and list_keys(pd.concat(tables)) == LATEST
+
+
+def test_compact_fills_columns_that_an_earlier_version_lacks_with_null(output):
+    write(output, "r1", [make_record("x", "a"), make_record("y", "a")])
+    (uri,) = list_files(*output)
+    table = pq.read_table(io.BytesIO(output[0].read(uri)))
+    assert table.schema.metadata
+    old = table.drop_columns(["similarity", "kind"]).replace_schema_metadata()
+    write_table(output[0], uri, old)
+    write(output, "r2", [make_record("x", "a", hour=1), make_record("z", "a")])
+    compact(*output, "r2")
+    assert [row[0] for row in read(output)] == ["x", "y", "z"]
+    (uri,) = list_files(*output)
+    table = pq.read_table(io.BytesIO(output[0].read(uri)))
+    assert table.schema.equals(make_schema(), check_metadata=True)
+    assert table["kind"].null_count == 3
+
+
+class Overtaken(Storage):
+    """Let another run compact just before the first deletion."""
+
+    def __init__(self, storage, layout) -> None:
+        super().__init__(storage.settings)
+        self.plain, self.layout = storage, layout
+
+    def delete(self, uri) -> None:
+        if self.layout is not None:
+            layout, self.layout = self.layout, None
+            compact(self.plain, layout, "r3")
+        super().delete(uri)
+
+
+def test_two_compactions_at_once_lose_no_row(output):
+    write(output, "r2", SECOND_RUN)
+    before = read(output)
+    compact(Overtaken(*output), output[1], "r2")
+    assert read(output) == before and len(before) == 4
+
+
+@pytest.mark.parametrize("num_rows", [1, 3])
+def test_compact_never_overwrites_a_file_that_it_still_has_to_read(local_output, num_rows):
+    write(local_output, "r1", [make_record(f"x{i}") for i in range(9)], rows_per_file=1)
+    for _ in range(3):
+        compact(*local_output, "r1", num_rows)
+        assert [row[0] for row in read(local_output)] == [f"x{i}" for i in range(9)]
+        assert len(list_files(*local_output)) == 9 // num_rows
