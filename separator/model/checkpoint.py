@@ -1,6 +1,6 @@
 """Weights in files: read an official Lightning checkpoint or our safetensors, write safetensors.
 
-It knows local paths and tensors; names, addresses and downloads are `registry.py` and `fetch.py`.
+It knows local paths and tensors; names and downloads are `registry.py` and `download.py`.
 """
 
 import hashlib
