@@ -1,11 +1,11 @@
-"""Fixtures that several tests share; what is costly is made once per session."""
+"""Fixtures that several tests share; costly ones are made once per session."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-# No test reaches a hub; must be set before transformers is imported.
+# Keeps tests off the hub; must be set before huggingface_hub is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Tests run side by side: torch's threads, which wait spinning, would take the others' cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,7 +23,7 @@ def official_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return golden.write_official_checkpoint(tmp_path_factory.mktemp("official") / "official.ckpt")
 
 
-# The small LAION-CLAP: importing laion-clap and building HTSAT takes seconds.
+# The small LAION-CLAP: importing transformers and building HTSAT takes seconds.
 
 
 @pytest.fixture(scope="session")
