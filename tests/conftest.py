@@ -13,9 +13,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from torch import Tensor
 
 from separator.encoders.clap import ClapEncoder, load_clap, read_clap_file
+from separator.sounds.programs import find_program, list_soundfonts
 from tests.helpers import golden, tiny_clap
 
 pytest_plugins = ["tests.helpers.s3"]  # S3 servers on loopback
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by mark
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "gateway" in getattr(item, "fixturenames", ()):
+            item.add_marker("gateway")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("espeak"):
+        missing = [name for name in ("espeak-ng", "fluidsynth") if not find_program(name)]
+        if missing := missing + ["a soundfont"] * (not list_soundfonts()):
+            pytest.fail(f"not installed: {', '.join(missing)}; `make sounds` installs it")
 
 
 @pytest.fixture(scope="session")
