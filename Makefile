@@ -1,49 +1,68 @@
-# Every target creates what it needs on a fresh machine. `make test` is the place to start.
+# Every target creates what it needs on a fresh machine. `make demo` and `make test` are the places
+# to start.
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
+UV := $(shell command -v uv || echo python3 -m uv)
 SHELL := /bin/bash
 
-.PHONY: env ffmpeg rgw lock test test-all test-gpu check demo bench mini scores clean
+.PHONY: help env dev ffmpeg rgw sounds lock test test-all test-gpu check demo bench mini scores clean
 .DEFAULT_GOAL := test
 
-env: .venv/.installed  ## .venv with the locked packages, and nothing else
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.installed: requirements.lock pyproject.toml
-	@command -v uv >/dev/null || python3 -m pip install --quiet --user uv || python3 -m pip install --quiet --break-system-packages uv
-	@UV=$$(command -v uv || echo "python3 -m uv"); set -e; \
-	[ -x $(PYTHON) ] || $$UV venv --quiet --python '>=3.11,<3.13' .venv; \
-	$$UV pip sync --quiet --python $(PYTHON) --require-hashes requirements.lock; \
-	$$UV pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e . ; \
-	touch $@
+env: .venv/.run  ## .venv with what running needs (requirements.lock)
 
-ffmpeg:
+dev: .venv/.dev  ## .venv with the extras and what the tests need too (requirements-dev.lock)
+
+.venv/bin/python:
+	@$(UV) --version >/dev/null 2>&1 || python3 -m pip install --quiet --user uv \
+	  || python3 -m pip install --quiet --break-system-packages uv
+	@$(UV) venv --quiet --python '>=3.11,<3.13' .venv
+
+# `install` only adds, so that `make demo` after `make test` removes nothing.
+.venv/.run: requirements.lock pyproject.toml | .venv/bin/python
+	@$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Holds all of requirements.lock, in the same versions.
+.venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
+	@$(UV) pip sync --quiet --python $(PYTHON) --require-hashes requirements-dev.lock
+	@$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e .
+	@touch .venv/.run $@
+
+ffmpeg:  ## install ffmpeg if it is missing
 	@bash tools/ensure_ffmpeg.sh
 
-rgw:  ## a real S3 store for the storage tests, where it can be installed
+rgw:  ## install Ceph's gateway if it is missing: a strict S3 store for tests
 	@bash tools/ensure_rgw.sh
 
-test: env ffmpeg  ## the default suite, a few minutes
+sounds:  ## install espeak-ng, fluidsynth and a soundfont if they are missing
+	@bash tools/ensure_sounds.sh
+
+test: dev ffmpeg  ## the default tests: ffmpeg is all they need
 	$(PYTEST)
 
-test-all: env ffmpeg  ## the slow tests too
-	$(PYTEST) -m 'not gpu'
-
-test-gpu: env  ## needs a CUDA device
-	$(PYTHON) -m pytest -m gpu
-
-check: env ffmpeg rgw  ## the one gate: lint, types, tests
+check: dev ffmpeg rgw sounds  ## the gate: lint, types, all tests but the slowest
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m pyright
-	$(PYTEST) --durations=10
+	$(PYTEST) --durations=10 -m '(not slow or check) and not gpu'
 
-demo: env ffmpeg  ## the job on a small library of its own making, in demo/
+test-all: dev ffmpeg rgw sounds  ## all tests but those on a GPU
+	$(PYTEST) -m 'not gpu'
+
+test-gpu: dev  ## tests on a CUDA device
+	$(PYTHON) -m pytest -m gpu
+
+demo: env ffmpeg  ## run the job on a small library that it makes, in demo/
 	$(PYTHON) -m jobs.demo demo
 
-bench: env  ## the engine against the network run plainly; writes benchmarks/results/
+bench: dev  ## compare the engine with the plain network; writes benchmarks/results/
 	$(PYTHON) benchmarks/engine.py
 
-mini: env  ## train the bundled model again, into sounds/ and runs/: hours on 2 cores
+mini: dev  ## train the bundled model again, into sounds/ and runs/: hours on 2 cores
 	$(PYTHON) -m jobs.sounds sounds/train --takes 120 --seconds 6 --bank sounds/bank
 	$(PYTHON) -m jobs.sounds sounds/test --takes 10 --seconds 8 --bank sounds/bank --first-seed 1000000 --held-out
 	$(PYTHON) -m jobs.train_encoder sounds/encoder.safetensors sounds/train/sounds.jsonl
@@ -51,15 +70,18 @@ mini: env  ## train the bundled model again, into sounds/ and runs/: hours on 2 
 	cp "$$(ls -td runs/mini/checkpoint_*/ | head -1)model.safetensors" separator/weights/mini.safetensors
 	$(MAKE) scores
 
-scores: env  ## the bundled model on sounds/test: the tables of docs/model_card.md
+scores: dev  ## measure the bundled model on sounds/test: the tables of docs/model_card.md
 	for level in -10 -5 0 5 10; do $(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/at$$level --levels=$$level; done
 	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/paraphrase --style paraphrase
 	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/absent --style absent
 	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/three --sounds 3
 
-lock:  ## renew requirements.lock from pyproject.toml
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-header --python-version 3.11 --all-extras --group build pyproject.toml -o requirements.lock
+# The smaller lock is constrained by the larger: pins of the extras (numpy < 2) bind both.
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-header --python-version 3.11 --group build pyproject.toml
+lock:  ## renew both locks from pyproject.toml
+	$(COMPILE) --all-extras -o requirements-dev.lock
+	$(COMPILE) --constraint requirements-dev.lock -o requirements.lock
 
-clean:
+clean:  ## remove .venv and caches
 	rm -rf .venv .pytest_cache .ruff_cache

@@ -11,7 +11,7 @@ from separator.encoders import mini
 from separator.errors import RequestError
 from separator.model import registry
 from separator.model.checkpoint import Checkpoint, read_checkpoint, write_safetensors
-from separator.model.fetch import hash_file
+from separator.model.download import hash_file
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -1,11 +1,11 @@
-"""Fixtures that several tests share; what is costly is made once per session."""
+"""Fixtures that several tests share; costly ones are made once per session."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-# No test reaches a hub; must be set before transformers is imported.
+# Keeps tests off the hub; must be set before huggingface_hub is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Tests run side by side: torch's threads, which wait spinning, would take the others' cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -13,9 +13,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from torch import Tensor
 
 from separator.encoders.clap import ClapEncoder, load_clap, read_clap_file
+from separator.sounds.programs import find_program, list_soundfonts
 from tests.helpers import golden, tiny_clap
 
 pytest_plugins = ["tests.helpers.s3"]  # S3 servers on loopback
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by mark
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "gateway" in getattr(item, "fixturenames", ()):
+            item.add_marker("gateway")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("espeak"):
+        missing = [name for name in ("espeak-ng", "fluidsynth") if not find_program(name)]
+        if missing := missing + ["a soundfont"] * (not list_soundfonts()):
+            pytest.fail(f"not installed: {', '.join(missing)}; `make sounds` installs it")
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +38,7 @@ def official_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return golden.write_official_checkpoint(tmp_path_factory.mktemp("official") / "official.ckpt")
 
 
-# The small LAION-CLAP: importing laion-clap and building HTSAT takes seconds.
+# The small LAION-CLAP: importing transformers and building HTSAT takes seconds.
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""What LAION-CLAP hears: its preparation of audio, and its audio side alone.
+"""Prepare audio as LAION-CLAP does, and run its audio side alone.
 
-laion-clap is not imported here, so that a worker may listen.
+laion-clap is not imported here, so that a worker can encode audio.
 
 Shapes: C channels, T samples, D condition.
 """
@@ -25,14 +25,14 @@ BLOCK = re.compile(rf"{BRANCH}layers\.(\d+)\.blocks\.(\d+)\.")
 
 
 class ClapAudio(nn.Module):
-    """The audio side of a LAION-CLAP. Made by `read_clap_audio`."""
+    """The audio side of a LAION-CLAP, made by `read_clap_audio`."""
 
-    listen_s = STRETCH_SAMPLES / RATE_HZ  # less is repeated until it is as long
+    listen_s = STRETCH_SAMPLES / RATE_HZ  # shorter audio is repeated up to this length
 
     def __init__(self, branch: Htsat, projection: nn.Sequential) -> None:
         super().__init__()
         self.branch, self.projection = branch, projection
-        self.in_bf16 = False  # half the time, where the processor has it; to three digits the same
+        self.in_bf16 = False  # takes half the time where the processor has bf16, exact to 3 digits
 
     def forward(self, stretches_BT: Tensor) -> Tensor:
         picture_B1HW = self.branch.draw(stretches_BT)
@@ -42,13 +42,13 @@ class ClapAudio(nn.Module):
 
     @torch.inference_mode()
     def encode_audio(self, waveform_CT: np.ndarray, rate_hz: int) -> np.ndarray:
-        """The condition (512,) of an example, as `ClapEncoder` makes it."""
+        """Return the condition (512,) of an example sound, as `ClapEncoder` does."""
         device = self.branch.norm.weight.device
         return encode_stretches(waveform_CT, rate_hz, lambda t: self(t[None])[0], device)
 
 
 def read_clap_audio(state: Mapping[str, Tensor]) -> ClapAudio:
-    """Out of a LAION-CLAP's tensors, copied."""
+    """Build the audio side from a LAION-CLAP's tensors, which are copied."""
     try:
         num_bins, num_mels = state[f"{BRANCH}logmel_extractor.melW"].shape
         width = state[f"{BRANCH}patch_embed.proj.weight"].shape[0]
@@ -56,7 +56,7 @@ def read_clap_audio(state: Mapping[str, Tensor]) -> ClapAudio:
     except (KeyError, ValueError) as error:
         raise CheckpointMismatch(f"no audio side of a LAION-CLAP: {error}") from None
     if any("fusion_model." in name for name in state):
-        raise CheckpointMismatch("a LAION-CLAP with feature fusion, which none of AudioSep's has")
+        raise CheckpointMismatch("a LAION-CLAP with feature fusion; AudioSep's have none")
     blocks = {(int(m[1]), int(m[2])) for name in state if (m := BLOCK.match(name))}
     depths = [len([b for a, b in blocks if a == i]) for i in range(len({a for a, _ in blocks}))]
     if not depths:
@@ -68,7 +68,7 @@ def read_clap_audio(state: Mapping[str, Tensor]) -> ClapAudio:
     )
     for module, prefix in ((branch, BRANCH), (projection, PROJECTION)):
         own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-        # The rest are constants and heads that say nothing about the condition.
+        # The other tensors are constants and heads that do not affect the condition.
         wanted = {name: t for name, t in own.items() if name in module.state_dict()}
         try:
             module.load_state_dict(wanted)
@@ -84,8 +84,10 @@ def encode_stretches(
     embed: Callable[[Tensor], Tensor],
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
-    """The mean of what `embed` makes of each stretch of 10 s, where laion-clap takes one at random;
-    of length 1."""
+    """Average `embed` over stretches of 10 s and normalise to length 1.
+
+    laion-clap takes one stretch at random.
+    """
     stretches = cut_stretches(prepare_audio(waveform_CT, rate_hz, device))
     total_D = torch.stack([embed(stretch_T).double() for stretch_T in stretches]).sum(0)
     return (total_D / total_D.norm()).float().cpu().numpy()
@@ -94,7 +96,7 @@ def encode_stretches(
 def prepare_audio(
     waveform_CT: np.ndarray, rate_hz: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Mono at 48 kHz, through 16 bits and back as all audio that CLAP was trained on."""
+    """Convert to mono at 48 kHz, rounded to 16 bits like all audio that CLAP was trained on."""
     waveform_CT = np.asarray(waveform_CT)
     if waveform_CT.ndim != 2 or waveform_CT.size == 0:
         raise AudioError(f"shape {waveform_CT.shape}: (channels, samples) needed, neither zero")
@@ -110,9 +112,9 @@ def prepare_audio(
 
 
 def cut_stretches(waveform_T: Tensor) -> list[Tensor]:
-    """Evenly spaced stretches of 10 s that cover everything; what is shorter is repeated.
+    """Cut evenly spaced stretches of 10 s that cover all of the audio; repeat shorter audio.
 
-    The repetition is laion-clap's "repeatpad": as often as it fits whole, then zeros.
+    The repetition is laion-clap's "repeatpad": as many whole copies as fit, then zeros.
     """
     num_samples = len(waveform_T)
     if num_samples < STRETCH_SAMPLES:

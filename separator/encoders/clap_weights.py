@@ -1,6 +1,6 @@
-"""LAION-CLAP weight files: the tensors of one, and the sizes they tell.
+"""Read LAION-CLAP weight files, and the network's sizes from the tensors' shapes.
 
-It knows tensors and their official names; neither laion-clap nor transformers is imported here.
+Neither laion-clap nor transformers is imported here.
 """
 
 import re
@@ -13,7 +13,7 @@ from torch import Tensor
 from separator.errors import EncoderError
 from separator.model.checkpoint import read_tensors
 
-# 0, 1, 2, ...: part of the files until transformers 4.31 stopped saving it.
+# The numbers 0, 1, 2, ...; transformers saved them in the file until 4.31.
 CONSTANTS = frozenset({"text_branch.embeddings.position_ids"})
 AUDIO_TOWERS = {96: "HTSAT-tiny", 128: "HTSAT-base", 256: "HTSAT-large"}
 HEAD_SIZE = 64
@@ -21,7 +21,7 @@ HEAD_SIZE = 64
 
 @dataclass(frozen=True)
 class ClapSizes:
-    """What the shapes of the tensors tell about the network that they belong to."""
+    """Sizes of a LAION-CLAP, read from the shapes of its tensors."""
 
     audio_tower: str
     vocabulary: int
@@ -37,11 +37,11 @@ class ClapSizes:
 
 
 def read_clap_file(path: Path) -> dict[str, Tensor]:
-    """The network's tensors in an official `.pt`, by their names within the network."""
+    """Read the tensors of an official `.pt`, under their names within the network."""
     state, _ = read_tensors(Path(path))
-    # Left there by training on several devices.
+    # Training on several devices adds this prefix.
     prefix = "module." if all(name.startswith("module.") for name in state) else ""
-    # Copied out of the mapping: whoever cuts the file short would kill us at the next access.
+    # Copied out of the memory map: if the file were truncated later, access would kill the process.
     return {name.removeprefix(prefix): tensor.clone() for name, tensor in state.items()}
 
 
@@ -82,7 +82,7 @@ def _get_shape(state: Mapping[str, Tensor], name: str, num_dims: int) -> tuple[i
 
 
 def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Every tensor the network has, and no other, in the shape it has there."""
+    """Raise unless the state holds exactly the network's tensors, each in its shape."""
     problems = [f"{name} is missing" for name in expected if name not in state]
     problems += [f"{name} is not part of the network" for name in state if name not in expected]
     problems += [

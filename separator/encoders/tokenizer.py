@@ -1,7 +1,4 @@
-"""The RoBERTa tokenizer: where its files are looked for, and proof that it works.
-
-It never fetches anything, and it knows of the checkpoint only the size of its vocabulary.
-"""
+"""Find and load RoBERTa's tokenizer, and check that it works. Nothing is downloaded."""
 
 import json
 from pathlib import Path
@@ -16,14 +13,14 @@ if TYPE_CHECKING:
 FILES = ("vocab.json", "merges.txt")
 REPOSITORIES = ("roberta-base", "FacebookAI/roberta-base")
 PROBES = ("a dog barking", "rain on a window")
-# <s>, <pad>, </s>: the ids that RoBERTa was trained with; its positions are counted from <pad>.
+# The ids of <s>, <pad>, </s> in RoBERTa's training; positions are counted from <pad>'s.
 SPECIAL_IDS = (0, 1, 2)
-# RoBERTa has nine tokens that no merge makes: <mask>, madeupword0000, ...
+# No merge makes RoBERTa's nine special tokens: <mask>, madeupword0000, ...
 MOST_UNMADE = 16
 
 
 def find_tokenizer(home: Path | None = None, hub_cache: Path | None = None) -> Path:
-    """The folder with RoBERTa's tokenizer files: our own, else the local hugging face cache."""
+    """Return a folder with RoBERTa's tokenizer files: `home`, else the Hugging Face cache."""
     own = (registry.home() if home is None else home) / "roberta-base"
     if all((own / name).is_file() for name in FILES):
         return own
@@ -31,22 +28,22 @@ def find_tokenizer(home: Path | None = None, hub_cache: Path | None = None) -> P
 
     for repository in REPOSITORIES:
         paths = [try_to_load_from_cache(repository, name, cache_dir=hub_cache) for name in FILES]
-        # None: never fetched; some other object: known not to exist there.
+        # None: not in the cache; another object: known not to exist in the repository.
         if isinstance(paths[0], str) and isinstance(paths[1], str):
             return Path(paths[0]).parent
     raise EncoderMissing(
         f"no tokenizer: put {' and '.join(FILES)} of roberta-base "
-        f"(https://huggingface.co/FacebookAI/roberta-base) into {own}; SEPARATOR_HOME moves that "
-        "folder. The local hugging face cache was looked at, nothing is fetched"
+        f"(https://huggingface.co/FacebookAI/roberta-base) into {own}, or into the Hugging Face "
+        "cache; SEPARATOR_HOME moves that folder"
     )
 
 
 def load_tokenizer(folder: Path, vocabulary: int) -> "RobertaTokenizerFast":
-    """The tokenizer in `folder`, if it is the one of a network with `vocabulary` embeddings."""
+    """Load the tokenizer in `folder`; raise unless it fits a network with `vocabulary` tokens."""
     from transformers import RobertaTokenizerFast
 
     folder = Path(folder)
-    # The name of a folder that does not exist would be taken for one on the hub.
+    # transformers would look for the name of a missing folder on the hub.
     if not folder.is_dir():
         raise EncoderMissing(f"{folder}: no such folder; it should hold {' and '.join(FILES)}")
     if all((folder / name).is_file() for name in FILES):
@@ -57,21 +54,21 @@ def load_tokenizer(folder: Path, vocabulary: int) -> "RobertaTokenizerFast":
         raise TokenizerBroken(
             f"{folder}: cannot be read ({error}); it should hold {' and '.join(FILES)}"
         ) from error
-    _prove(tokenizer, folder, vocabulary)
+    _check_tokens(tokenizer, folder, vocabulary)
     return tokenizer
 
 
 def _check_files(folder: Path) -> None:
-    # Half a merges.txt is accepted downstream: all tokens are known, texts just never reach them.
-    # What is not accepted there ends in a bare Exception, which cannot be told from a bug.
+    # transformers accepts half a merges.txt: all tokens are known, but no text reaches them. What
+    # it does not accept ends in a bare Exception, which cannot be told from a bug.
     vocabulary_path, merges_path = (folder / name for name in FILES)
     try:
         tokens = json.loads(vocabulary_path.read_text(encoding="utf-8"))
         lines = merges_path.read_text(encoding="utf-8").split("\n")
     except ValueError as error:
-        raise TokenizerBroken(f"{folder}: damaged ({error}); fetch the files again") from error
+        raise TokenizerBroken(f"{folder}: damaged ({error}); download the files again") from error
     if not isinstance(tokens, dict) or not all(type(number) is int for number in tokens.values()):
-        raise TokenizerBroken(f"{vocabulary_path}: no table of tokens; fetch it again")
+        raise TokenizerBroken(f"{vocabulary_path}: no table of tokens; download it again")
     made = set()
     for number, line in enumerate(lines, start=1):
         if line.startswith("#version") or not line:
@@ -80,18 +77,18 @@ def _check_files(folder: Path) -> None:
         if len(pair) != 2 or not {*pair, "".join(pair)} <= tokens.keys():
             raise TokenizerBroken(
                 f"{merges_path}, line {number}: {line[:40]!r} does not fit {vocabulary_path.name}; "
-                "fetch both again"
+                "download both again"
             )
         made.add("".join(pair))
     unmade = [token for token in tokens if len(token) > 1 and token not in made]
     if len(unmade) > MOST_UNMADE:
         raise TokenizerBroken(
-            f"{merges_path}: not whole, {len(unmade)} tokens are never made; fetch it again"
+            f"{merges_path}: not whole, {len(unmade)} tokens are never made; download it again"
         )
 
 
-def _prove(tokenizer: "RobertaTokenizerFast", folder: Path, vocabulary: int) -> None:
-    # transformers 5 makes do without files: it invents five tokens, and all texts are alike.
+def _check_tokens(tokenizer: "RobertaTokenizerFast", folder: Path, vocabulary: int) -> None:
+    # Without files transformers 5 makes a vocabulary of five tokens, and all texts become equal.
     if len(tokenizer) != vocabulary:
         missing = [name for name in FILES if not (folder / name).is_file()]
         raise TokenizerBroken(

@@ -1,7 +1,6 @@
-"""HTS-AT, the audio tower of LAION-CLAP: a Swin transformer over a log-mel picture of ten seconds.
+"""Run HTS-AT, LAION-CLAP's audio tower: a Swin transformer over a log-mel picture of ten seconds.
 
-Written for inference, under the official names of its tensors, so that whoever may not import
-laion-clap hears as it does.
+Written for inference, with the official tensor names, so that actors need not import laion-clap.
 
 Shapes: B batch, T samples, F bins, N frames, M mel bands, H and W rows and columns of patches,
 C channels, G windows, L patches of one (64), A heads, D features.
@@ -14,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 HOP = 480
-PICTURE = 256  # rows and columns of it
+PICTURE = 256  # rows and columns of the picture
 PATCH = 4
 WINDOW = 8  # patches to a side
 SHIFT = WINDOW // 2
 HEADS = 4  # of the first layer's attention, whatever its width
-APART = -100.0  # added where two patches are no neighbours; what the weights were trained with
+APART = -100.0  # added to attention between patches that are no neighbours, as in training
 
 
 class Htsat(nn.Module):
@@ -41,7 +40,7 @@ class Htsat(nn.Module):
         self.norm = nn.LayerNorm(width << (len(depths) - 1))
 
     def forward(self, picture_B1HW: Tensor) -> Tensor:
-        """Features (B, D) of what `draw` made."""
+        """Return features (B, D) of pictures made by `draw`."""
         x_BCHW = self.patch_embed["proj"](picture_B1HW)
         x_BHWC = self.patch_embed["norm"](x_BCHW.permute(0, 2, 3, 1))
         for layer in self.layers:
@@ -49,8 +48,8 @@ class Htsat(nn.Module):
         return self.norm(x_BHWC).mean((1, 2))
 
     def draw(self, waveform_BT: Tensor) -> Tensor:
-        """The picture (B, 1, 256, 256) of 10 s at 48 kHz: four stretches of time below each other,
-        low mels first."""
+        """Draw 10 s at 48 kHz as a picture (B, 1, 256, 256): four stretches of time below each
+        other, low mels first."""
         window = torch.hann_window(self.n_fft, device=waveform_BT.device)
         spectrum_BFN = torch.stft(waveform_BT, self.n_fft, HOP, window=window, return_complex=True)
         power_BNM = spectrum_BFN.abs().square().transpose(1, 2) @ self.logmel_extractor["melW"]
@@ -64,11 +63,11 @@ class Htsat(nn.Module):
 
 
 class Layer(nn.Module):
-    """Blocks whose windows lie on the grid and between its lines in turn, then half the size."""
+    """A stage: blocks with windows on the grid and between its lines in turn, then a merge."""
 
     def __init__(self, width: int, heads: int, depth: int, size: int, is_merged: bool) -> None:
         super().__init__()
-        # One window over everything is not moved.
+        # A window over the whole picture is not shifted.
         shifts = [SHIFT if i % 2 and size > WINDOW else 0 for i in range(depth)]
         self.blocks = nn.ModuleList(Block(width, heads, size, shift) for shift in shifts)
         self.downsample = Merge(width) if is_merged else None
@@ -80,7 +79,7 @@ class Layer(nn.Module):
 
 
 class Merge(nn.Module):
-    """Two by two patches to one, with twice the channels."""
+    """Merge two by two patches into one with twice the channels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -117,7 +116,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Within each window, with a bias by how far apart two patches lie."""
+    """Attention within each window, with a bias by the offset between two patches."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -128,7 +127,7 @@ class Attention(nn.Module):
 
     def forward(self, x_BGLC: Tensor, apart_G1LL: Tensor) -> Tensor:
         num_stretches, num_windows = x_BGLC.shape[:2]
-        # Batch and windows in one: the quick kernels take four dimensions.
+        # Batch and windows share a dimension: the fast kernels take four.
         parts = self.qkv(x_BGLC).flatten(0, 1).unflatten(-1, (3, self.heads, -1))
         q, k, v = parts.permute(2, 0, 3, 1, 4)
         bias_ALL = self.relative_position_bias_table[self.offsets_LL].permute(2, 0, 1)
@@ -140,18 +139,19 @@ class Attention(nn.Module):
 
 
 def to_windows(x_BHWC: Tensor) -> Tensor:
-    """(B, G, L, C), row by row."""
+    """Cut a picture into windows (B, G, L, C), row by row."""
     parts = x_BHWC.unflatten(2, (-1, WINDOW)).unflatten(1, (-1, WINDOW))
     return parts.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
 def from_windows(x_BGLC: Tensor, size: int) -> Tensor:
+    """Put windows back together into a picture (B, H, W, C)."""
     parts = x_BGLC.unflatten(2, (WINDOW, WINDOW)).unflatten(1, (size // WINDOW, -1))
     return parts.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
 def find_offsets() -> Tensor:
-    """(L, L): the row of the table for each pair of a window's patches."""
+    """Return (L, L): the row of the bias table for each pair of a window's patches."""
     row_L, column_L = torch.arange(WINDOW).repeat_interleave(WINDOW), torch.arange(WINDOW * WINDOW)
     column_L = column_L % WINDOW
     rows_LL = row_L[:, None] - row_L[None] + WINDOW - 1
@@ -160,7 +160,10 @@ def find_offsets() -> Tensor:
 
 
 def find_apart(size: int, shift: int) -> Tensor:
-    """(G, 1, L, L): moved windows at the edge hold patches of opposite ends of the picture."""
+    """Return (G, 1, L, L), APART for pairs from opposite ends of the picture.
+
+    Such pairs share a shifted window at the edge.
+    """
     side = torch.zeros(size)
     side[-WINDOW:], side[-shift:] = 1, 2
     region_HW = 3 * side[:, None] + side[None]

@@ -1,36 +1,45 @@
-"""The published checkpoints: from a name, a path or an address to a local, verified file.
+"""Resolve a checkpoint's name, path or `s3://` URI to a local file; published ones are verified.
 
-It knows where files lie and what they must hash to; it does not open them, and it does not know
-storage: who wants `s3://` passes a callable.
+Files are not opened here, and storage is not imported: a caller that wants `s3://` passes a
+callable.
 """
 
 import difflib
 import hashlib
-import json
 import os
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from separator.errors import CheckpointMissing, ChecksumMismatch, RequestError
-from separator.model.fetch import fetch, hash_file, move_into_place
+from separator.model.download import check_sha256, download, remove_download
+from separator.storage.atomic import move_into_place
 
 FetchUri = Callable[[str, Path], object]
 
 
 @dataclass(frozen=True)
 class Published:
-    """One checkpoint that others have published; `encoder` is the kind its conditions come from."""
+    """A checkpoint on the Hugging Face hub."""
 
-    name: str
-    file: str
-    uri: str
+    name: str  # as users give it: "audiosep-hive"
+    repository: str  # "owner/name"
+    kind: str  # of repository: "model" or "space"
+    repository_file: str  # its path in the repository
     sha256: str
-    num_bytes: int | None
     license: str
-    encoder: str
+    encoder: str  # the kind of encoder that makes its conditions
+
+    @property
+    def file(self) -> str:
+        """The name of a copy that somebody puts into `home()` by hand."""
+        return self.repository_file.rpartition("/")[2]
+
+    @property
+    def uri(self) -> str:
+        place = f"{'spaces/' if self.kind == 'space' else ''}{self.repository}"
+        return f"https://huggingface.co/{place}/resolve/main/{self.repository_file}"
 
 
 PUBLISHED = {
@@ -38,36 +47,35 @@ PUBLISHED = {
     for entry in (
         Published(
             name="audiosep",
-            file="audiosep_base_4M_steps.ckpt",
-            uri="https://huggingface.co/spaces/Audio-AGI/AudioSep/resolve/main/checkpoint/"
-            "audiosep_base_4M_steps.ckpt",
+            repository="Audio-AGI/AudioSep",
+            kind="space",
+            repository_file="checkpoint/audiosep_base_4M_steps.ckpt",
             sha256="f8cda01bfd0ebd141eef45d41db7a3ada23a56568465840d3cff04b8010ce82c",
-            num_bytes=None,
             license="mit",
             encoder="clap",
         ),
         Published(
             name="audiosep-hive",
-            file="audiosep_hive.ckpt",
-            uri="https://huggingface.co/ShandaAI/AudioSep-hive/resolve/main/audiosep_hive.ckpt",
+            repository="ShandaAI/AudioSep-hive",
+            kind="model",
+            repository_file="audiosep_hive.ckpt",
             sha256="a13fff5fa4ece1a8bc13e42e1c7b8d90e21603075302ca89e4339c9471973300",
-            num_bytes=1_264_846_755,
             license="apache-2.0",
             encoder="clap",
         ),
     )
 }
-# The text encoder of both, for checkpoints that hold no copy of it.
+# The text encoder of both checkpoints, needed where a checkpoint holds no copy of it.
 CLAP_FILE = "music_speech_audioset_epoch_15_esc_89.98.pt"
 CLAP_URI = f"https://huggingface.co/lukewys/laion_clap/resolve/main/{CLAP_FILE}"
-# Lies in the package, so it needs neither a download nor a checksum.
+# Part of the package: needs neither a download nor a checksum.
 MINI = "mini"
 BUNDLED = Path(__file__).parents[1] / "weights" / "mini.safetensors"
 CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 
 
 def home() -> Path:
-    """The folder of everything that was fetched: SEPARATOR_HOME, or the user's cache."""
+    """Return the folder of downloads: SEPARATOR_HOME, else `separator` in the user's cache."""
     chosen = os.environ.get("SEPARATOR_HOME")
     if chosen:
         return Path(chosen).expanduser()
@@ -75,17 +83,17 @@ def home() -> Path:
 
 
 def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
-    """The local file of a path, an `s3://` address or a published name, fetched if need be."""
+    """Return the local file of a path, an `s3://` URI or a published name; fetch it if needed."""
     if isinstance(x, str):
         if x == MINI:
-            return _require(BUNDLED, "this release of the package comes without its mini model")
+            return _require(BUNDLED, "this package comes without the mini model")
         if x in PUBLISHED:
             return obtain(PUBLISHED[x])
         if x.startswith("s3://"):
             return _resolve_uri(x, fetch_uri)
         if "://" in x:
             raise RequestError(
-                f"{x.split('?')[0]!r}: only s3:// addresses; fetch it, give its path"
+                f"{x.split('?')[0]!r}: only s3:// URIs can be read; download it and give its path"
             )
     path = Path(x).expanduser()
     if isinstance(x, Path) or path.exists() or _looks_like_path(x):
@@ -99,34 +107,45 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
 
 
 def obtain(published: Published) -> Path:
-    """The verified file of a published checkpoint, from the cache or from its address."""
-    path = home() / published.file
-    if not path.exists():
-        if _is_set("SEPARATOR_OFFLINE") or _is_set("HF_HUB_OFFLINE"):
-            raise CheckpointMissing(
-                f"{published.name!r} is not in the cache and fetching is switched off"
-                " (SEPARATOR_OFFLINE or HF_HUB_OFFLINE): put"
-                f" {published.uri} (sha256 {published.sha256}) at {path}"
-            )
-        fetch(published.uri, path, published.sha256, published.num_bytes)
-    _verify_once(path, published.sha256)
+    """Return the verified file of a published checkpoint.
+
+    A copy put into `home()` by hand comes first, then the hub cache in `home()/hub`, then a
+    download into that cache.
+    """
+    path = by_hand = home() / published.file
+    if not by_hand.exists():
+        path = download(
+            published.repository,
+            published.repository_file,
+            published.kind,
+            home() / "hub",
+            offline=_is_set("SEPARATOR_OFFLINE"),
+            way_out=f"put {published.uri} (sha256 {published.sha256}) at {by_hand}",
+        )
+    try:
+        check_sha256(path, published.sha256, home() / f"{published.file}.sha256")
+    except ChecksumMismatch as error:
+        if path == by_hand:
+            raise ChecksumMismatch(f"{error}; remove it to have it downloaded") from None
+        remove_download(path)
+        raise ChecksumMismatch(f"{error}; removed, the next start downloads it again") from None
     return path
 
 
 def _resolve_uri(uri: str, fetch_uri: FetchUri | None) -> Path:
     name = uri.rpartition("/")[2]
     if name in ("", ".", ".."):
-        raise RequestError(f"{uri!r}: names a folder, not a checkpoint")
+        raise RequestError(f"{uri!r}: names a folder, not a checkpoint's file")
     path = home() / "uri" / hashlib.sha256(uri.encode()).hexdigest() / name
     if path.exists():
         return path
-    # HF_HUB_OFFLINE does not bear on somebody's own storage.
+    # HF_HUB_OFFLINE is about the hub, not about the user's own storage.
     if _is_set("SEPARATOR_OFFLINE"):
         raise CheckpointMissing(
             f"{uri} is not in the cache and SEPARATOR_OFFLINE is set: put it at {path}"
         )
     if fetch_uri is None:
-        raise RequestError(f"{uri!r}: nothing here reads s3://; give a local path")
+        raise RequestError(f"{uri!r}: no storage was given to read s3:// with; give a local path")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
@@ -135,26 +154,6 @@ def _resolve_uri(uri: str, fetch_uri: FetchUri | None) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def _verify_once(path: Path, sha256: str) -> None:
-    """Hash a file unless its sidecar shows that this very file has been hashed before."""
-    sidecar = path.with_name(path.name + ".sha256")
-    stat = path.stat()
-    seen = {"sha256": sha256, "num_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-    with suppress(OSError, ValueError):
-        if json.loads(sidecar.read_text()) == seen:
-            return
-    found = hash_file(path)
-    if found != sha256:
-        raise ChecksumMismatch(
-            f"{path}: has sha256 {found}, published was {sha256}; remove it to have it fetched"
-        )
-    # In a read-only cache the file is hashed every time.
-    with suppress(OSError):
-        temporary = sidecar.with_name(f".{uuid.uuid4().hex}.tmp")
-        temporary.write_text(json.dumps(seen))
-        temporary.replace(sidecar)
 
 
 def _require(path: Path, otherwise: str) -> Path:

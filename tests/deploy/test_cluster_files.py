@@ -110,8 +110,8 @@ def test_the_launcher_sends_what_an_installation_needs(tmp_path):
         check=False,
     )
     assert built.returncode == 0 and built.stdout.startswith("separator-"), built.stderr
-    assert (tmp_path / "configs/s3.yaml").exists() and (tmp_path / "requirements.lock").exists()
-    assert all("requirements.lock" not in c or "--require-hashes" in c for c in list_commands())
+    assert (tmp_path / "configs/s3.yaml").exists() and (tmp_path / "requirements-dev.lock").exists()
+    assert all("requirements-dev.lock" not in c or "--require-hashes" in c for c in list_commands())
 
 
 def list_commands() -> list[str]:
@@ -137,7 +137,7 @@ def test_the_dockerfile_copies_what_is_there_and_is_nobody():
             assert sources and all((ROOT / source).exists() for source in sources)
     users = [rest for word, rest in lines if word == "USER"]
     assert users[-1].isdecimal() and int(users[-1]) > 0  # a number: runAsNonRoot cannot judge names
-    installs = [rest for word, rest in lines if word == "RUN" and "requirements.lock" in rest]
+    installs = [rest for word, rest in lines if word == "RUN" and "requirements-dev.lock" in rest]
     assert installs and all("--require-hashes" in rest for rest in installs)
     assert ("VOLUME", read_environment()["SEPARATOR_HOME"]) in lines
 
@@ -147,7 +147,9 @@ def test_python_and_ray_are_those_of_the_lock():
     assert image.startswith("python:3.11-slim")
     assert "--python 3.11" in " ".join(list_commands())
     cluster = read_kinds("rayjob.yaml")["RayJob"]["spec"]["rayClusterSpec"]
-    locked = re.findall(r"^ray(?:\[.*\])?==(\S+)", (ROOT / "requirements.lock").read_text(), re.M)
+    locked = re.findall(
+        r"^ray(?:\[.*\])?==(\S+)", (ROOT / "requirements-dev.lock").read_text(), re.M
+    )
     assert locked == [cluster["rayVersion"]] == [version("ray")]
 
 

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import separator
 from separator.encoders.cache import FileCache, encode_cached
-from separator.encoders.clap import ClapEncoder, import_clap_module, load_clap
+from separator.encoders.clap import ClapEncoder, load_clap
 from separator.encoders.clap_audio import RATE_HZ
+from separator.encoders.clap_network import import_clap_module
 from separator.errors import EncoderError, EncoderMissing
 from separator.model.checkpoint import compute_encoder_id
 from tests.helpers.tiny_clap import make_noise
@@ -19,7 +22,7 @@ from tests.helpers.tiny_clap import make_noise
 TEXTS = ["a dog barking", "rain", "an emergency siren in the distance", "犬が吠える"]
 
 
-def test_conditions_are_unit_vectors_one_per_text(encoder: ClapEncoder) -> None:
+def test_encode_texts_returns_one_unit_vector_per_text(encoder: ClapEncoder) -> None:
     conditions = encoder.encode_texts(TEXTS)
     assert conditions.shape == (4, 512)
     assert conditions.dtype == np.float32
@@ -29,17 +32,17 @@ def test_conditions_are_unit_vectors_one_per_text(encoder: ClapEncoder) -> None:
     assert encoder.encode_texts([]).shape == (0, 512)
 
 
-def test_a_condition_does_not_depend_on_its_neighbours(encoder: ClapEncoder) -> None:
+def test_encode_texts_is_independent_of_the_other_texts(encoder: ClapEncoder) -> None:
     together = encoder.encode_texts(TEXTS)
     alone = np.concatenate([encoder.encode_texts([text]) for text in TEXTS])
     assert together.tobytes() == alone.tobytes()
     assert together[::-1].tobytes() == encoder.encode_texts(TEXTS[::-1]).tobytes()
 
 
-def test_text_conditions_are_those_of_transformers(
+def test_encode_texts_equals_padded_roberta_of_transformers(
     encoder: ClapEncoder, clap_state: dict[str, Tensor], tokenizer_path: Path
 ) -> None:
-    """The referee pads to full length, as AudioSep does, and takes every layer by hand."""
+    """The referee pads to full length, as AudioSep does, and applies the projection by hand."""
     from transformers import RobertaConfig, RobertaModel, RobertaTokenizerFast
 
     config = RobertaConfig(
@@ -76,7 +79,7 @@ def test_text_conditions_are_those_of_transformers(
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, atol=2e-6)
 
 
-def test_long_texts_are_cut_where_the_positions_end(encoder: ClapEncoder) -> None:
+def test_encode_texts_cuts_long_texts_where_the_positions_end(encoder: ClapEncoder) -> None:
     words = "a dog barking and " * 200
     long, longer = encoder.encode_texts([words, words + "rain"])
     assert np.isfinite(long).all()
@@ -84,10 +87,10 @@ def test_long_texts_are_cut_where_the_positions_end(encoder: ClapEncoder) -> Non
     assert not np.array_equal(long, encoder.encode_texts([words[:40]])[0])
 
 
-def test_both_kinds_of_file_make_the_same_encoder(
+def test_load_clap_makes_the_same_encoder_of_both_kinds_of_file(
     encoder: ClapEncoder, clap_state: dict[str, Tensor], tokenizer_path: Path
 ) -> None:
-    # In an AudioSep checkpoint; newer ones hold no position_ids.
+    # AudioSep's prefix; newer checkpoints hold no position_ids.
     audiosep = {f"query_encoder.model.{name}": tensor for name, tensor in clap_state.items()}
     del audiosep["query_encoder.model.text_branch.embeddings.position_ids"]
     state = {name.removeprefix("query_encoder.model."): audiosep[name] for name in audiosep}
@@ -106,7 +109,7 @@ def test_both_kinds_of_file_make_the_same_encoder(
         "audio_branch.patch_embed.proj.weight",
     ],
 )
-def test_a_missing_tensor_is_named(
+def test_load_clap_names_a_missing_tensor(
     name: str, clap_state: dict[str, Tensor], tokenizer_path: Path
 ) -> None:
     state = {key: tensor for key, tensor in clap_state.items() if key != name}
@@ -114,7 +117,7 @@ def test_a_missing_tensor_is_named(
         load_clap(state, tokenizer_path)
 
 
-def test_tensors_that_do_not_fit_are_named(
+def test_load_clap_names_tensors_that_do_not_fit(
     clap_state: dict[str, Tensor], tokenizer_path: Path
 ) -> None:
     state = clap_state | {
@@ -130,18 +133,18 @@ def test_tensors_that_do_not_fit_are_named(
     assert "text_projection.0.bias has the shape (7,) instead of (512,)" in str(caught.value)
 
 
-def test_a_prefix_left_on_is_shown(clap_state: dict[str, Tensor]) -> None:
+def test_load_clap_shows_a_prefix_left_on_the_names(clap_state: dict[str, Tensor]) -> None:
     state = {f"query_encoder.model.{name}": tensor for name, tensor in clap_state.items()}
     with pytest.raises(EncoderError, match=r"under a prefix \(found query_encoder\.model\."):
         load_clap(state)
 
 
-def test_a_missing_package_says_how_to_get_it() -> None:
+def test_import_of_a_missing_package_says_how_to_install_it() -> None:
     with pytest.raises(EncoderMissing, match=r"pip install 'separator\[clap\]'"):
         import_clap_module("laion_clap_absent")
 
 
-def test_a_cached_condition_is_the_fresh_one(encoder: ClapEncoder, tmp_path: Path) -> None:
+def test_cached_condition_equals_the_fresh_one(encoder: ClapEncoder, tmp_path: Path) -> None:
     cache = FileCache(tmp_path / "conditions.safetensors")
     fresh = encode_cached(lambda: encoder, encoder.encoder_id, TEXTS, cache.read, cache.write)
     assert fresh.tobytes() == encoder.encode_texts(TEXTS).tobytes()
@@ -161,21 +164,24 @@ def refuse(event, args):
 sys.addaudithook(refuse)
 import separator.encoders.cache, separator.encoders.clap, separator.encoders.encoder
 import separator.queries, separator.encoders.tokenizer
-heavy = {"clap_module", "laion_clap", "transformers", "librosa", "torchaudio", "huggingface_hub"}
+heavy = {"laion_clap", "transformers", "librosa", "torchaudio", "huggingface_hub"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 assert "ray" not in sys.modules and "separator.model.engine" not in sys.modules
 path = list(sys.path)
 encoder = separator.encoders.clap.load_clap(separator.encoders.clap.read_clap_file(sys.argv[1]))
-assert "clap_module" in sys.modules and "laion_clap" not in sys.modules
+assert "laion_clap.clap_module.model" in sys.modules
+assert not {"laion_clap", "laion_clap.training", "sklearn"} & set(sys.modules)
 assert sys.path == path
 sys.stdout.buffer.write(encoder.encode_texts(["a dog barking"]).tobytes())
 """
 
 
-def test_imports_are_light_and_loading_needs_no_network(
+@pytest.mark.slow  # imports torch and transformers once more
+@pytest.mark.check
+def test_load_clap_needs_no_network_and_imports_late(
     encoder: ClapEncoder, clap_file: Path, tokenizer_path: Path
 ) -> None:
-    """In a process of its own, without the variable that keeps transformers off line."""
+    """Runs in a process of its own, without HF_HUB_OFFLINE."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     env["SEPARATOR_HOME"] = str(tokenizer_path.parent)
     done = subprocess.run(
@@ -192,5 +198,16 @@ assert not {"torch", "transformers"} & set(sys.modules)
 """
 
 
-def test_queries_and_cache_do_not_need_torch() -> None:
+def test_queries_and_cache_do_not_import_torch() -> None:
     subprocess.run([sys.executable, "-c", LIGHT], check=True)
+
+
+def test_laion_clap_is_imported_in_one_module_only() -> None:
+    """By name in an import statement, or by the name of the package in a string."""
+    root = Path(separator.__file__).parents[1]
+    pattern = re.compile(r"(import|from) (laion_clap|clap_module)|[\"'](laion_clap|clap_module)\b")
+    paths = [path for name in ("separator", "jobs") for path in (root / name).rglob("*.py")]
+    found = [path.name for path in paths if pattern.search(path.read_text())]
+    assert found == ["clap_network.py"]
+    importers = [p.name for p in paths if "clap_network import" in p.read_text()]
+    assert importers == ["clap.py"]

@@ -18,12 +18,16 @@ from separator.encoders.clap_audio import (
     prepare_audio,
     read_clap_audio,
 )
+from separator.encoders.clap_network import import_clap_module
 from separator.errors import AudioError, CheckpointMismatch, NonFiniteAudio, RateError
 from tests.helpers.tiny_clap import make_noise
 
+# The same at other lengths costs seconds.
+long = [pytest.mark.slow, pytest.mark.check]
+
 
 def load_laion_functions() -> SimpleNamespace:
-    """The audio preparation of laion-clap itself, without the hub that its module fetches from."""
+    """Load laion-clap's own audio preparation; importing its module would ask a hub."""
     spec = importlib.util.find_spec("laion_clap")
     assert spec is not None and spec.submodule_search_locations is not None
     path = Path(spec.submodule_search_locations[0]) / "training" / "data.py"
@@ -36,7 +40,7 @@ def load_laion_functions() -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("duration_s", [1e-4, 0.7, 3, 4.999, 10])
-def test_short_audio_is_prepared_as_laion_clap_does(duration_s: float) -> None:
+def test_prepare_audio_equals_laion_clap_on_short_audio(duration_s: float) -> None:
     laion = load_laion_functions()
     audio = make_noise(duration_s) * 8  # some of it beyond full scale
     quantised = laion.int16_to_float32(laion.float32_to_int16(audio[0]))
@@ -47,17 +51,15 @@ def test_short_audio_is_prepared_as_laion_clap_does(duration_s: float) -> None:
     assert torch.equal(stretch, expected["waveform"])
 
 
-def test_an_audio_condition_is_that_of_the_tower(
+def test_encode_audio_equals_htsat_of_laion_clap(
     encoder: ClapEncoder, clap_state: dict[str, Tensor]
 ) -> None:
     """The referee is laion-clap's HTSAT alone, and its projection by hand."""
-    from clap_module.htsat import create_htsat_model  # pyright: ignore
-
     audio_config = SimpleNamespace(
         sample_rate=48_000, window_size=1024, hop_size=480, fmin=50, fmax=14_000, mel_bins=64
     )
     audio_config.class_num, audio_config.model_name = 527, "tiny"
-    tower = create_htsat_model(audio_config).eval()
+    tower = import_clap_module("htsat").create_htsat_model(audio_config).eval()
     prefix = "audio_branch."
     tower.load_state_dict(
         {k.removeprefix(prefix): v for k, v in clap_state.items() if k.startswith(prefix)}
@@ -77,8 +79,8 @@ def test_an_audio_condition_is_that_of_the_tower(
     np.testing.assert_allclose(encoder.encode_audio(audio, RATE_HZ), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("duration_s", [3, 10, 25])
-def test_audio_conditions_are_repeatable_and_know_no_stereo(
+@pytest.mark.parametrize("duration_s", [3, *(pytest.param(s, marks=long) for s in (10, 25))])
+def test_encode_audio_is_repeatable_and_ignores_stereo(
     encoder: ClapEncoder, duration_s: float
 ) -> None:
     audio = make_noise(duration_s)
@@ -91,7 +93,7 @@ def test_audio_conditions_are_repeatable_and_know_no_stereo(
     assert condition.tobytes() == again.tobytes()
 
 
-def test_long_audio_is_the_mean_of_its_stretches(encoder: ClapEncoder) -> None:
+def test_encode_audio_averages_the_stretches_of_long_audio(encoder: ClapEncoder) -> None:
     audio = make_noise(20)
     halves = [
         encoder.encode_audio(audio[:, i:][:, :STRETCH_SAMPLES], RATE_HZ) for i in (0, 480_000)
@@ -103,7 +105,7 @@ def test_long_audio_is_the_mean_of_its_stretches(encoder: ClapEncoder) -> None:
 
 
 @pytest.mark.parametrize("num_samples", [480_000, 480_001, 960_000, 1_200_000, 4_799_999])
-def test_stretches_cover_everything_evenly(num_samples: int) -> None:
+def test_cut_stretches_covers_all_audio_evenly(num_samples: int) -> None:
     stretches = cut_stretches(torch.arange(num_samples))
     assert all(len(stretch) == STRETCH_SAMPLES for stretch in stretches)
     starts = [int(stretch[0]) for stretch in stretches]
@@ -115,7 +117,7 @@ def test_stretches_cover_everything_evenly(num_samples: int) -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 44_100])
-def test_other_rates_are_resampled(encoder: ClapEncoder, rate_hz: int) -> None:
+def test_encode_audio_resamples_other_rates(encoder: ClapEncoder, rate_hz: int) -> None:
     def draw(rate_hz: int) -> np.ndarray:
         time_s = np.arange(4 * rate_hz) / rate_hz
         tones = np.sin(2 * np.pi * np.array([[220], [1310], [3000]]) * time_s)
@@ -126,7 +128,9 @@ def test_other_rates_are_resampled(encoder: ClapEncoder, rate_hz: int) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_audio_that_is_not_finite_is_refused(encoder: ClapEncoder, value: float) -> None:
+def test_encode_audio_refuses_samples_that_are_not_finite(
+    encoder: ClapEncoder, value: float
+) -> None:
     audio = make_noise(1)
     audio[0, 700] = value
     with pytest.raises(NonFiniteAudio, match="1 of 48000 samples"):
@@ -142,23 +146,25 @@ def test_audio_that_is_not_finite_is_refused(encoder: ClapEncoder, value: float)
         np.zeros((1, 9), np.int16),
     ],
 )
-def test_audio_of_no_use_is_refused(encoder: ClapEncoder, audio: np.ndarray) -> None:
+def test_encode_audio_refuses_wrong_shapes_and_types(
+    encoder: ClapEncoder, audio: np.ndarray
+) -> None:
     with pytest.raises(AudioError, match="needed"):
         encoder.encode_audio(audio, RATE_HZ)
 
 
 @pytest.mark.parametrize("rate_hz", [0, -1, 44_100.5])
-def test_absurd_rates_are_refused(encoder: ClapEncoder, rate_hz: int) -> None:
+def test_encode_audio_refuses_absurd_rates(encoder: ClapEncoder, rate_hz: int) -> None:
     with pytest.raises(RateError):
         encoder.encode_audio(make_noise(1), rate_hz)
 
 
-def test_silence_has_a_condition(encoder: ClapEncoder) -> None:
+def test_encode_audio_gives_silence_a_finite_condition(encoder: ClapEncoder) -> None:
     assert np.isfinite(encoder.encode_audio(np.zeros((1, 100), np.float32), RATE_HZ)).all()
 
 
 def make_lively(clap_state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Every tensor of the audio side matters: freshly made ones have biases of nothing."""
+    """Make every tensor of the audio side matter: fresh ones have biases of zero."""
     state, generator = dict(clap_state), torch.Generator().manual_seed(3)
     for name, tensor in state.items():
         if not name.startswith(("audio_branch.", "audio_projection.")) or "extractor" in name:
@@ -170,8 +176,8 @@ def make_lively(clap_state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-@pytest.mark.parametrize("duration_s", [3, 10, 25])
-def test_our_tower_hears_as_laion_clap_does(
+@pytest.mark.parametrize("duration_s", [3, *(pytest.param(s, marks=long) for s in (10, 25))])
+def test_clap_audio_equals_laion_clap(
     clap_state: dict[str, Tensor], tokenizer_path: Path, duration_s: float
 ) -> None:
     state = make_lively(clap_state)
@@ -181,15 +187,15 @@ def test_our_tower_hears_as_laion_clap_does(
     np.testing.assert_allclose(ours.encode_audio(stereo, RATE_HZ), expected, atol=2e-6)
     ours.in_bf16 = True
     assert ours.encode_audio(stereo, RATE_HZ) @ expected > 0.9995
-    # Of other weights it hears something else.
+    # Other weights give another condition.
     plain = read_clap_audio(clap_state)
     assert ours.encode_audio(stereo, RATE_HZ) @ plain.encode_audio(stereo, RATE_HZ) < 0.9
 
 
-def test_our_tower_works_without_laion_clap(
+def test_clap_audio_works_without_laion_clap(
     clap_state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("laion_clap", "clap_module", "transformers", "torchlibrosa"):
+    for name in ("laion_clap", "laion_clap.clap_module", "transformers", "torchlibrosa"):
         monkeypatch.setitem(sys.modules, name, None)  # to import it is an error
     condition_D = read_clap_audio(clap_state).encode_audio(make_noise(1), RATE_HZ)
     assert condition_D.shape == (512,)
@@ -208,7 +214,9 @@ def test_our_tower_works_without_laion_clap(
         ),
     ],
 )
-def test_another_audio_side_is_refused(clap_state: dict[str, Tensor], change, message) -> None:
+def test_read_clap_audio_refuses_another_audio_side(
+    clap_state: dict[str, Tensor], change, message
+) -> None:
     state = dict(clap_state)
     change(state)
     with pytest.raises(CheckpointMismatch, match=message):

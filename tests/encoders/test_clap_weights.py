@@ -17,7 +17,7 @@ from tests.helpers import tiny_clap
 
 
 class RunsCode:
-    """Unpickled carelessly, it creates a file."""
+    """Creates a folder when unpickled without checks."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -26,21 +26,23 @@ class RunsCode:
         return (os.mkdir, (str(self.path),))
 
 
-def test_an_official_file_is_read_whole(clap_file: Path, clap_state: dict[str, Tensor]) -> None:
+def test_read_clap_file_reads_an_official_file_whole(
+    clap_file: Path, clap_state: dict[str, Tensor]
+) -> None:
     state = read_clap_file(clap_file)
     assert state.keys() == clap_state.keys()
     assert all(torch.equal(state[name], clap_state[name]) for name in state)
 
 
 @pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"state_dict": state}])
-def test_bare_state_dicts_are_read_too(wrap, tmp_path: Path) -> None:
-    # A name that only begins with the prefix by chance stays as it is.
+def test_read_clap_file_reads_bare_state_dicts(wrap, tmp_path: Path) -> None:
+    # The prefix is removed only where all names have it.
     state = {"module.a": torch.ones(2), "b": torch.zeros(3)}
     torch.save(wrap(state), tmp_path / "a.pt")
     assert list(read_clap_file(tmp_path / "a.pt")) == ["module.a", "b"]
 
 
-def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
+def test_read_clap_file_refuses_code_without_running_it(tmp_path: Path) -> None:
     trap = tmp_path / "ran"
     torch.save({"state_dict": {"a": torch.ones(1)}, "x": RunsCode(trap)}, tmp_path / "a.pt")
     with pytest.raises(CheckpointUnsafe, match="mkdir"):
@@ -49,12 +51,14 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [np.float64(1), np.float32(2), np.int64(3)])
-def test_numpy_numbers_beside_the_tensors_do_no_harm(value: np.generic, tmp_path: Path) -> None:
+def test_read_clap_file_accepts_numpy_numbers_beside_the_tensors(
+    value: np.generic, tmp_path: Path
+) -> None:
     torch.save({"best": value, "state_dict": {"a": torch.ones(2)}}, tmp_path / "a.pt")
     assert list(read_clap_file(tmp_path / "a.pt")) == ["a"]
 
 
-def test_half_a_file_is_told_from_a_whole_one(clap_file: Path, tmp_path: Path) -> None:
+def test_read_clap_file_recognises_a_truncated_file(clap_file: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.pt"
     with clap_file.open("rb") as file:
         half.write_bytes(file.read(1_000_000))
@@ -62,13 +66,13 @@ def test_half_a_file_is_told_from_a_whole_one(clap_file: Path, tmp_path: Path) -
         read_clap_file(half)
 
 
-def test_a_file_without_an_encoder_names_what_it_lacks(tmp_path: Path) -> None:
+def test_load_clap_names_what_a_file_without_an_encoder_lacks(tmp_path: Path) -> None:
     torch.save({"state_dict": {"a": torch.ones(2)}}, tmp_path / "a.pt")
     with pytest.raises(EncoderError, match=r"text_branch\.embeddings\.word_embeddings"):
         load_clap(read_clap_file(tmp_path / "a.pt"))
 
 
-def test_sizes_are_read_off_the_tensors(clap_state: dict[str, Tensor]) -> None:
+def test_read_sizes_finds_the_sizes_of_the_tensors(clap_state: dict[str, Tensor]) -> None:
     assert read_sizes(clap_state) == tiny_clap.SIZES
     assert tiny_clap.SIZES.heads == 2
 
@@ -82,14 +86,14 @@ def test_sizes_are_read_off_the_tensors(clap_state: dict[str, Tensor]) -> None:
         ("text_branch.embeddings.word_embeddings.weight", (0, 128), r"has the shape \(0, 128\)"),
     ],
 )
-def test_unknown_sizes_are_refused(
+def test_read_sizes_refuses_unknown_sizes(
     name: str, shape: tuple, message: str, clap_state: dict[str, Tensor]
 ) -> None:
     with pytest.raises(EncoderError, match=message):
         read_sizes(clap_state | {name: torch.zeros(shape)})
 
 
-def test_tensors_that_do_not_fit_are_named_and_counted() -> None:
+def test_check_state_names_and_counts_tensors_that_do_not_fit() -> None:
     expected = {name: torch.zeros(2) for name in "abcdef"}
     check_state(expected, expected)
     with pytest.raises(EncoderError, match=r"1 tensors do not fit.*: d is missing$"):

@@ -1,7 +1,6 @@
 """Two real S3 servers on loopback, each started once, and credentials that only they know."""
 
 import uuid
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from separator.storage import Storage, StorageSettings
 from separator.storage.s3_client import get_client
 from tests.helpers.rgw import KEY, SECRET, Gateway, find_missing
 
+RGW = pytest.param("rgw", marks=pytest.mark.gateway)
 # Quick, so that a test of giving up does not take minutes.
 QUICK = {"region": "us-east-1", "backoff_s": 0.05, "timeout_s": 10.0}
 
@@ -52,10 +52,7 @@ def moto() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory) -> Iterator[Gateway]:
     if missing := find_missing():
-        # Loud: what stays unproven without it is what matters in production.
-        reason = f"RGW is not installed ({', '.join(missing)}): `make rgw`"
-        warnings.warn(reason, stacklevel=1)
-        pytest.skip(reason)
+        pytest.fail(f"not installed: {', '.join(missing)}; `make rgw` installs it")
     server = Gateway(tmp_path_factory.mktemp("rgw"))
     try:
         server.start()
@@ -93,12 +90,12 @@ def rgw_bucket(gateway, credentials) -> Bucket:
     )
 
 
-@pytest.fixture(params=["moto", "rgw"])
+@pytest.fixture(params=["moto", RGW])
 def bucket(request) -> Bucket:
     return request.getfixturevalue(f"{request.param}_bucket")
 
 
-@pytest.fixture(params=["local", "moto", "rgw"])
+@pytest.fixture(params=["local", "moto", RGW])
 def folder(request, tmp_path) -> tuple[Storage, str]:
     """A storage and the URI of an empty folder in it."""
     if request.param == "local":

@@ -1,4 +1,4 @@
-"""A LAION-CLAP of the official structure, small in its text side, and a tokenizer that fits it."""
+"""Make a LAION-CLAP of the official structure with a small text side, and a tokenizer for it."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import torch
 from tokenizers import ByteLevelBPETokenizer
 from torch import Tensor
 
-from separator.encoders.clap import build_clap, import_clap_module
 from separator.encoders.clap_audio import RATE_HZ
+from separator.encoders.clap_network import build_clap
 from separator.encoders.clap_weights import ClapSizes
 
 SENTENCES = [
@@ -29,7 +29,7 @@ SIZES = ClapSizes(
 
 
 def write_tokenizer(folder: Path, vocabulary: int = SIZES.vocabulary) -> Path:
-    """vocab.json and merges.txt, trained by the library that transformers reads them with."""
+    """Write vocab.json and merges.txt, trained by the library that transformers reads them with."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = ByteLevelBPETokenizer()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -42,19 +42,19 @@ def write_tokenizer(folder: Path, vocabulary: int = SIZES.vocabulary) -> Path:
 
 
 def make_state(seed: int = 0) -> dict[str, Tensor]:
-    """Random weights; the audio tower with the init of laion-clap, the text side livelier."""
+    """Make random weights: laion-clap's init in the audio tower, larger in the text side."""
     torch.manual_seed(seed)
-    state = build_clap(import_clap_module(), SIZES).state_dict()
+    state = build_clap(SIZES).state_dict()
     for name, tensor in state.items():
         if name.startswith(("text_branch.", "text_projection.")) and "LayerNorm" not in name:
             tensor.copy_(torch.randn_like(tensor) * 0.1)
-    # Saved by the transformers of that time.
+    # Official files hold this: transformers saved it until 4.31.
     state["text_branch.embeddings.position_ids"] = torch.arange(SIZES.positions)[None]
     return state
 
 
 def write_official_file(path: Path, state: dict[str, Tensor]) -> Path:
-    """As LAION's training writes it: from several devices, with its optimizer and numpy numbers."""
+    """Write a file as LAION's training does: `module.` prefix, optimizer state, numpy numbers."""
     torch.save(
         {
             "epoch": 15,
@@ -69,7 +69,7 @@ def write_official_file(path: Path, state: dict[str, Tensor]) -> Path:
 
 
 def make_noise(duration_s: float, rate_hz: int = RATE_HZ, seed: int = 0) -> np.ndarray:
+    """Make mono noise that grows louder, so that each stretch of it differs."""
     num_samples = round(duration_s * rate_hz)
     noise = np.random.default_rng(seed).standard_normal((1, num_samples), np.float32)
-    # Its colour changes with time, so that it matters which stretches are heard.
     return noise * np.linspace(0.01, 0.3, num_samples, dtype=np.float32)

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from jobs.convert import main
 from separator.encoders.mini import MiniEncoder, pack_mini, read_mini
 from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
-from separator.model.fetch import hash_file
+from separator.model.download import hash_file
 from separator.model.resunet import NetworkConfig, ResUNet
 from tests.helpers.golden import make_small_net
 

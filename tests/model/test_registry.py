@@ -1,12 +1,9 @@
 import hashlib
-import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,37 +14,25 @@ from separator.model.registry import BUNDLED, PUBLISHED, Published, home, obtain
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+SMALL = Published("small", "owner/name", "model", "w.ckpt", SHA256, "mit", "clap")
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("SEPARATOR_OFFLINE", raising=False)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     return tmp_path / "cache"
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None: ...
-
-
-@pytest.fixture
-def published(tmp_path: Path) -> Iterator[Published]:
-    """A small checkpoint, published on a real server."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "w.ckpt").write_bytes(CONTENT)
-    handler = partial(QuietHandler, directory=str(tmp_path / "site"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    uri = f"http://127.0.0.1:{server.server_address[1]}/w.ckpt"
-    try:
-        yield Published("small", "w.ckpt", uri, SHA256, len(CONTENT), "mit", "clap")
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
+def fill_hub_cache(folder: Path, content: bytes) -> Path:
+    """What huggingface_hub leaves after a download, without its links."""
+    repository = folder / "hub" / "models--owner--name"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("c" * 40)
+    path = repository / "snapshots" / ("c" * 40) / "w.ckpt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return path
 
 
 def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -61,62 +46,85 @@ def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert home() == tmp_path / ".cache" / "separator"
 
 
-def test_the_published_entries_are_whole() -> None:
-    for entry in PUBLISHED.values():
-        assert len(bytes.fromhex(entry.sha256)) == 32
-        assert entry.uri.startswith("https://huggingface.co/")
-        assert entry.uri.endswith("/" + entry.file)
+def test_published_entries_have_the_addresses_and_hashes_of_their_publishers() -> None:
+    found = {entry.name: (entry.uri, entry.sha256[:8]) for entry in PUBLISHED.values()}
+    site = "https://huggingface.co"
+    assert found == {
+        "audiosep": (
+            f"{site}/spaces/Audio-AGI/AudioSep/resolve/main/checkpoint/audiosep_base_4M_steps.ckpt",
+            "f8cda01b",
+        ),
+        "audiosep-hive": (
+            f"{site}/ShandaAI/AudioSep-hive/resolve/main/audiosep_hive.ckpt",
+            "a13fff5f",
+        ),
+    }
+    assert all(len(bytes.fromhex(entry.sha256)) == 32 for entry in PUBLISHED.values())
 
 
-def test_fetched_once_and_trusted_after(published: Published, cache: Path) -> None:
-    path = obtain(published)
-    assert path == cache / "w.ckpt" and path.read_bytes() == CONTENT
+def test_obtain_hashes_a_file_once(cache: Path) -> None:
+    cache.mkdir()
+    path = cache / "w.ckpt"
+    path.write_bytes(CONTENT)
+    assert obtain(SMALL) == path
     seen = json.loads((cache / "w.ckpt.sha256").read_text())
     assert (seen["sha256"], seen["num_bytes"]) == (SHA256, len(CONTENT))
     # Same size and time: taken for the file that was verified, it is not hashed again.
     stat = path.stat()
     path.write_bytes(b"x" * len(CONTENT))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert obtain(published) == path
+    assert obtain(SMALL) == path
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
     with pytest.raises(ChecksumMismatch):
-        obtain(published)
+        obtain(SMALL)
 
 
-def test_a_file_put_there_by_hand_is_verified(published: Published, cache: Path) -> None:
+def test_obtain_verifies_a_file_put_there_by_hand(cache: Path) -> None:
     cache.mkdir()
     path = cache / "w.ckpt"
     path.write_bytes(b"other")
-    with pytest.raises(ChecksumMismatch, match=SHA256):
-        obtain(published)
-    assert path.read_bytes() == b"other", "somebody's file is not ours to remove"
+    with pytest.raises(ChecksumMismatch, match=f"{SHA256}; remove it"):
+        obtain(SMALL)
+    assert path.read_bytes() == b"other", "the user's file stays"
     assert not (cache / "w.ckpt.sha256").exists()
     path.write_bytes(CONTENT)
     (cache / "w.ckpt.sha256").write_text("not json")
-    assert obtain(published) == path
+    assert obtain(SMALL) == path
     assert json.loads((cache / "w.ckpt.sha256").read_text())["sha256"] == SHA256
 
 
-@pytest.mark.parametrize("variable", ["SEPARATOR_OFFLINE", "HF_HUB_OFFLINE"])
-def test_offline_says_all_there_is_to_do(
-    monkeypatch: pytest.MonkeyPatch, cache: Path, published: Published, variable: str
+def test_obtain_takes_what_the_hub_cache_holds(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(variable, "1")
+    path = fill_hub_cache(cache, CONTENT)
+    monkeypatch.setenv("SEPARATOR_OFFLINE", "1")
+    assert obtain(SMALL) == path
+    (cache / "w.ckpt").write_bytes(CONTENT)
+    assert obtain(SMALL) == cache / "w.ckpt", "a copy put there by hand comes first"
+
+
+def test_obtain_removes_a_damaged_file_from_the_hub_cache(cache: Path) -> None:
+    path = fill_hub_cache(cache, b"damaged")
+    with pytest.raises(ChecksumMismatch, match="removed, the next start downloads it again"):
+        obtain(SMALL)
+    assert not path.exists()
+    shutil.rmtree(cache)
+    assert fill_hub_cache(cache, CONTENT) == obtain(SMALL)
+
+
+@pytest.mark.parametrize("variable", ["SEPARATOR_OFFLINE", "HF_HUB_OFFLINE"])
+def test_offline_error_says_which_file_to_put_where(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")  # HF_HUB_OFFLINE is set for all tests
     entry = PUBLISHED["audiosep"]
     with pytest.raises(CheckpointMissing) as caught:
         resolve("audiosep")
     for part in (entry.file, entry.sha256, entry.uri, str(cache / entry.file), variable):
         assert part in str(caught.value)
-    assert not cache.exists()
-    with pytest.raises(CheckpointMissing):
-        obtain(published)
-    monkeypatch.setenv(variable, "0")
-    assert obtain(published).read_bytes() == CONTENT
-    monkeypatch.setenv(variable, "1")
-    assert obtain(published).read_bytes() == CONTENT, "what is cached needs no network"
 
 
-def test_unknown_names() -> None:
+def test_resolve_suggests_names_near_an_unknown_one() -> None:
     with pytest.raises(RequestError) as caught:
         resolve("audiosep-hives")
     message = str(caught.value)
@@ -127,7 +135,9 @@ def test_unknown_names() -> None:
     assert "did you mean" not in str(caught.value)
 
 
-def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolve_takes_paths_and_says_what_is_wrong_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     Path("plain").write_bytes(b"x")
@@ -141,7 +151,7 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         resolve(tmp_path)
 
 
-def test_a_name_wins_over_a_file_of_that_name(
+def test_resolve_prefers_a_name_to_a_file_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -151,17 +161,11 @@ def test_a_name_wins_over_a_file_of_that_name(
         resolve("audiosep")
 
 
-def test_mini_is_bundled_or_says_that_it_is_not() -> None:
-    if BUNDLED.is_file():
-        assert resolve("mini") == BUNDLED
-    else:
-        with pytest.raises(CheckpointMissing, match="comes without its mini model"):
-            resolve("mini")
+def test_resolve_finds_the_bundled_mini_model() -> None:
+    assert resolve("mini") == BUNDLED and BUNDLED.is_file()
 
 
-def test_uris_are_fetched_by_the_callable_once(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resolve_fetches_a_uri_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def fetch_uri(uri: str, path: Path) -> None:
@@ -180,7 +184,7 @@ def test_uris_are_fetched_by_the_callable_once(
     assert calls == ["s3://bucket/a/w.ckpt", "s3://bucket/b/w.ckpt"]
 
 
-def test_a_uri_that_fails_leaves_nothing(cache: Path) -> None:
+def test_resolve_leaves_nothing_of_a_uri_that_fails(cache: Path) -> None:
     def fetch_uri(uri: str, path: Path) -> None:
         path.write_bytes(b"half")
         raise ConnectionError(uri)
@@ -190,8 +194,8 @@ def test_a_uri_that_fails_leaves_nothing(cache: Path) -> None:
     assert not [p for p in cache.rglob("*") if p.is_file()]
 
 
-def test_uris_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RequestError, match="nothing here reads s3"):
+def test_resolve_refuses_uris_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RequestError, match="no storage was given"):
         resolve("s3://bucket/w.ckpt")
     for uri in ("s3://bucket/folder/", "s3://bucket/.."):
         with pytest.raises(RequestError, match="names a folder"):
@@ -204,6 +208,9 @@ def test_uris_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         resolve("s3://bucket/w.ckpt", lambda uri, path: None)
 
 
-def test_names_are_resolved_without_torch() -> None:
-    code = f"import sys, {registry.__name__}; sys.exit('torch' in sys.modules)"
+def test_registry_does_not_import_torch_or_the_hub() -> None:
+    code = (
+        f"import sys, {registry.__name__};"
+        "sys.exit(bool({'torch', 'huggingface_hub'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -23,7 +23,7 @@ from separator.sounds.captions import write_text
 from separator.sounds.formants import pick_speaker
 from separator.sounds.instruments import draw_build, play_organ, play_piano
 from separator.sounds.music import MUSIC
-from separator.sounds.programs import find_program, list_presets, list_soundfonts, play, speak
+from separator.sounds.programs import list_presets, list_soundfonts, play, speak
 from separator.sounds.scores import HELD_OUT_PATTERNS, TRAIN_PATTERNS, Note, compose, write_midi
 from separator.sounds.take import SoundClass, Take
 from separator.sounds.voices import VOICES
@@ -31,10 +31,7 @@ from separator.sounds.voices import VOICES
 CLASSES = (*VOICES, *MUSIC)
 BY_NAME = {sound.name: sound for sound in CLASSES}
 each_class = pytest.mark.parametrize("sound", CLASSES, ids=lambda sound: sound.name)
-needs_programs = pytest.mark.skipif(
-    not (find_program("espeak-ng") and find_program("fluidsynth") and list_soundfonts()),
-    reason="needs espeak-ng, fluidsynth and a soundfont (apt-get install fluid-soundfont-gm)",
-)
+needs_programs = pytest.mark.espeak
 
 
 @pytest.fixture(autouse=True)
