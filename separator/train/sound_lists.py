@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from separator.audio.resample import resample
 from separator.errors import AudioError, ObjectMissing, RequestError
 from separator.storage import Storage, parse_uri
 from separator.storage.tables import Row, read_rows, resolve_uri
@@ -109,4 +107,8 @@ def _bring_to(data: np.ndarray, from_hz: int, rate_hz: int, uri: str) -> np.ndar
     mono_T = data.mean(1)
     if from_hz == rate_hz:
         return mono_T
+    import torch  # here: most sounds have the rate of the network, and a reader starts faster
+
+    from separator.audio.resample import resample
+
     return resample(torch.from_numpy(mono_T)[None], from_hz, rate_hz)[0].numpy()
