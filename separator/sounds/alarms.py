@@ -1,4 +1,4 @@
-"""Sounds that call for attention: sirens, alarms, telephones, bells, horns, whistles, and clocks.
+"""Synthesize sounds that call for attention: sirens, alarms, telephones, bells, horns, whistles, and clocks.
 
 Shapes: T samples, P partials.
 """

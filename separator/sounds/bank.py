@@ -1,7 +1,9 @@
-"""A folder of rendered speech and music from which a take cuts a stretch, starting no program.
+"""Build and read a bank: a folder of rendered speech and music from which takes are cut.
 
-`build_bank` writes it with the programs; `load_bank` maps it into memory. It holds `bank.json` and
-one file of 16-bit samples for each voice or instrument. Shapes: T samples.
+`build_bank` needs espeak-ng and fluidsynth; a take starts no program. The folder holds `bank.json`
+and one file of 16-bit samples for each voice or instrument.
+
+Shapes: T samples.
 """
 
 import json

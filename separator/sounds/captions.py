@@ -1,4 +1,4 @@
-"""Writes text to be read aloud: sentences of random common words. They need not make sense."""
+"""Write text to be read aloud: sentences of random common words, without meaning."""
 
 import numpy as np
 

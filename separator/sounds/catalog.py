@@ -1,4 +1,4 @@
-"""All classes of sounds, and one finished sound: made, put in a room, set to a level.
+"""List all classes of sounds, and make a finished sound: in a room, at a level.
 
 Shapes: T samples.
 """

@@ -1,4 +1,4 @@
-"""Sounds of animals: songs, barks, meows, bleats, hoots, croaks, chirps and buzzing.
+"""Synthesize animals: songs, barks, meows, bleats, hoots, croaks, chirps and buzzing.
 
 Shapes: T samples, H harmonics.
 """

@@ -1,4 +1,4 @@
-"""Drums without a program: kick, snare, cymbals, toms and small percussion, from notes."""
+"""Synthesize drums from notes: kick, snare, cymbals, toms and small percussion."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What the classes of natural sounds share: schedules of calls and hits, voices, and captions.
+"""Schedule calls and hits, shape voices and tones, and describe classes of sounds.
 
 Shapes: T samples, H harmonics.
 """

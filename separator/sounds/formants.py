@@ -1,4 +1,4 @@
-"""Speech-like sounds without a program: a glottal source through moving formants, and hiss.
+"""Synthesize speech-like sounds: a glottal source through moving formants, and hiss.
 
 Speakers are numbered; those of `held_out` takes are never used in training.
 Shapes: T samples, F frames, B frequency bins, S segments.

@@ -1,6 +1,7 @@
-"""Instruments without a program: struck and plucked ones and held tones, from notes.
+"""Synthesize instruments from notes: struck, plucked and held tones.
 
-An instrument's build is drawn from its number; those of `held_out` takes are never trained with.
+The build of an instrument is drawn from its number; numbers of `held_out` takes are never used in
+training.
 Shapes: T samples, P partials, L brightness levels, C points of a curve.
 """
 

@@ -1,4 +1,4 @@
-"""Sounds of machines: engines, helicopters, trains, hum, hiss, drills, vacuums, and typing.
+"""Synthesize machines: engines, helicopters, trains, hum, hiss, drills, vacuums, and typing.
 
 Shapes: T samples.
 """

@@ -1,4 +1,4 @@
-"""Sounds of weather, water and fire: noise shaped by slow curves and strewn with drops and cracks.
+"""Synthesize weather, water and fire: noise shaped by slow curves and strewn with drops and cracks.
 
 Shapes: T samples, E points of a curve at `_CURVE_HZ`, before it is stretched over the samples.
 """

@@ -1,4 +1,4 @@
-"""Sounds that people make without words: steps, claps, knocks, snores, coughs, laughs, heartbeats.
+"""Synthesize people without words: steps, claps, knocks, snores, coughs, laughs, heartbeats.
 
 Shapes: T samples.
 """

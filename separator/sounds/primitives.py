@@ -1,4 +1,4 @@
-"""What sounds are built from: oscillators, noise, filters, envelopes, rooms. Pure functions.
+"""Build oscillators, noise, filters, envelopes and rooms. Pure functions.
 
 Shapes: T samples.
 """

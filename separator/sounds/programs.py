@@ -1,4 +1,4 @@
-"""Starts the programs that speak (espeak-ng) and play (fluidsynth): the only module here that does.
+"""Start the programs that speak (espeak-ng) and play (fluidsynth).
 
 They are needed to build a bank for training, never to separate.
 """

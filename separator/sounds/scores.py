@@ -1,4 +1,4 @@
-"""Makes up music: random melodies, chords and drum patterns as notes, and as bytes of MIDI."""
+"""Compose random melodies, chords and drum patterns as notes, and write them as MIDI."""
 
 import struct
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""People who speak: a man, a woman, a crowd; from the bank, or from moving formants without one.
+"""Make speech of a man, a woman or a crowd: from the bank or, without one, by moving formants.
 
 Shapes: T samples.
 """

@@ -1,4 +1,4 @@
-"""Quick ways to compute many partials: struck ones that die away, and tables of steady ones.
+"""Compute many partials quickly: struck ones that decay, and tables of steady ones.
 
 Shapes: T samples, P partials, L brightness levels, S samples of one period.
 """
