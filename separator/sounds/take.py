@@ -50,4 +50,3 @@ class SoundClass:
     captions: tuple[str, ...]
     paraphrases: tuple[str, ...]
     make: Callable[[Take], np.ndarray]
-    needs: str | None = None

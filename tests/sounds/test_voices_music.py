@@ -193,13 +193,13 @@ def test_make_held_out_cuts_from_held_out_parts_only(sound):
 
 
 def test_cut_names_the_class_that_a_bank_lacks():
-    with pytest.raises(RequestError, match=r"training part of \('organ',\)"):
+    with pytest.raises(RequestError, match="training part of organ"):
         Bank({}).cut(make_take(0, 1, 16_000), "organ")
 
 
 def test_find_bank_refuses_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    with pytest.raises(RequestError, match="build_bank"):
+    with pytest.raises(RequestError, match="separator sounds --bank"):
         find_bank()
 
 
@@ -240,7 +240,7 @@ def test_build_bank_renders_every_held_out_class(bank_folder, monkeypatch):
             assert np.abs(samples).max() > 1e-3
             assert np.array_equal(samples, make(sound, 3, seconds, rate_hz, held_out=True))
         assert measure_audible_share(samples, rate_hz) > 0.2
-    with pytest.raises(RequestError, match="build it again"):
+    with pytest.raises(RequestError, match="training part of flute"):
         bank.cut(make_take(0, 1, 32_000), "flute")
 
 
