@@ -40,7 +40,7 @@ def measure_envelope(x_T: np.ndarray) -> np.ndarray:
 @EVERY_CLASS
 @pytest.mark.parametrize(("rate_hz", "seconds"), [(16_000, 0.5), (32_000, 2.0), (44_100, 3.0)])
 def test_make_gives_audible_samples_of_the_length(sound: SoundClass, rate_hz: int, seconds: float):
-    for seed in range(int(12 / seconds)):
+    for seed in range(3):
         x_T = make(sound.name, seed, seconds, rate_hz)
         assert x_T.shape == (int(seconds * rate_hz),)
         assert np.isfinite(x_T).all()

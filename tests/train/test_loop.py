@@ -47,8 +47,8 @@ def run(num_steps: int, settings: OptimSettings, state=None):
 
 
 def test_run_steps_learns_to_separate_two_tones():
-    settings = OptimSettings(num_steps=40, rate=1e-2, warmup_steps=5)
-    _, figures = run(40, settings)
+    settings = OptimSettings(num_steps=30, rate=1e-2, warmup_steps=5)
+    _, figures = run(30, settings)
     assert np.mean([f["loss"] for f in figures[-5:]]) < 0.5 * figures[0]["loss"]
     assert np.mean([f["sdri_db"] for f in figures[-5:]]) > 6
 

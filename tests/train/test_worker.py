@@ -69,6 +69,8 @@ def test_train_writes_a_model_that_load_model_reads(trained):
     assert model.separate(waveform, RATE_HZ, ["a beeping tone"]).shape == (1, 1, RATE_HZ)
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_evaluate_agrees_with_the_definitions(trained, tmp_path):
     target, other = (make_kind(kind, 11, RATE_HZ) for kind in ("beep", "hiss"))
     soundfile.write(tmp_path / "target.wav", target, RATE_HZ, "FLOAT")
