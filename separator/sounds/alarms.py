@@ -1,4 +1,4 @@
-"""Sounds that call for attention: sirens, alarms, telephones, bells, horns, whistles, and clocks.
+"""Synthesize sirens, alarms, telephones, bells, horns, whistles and clocks.
 
 Shapes: T samples, P partials.
 """
@@ -20,7 +20,7 @@ _RINGS_S = ((2.0, 4.0), (1.0, 2.0), (1.0, 4.0), (0.4, 0.2, 0.4, 2.0), (1.5, 1.5)
 
 
 def _switch(take: Take, pattern_s: Sequence[float], ramp_s: float) -> np.ndarray:
-    """A level (T,) that is on and off by turns for the seconds in `pattern_s`, which repeats."""
+    """Make a level (T,) that is on and off in turn for the seconds in `pattern_s`, repeated."""
     edges = np.cumsum([0.0, *pattern_s])
     ramp = min(ramp_s, 0.4 * min(pattern_s[::2]))
     rises, falls = edges[:-1:2], edges[1::2]
@@ -32,7 +32,7 @@ def _switch(take: Take, pattern_s: Sequence[float], ramp_s: float) -> np.ndarray
 
 
 def _count_up(take: Take, period_s: float, jitter: float = 0.0) -> list[int]:
-    """Start samples of events that come regularly, the first of them early in the take."""
+    """List start samples of regular events, the first of them early in the take."""
     first = take.uniform(0, min(period_s, 0.4 * take.duration_s))
     count = int((take.duration_s - first) / period_s) + 1
     moved = np.arange(count) + take.rng.uniform(-jitter, jitter, count)
@@ -42,7 +42,7 @@ def _count_up(take: Take, period_s: float, jitter: float = 0.0) -> list[int]:
 def _partials(
     take: Take, freqs_P: np.ndarray, levels_P: np.ndarray, t60s_P: np.ndarray, num_samples: int
 ) -> np.ndarray:
-    """Sines that decay, each from a phase of its own; an infinite t60 holds its level."""
+    """Sum decaying sines, each from a random phase; an infinite t60 holds its level."""
     starts = levels_P * np.exp(2j * np.pi * take.rng.random(len(freqs_P)))
     starts = starts * (freqs_P < 0.48 * take.rate_hz)
     slopes = (2j * np.pi * freqs_P - np.log(1000) / t60s_P) / take.rate_hz
@@ -53,7 +53,7 @@ def _partials(
 
 
 def _blow(take: Take, long_s: float) -> list[float]:
-    """One to five blasts, mostly short, and a pause: a pattern to switch by."""
+    """Draw one to five blasts, mostly short, and a pause: a pattern for `_switch`."""
     blasts = [take.uniform(0.12, 0.4) if take.chance(0.6) else take.uniform(0.5, long_s)]
     for _ in range(int(take.rng.integers(0, 5))):
         blasts += [take.uniform(0.08, 0.35), take.uniform(0.12, 0.5)]

@@ -1,7 +1,9 @@
-"""A folder of rendered speech and music from which a take cuts a stretch, starting no program.
+"""Build and read a bank: a folder of rendered speech and music from which takes are cut.
 
-`build_bank` writes it with the programs; `load_bank` maps it into memory. It holds `bank.json` and
-one file of 16-bit samples for each voice or instrument. Shapes: T samples.
+`build_bank` needs espeak-ng and fluidsynth; a take starts no program. The folder holds `bank.json`
+and one file of 16-bit samples for each voice or instrument.
+
+Shapes: T samples.
 """
 
 import json
@@ -61,7 +63,7 @@ TRAIN_KITS, HELD_OUT_KITS = (0, 8, 24, 25, 32), (16, 40)
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a bank: a voice, or a program of a soundfont."""
+    """A file of a bank: one voice, or one program of a soundfont."""
 
     class_name: str
     voice: str
@@ -74,7 +76,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Bank:
-    """Parts of a folder and their samples, mapped: what is not cut is not read."""
+    """The parts of a folder and their samples, mapped into memory: only cut stretches are read."""
 
     samples: dict[Part, np.ndarray]
 
@@ -86,11 +88,14 @@ class Bank:
         ]
 
     def cut(self, take: Take, *class_names: str, num_voices: int = 1) -> np.ndarray:
-        """Stretches of random voices (T,), a little faster or slower, with a moving gain."""
+        """Sum stretches of random voices (T,), a little faster or slower, with a moving gain."""
         parts = self.find_parts(class_names, take.held_out)
         if not parts:
             side = "held-out" if take.held_out else "training"
-            raise RequestError(f"the bank has no {side} part of {class_names}: build it again")
+            names = " or ".join(class_names)
+            raise RequestError(
+                f"the bank has no {side} part of {names}: render it with `separator sounds --bank`"
+            )
         speed = take.uniform(1 - SPEED_CHANGE, 1 + SPEED_CHANGE)
         # A coarse fraction keeps the resampling filter short; the speed is random anyway.
         ratio = Fraction(speed * RATE_HZ / take.rate_hz).limit_denominator(160)
@@ -106,10 +111,10 @@ class Bank:
 
 
 def load_bank(folder: Path) -> Bank:
-    """Maps the files of a folder that `build_bank` wrote."""
+    """Map the files of a folder that `build_bank` wrote."""
     index = folder / INDEX
     if not index.is_file():
-        raise RequestError(f"{folder} holds no {INDEX}: write the bank with build_bank")
+        raise RequestError(f"{folder} holds no {INDEX}: render it with `separator sounds --bank`")
     parts = [Part(**entry) for entry in json.loads(index.read_text())["parts"]]
     return Bank({part: np.load(folder / part.file, mmap_mode="r") for part in parts})
 
@@ -119,12 +124,12 @@ _chosen: list[Bank] = []
 
 
 def use_bank(bank: Bank | None) -> None:
-    """Sets this process's bank; None goes back to what the environment names."""
+    """Set the bank of this process; None goes back to the folder in SEPARATOR_SOUND_BANK."""
     _chosen[:] = [] if bank is None else [bank]
 
 
 def find_bank() -> Bank | None:
-    """The bank set by `use_bank`, else that of the folder in SEPARATOR_SOUND_BANK, else None."""
+    """Return the bank set by `use_bank`, else that in SEPARATOR_SOUND_BANK, else None."""
     if _chosen:
         return _chosen[0]
     folder = os.environ.get(FOLDER_VARIABLE)
@@ -132,7 +137,7 @@ def find_bank() -> Bank | None:
 
 
 def list_parts(held_out: bool) -> list[Part]:
-    """What the installed programs can render for one side."""
+    """List the parts that the installed programs can render for one side."""
     men, women = (HELD_OUT_MEN, HELD_OUT_WOMEN) if held_out else (TRAIN_MEN, TRAIN_WOMEN)
     parts = [Part("man", voice, held_out) for voice in men.split()]
     parts += [Part("woman", voice, held_out) for voice in women.split()]
@@ -149,9 +154,9 @@ def list_parts(held_out: bool) -> list[Part]:
 
 
 def build_bank(folder: Path, seed: int, minutes_per_voice: float, held_out: bool) -> None:
-    """Renders one side into a folder; what is there already, the other side too, is kept.
+    """Render all parts, held-out ones or those for training; existing files are kept.
 
-    A caller with a process pool maps `build_part` over `list_parts` and ends with `write_index`.
+    To use a process pool, map `build_part` over `list_parts` and end with `write_index`.
     """
     for part in list_parts(held_out):
         build_part(folder, part, seed, minutes_per_voice)
@@ -159,7 +164,7 @@ def build_bank(folder: Path, seed: int, minutes_per_voice: float, held_out: bool
 
 
 def build_part(folder: Path, part: Part, seed: int, minutes: float) -> None:
-    """Renders one file, unless it is there. It appears only once it is whole."""
+    """Render one file unless it exists. It gets its name once it is whole."""
     if (folder / part.file).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -176,7 +181,7 @@ def build_part(folder: Path, part: Part, seed: int, minutes: float) -> None:
 
 
 def write_index(folder: Path) -> None:
-    """Lists the parts whose files are there."""
+    """Write bank.json: the parts whose files exist."""
     parts = [part for held_out in (False, True) for part in list_parts(held_out)]
     entries = [asdict(part) for part in parts if (folder / part.file).exists()]
     unfinished = folder / f".{os.getpid()}-{INDEX}"
@@ -185,7 +190,7 @@ def write_index(folder: Path) -> None:
 
 
 def _draw(take: Take, samples: np.ndarray, length: int) -> np.ndarray:
-    """A random stretch that is not a pause; a file that is too short is repeated."""
+    """Draw a random stretch that is not a pause; repeat a file that is too short."""
     best, best_level = np.zeros(length, np.float32), -1.0
     for _ in range(8):
         start = int(take.rng.integers(max(1, len(samples) - length)))
@@ -203,7 +208,7 @@ def _bend(x_T: np.ndarray) -> np.ndarray:
 
 
 def _read_aloud(rng: np.random.Generator, part: Part, duration_s: float) -> np.ndarray:
-    """Paragraphs at various pitches and speeds, with pauses between them."""
+    """Speak paragraphs at various pitches and speeds, with pauses between them."""
     language = part.voice.split("+")[0].split("-")[0]
     pieces, now = [], 0
     while now < duration_s * RATE_HZ:
@@ -219,7 +224,7 @@ def _read_aloud(rng: np.random.Generator, part: Part, duration_s: float) -> np.n
 
 
 def _add_highs(rng: np.random.Generator, said_T: np.ndarray, rate_hz: int) -> np.ndarray:
-    """The hiss that espeak-ng's rate cuts off; else a network learns that speech has no highs."""
+    """Add the hiss above espeak-ng's rate: without it a network learns that speech has no highs."""
     edge_hz = 0.46 * rate_hz
     hiss = band(said_T, 0.6 * edge_hz, edge_hz, RATE_HZ)
     loudness = np.maximum(band(np.abs(hiss), None, 40, RATE_HZ, order=1), 0)
@@ -228,7 +233,7 @@ def _add_highs(rng: np.random.Generator, said_T: np.ndarray, rate_hz: int) -> np
 
 
 def _perform(rng: np.random.Generator, part: Part, duration_s: float) -> np.ndarray:
-    """Pieces one after the other, each of its own tempo, key and way of playing."""
+    """Play pieces one after the other, each of its own tempo, key and way of playing."""
     stem, program = part.voice.rsplit("-", 1)
     soundfont = next(font for font in list_soundfonts() if font.stem == stem)
     notes: list[Note] = []

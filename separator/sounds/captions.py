@@ -1,4 +1,4 @@
-"""Writes text to be read aloud: sentences of random common words. They need not make sense."""
+"""Write text to be read aloud: sentences of random common words, without meaning."""
 
 import numpy as np
 
@@ -54,7 +54,7 @@ WORDS = {
 
 
 def write_text(rng: np.random.Generator, language: str, num_sentences: int) -> str:
-    """Sentences in a language of `WORDS`, with commas, questions and exclamations among them."""
+    """Write sentences in a language of `WORDS`, some with commas, some of them questions."""
     words = WORDS[language].split()
     sentences = []
     for _ in range(num_sentences):

@@ -1,4 +1,4 @@
-"""All classes of sounds, and one finished sound: made, put in a room, set to a level.
+"""List all classes of sounds, and make a finished sound: in a room, at a level.
 
 Shapes: T samples.
 """
@@ -28,16 +28,16 @@ HIGHEST_PEAK = 0.95
 def make_sound(
     name: str, seed: int, num_samples: int, rate_hz: int = 32_000, held_out: bool = False
 ) -> np.ndarray:
-    """One sound (T,), float32. The same for the same arguments; held-out ones are never trained."""
+    """Make a sound (T,), float32; the same arguments give the same samples."""
     if name not in CLASSES:
-        raise RequestError(f"{name!r}: no such class of sounds; known are {', '.join(CLASSES)}")
+        raise RequestError(f"{name!r}: no such class of sounds; choose one of {', '.join(CLASSES)}")
     rng = np.random.default_rng([crc32(name.encode()), seed, held_out])
     take = Take(rng, num_samples, rate_hz, held_out)
     return finish(take, np.asarray(CLASSES[name].make(take), np.float64))
 
 
 def finish(take: Take, dry_T: np.ndarray) -> np.ndarray:
-    """Colour, room, pauses and level: what the place and the microphone do to a sound."""
+    """Add colour, room and pauses at random, and set the level."""
     x_T = dry_T / (np.abs(dry_T).max() + 1e-12)
     if take.chance(0.4):
         tilt = take.uniform(-0.6, 1.0)
@@ -53,7 +53,7 @@ def finish(take: Take, dry_T: np.ndarray) -> np.ndarray:
 
 
 def make_pause(take: Take) -> np.ndarray:
-    """A gain curve (T,) that leaves 40 to 80 % of the take, with soft ends."""
+    """Make a gain curve (T,) that leaves 40 to 80 % of the take, with soft ends."""
     length = int(take.num_samples * take.uniform(0.4, 0.8))
     gain_T = np.zeros(take.num_samples)
     start = int(take.rng.integers(take.num_samples - length + 1))

@@ -1,4 +1,4 @@
-"""Sounds of animals: songs, barks, meows, bleats, hoots, croaks, chirps and buzzing.
+"""Synthesize animals: songs, barks, meows, bleats, hoots, croaks, chirps and buzzing.
 
 Shapes: T samples, H harmonics.
 """
@@ -29,7 +29,7 @@ def _sing_note(take: Take, base_hz: float) -> np.ndarray:
 
 
 def _sing(take: Take) -> np.ndarray:
-    """One bird: phrases of a few notes of its own."""
+    """Sing as one bird: phrases of a few notes of its own."""
     base_hz = take.log_uniform(2_300, 5_500)
     notes = [_sing_note(take, base_hz * take.uniform(0.85, 1.2)) for _ in range(4)]
     style = take.choose("repeat", "trill", "song")
@@ -111,7 +111,7 @@ def _make_cat(take: Take) -> np.ndarray:
 
 
 def _chirp_cricket(take: Take) -> np.ndarray:
-    """One cricket: short chirps of a few pulses, or trills of many."""
+    """Chirp as one cricket: a few pulses each time, or trills of many."""
     rate_hz = take.rate_hz
     pulse = int(rate_hz / take.uniform(25, 65))
     short = take.chance(0.6)
@@ -139,7 +139,7 @@ def _make_crickets(take: Take) -> np.ndarray:
 
 
 def _croak(take: Take) -> np.ndarray:
-    """One frog: croaks of one or two parts, each a run of pulses in a hollow throat."""
+    """Croak as one frog: one or two parts, each a run of pulses in a hollow throat."""
     rate_hz, deep = take.rate_hz, take.chance(0.35)
     throat_hz = take.log_uniform(180, 350) if deep else take.log_uniform(450, 1_000)
     pulse_hz = take.uniform(60, 110) if deep else take.log_uniform(22, 65)
@@ -209,7 +209,7 @@ def _make_owl(take: Take) -> np.ndarray:
 
 
 def _buzz_past(take: Take) -> np.ndarray:
-    """One insect that flies to and fro: nearer is louder."""
+    """Buzz as one insect that flies to and fro: nearer is louder."""
     rng, num_samples, rate_hz = take.rng, take.num_samples, take.rate_hz
     wings_T = take.log_uniform(150, 290) * wander(rng, num_samples, rate_hz, 1, 0.9, 1.1)
     wings_T *= wander(rng, num_samples, rate_hz, take.uniform(8, 20), 0.985, 1.015)

@@ -1,4 +1,4 @@
-"""Drums without a program: kick, snare, cymbals, toms and small percussion, from notes."""
+"""Synthesize drums from notes: kick, snare, cymbals, toms and small percussion."""
 
 from collections.abc import Callable, Sequence
 
@@ -32,7 +32,7 @@ Drum = Callable[[Rng, int], np.ndarray]
 
 
 def play_drums(take: Take, notes: Sequence[Note]) -> np.ndarray:
-    """Each drum of a kit is made once; its hits differ in level and a little in colour."""
+    """Play notes on a kit; hits of one drum differ in level and a little in colour."""
     build = draw_build(take, "drums")
     kit = {key: drum(build, take.rate_hz) for key, drum in KIT.items()}
     out = np.zeros(take.num_samples)
@@ -79,7 +79,7 @@ def _rim(build: Rng, rate_hz: int) -> np.ndarray:
 
 
 def _cymbal(t60_low_s: float, t60_high_s: float, level: float) -> Drum:
-    """Many modes without order, and noise, above some kilohertz."""
+    """Make a cymbal: many modes without order, and noise, above some kilohertz."""
 
     def make(build: Rng, rate_hz: int) -> np.ndarray:
         t60_s = build.uniform(t60_low_s, t60_high_s)

@@ -1,4 +1,4 @@
-"""What the classes of natural sounds share: schedules of calls and hits, voices, and captions.
+"""Schedule calls and hits, shape voices and tones, and describe classes of sounds.
 
 Shapes: T samples, H harmonics.
 """
@@ -18,7 +18,7 @@ _TABLE_SIZE = 8_192
 def describe(
     name: str, make: Callable[[Take], np.ndarray], captions: str, paraphrases: str
 ) -> SoundClass:
-    """A class in a group of its own; captions and paraphrases are told apart by commas."""
+    """Define a class in a group of its own; commas separate captions and paraphrases."""
     told, untrained = tuple(captions.split(", ")), tuple(paraphrases.split(", "))
     return SoundClass(name, name, told, untrained, make)
 
@@ -28,17 +28,17 @@ def gain(level_db: float) -> float:
 
 
 def normalize(x_T: np.ndarray) -> np.ndarray:
-    """RMS 1, so that layers can be mixed at chosen levels."""
+    """Scale to RMS 1, so that layers can be mixed at chosen levels."""
     return x_T / (np.sqrt(np.mean(x_T**2)) + 1e-12)
 
 
 def delay_first(take: Take) -> float:
-    """Seconds until the first event: never long, so that every take has one."""
+    """Draw the seconds until the first event: few, so that every take has one."""
     return take.uniform(0, min(0.3, 0.2 * take.duration_s))
 
 
 def pick_starts(take: Take, period_s: tuple[float, float]) -> list[float]:
-    """Start times in seconds of events with random periods, the first of them early."""
+    """Draw start times in seconds of events with random periods, the first of them early."""
     starts = [delay_first(take)]
     while starts[-1] < take.duration_s:
         starts.append(starts[-1] + take.uniform(*period_s))
@@ -48,7 +48,7 @@ def pick_starts(take: Take, period_s: tuple[float, float]) -> list[float]:
 def alternate(
     take: Take, call: Callable[[], np.ndarray], pause_s: tuple[float, float]
 ) -> np.ndarray:
-    """Calls and pauses by turns until the take is full; `call` gives the samples of each."""
+    """Alternate calls and pauses until the take is full; `call` makes the samples of each."""
     out = np.zeros(take.num_samples)
     start = int(delay_first(take) * take.rate_hz)
     while start < take.num_samples:
@@ -61,7 +61,7 @@ def alternate(
 def gather(
     take: Take, make: Callable[[Take], np.ndarray], others: int, level_db: tuple[float, float]
 ) -> np.ndarray:
-    """One that is near, and others of its kind at lower levels."""
+    """Mix one sound that is near with others of its kind at lower levels."""
     out = make(take)
     for _ in range(others):
         out = out + gain(take.uniform(*level_db)) * make(take)
@@ -69,7 +69,7 @@ def gather(
 
 
 def line_up(events: Sequence[np.ndarray], gaps: Sequence[float], rate_hz: int) -> np.ndarray:
-    """The events one after another, the gap in seconds after each; a gap below 0 overlaps them."""
+    """Put events one after another, each followed by a gap in seconds; below 0 they overlap."""
     starts = [0]
     for event, gap in zip(events, gaps, strict=False):
         starts.append(max(0, starts[-1] + len(event) + int(gap * rate_hz)))
@@ -81,15 +81,15 @@ def line_up(events: Sequence[np.ndarray], gaps: Sequence[float], rate_hz: int) -
 
 
 def glide(points: Sequence[float], num_samples: int) -> np.ndarray:
-    """A curve (T,) through equally spaced points, in equal ratios between two of them."""
+    """Draw a curve (T,) through equally spaced points, in equal ratios between two of them."""
     at_T = np.linspace(0, len(points) - 1, num_samples)
     return np.exp(np.interp(at_T, np.arange(len(points)), np.log(points)))
 
 
 def buzz(freq_hz_T: np.ndarray, levels_H: np.ndarray, rate_hz: int) -> np.ndarray:
-    """A tone with harmonics of the given levels, complex where they have phases of their own.
+    """Make a tone with harmonics of the given levels; complex levels set their phases.
 
-    Those that ever come near half the rate are left out.
+    Harmonics that ever come near half the rate are left out.
     """
     count = min(len(levels_H), max(1, int(0.47 * rate_hz / np.max(freq_hz_T))))
     spectrum = np.zeros(_TABLE_SIZE // 2 + 1, complex)
@@ -101,13 +101,13 @@ def buzz(freq_hz_T: np.ndarray, levels_H: np.ndarray, rate_hz: int) -> np.ndarra
 
 
 def voice(take: Take, freq_hz_T: np.ndarray, tilt: float, breath: float) -> np.ndarray:
-    """What a throat sends to the mouth: harmonics that fall as `number ** -tilt`, and air."""
+    """Make the sound of vocal cords: harmonics that fall as `number ** -tilt`, and breath."""
     tone = normalize(buzz(freq_hz_T, np.arange(1, 60) ** -tilt, take.rate_hz))
     return tone + breath * noise(take.rng, len(tone), -1)
 
 
 def utter(source_T: np.ndarray, formants: Sequence[Formant], rate_hz: int) -> np.ndarray:
-    """The source as heard through a throat and mouth, at RMS 1."""
+    """Filter a source by the formants of throat and mouth, at RMS 1."""
     out = 0.03 * source_T
     for freq_hz, quality, level in formants:
         out = out + level * resonate(source_T, freq_hz, quality, rate_hz)

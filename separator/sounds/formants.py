@@ -1,4 +1,4 @@
-"""Speech-like sounds without a program: a glottal source through moving formants, and hiss.
+"""Synthesize speech-like sounds: a glottal source through moving formants, and hiss.
 
 Speakers are numbered; those of `held_out` takes are never used in training.
 Shapes: T samples, F frames, B frequency bins, S segments.
@@ -46,7 +46,7 @@ class Speaker:
 
 
 def find_speaker(number: int, is_woman: bool) -> Speaker:
-    """A speaker is its number: the same one has the same voice."""
+    """Make the voice that belongs to a number."""
     rng = np.random.default_rng([number, int(is_woman)])
     tract = rng.uniform(1.1, 1.24) if is_woman else rng.uniform(0.9, 1.05)
     # A voice that is higher than most also comes from a shorter tract, loosely.
@@ -73,7 +73,7 @@ def pick_speaker(take: Take, is_woman: bool) -> Speaker:
 
 
 def talk(take: Take, is_woman: bool, num_samples: int | None = None) -> np.ndarray:
-    """A random speaker who says syllables in phrases, with pauses between them."""
+    """Let a random speaker say syllables in phrases, with pauses between them."""
     length = take.num_samples if num_samples is None else num_samples
     return _voice(take.rng, pick_speaker(take, is_woman), length, take.rate_hz)
 
@@ -84,7 +84,7 @@ QUIET = (1000.0, 1.0, 0.0)
 
 
 def _say(rng: np.random.Generator, speaker: Speaker, duration_s: float) -> Iterator[Segment]:
-    """Segments that last at least `duration_s`."""
+    """Yield segments that last at least `duration_s`."""
     now, rest = 0.0, VOWELS[8]
     while now < duration_s:
         num_syllables = int(rng.integers(3, 16))
@@ -111,7 +111,7 @@ def _say(rng: np.random.Generator, speaker: Speaker, duration_s: float) -> Itera
 def _open_syllable(
     rng: np.random.Generator, vowel: np.ndarray, stress: float, ratio: float
 ) -> Iterator[Segment]:
-    """The consonant before a vowel, if there is one."""
+    """Yield the consonant before a vowel, if there is one."""
     kind = rng.random()
     if kind < 0.28:
         centre, width, level = FRICATIVES[rng.integers(len(FRICATIVES))]
@@ -172,7 +172,7 @@ def _smooth(curve_F: np.ndarray, width: int) -> np.ndarray:
 
 
 def _open_throat(speaker: Speaker, formants_F3: np.ndarray, hop: int, rate_hz: int) -> np.ndarray:
-    """What five resonances do to each bin of each frame."""
+    """Compute the gain of five resonances for each bin of each frame."""
     upper = np.broadcast_to(speaker.upper, (len(formants_F3), 2))
     formants = speaker.tract * np.concatenate([formants_F3, upper], axis=1).astype(np.float32)
     bins = np.fft.rfftfreq(4 * hop, 1 / rate_hz).astype(np.float32)
@@ -194,7 +194,7 @@ def _shape_hiss(hiss_F3: np.ndarray, level: float, hop: int, rate_hz: int) -> np
 
 
 def _analyse(x_T: np.ndarray, num_frames: int, hop: int) -> np.ndarray:
-    """Spectra of frames two hops long, in four hops so that what rings after them has room."""
+    """Compute spectra of frames two hops long, padded to four so that they can ring on."""
     padded = np.zeros((num_frames + 1) * hop, np.float32)
     padded[hop : hop + len(x_T)] = x_T[: len(padded) - hop]
     halves = padded.reshape(-1, hop)

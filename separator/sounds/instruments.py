@@ -1,6 +1,7 @@
-"""Instruments without a program: struck and plucked ones and held tones, from notes.
+"""Synthesize instruments from notes: struck, plucked and held tones.
 
-An instrument's build is drawn from its number; those of `held_out` takes are never trained with.
+The build of an instrument is drawn from its number; numbers of `held_out` takes are never used in
+training.
 Shapes: T samples, P partials, L brightness levels, C points of a curve.
 """
 
@@ -22,7 +23,7 @@ DRAWBARS = np.array([0.5, 1.5, 1, 2, 3, 4, 5, 6, 8])
 
 
 def draw_build(take: Take, name: str) -> Rng:
-    """What an instrument is made of, as a random source that its number fixes."""
+    """Return the random source of an instrument's build, fixed by a random number."""
     number = int(take.rng.integers(NUM_HELD_OUT if take.held_out else NUM_BUILDS))
     return np.random.default_rng([crc32(name.encode()), number + NUM_BUILDS * take.held_out])
 
@@ -32,7 +33,7 @@ def _tune(note: Note) -> float:
 
 
 def play_piano(take: Take, notes: Sequence[Note]) -> np.ndarray:
-    """Stretched partials that die in two stages; loud notes are brighter; dampers end them."""
+    """Play stretched partials that decay in two stages; loud notes are brighter."""
     build, rate = draw_build(take, "piano"), take.rate_hz
     stretch, hammer = build.uniform(1e-4, 8e-4), build.uniform(6.5, 9.5)
     tilt, sustain = build.uniform(0.9, 1.6), build.uniform(0.6, 1.4)
@@ -59,7 +60,7 @@ def play_piano(take: Take, notes: Sequence[Note]) -> np.ndarray:
 
 
 def play_guitar(take: Take, notes: Sequence[Note]) -> np.ndarray:
-    """Plucked strings: where the pluck is decides the partials; a wooden body or a pickup."""
+    """Pluck strings on a wooden body or a pickup; the plucked place sets the partials."""
     build, rate = draw_build(take, "guitar"), take.rate_hz
     pluck, is_electric = build.uniform(0.08, 0.3), build.random() < 0.4
     tilt, ring_s = build.uniform(0.6, 1.5), build.uniform(1.5, 5.0) * (1.6 if is_electric else 1)
@@ -87,7 +88,7 @@ def play_guitar(take: Take, notes: Sequence[Note]) -> np.ndarray:
 
 
 def play_organ(take: Take, notes: Sequence[Note]) -> np.ndarray:
-    """A steady sum of drawbars, or of pipes; the level of a held note does not change."""
+    """Sum drawbars or pipes; the level of a held note does not change."""
     build, rate = draw_build(take, "organ"), take.rate_hz
     bars = build.uniform(0, 1, len(DRAWBARS)) ** 1.5 / np.sqrt(DRAWBARS)
     bars[2] = max(bars[2], 0.6)
@@ -112,7 +113,7 @@ def play_organ(take: Take, notes: Sequence[Note]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Reed:
-    """How a held tone sounds and moves; `partials` are levels from soft to loud."""
+    """The sound and movement of held tones; `partials` are levels from soft to loud."""
 
     partials: np.ndarray  # (L, P)
     attack_s: float
@@ -124,7 +125,7 @@ class Reed:
 
 
 def _trace(take: Take, notes: Sequence[Note], reed: Reed) -> tuple[np.ndarray, np.ndarray]:
-    """The pitch in Hz and the level of one line of notes, (C,) each."""
+    """Compute the pitch in Hz and the level of one line of notes, (C,) each."""
     num_points = int(take.duration_s * CURVE_HZ) + 2
     pitch_C, level_C = np.full(num_points, float(notes[0].pitch)), np.zeros(num_points)
     for note in notes:
@@ -143,7 +144,7 @@ def _trace(take: Take, notes: Sequence[Note], reed: Reed) -> tuple[np.ndarray, n
 
 
 def _hold_tones(take: Take, notes: Sequence[Note], reed: Reed, num_players: int) -> np.ndarray:
-    """Each voice of the notes is a line; several players are never quite together."""
+    """Play each voice of the notes as a line; several players are a little apart."""
     out = np.zeros(take.num_samples)
     at_T = np.arange(take.num_samples) / take.rate_hz * CURVE_HZ
     for voice in sorted({note.voice for note in notes}):
@@ -164,7 +165,7 @@ def _hold_tones(take: Take, notes: Sequence[Note], reed: Reed, num_players: int)
 
 
 def play_strings(take: Take, notes: Sequence[Note]) -> np.ndarray:
-    """Bowed: a sawtooth's partials through a body, with vibrato and a slow attack."""
+    """Bow the partials of a sawtooth through a body, with vibrato and a slow attack."""
     build = draw_build(take, "strings")
     partial = np.arange(1, 31)
     body = 1 + build.uniform(0, 1.5) * np.abs(np.sin(partial * build.uniform(0.3, 1.5)))
@@ -183,7 +184,7 @@ def play_strings(take: Take, notes: Sequence[Note]) -> np.ndarray:
 
 
 def play_flute(take: Take, notes: Sequence[Note]) -> np.ndarray:
-    """Few partials and much breath."""
+    """Blow few partials and much breath."""
     build = draw_build(take, "flute")
     steepness = np.array([[2.6], [1.7]]) + build.uniform(-0.3, 0.5)
     odd = np.where(np.arange(1, 9) % 2 == 0, build.uniform(0.2, 1.0), 1.0)
@@ -203,7 +204,7 @@ def play_flute(take: Take, notes: Sequence[Note]) -> np.ndarray:
 
 
 def play_trumpet(take: Take, notes: Sequence[Note]) -> np.ndarray:
-    """Bright partials that open as it gets louder; a bell's formant."""
+    """Blow bright partials that open as the tone gets louder, with the formant of a bell."""
     build = draw_build(take, "trumpet")
     partial = np.arange(1, 26)
     centre, width = build.uniform(3, 7), build.uniform(0.6, 1.1)

@@ -1,4 +1,4 @@
-"""Sounds of machines: engines, helicopters, trains, hum, hiss, drills, vacuums, and typing.
+"""Synthesize machines: engines, helicopters, trains, hum, hiss, drills, vacuums, and typing.
 
 Shapes: T samples.
 """
@@ -14,7 +14,7 @@ _TABLE_SIZE = 4_096
 
 
 def _pick_rpm(take: Take, kind: str) -> np.ndarray:
-    """Revolutions a minute (T,)."""
+    """Draw revolutions a minute (T,) for a way of running."""
     count, rate = take.num_samples, take.rate_hz
     idle = take.log_uniform(600, 1_150)
     if kind == "revving":
@@ -75,7 +75,7 @@ def _sound_helicopter(take: Take) -> np.ndarray:
 
 
 def _clack(take: Take) -> np.ndarray:
-    """A wheel over a joint of the rails."""
+    """Make the sound of a wheel over a joint of the rails."""
     rate, length = take.rate_hz, int(0.3 * take.rate_hz)
     hit = p.noise(take.rng, length) * p.decay(length, take.uniform(0.08, 0.25), rate)
     ring = p.band(hit, take.uniform(300, 700), take.uniform(1_800, 4_000), rate)
@@ -178,7 +178,7 @@ def _sound_vacuum(take: Take) -> np.ndarray:
 
 
 def _press_key(take: Take, click_hz: float, thud_hz: float, ring_s: float) -> np.ndarray:
-    """A key goes down and, softer, up again."""
+    """Press a key: down and, softer, up again."""
     rate = take.rate_hz
     length, out = int(0.09 * rate), np.zeros(int(0.25 * rate))
     hit = p.noise(take.rng, length) * p.decay(length, ring_s, rate, 5e-4)

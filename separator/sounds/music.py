@@ -1,4 +1,4 @@
-"""Musical instruments, one at a time: from the bank, or synthesized from notes without one."""
+"""Make music of one instrument at a time: from the bank or, without one, from notes."""
 
 from collections.abc import Callable, Sequence
 

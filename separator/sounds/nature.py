@@ -1,4 +1,4 @@
-"""Sounds of weather, water and fire: noise shaped by slow curves and strewn with drops and cracks.
+"""Synthesize weather, water and fire: noise shaped by slow curves and strewn with drops and cracks.
 
 Shapes: T samples, E points of a curve at `_CURVE_HZ`, before it is stretched over the samples.
 """
@@ -23,7 +23,7 @@ _SURFACES = {
 
 
 def _strike_at_random(take: Take, per_second: float, spread: float) -> np.ndarray:
-    """Impulses at random times and of log-normal sizes, at least one."""
+    """Place impulses at random times, of log-normal sizes, at least one."""
     starts = np.append(strew(take.rng, take.num_samples, take.rate_hz, per_second), 0)
     # None so large that it would leave the rest of the take inaudible.
     sizes = np.exp(spread * np.minimum(take.rng.standard_normal(len(starts)), 2))
@@ -109,7 +109,7 @@ def _make_waves(take: Take) -> np.ndarray:
 
 
 def _crack(take: Take) -> np.ndarray:
-    """The tearing start of a near strike: a quick run of bursts."""
+    """Make the tearing start of a near strike: a quick run of bursts."""
     length = int(take.uniform(0.3, 0.7) * take.rate_hz)
     out = np.zeros(length)
     for _ in range(take.choose(3, 5, 8)):
@@ -141,7 +141,7 @@ def _make_thunder(take: Take) -> np.ndarray:
 
 
 def _render_bubble(take: Take, freq_hz: float, ring_s: float) -> np.ndarray:
-    """A drop closes over air: a tone that rises while it dies away."""
+    """Make the sound of an air bubble: a tone that rises while it decays."""
     length = int(ring_s * take.rate_hz)
     rise_T = 1 + take.uniform(0.1, 0.7) * np.linspace(0, 1, length) ** 1.5
     attack_s = take.uniform(0.001, 0.003)
@@ -158,7 +158,7 @@ def _render_bubbles(take: Take, low_hz: float, high_hz: float, longest_s: float)
 def _add_bubbles(
     take: Take, out_T: np.ndarray, bubbles: Sequence, per_second: float, rising: bool
 ) -> None:
-    """Strewn over the take; `rising` takes ever higher ones, as a vessel that fills."""
+    """Strew bubbles over the take; `rising` takes ever higher ones, as in a filling vessel."""
     starts = strew(take.rng, take.num_samples, take.rate_hz, per_second)
     sizes = np.exp(0.7 * take.rng.standard_normal(len(starts)))
     which = take.rng.integers(0, len(bubbles), len(starts))
@@ -214,7 +214,7 @@ def _make_fire(take: Take) -> np.ndarray:
 
 
 def _snap(take: Take) -> np.ndarray:
-    """Wood that bursts: noise and a short knock."""
+    """Make the sound of bursting wood: noise and a short knock."""
     length = int(0.06 * take.rate_hz)
     knock = sine(take.log_uniform(300, 1_500), length, take.rate_hz)
     burst = 0.4 * noise(take.rng, length, -2) + take.uniform(0, 0.8) * knock

@@ -1,4 +1,4 @@
-"""Sounds that people make without words: steps, claps, knocks, snores, coughs, laughs, heartbeats.
+"""Synthesize people without words: steps, claps, knocks, snores, coughs, laughs, heartbeats.
 
 Shapes: T samples.
 """
@@ -21,7 +21,7 @@ from separator.sounds.take import SoundClass, Take
 
 
 def _hit_wood(take: Take, lowest_hz: float, num_samples: int, t60_s: float) -> np.ndarray:
-    """A board struck with something hard: a click and a few dull modes."""
+    """Strike a board with something hard: a click and a few dull modes."""
     click = noise(take.rng, num_samples) * decay(num_samples, 0.012, take.rate_hz, 0.0005)
     out = take.uniform(0.05, 0.25) * band(click, 500, 5_000, take.rate_hz, order=1)
     for ratio in (1, take.uniform(1.5, 1.8), take.uniform(2.2, 2.8), take.uniform(3.3, 4.5)):
@@ -32,7 +32,7 @@ def _hit_wood(take: Take, lowest_hz: float, num_samples: int, t60_s: float) -> n
 
 
 def _crunch(take: Take, num_samples: int) -> np.ndarray:
-    """Gravel that gives way: a cloud of grains."""
+    """Step on gravel: a cloud of grains."""
     grains = np.zeros(num_samples)
     at = (num_samples * take.rng.beta(1.5, 2.5, take.choose(60, 120, 250))).astype(int)
     np.add.at(grains, at, take.rng.standard_normal(len(at)))

@@ -1,4 +1,4 @@
-"""What sounds are built from: oscillators, noise, filters, envelopes, rooms. Pure functions.
+"""Build oscillators, noise, filters, envelopes and rooms. Pure functions.
 
 Shapes: T samples.
 """
@@ -12,7 +12,7 @@ Rng = np.random.Generator
 
 
 def oscillate(freq_hz: np.ndarray | float, num_samples: int, rate_hz: int) -> np.ndarray:
-    """The phase in cycles of an oscillator that follows a frequency, constant or (T,)."""
+    """Compute the phase in cycles of an oscillator at a frequency, constant or (T,)."""
     return np.cumsum(np.broadcast_to(np.asarray(freq_hz, float), num_samples)) / rate_hz
 
 
@@ -23,7 +23,7 @@ def sine(freq_hz: np.ndarray | float, num_samples: int, rate_hz: int) -> np.ndar
 def harmonics(
     freq_hz: np.ndarray | float, levels: Sequence[float], num_samples: int, rate_hz: int
 ) -> np.ndarray:
-    """A sum of harmonics with the given levels; those above half the rate are left out."""
+    """Sum harmonics with the given levels; those above half the rate are left out."""
     phase = oscillate(freq_hz, num_samples, rate_hz)
     top = float(np.max(freq_hz))
     out = np.zeros(num_samples)
@@ -34,7 +34,7 @@ def harmonics(
 
 
 def noise(rng: Rng, num_samples: int, slope_db: float = 0.0) -> np.ndarray:
-    """Gaussian noise of RMS 1; its spectrum changes by `slope_db` per octave (-3: pink)."""
+    """Make Gaussian noise of RMS 1 whose spectrum changes by `slope_db` per octave (-3: pink)."""
     white = rng.standard_normal(num_samples)
     if slope_db == 0:
         return white
@@ -47,7 +47,7 @@ def noise(rng: Rng, num_samples: int, slope_db: float = 0.0) -> np.ndarray:
 def band(
     x_T: np.ndarray, low_hz: float | None, high_hz: float | None, rate_hz: int, order: int = 2
 ) -> np.ndarray:
-    """Butterworth: band-pass, or high-pass without `high_hz`, or low-pass without `low_hz`."""
+    """Filter (Butterworth): band-pass; high-pass without `high_hz`; low-pass without `low_hz`."""
     top = 0.49 * rate_hz
     if low_hz is None:
         assert high_hz is not None
@@ -61,20 +61,20 @@ def band(
 
 
 def resonate(x_T: np.ndarray, freq_hz: float, quality: float, rate_hz: int) -> np.ndarray:
-    """A resonance (peak gain 1) at a frequency; its bandwidth is `freq_hz / quality`."""
+    """Filter by a resonance (peak gain 1) with a bandwidth of `freq_hz / quality`."""
     # A band as wide as its centre is high is the widest that stays stable at any rate.
     numerator, denominator = iirpeak(min(freq_hz, 0.49 * rate_hz), max(1.0, quality), fs=rate_hz)
     return sosfilt(tf2sos(numerator, denominator), x_T)  # pyright: ignore[reportReturnType]
 
 
 def decay(num_samples: int, t60_s: float, rate_hz: int, attack_s: float = 0.002) -> np.ndarray:
-    """A strike: a short rise, then -60 dB within `t60_s`."""
+    """Make the envelope of a strike: a short rise, then -60 dB within `t60_s`."""
     t = np.arange(num_samples) / rate_hz
     return np.minimum(t / max(attack_s, 1e-6), 1.0) * 10 ** (-3 * t / t60_s)
 
 
 def hold(num_samples: int, attack_s: float, release_s: float, rate_hz: int) -> np.ndarray:
-    """Full level with raised-cosine ends."""
+    """Make an envelope of full level with raised-cosine ends."""
     t = np.arange(num_samples)
     rise = np.clip(t / max(1.0, attack_s * rate_hz), 0, 1)
     fall = np.clip((num_samples - 1 - t) / max(1.0, release_s * rate_hz), 0, 1)
@@ -84,7 +84,8 @@ def hold(num_samples: int, attack_s: float, release_s: float, rate_hz: int) -> n
 def wander(
     rng: Rng, num_samples: int, rate_hz: int, speed_hz: float, low: float, high: float
 ) -> np.ndarray:
-    """A smooth random curve (T,) between two values that turns about `speed_hz` times a second."""
+    """Draw a smooth random curve (T,) between two values that turns about `speed_hz` times a
+    second."""
     num_points = max(4, int(num_samples / rate_hz * speed_hz * 2) + 4)
     points = rng.uniform(low, high, num_points)
     at = np.linspace(1, num_points - 2, num_samples)
@@ -102,23 +103,13 @@ def add_at(out_T: np.ndarray, event: np.ndarray, start: int) -> None:
 
 
 def strew(rng: Rng, num_samples: int, rate_hz: int, per_second: float) -> np.ndarray:
-    """Start samples of events that come at random, `per_second` on average (Poisson)."""
+    """Draw start samples of random events, `per_second` on average (Poisson)."""
     count = rng.poisson(per_second * num_samples / rate_hz)
     return np.sort(rng.integers(0, max(1, num_samples), count))
 
 
-def beat(
-    rng: Rng, num_samples: int, rate_hz: int, period_s: float, jitter: float = 0.0
-) -> list[int]:
-    """Start samples of events that come regularly, moved by up to `jitter` of the period."""
-    first = rng.uniform(0, period_s)
-    count = max(1, int((num_samples / rate_hz - first) / period_s) + 1)
-    moved = first + period_s * (np.arange(count) + rng.uniform(-jitter, jitter, count))
-    return [int(t * rate_hz) for t in moved if 0 <= t * rate_hz < num_samples]
-
-
 def reverberate(x_T: np.ndarray, rng: Rng, rate_hz: int, t60_s: float, wet: float) -> np.ndarray:
-    """A room: the direct sound, then decaying noise that loses its highs; `wet` is its energy."""
+    """Add a room: decaying noise that loses its highs, of energy `wet`, after the direct sound."""
     length = max(64, int(t60_s * rate_hz))
     tail = rng.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)
     tail = band(tail, 80.0, rng.uniform(3_000, 9_000), rate_hz, order=1)

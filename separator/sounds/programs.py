@@ -1,4 +1,4 @@
-"""Starts the programs that speak (espeak-ng) and play (fluidsynth): the only module here that does.
+"""Start the programs that speak (espeak-ng) and play (fluidsynth).
 
 They are needed to build a bank for training, never to separate.
 """
@@ -27,18 +27,18 @@ PERCUSSION_BANK = 128
 
 
 def find_program(name: str) -> str | None:
-    """Its path, or None where it is not installed."""
+    """Return the path of a program, or None where it is not installed."""
     return shutil.which(name)
 
 
 def list_soundfonts() -> list[Path]:
-    """The installed General MIDI soundfonts, the largest (and so the best) first."""
+    """List the installed General MIDI soundfonts, the largest (and so the best) first."""
     found = {path.resolve() for folder in SOUNDFONT_FOLDERS for path in folder.glob("*.sf2")}
     return sorted(found, key=lambda path: (-path.stat().st_size, path.name))
 
 
 def list_presets(soundfont: Path) -> set[tuple[int, int]]:
-    """The (bank, program) pairs a soundfont holds; fluidsynth plays another where one is absent."""
+    """Read the (bank, program) pairs of a soundfont; fluidsynth replaces one that is absent."""
     with soundfont.open("rb") as file:
         file.seek(12)
         while (head := file.read(12)) and head[8:] != b"pdta":  # the samples are skipped
@@ -46,7 +46,7 @@ def list_presets(soundfont: Path) -> set[tuple[int, int]]:
         data = file.read()
     at = data.find(b"phdr")
     if at < 0:
-        raise RequestError(f"{soundfont} has no list of presets: not a SoundFont 2 file")
+        raise RequestError(f"{soundfont} has no list of presets: replace it by a SoundFont 2 file")
     (size,) = struct.unpack_from("<I", data, at + 4)
     records = range(at + 8, at + 8 + size - 38, 38)  # the last one only marks the end
     programs = (struct.unpack_from("<HH", data, record + 20) for record in records)
@@ -56,7 +56,7 @@ def list_presets(soundfont: Path) -> set[tuple[int, int]]:
 def speak(
     text: str, voice: str, pitch: int, speed_wpm: int, word_gap: int = 0
 ) -> tuple[np.ndarray, int]:
-    """A text said by an espeak-ng voice such as `en-us+f3`: samples in ±1 and their rate.
+    """Speak a text by an espeak-ng voice such as `en-us+f3`: samples in ±1 and their rate.
 
     `pitch` goes from 0 to 99; `word_gap` is in units of 10 ms.
     """
@@ -67,12 +67,12 @@ def speak(
         samples = np.frombuffer(reader.readframes(reader.getnframes()), "<i2")
         rate_hz = reader.getframerate()
     if not samples.any():
-        raise RequestError(f"espeak-ng was silent for voice {voice!r}: is its language installed?")
+        raise RequestError(f"espeak-ng was silent for voice {voice!r}: install espeak-ng-data")
     return samples.astype(np.float32) / 32_768, rate_hz
 
 
 def play(midi_bytes: bytes, rate_hz: int, soundfont: Path | None = None) -> np.ndarray:
-    """A MIDI file played dry, mixed down to mono; by the best soundfont unless one is given."""
+    """Play a MIDI file dry, mixed down to mono; by the best soundfont unless one is given."""
     if soundfont is None:
         fonts = list_soundfonts()
         if not fonts:
@@ -90,7 +90,7 @@ def play(midi_bytes: bytes, rate_hz: int, soundfont: Path | None = None) -> np.n
         _start("fluidsynth", ["-n", "-i", "-q", *effects, *output, *files], b"")
         stereo = np.fromfile(rendered, "<f4") if rendered.exists() else np.zeros(0, np.float32)
     if not stereo.any():
-        raise RequestError(f"fluidsynth played nothing with {soundfont}")
+        raise RequestError(f"fluidsynth played nothing with {soundfont}: replace that file")
     return stereo.reshape(-1, 2).mean(axis=1)
 
 
@@ -104,8 +104,8 @@ def _start(name: str, arguments: list[str], stdin: bytes) -> bytes:
             [program, *arguments], input=stdin, capture_output=True, timeout=TIMEOUT_S
         )
     except subprocess.TimeoutExpired as error:
-        raise RequestError(f"{name} was not done after {TIMEOUT_S:.0f} s: {arguments}") from error
+        raise RequestError(f"{name} {arguments}: stopped after {TIMEOUT_S:.0f} s") from error
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip()
-        raise RequestError(f"{name} {arguments} failed ({done.returncode}): {reason}")
+        raise RequestError(f"{name} {arguments}: exit code {done.returncode}: {reason}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""Makes up music: random melodies, chords and drum patterns as notes, and as bytes of MIDI."""
+"""Compose random melodies, chords and drum patterns as notes, and write them as MIDI."""
 
 import struct
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ HELD_OUT_PATTERNS: tuple[Pattern, ...] = (
 
 @dataclass(frozen=True)
 class Note:
-    """A key of the keyboard (60 is middle C), how long and how hard (0 to 1) it is pressed.
+    """A note. `pitch` is a MIDI key (60 is middle C), `velocity` lies in 0 to 1.
 
     Notes of one `voice` of a melody do not overlap.
     """
@@ -68,7 +68,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Range:
-    """What an instrument can play: its register and its ways of playing (see `compose`)."""
+    """The register of an instrument as MIDI keys, and its textures (see `compose`)."""
 
     low: int
     high: int
@@ -76,7 +76,7 @@ class Range:
 
 
 def compose(rng: Rng, duration_s: float, reach: Range) -> list[Note]:
-    """A piece that starts at once, of a random texture: melody, chords, arpeggio, both or lines.
+    """Compose a piece of a random texture: melody, chords, arpeggio, both or lines.
 
     `lines` are held chords of three voices, `both` is a melody over chords.
     """
@@ -102,7 +102,7 @@ def compose(rng: Rng, duration_s: float, reach: Range) -> list[Note]:
 
 
 def compose_drums(rng: Rng, duration_s: float, held_out: bool) -> list[Note]:
-    """Bars of one pattern, now and then varied, with fills and crashes."""
+    """Compose bars of one pattern, now and then varied, with fills and crashes."""
     patterns = HELD_OUT_PATTERNS if held_out else TRAIN_PATTERNS
     pattern = patterns[rng.integers(len(patterns))]
     step_s = 60 / float(rng.uniform(70, 170)) / 4
@@ -132,7 +132,7 @@ def compose_drums(rng: Rng, duration_s: float, held_out: bool) -> list[Note]:
 
 
 def write_midi(notes: Sequence[Note], program: int, is_percussion: bool) -> bytes:
-    """A MIDI file of one track in which a tick is a millisecond."""
+    """Write a MIDI file of one track in which a tick is a millisecond."""
     channel = 9 if is_percussion else 0
     events = [(0, 0, bytes([0xC0 | channel, program]))]
     for note in notes:
@@ -178,7 +178,7 @@ def _sing(
 
 
 def _draw_chords(rng: Rng, keys: list[int], num_tones: int) -> list[list[int]]:
-    """Four chords of every other key of the scale, somewhere in the register."""
+    """Draw four chords of every other key of the scale, somewhere in the register."""
     progression = PROGRESSIONS[rng.integers(len(PROGRESSIONS))]
     base = int(rng.integers(max(1, len(keys) - 2 * num_tones)))
     return [

@@ -1,4 +1,4 @@
-"""What a sound is made from: a seeded random source, a length and a rate; and how classes are told.
+"""Define a take (a seeded random source, a length, a rate) and a class of sounds.
 
 Shapes: T samples.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Take:
-    """One request for a sound. `held_out` takes use voices and instruments kept from training."""
+    """The input of a sound. `held_out` takes use voices and instruments kept from training."""
 
     rng: np.random.Generator
     num_samples: int
@@ -26,24 +26,23 @@ class Take:
         return float(self.rng.uniform(low, high))
 
     def log_uniform(self, low: float, high: float) -> float:
-        """For pitches and rates, where ratios count."""
+        """Draw a pitch or a rate, uniform in its logarithm."""
         return float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
 
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
 
     def choose(self, *options):
-        """One of the options, all equally likely."""
+        """Draw one of the options, all equally likely."""
         return options[int(self.rng.integers(len(options)))]
 
 
 @dataclass(frozen=True)
 class SoundClass:
-    """A kind of sound one can name. `captions[0]` is its label.
+    """A kind of sound that captions can name. `captions[0]` is its label.
 
     Classes of one `group` fit each other's captions and are never mixed. `paraphrases` are never
-    trained with. `make` gives dry mono samples at any level, silent where nothing sounds. `needs`
-    is the program without which it cannot be made.
+    trained with. `make` returns dry mono samples at any level.
     """
 
     name: str
@@ -51,4 +50,3 @@ class SoundClass:
     captions: tuple[str, ...]
     paraphrases: tuple[str, ...]
     make: Callable[[Take], np.ndarray]
-    needs: str | None = None

@@ -1,4 +1,4 @@
-"""People who speak: a man, a woman, a crowd; from the bank, or from moving formants without one.
+"""Make speech of a man, a woman or a crowd: from the bank or, without one, by moving formants.
 
 Shapes: T samples.
 """
@@ -39,7 +39,7 @@ def _make_babble(take: Take) -> np.ndarray:
 
 
 def _choose_bank(take: Take) -> Bank | None:
-    """None for a synthesized voice."""
+    """Return the bank, or None for a synthesized voice."""
     bank = find_bank()
     if bank is not None and not take.held_out and take.chance(FORMANTS_SHARE):
         return None
@@ -47,7 +47,7 @@ def _choose_bank(take: Take) -> Bank | None:
 
 
 def _gather(take: Take, num_voices: int) -> np.ndarray:
-    """Two synthesized talkers, each heard several times at other speeds and moments."""
+    """Make a crowd of two synthesized talkers, each heard at several speeds and moments."""
     length = min(take.num_samples, int(CROWD_BASE_S * take.rate_hz))
     talkers = []
     for is_woman in (False, True):

@@ -1,4 +1,4 @@
-"""Quick ways to compute many partials: struck ones that die away, and tables of steady ones.
+"""Compute many partials quickly: struck ones that decay, and tables of steady ones.
 
 Shapes: T samples, P partials, L brightness levels, S samples of one period.
 """
@@ -16,9 +16,9 @@ def ring(
     num_samples: int,
     rate_hz: int,
 ) -> np.ndarray:
-    """Sines that decay by 60 dB in their `t60_s`; partials above half the rate are left out.
+    """Sum sines that decay by 60 dB in their `t60_s`; those near half the rate are left out.
 
-    A complex level has the phase that its partial starts at. A partial is z**(256 a + b): one
+    A complex level sets the phase at the start. A partial is z**(256 a + b): one
     matrix product instead of a sine for each sample.
     """
     heard = freq_hz_P < 0.47 * rate_hz
@@ -34,7 +34,7 @@ def ring(
 
 
 def make_tables(levels_LP: np.ndarray, phase_P: np.ndarray | None = None) -> np.ndarray:
-    """One period (L, S) of harmonics with given levels, for each of L rows."""
+    """Compute one period (L, S) of harmonics with given levels, for each of L rows."""
     num_rows, num_partials = levels_LP.shape
     spectrum = np.zeros((num_rows, PERIOD // 2 + 1), complex)
     spectrum[:, 1 : num_partials + 1] = -1j * levels_LP
@@ -46,7 +46,7 @@ def make_tables(levels_LP: np.ndarray, phase_P: np.ndarray | None = None) -> np.
 def read_tables(
     tables_LS: np.ndarray, phase_T: np.ndarray, row_T: np.ndarray | None = None
 ) -> np.ndarray:
-    """The tables at a phase in cycles, blended between rows; `row_T` goes from 0 to L - 1."""
+    """Read tables at a phase in cycles, blended between rows; `row_T` goes from 0 to L - 1."""
     at = (phase_T * PERIOD).astype(np.int64) % PERIOD
     if row_T is None:
         return tables_LS[0][at]

@@ -1,4 +1,4 @@
-"""Test cases with known answers: a mixture, a query, the sound it should give; and the figures.
+"""Plan, make and score test cases: a mixture, a query, and the sound that it should give.
 
 Shapes: T samples.
 """
@@ -25,7 +25,7 @@ STYLES = ("caption", "paraphrase", "absent")
 
 @dataclass(frozen=True)
 class Case:
-    """`sounds` are the target, then what lies over it; an absent query names none of them."""
+    """One case. `sounds` are the target and those mixed with it; an absent query names none."""
 
     number: int
     sounds: tuple[Source, ...]
@@ -42,7 +42,7 @@ def plan_cases(
     num_sounds: int,
     seed: int,
 ) -> list[Case]:
-    """So many cases for every kind of sound as target; the same for the same arguments."""
+    """Plan `per_kind` cases with each kind as target; the same for the same arguments."""
     by_kind = group_by_kind(sources)
     cases = []
     for kind in by_kind:
@@ -55,8 +55,8 @@ def plan_cases(
                 kinds = [k for k, members in by_kind.items() if members[0].group not in groups]
                 pool = by_kind[kinds[int(rng.integers(len(kinds)))]]
                 chosen.append(pool[int(rng.integers(len(pool)))])
-            asked = chosen.pop() if style == "absent" else chosen[0]
-            texts = asked.paraphrases if style == "paraphrase" else asked.captions
+            named = chosen.pop() if style == "absent" else chosen[0]
+            texts = named.paraphrases if style == "paraphrase" else named.captions
             query = texts[int(rng.integers(len(texts)))]
             cases.append(Case(number, tuple(chosen), query, style, level_db))
     return cases
@@ -65,7 +65,7 @@ def plan_cases(
 def make_case(
     storage: Storage, case: Case, segment_s: float, rate_hz: int, seed: int
 ) -> tuple[np.ndarray, ...]:
-    """(mixture, target) of a case; the target of an absent query is silence."""
+    """Make (mixture, target) of a case; the target of an absent query is silence."""
     num_samples = round(segment_s * rate_hz)
     sounds = [
         read_sounding(storage, source, num_samples, rate_hz, [seed, case.number, i])
@@ -78,32 +78,34 @@ def make_case(
 def read_sounding(
     storage: Storage, source: Source, num_samples: int, rate_hz: int, seed: list[int]
 ) -> np.ndarray:
-    """The first of a few stretches that is no pause."""
+    """Draw stretches of a sound until one is not silent."""
     for attempt in range(20):
         rng = np.random.default_rng([*seed, attempt])
         sound_T = read_stretch(storage, source.uri, num_samples, rate_hz, rng)
         if measure_energy(sound_T) > 1e-6:
             return sound_T
-    raise AudioError(f"{source.uri}: silent in 20 stretches")
+    raise AudioError(f"{source.uri}: silent in 20 stretches; take it off the list")
 
 
 def read_cases(storage: Storage, uri: str) -> list[Row]:
-    """Rows {mixture, target, query, kind} of a list, its names relative to it."""
+    """Read rows of mixture, target, query and kind; paths are relative to the list."""
     rows = list(read_rows(storage, uri))
     for i, row in enumerate(rows):
         if missing := [key for key in ("mixture", "target", "query") if not row.get(key)]:
-            raise RequestError(f"{uri}: row {i} has no {missing[0]}")
+            raise RequestError(
+                f"{uri}: row {i} has no {missing[0]}; needed are mixture, target and query"
+            )
         row |= {key: resolve_uri(uri, row[key]) for key in ("mixture", "target")}
         row["kind"] = row.get("kind") or row["query"]
     return rows
 
 
 def score(stem_T: np.ndarray, target_T: np.ndarray, mixture_T: np.ndarray) -> dict[str, float]:
-    """All figures of one stem. Against silence only the levels mean something."""
+    """Compute all figures of one stem. For a silent target only the levels mean something."""
     if not len(stem_T) == len(target_T) == len(mixture_T):
         raise AudioError(
             f"mixture, target and stem have {len(mixture_T)}, {len(target_T)} and {len(stem_T)} "
-            "samples: they must be of one length"
+            "samples: bring them to one length"
         )
     return {
         "sdr_db": float(compute_sdr_db(stem_T, target_T)),

@@ -1,4 +1,4 @@
-"""Example number i of a run: which sounds, how loud, asked for how. The same on every machine.
+"""Make training examples by number: example i is the same on every machine.
 
 Shapes: B batch, T samples.
 """
@@ -14,15 +14,16 @@ from separator.train.mixer import measure_energy, mix
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source, group_by_kind, read_stretch
 
-# A stretch this quiet (-60 dB) holds no target to learn from.
+# Energy (-60 dB) at or below which a stretch counts as silent.
 SILENCE = 1e-6
-# Draws before a list counts as broken as a whole.
+# Draws in a row without a usable sound that end the run.
 MOST_DRAWS = 50
 
 
 @dataclass(frozen=True)
 class Example:
-    """`caption` asks for `target`, which is silence where what it names is not in the mixture."""
+    """One example. `caption` is the query for `target`; where it names a sound that is not in the
+    mixture (`is_absent`), the target is silence. `num_skipped` counts unusable files met."""
 
     mixture: np.ndarray
     target: np.ndarray
@@ -32,7 +33,7 @@ class Example:
 
 
 class Examples:
-    """Endless examples by number, drawn from a list of sources."""
+    """Draw examples by number from a list of sources."""
 
     def __init__(
         self,
@@ -49,9 +50,11 @@ class Examples:
         self.num_samples = round(settings.segment_s * rate_hz)
         self.by_kind = group_by_kind(sources)
         if len({s.group for s in sources}) < 2:
-            raise RequestError("data.lists: sounds of two groups at least are needed to mix")
+            groups = sorted({s.group for s in sources})
+            raise RequestError(f"data.lists: only the group {groups[0]!r}; two groups are needed")
 
     def make(self, number: int) -> Example:
+        """Draw a target, one or two other sounds and a caption; mix them."""
         rng = np.random.default_rng([self.seed, number])
         target, target_T, skipped = self._draw(rng, set())
         groups, others = {target.group}, []
@@ -70,6 +73,7 @@ class Examples:
         return Example(mixture_T, target_T, caption, is_absent, skipped)
 
     def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
+        """Stack the examples of these numbers, field by field."""
         made = [self.make(int(number)) for number in numbers]
         return {
             "mixture": np.stack([e.mixture for e in made]),
@@ -88,7 +92,7 @@ class Examples:
         return sources[int(rng.integers(len(sources)))]
 
     def _draw(self, rng: np.random.Generator, groups: set[str]) -> tuple[Source, np.ndarray, int]:
-        """A source outside the groups, its samples, and how many files were unusable before it."""
+        """Draw a source outside the groups, its samples, and the number of files skipped before."""
         skipped = 0
         for _ in range(MOST_DRAWS):
             source = self._choose(rng, groups)
@@ -101,4 +105,7 @@ class Examples:
                 continue
             if measure_energy(samples_T) > SILENCE:
                 return source, samples_T, skipped
-        raise AudioError(f"{MOST_DRAWS} draws in a row were unreadable or silent ({skipped} bad)")
+        raise AudioError(
+            f"data.lists: {MOST_DRAWS} sounds drawn in a row cannot be used: {skipped} unreadable, "
+            f"{MOST_DRAWS - skipped} silent"
+        )

@@ -1,4 +1,4 @@
-"""One worker's training steps, and the state that a later worker goes on from. No Ray in here.
+"""Run training steps, and hold the state that is saved and resumed. No Ray in this module.
 
 Shapes: B batch, T samples, D condition.
 """
@@ -26,7 +26,7 @@ ENOUGH_SOUND, ENOUGH_SILENCE = 1e-3, 1e-2
 
 @dataclass
 class State:
-    """All that changes while a network is trained. `net` is bare, `call` may be its DDP."""
+    """Everything that changes in training. `call` is `net`, or its DDP with several workers."""
 
     net: ResUNet
     call: nn.Module
@@ -36,10 +36,11 @@ class State:
     step: int = 0
 
     def export(self) -> ResUNet:
-        """The network to use: the moving average where there is one."""
+        """Return the network to use: the moving average where there is one."""
         return self.net if self.average is None else self.average.module  # pyright: ignore
 
     def state_dict(self) -> dict[str, Any]:
+        """Collect the state of all parts for a checkpoint."""
         average = self.average.state_dict() if self.average is not None else None
         parts = {"net": self.net, "optimizer": self.optimizer, "schedule": self.schedule}
         return {name: part.state_dict() for name, part in parts.items()} | {
@@ -48,6 +49,7 @@ class State:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` collected."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -57,6 +59,7 @@ class State:
 
 
 def make_state(net: ResUNet, call: nn.Module, settings: OptimSettings) -> State:
+    """Set up the optimizer, the schedule of its rate, and the moving average."""
     trained = [p for p in net.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.0, amsgrad=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: scale_rate(settings, s))
@@ -68,7 +71,8 @@ def make_state(net: ResUNet, call: nn.Module, settings: OptimSettings) -> State:
 
 
 def scale_rate(settings: OptimSettings, step: int) -> float:
-    """Linear warm-up, then AudioSep's 0.9 every 20,000 steps, or a cosine to zero."""
+    """Compute the factor of the rate: a linear warm-up, then x 0.9 every 20,000 steps (AudioSep)
+    or, with `decay`, a cosine to zero."""
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     if not settings.decay:
         return warm * 0.9 ** (max(0, step - settings.warmup_steps) // 20_000)
@@ -80,7 +84,7 @@ def scale_rate(settings: OptimSettings, step: int) -> float:
 def separate(
     call: nn.Module, net: ResUNet, mixture_BT: Tensor, condition_BD: Tensor, autocast: bool
 ) -> Tensor:
-    """As `separate_plainly`, with the network alone in bf16 where asked."""
+    """Separate as `separate_plainly` does; with `autocast` the network runs in bf16."""
     n_fft, hop = net.config.n_fft, net.config.hop
     spectrum = compute_spectrum(mixture_BT, n_fft, hop)
     narrow = torch.autocast(mixture_BT.device.type, torch.bfloat16)
@@ -96,9 +100,9 @@ def run_steps(
     settings: OptimSettings,
     rescue_path: Path | None = None,
 ) -> Iterator[dict[str, float]]:
-    """Figures of every step, from batches of (mixture, target, condition).
+    """Train on batches of (mixture, target, condition) and yield the figures of every step.
 
-    A loss that is not finite ends it, with the batch that caused it saved for a person to look at.
+    A loss that is not finite raises LossNotFinite; its batch is saved to `rescue_path`.
     """
     state.call.train()
     for mixture_BT, target_BT, condition_BD in batches:
@@ -107,12 +111,8 @@ def run_steps(
         out_BT = separate(state.call, state.net, mixture_BT, condition_BD, settings.autocast)
         loss = measure_loss(settings.loss, mixture_BT, target_BT, out_BT)
         if not torch.isfinite(loss):
-            where = ""
-            if rescue_path is not None:
-                batch = {"mixture": mixture_BT, "target": target_BT, "condition": condition_BD}
-                torch.save({k: v.cpu() for k, v in batch.items()}, rescue_path)
-                where = f"; the batch is in {rescue_path}"
-            raise LossNotFinite(f"step {state.step}: the loss is {float(loss.detach())}{where}")
+            batch = {"mixture": mixture_BT, "target": target_BT, "condition": condition_BD}
+            raise make_loss_error(state.step, float(loss.detach()), batch, rescue_path)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         limit = settings.clip_norm or math.inf
@@ -129,12 +129,23 @@ def run_steps(
         yield figures | {"grad_norm": float(norm), "rate": rate}
 
 
-def measure_loss(kind: str, mixture_BT: Tensor, target_BT: Tensor, out_BT: Tensor) -> Tensor:
-    """`l1`: AudioSep's. `log`: decibels of error below the mixture, which is what SDR counts.
+def make_loss_error(
+    step: int, loss: float, batch: dict[str, Tensor], rescue_path: Path | None
+) -> LossNotFinite:
+    """Save the batch that broke the loss, and say where it is."""
+    where = ""
+    if rescue_path is not None:
+        torch.save({name: tensor.cpu() for name, tensor in batch.items()}, rescue_path)
+        where = f"; its batch is in {rescue_path}"
+    return LossNotFinite(f"step {step}: the loss is {loss}{where}")
 
-    In `log` a quiet example weighs as much as a loud one and silence is a target like any other;
-    nothing is gained below -30 dB, so that what is all but perfect does not drown the rest. Where
-    the target is silence -20 dB is enough: paid in full, silence becomes the answer to all doubt.
+
+def measure_loss(kind: str, mixture_BT: Tensor, target_BT: Tensor, out_BT: Tensor) -> Tensor:
+    """Compute the loss of a kind: `l1` (AudioSep's), or `log`, the error in dB under the mixture.
+
+    `log` is the unit of SDR: a quiet example weighs as much as a loud one. It is flat below -30 dB,
+    so that nearly perfect examples do not dominate. For a silent target it is flat below -20 dB:
+    without that floor the network learns to answer every doubtful query with silence.
     """
     if kind == "l1":
         return (out_BT - target_BT).abs().mean()
@@ -144,7 +155,7 @@ def measure_loss(kind: str, mixture_BT: Tensor, target_BT: Tensor, out_BT: Tenso
 
 
 def mean_gain_db(mixture_BT: Tensor, target_BT: Tensor, out_BT: Tensor) -> float:
-    """Mean improvement in SDR over the examples whose target sounds; NaN if none does."""
+    """Average the SDR improvement over examples with a sounding target; NaN if there is none."""
     sounding = target_BT.square().mean(-1) > 1e-8
     before = (mixture_BT - target_BT).square().sum(-1)
     after = (out_BT - target_BT).square().sum(-1)

@@ -1,4 +1,4 @@
-"""Two sounds into a training mixture, as AudioSep does it. Pure functions on arrays.
+"""Mix sounds for training as AudioSep does. Pure functions on arrays.
 
 Shapes: T samples.
 """
@@ -9,11 +9,12 @@ CEILING = 0.9
 
 
 def measure_energy(x_T: np.ndarray) -> float:
+    """Return the mean square of the samples."""
     return float(np.mean(np.square(x_T, dtype=np.float64)))
 
 
 def match_energy(x_T: np.ndarray, reference_T: np.ndarray, gain_db: float) -> np.ndarray:
-    """`x_T` with the energy of the reference, moved by `gain_db`. Silence stays as it is."""
+    """Scale `x_T` to the energy of the reference plus `gain_db`. Silence stays as it is."""
     own, wanted = measure_energy(x_T), measure_energy(reference_T)
     if min(own, wanted) < 1e-12:
         return x_T
@@ -21,7 +22,7 @@ def match_energy(x_T: np.ndarray, reference_T: np.ndarray, gain_db: float) -> np
 
 
 def declip(*arrays: np.ndarray) -> list[np.ndarray]:
-    """All arrays by one factor, such that the first (the mixture) peaks at 0.9 where it clipped."""
+    """Scale all arrays by one factor so that the first, where it clips, peaks at 0.9."""
     peak = float(np.abs(arrays[0]).max(initial=0))
     factor = np.float32(CEILING / peak if peak > 1 else 1)
     return [x * factor for x in arrays]
@@ -30,7 +31,7 @@ def declip(*arrays: np.ndarray) -> list[np.ndarray]:
 def mix(
     target_T: np.ndarray, others: list[np.ndarray], gains_db: list[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(mixture, target): every other sound at the target's energy plus its gain."""
+    """Return (mixture, target), every other sound at the energy of the target plus its gain."""
     mixture_T = target_T.copy()
     for other_T, gain_db in zip(others, gains_db, strict=True):
         mixture_T += match_energy(other_T, target_T, gain_db)

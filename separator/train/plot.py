@@ -1,4 +1,4 @@
-"""The loss curve as a picture. Knows figures and a local path."""
+"""Draw the loss curve."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def smooth(values: np.ndarray, width: int) -> np.ndarray:
-    """A running mean over up to `width` values, NaN left out."""
+    """Return the running mean over up to `width` values, NaN left out."""
     good = np.isfinite(values)
     sums = np.cumsum(np.where(good, values, 0))
     counts = np.cumsum(good)
@@ -16,8 +16,8 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def draw_curve(history: list[dict[str, float]], path: Path) -> None:
-    """Loss and SDRi over steps, each with its running mean."""
-    from matplotlib.figure import Figure  # imported here: it costs 0.3 s; needs no display
+    """Draw loss and SDRi over steps, each with its running mean, to a PNG."""
+    from matplotlib.figure import Figure  # here: it takes 0.3 s
 
     step = np.array([row["step"] for row in history])
     figure = Figure(figsize=(8, 5), layout="constrained")

@@ -1,4 +1,4 @@
-"""What a training run can be told, with the values of AudioSep's recipe as defaults."""
+"""Define the settings of a training run; the defaults are AudioSep's recipe."""
 
 from dataclasses import dataclass, field
 
@@ -22,9 +22,9 @@ class NetSettings:
 class DataSettings:
     lists: list[str] = MISSING  # AudioSep's JSON, or JSONL/Parquet/CSV with audio and captions
     segment_s: float = 5.0
-    level_db: float = 10.0  # the interferer lies within this of the target
+    level_db: float = 10.0  # the other sound lies within this of the energy of the target
     third_ratio: float = 0.0  # mixtures that get a third sound
-    absent_ratio: float = 0.0  # mixtures asked for a sound that is not in them
+    absent_ratio: float = 0.0  # mixtures with a query for a sound that is not in them
 
 
 @dataclass

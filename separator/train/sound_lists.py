@@ -1,4 +1,4 @@
-"""Lists of captioned sounds, in whatever form they come, and stretches of their audio.
+"""Read lists of captioned sounds in all accepted forms, and stretches of their audio.
 
 Shapes: T samples.
 """
@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from separator.audio.resample import resample
 from separator.errors import AudioError, ObjectMissing, RequestError
 from separator.storage import Storage, parse_uri
 from separator.storage.tables import Row, read_rows, resolve_uri
@@ -23,7 +21,7 @@ CAPTION_KEYS = ("captions", "caption", "query_text", "text")
 
 @dataclass(frozen=True)
 class Source:
-    """One sound. Those of one `group` are never mixed; `kind` balances how often each is drawn.
+    """One sound. Kinds are drawn equally often; sounds of one `group` are never mixed.
 
     `paraphrases` are for evaluation only.
     """
@@ -36,14 +34,15 @@ class Source:
 
 
 def read_lists(uris: list[str], storage: Storage) -> list[Source]:
-    """All usable rows; those that a job recorded as failed are left out."""
+    """Read the usable rows of all lists; at least one row is needed."""
     sources = [source for uri in uris for source in read_list(uri, storage)]
     if not sources:
-        raise RequestError(f"data.lists={uris}: no sound in them")
+        raise RequestError(f"data.lists={uris}: no sound listed in them")
     return sources
 
 
 def read_list(uri: str, storage: Storage) -> list[Source]:
+    """Read the rows of one list, without those that a separation job recorded as failed."""
     rows = enumerate(read_rows(storage, uri))
     return [_make_source(uri, i, row) for i, row in rows if row.get("status", "ok") == "ok"]
 
@@ -53,7 +52,7 @@ def _make_source(uri: str, number: int, row: Row) -> Source:
     captions = next((row[key] for key in CAPTION_KEYS if row.get(key)), None)
     if audio is None or captions is None:
         raise RequestError(
-            f"{uri}: row {number} holds {sorted(row)}: needed are one of {AUDIO_KEYS} "
+            f"{uri}: row {number} has the columns {sorted(row)}: needed are one of {AUDIO_KEYS} "
             f"and one of {CAPTION_KEYS}"
         )
     captions = (captions,) if isinstance(captions, str) else tuple(captions)
@@ -63,7 +62,7 @@ def _make_source(uri: str, number: int, row: Row) -> Source:
 
 
 def group_by_kind(sources: Sequence[Source]) -> dict[str, list[Source]]:
-    """Kinds in alphabetical order, so that what is drawn by number is the same everywhere."""
+    """Group by kind, in alphabetical order, so that a draw by number is the same everywhere."""
     kinds: dict[str, list[Source]] = {}
     for source in sorted(sources, key=lambda s: s.kind):
         kinds.setdefault(source.kind, []).append(source)
@@ -73,40 +72,45 @@ def group_by_kind(sources: Sequence[Source]) -> dict[str, list[Source]]:
 def read_stretch(
     storage: Storage, uri: str, num_samples: int, rate_hz: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """A random stretch of a file (T,), mono float32; a shorter file lies at a random place."""
+    """Read a random stretch (T,), mono float32; pad a shorter file on both sides at random."""
     with _open_sound(storage, uri) as file:
         wanted = -(-num_samples * file.samplerate // rate_hz)
         file.seek(int(rng.integers(max(1, file.frames - wanted + 1))))
         data, from_hz = file.read(wanted, dtype="float32", always_2d=True), file.samplerate
-    mono_T = _bring_to(data, from_hz, rate_hz, uri)[:num_samples]
+    mono_T = _to_mono(data, from_hz, rate_hz, uri)[:num_samples]
     before = int(rng.integers(num_samples - len(mono_T) + 1))
     return np.pad(mono_T, (before, num_samples - len(mono_T) - before))
 
 
 def read_whole(storage: Storage, uri: str, rate_hz: int) -> np.ndarray:
-    """All of a file (T,), mono float32."""
+    """Read a whole file (T,), mono float32."""
     with _open_sound(storage, uri) as file:
         data, from_hz = file.read(dtype="float32", always_2d=True), file.samplerate
-    return _bring_to(data, from_hz, rate_hz, uri)
+    return _to_mono(data, from_hz, rate_hz, uri)
 
 
 @contextmanager
 def _open_sound(storage: Storage, uri: str) -> Iterator[Any]:
-    import soundfile  # imported here: only workers read
+    import soundfile  # here: only workers read
 
-    place = parse_uri(uri)
+    parsed = parse_uri(uri)
     try:
-        opened = io.BytesIO(storage.read(uri)) if place.bucket else str(place.path)
+        opened = io.BytesIO(storage.read(uri)) if parsed.bucket else str(parsed.path)
         with soundfile.SoundFile(opened) as file:
             yield file
     except (soundfile.SoundFileError, OSError, ObjectMissing) as error:
         raise AudioError(f"{uri}: {error}") from None
 
 
-def _bring_to(data: np.ndarray, from_hz: int, rate_hz: int, uri: str) -> np.ndarray:
+def _to_mono(data: np.ndarray, from_hz: int, rate_hz: int, uri: str) -> np.ndarray:
+    """Average the channels and resample."""
     if not len(data) or not np.isfinite(data).all():
-        raise AudioError(f"{uri}: {'no samples' if not len(data) else 'NaN or infinity'} in it")
+        raise AudioError(f"{uri}: {'no samples' if not len(data) else 'NaN or infinite samples'}")
     mono_T = data.mean(1)
     if from_hz == rate_hz:
         return mono_T
+    import torch  # here: most sounds have the rate of the network, and a reader starts faster
+
+    from separator.audio.resample import resample
+
     return resample(torch.from_numpy(mono_T)[None], from_hz, rate_hz)[0].numpy()

@@ -1,7 +1,7 @@
-"""Train the mini encoder: captions and sounds that belong together are drawn together.
+"""Train the mini encoder by a contrastive loss between captions and sounds.
 
-Several sounds of a batch may fit one caption ("speech" fits a man and a woman): each pair that
-fits counts as right, in equal shares.
+Several sounds of a batch may fit one caption ("speech" fits a man and a woman): the target is
+spread in equal shares over all pairs that fit.
 
 Shapes: B batch, T samples, D condition.
 """
@@ -20,12 +20,12 @@ from separator.storage import Storage
 from separator.train.sound_lists import Source, group_by_kind, read_stretch
 
 SCALE = 20.0  # similarity -> logit
-# Words are left out now and then, so that no text hangs on one of them.
+# Probability that a word of a caption is left out, so that no caption depends on one word.
 DROP_WORD = 0.25
 
 
 def make_encoder(sources: list[Source], seed: int) -> MiniEncoder:
-    """An untrained encoder that knows the words of all captions."""
+    """Make an untrained encoder that knows the words of all captions."""
     torch.manual_seed(seed)
     return MiniEncoder(collect_words(sorted({c for s in sources for c in s.captions})))
 
@@ -39,7 +39,7 @@ def train_encoder(
     storage: Storage,
     segment_s: float = 5.0,
 ) -> Iterator[dict[str, float]]:
-    """Figures of every step; the encoder is ready when they end."""
+    """Train in place and yield the figures of every step; leaves the encoder in eval mode."""
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=1e-3, weight_decay=1e-2)
     rising = lambda step: min(1.0, (step + 1) / 50)  # noqa: E731
     falling = lambda step: 0.5 * (1 + np.cos(np.pi * step / num_steps))  # noqa: E731
@@ -68,7 +68,7 @@ def draw_batch(
     storage: Storage,
     segment_s: float,
 ) -> tuple[list[Source], Tensor]:
-    """Sounds of kinds in turn; some get quiet noise or another sound behind them."""
+    """Draw sounds of the kinds in turn, each with another one quietly behind it."""
     names = list(kinds)
     order = [names[int(i)] for i in rng.permutation(np.arange(batch) % len(names))]
     drawn, sounds = [], []
@@ -88,6 +88,7 @@ def draw_batch(
 
 
 def drop_words(text: str, rng: np.random.Generator) -> list[str]:
+    """Leave out words at random, but never all of them."""
     words = split_words(text)
     return [word for word in words if rng.random() > DROP_WORD] or words
 
@@ -95,7 +96,8 @@ def drop_words(text: str, rng: np.random.Generator) -> list[str]:
 def compare(
     text_BD: Tensor, audio_BD: Tensor, texts: list[str], drawn: list[Source]
 ) -> tuple[Tensor, float]:
-    """Cross entropy both ways; and the share of sounds whose nearest caption fits them."""
+    """Compute the cross entropy in both directions, and the share of sounds whose nearest caption
+    fits."""
     logits = SCALE * audio_BD @ text_BD.T
     fits = torch.tensor([[text in source.captions for text in texts] for source in drawn]).float()
     loss = -(fits / fits.sum(1, keepdim=True) * F.log_softmax(logits, 1)).sum(1).mean()

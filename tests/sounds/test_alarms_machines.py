@@ -1,3 +1,5 @@
+"""Sounds of alarms and machines: promises of every class, traits of some."""
+
 import numpy as np
 import pytest
 
@@ -37,8 +39,8 @@ def measure_envelope(x_T: np.ndarray) -> np.ndarray:
 
 @EVERY_CLASS
 @pytest.mark.parametrize(("rate_hz", "seconds"), [(16_000, 0.5), (32_000, 2.0), (44_100, 3.0)])
-def test_take_is_whole_finite_and_audible(sound: SoundClass, rate_hz: int, seconds: float):
-    for seed in range(int(12 / seconds)):
+def test_make_gives_audible_samples_of_the_length(sound: SoundClass, rate_hz: int, seconds: float):
+    for seed in range(3):
         x_T = make(sound.name, seed, seconds, rate_hz)
         assert x_T.shape == (int(seconds * rate_hz),)
         assert np.isfinite(x_T).all()
@@ -46,13 +48,13 @@ def test_take_is_whole_finite_and_audible(sound: SoundClass, rate_hz: int, secon
 
 
 @EVERY_CLASS
-def test_seed_decides(sound: SoundClass):
+def test_make_depends_on_the_seed_alone(sound: SoundClass):
     np.testing.assert_array_equal(make(sound.name, 3), make(sound.name, 3))
     assert not np.array_equal(make(sound.name, 3), make(sound.name, 4))
 
 
 @EVERY_CLASS
-def test_captions_name_their_class_and_no_other(sound: SoundClass):
+def test_captions_name_no_other_class(sound: SoundClass):
     assert sound.captions[0] == sound.name
     assert len(set(sound.captions)) == len(sound.captions) >= 8
     others = {form for name in CLASSES for form in (name, name + "s") if name != sound.name}
@@ -62,7 +64,7 @@ def test_captions_name_their_class_and_no_other(sound: SoundClass):
 
 
 @EVERY_CLASS
-def test_paraphrases_are_new_but_of_known_words(sound: SoundClass):
+def test_paraphrases_are_no_captions_but_share_words_with_them(sound: SoundClass):
     assert not set(sound.paraphrases) & set(sound.captions)
     assert 4 <= len(sound.paraphrases) <= 6
     known = {word for text in sound.captions for word in text.split() if len(word) > 3}
@@ -79,7 +81,7 @@ def test_siren_moves_in_pitch(seed: int):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_hum_lies_low_on_harmonics_of_the_mains(seed: int):
+def test_hum_is_low_and_harmonic_to_the_mains(seed: int):
     freq_hz, power = measure_power(make("hum", seed, 4.0))
     assert power[freq_hz < 1_000].sum() > 0.99 * power.sum()
     shares = [
@@ -101,7 +103,7 @@ def test_hiss_is_steady_and_broad(seed: int):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_clock_ticks_in_time(seed: int):
+def test_clock_ticks_at_equal_gaps(seed: int):
     envelope = measure_envelope(make("clock", seed, 6.0))
     ticks = envelope > 0.25 * envelope.max()
     starts = np.flatnonzero(ticks[1:] & ~ticks[:-1])
@@ -114,7 +116,7 @@ def test_clock_ticks_in_time(seed: int):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_helicopter_chops(seed: int):
+def test_helicopter_level_pulses_with_its_blades(seed: int):
     envelope = measure_envelope(make("helicopter", seed, 4.0))
     rate_hz, power = measure_power(envelope - envelope.mean(), ENVELOPE_HZ)
     audible = rate_hz > 1

@@ -1,4 +1,4 @@
-"""All classes together: finished sounds, their levels, and that captions tell them apart."""
+"""All classes together: finished sounds, their levels, captions of one group only."""
 
 import json
 
@@ -12,7 +12,7 @@ from separator.sounds.bank import FOLDER_VARIABLE
 from separator.sounds.catalog import CLASSES, make_sound
 
 
-def test_there_are_enough_and_no_caption_is_of_two_groups():
+def test_classes_are_thirty_or_more_and_share_no_caption_between_groups():
     assert len(CLASSES) >= 30
     groups: dict[str, str] = {}
     for sound in CLASSES.values():
@@ -22,7 +22,7 @@ def test_there_are_enough_and_no_caption_is_of_two_groups():
 
 
 @pytest.mark.parametrize("name", ["man", "piano", "siren", "rain", "dog", "hum"])
-def test_a_finished_sound(name, monkeypatch):
+def test_make_sound_depends_on_its_arguments_and_keeps_its_level(name, monkeypatch):
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     sound = make_sound(name, 3, 64_000)
     assert sound.shape == (64_000,) and sound.dtype == np.float32 and np.isfinite(sound).all()
@@ -33,12 +33,12 @@ def test_a_finished_sound(name, monkeypatch):
     assert not np.array_equal(sound, make_sound(name, 3, 64_000, held_out=True))
 
 
-def test_unknown_classes_are_refused():
+def test_make_sound_refuses_an_unknown_class():
     with pytest.raises(RequestError, match="kazoo"):
         make_sound("kazoo", 0, 1_000)
 
 
-def test_the_command_renders_and_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
+def test_sounds_command_renders_and_continues(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     arguments = [str(tmp_path), "--takes", "2", "--seconds", "1", "--classes", "owl,rain"]
     assert main([*arguments, "--processes", "1"]) == 0

@@ -31,7 +31,6 @@ from separator.sounds.voices import VOICES
 CLASSES = (*VOICES, *MUSIC)
 BY_NAME = {sound.name: sound for sound in CLASSES}
 each_class = pytest.mark.parametrize("sound", CLASSES, ids=lambda sound: sound.name)
-needs_programs = pytest.mark.espeak
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +49,7 @@ def make(sound: SoundClass, seed: int, seconds=3.0, rate_hz=32_000, held_out=Fal
 
 
 def measure_audible_share(samples: np.ndarray, rate_hz: int) -> float:
-    """Of the frames of 50 ms, how many lie less than 40 dB below the peak."""
+    """Return the share of frames of 50 ms that lie less than 40 dB below the peak."""
     frame = rate_hz // 20
     frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
     rms = np.sqrt(np.mean(frames**2, axis=1))
@@ -58,7 +57,7 @@ def measure_audible_share(samples: np.ndarray, rate_hz: int) -> float:
 
 
 def measure_pitch(samples: np.ndarray, rate_hz: int) -> float:
-    """Median fundamental of the periodic frames, by autocorrelation."""
+    """Return the median fundamental of the periodic frames, by autocorrelation."""
     found = []
     for start in range(0, len(samples) - 2_048, 2_048):
         frame = samples[start : start + 2_048] * np.hanning(2_048)
@@ -75,14 +74,14 @@ def measure_rms(samples: np.ndarray, start_s: float, end_s: float, rate_hz: int)
 
 
 def list_stems(text: str) -> set[str]:
-    """The telling words of a text, cut so that their inflections agree."""
+    """Return the long words of a text, cut to four letters so that inflections agree."""
     return {word[:4] for word in text.split() if len(word) > 3} - {"some", "play", "solo", "with"}
 
 
 @each_class
 @pytest.mark.parametrize(("rate_hz", "seconds"), [(16_000, 0.5), (44_100, 3.0)])
 @pytest.mark.parametrize("held_out", [False, True])
-def test_a_take_is_a_sound_without_any_program(sound, rate_hz, seconds, held_out, monkeypatch):
+def test_make_is_audible_without_any_program(sound, rate_hz, seconds, held_out, monkeypatch):
     monkeypatch.setenv("PATH", "")
     for seed in range(2):
         samples = make(sound, seed, seconds, rate_hz, held_out)
@@ -94,13 +93,13 @@ def test_a_take_is_a_sound_without_any_program(sound, rate_hz, seconds, held_out
 
 
 @each_class
-def test_a_take_is_its_seed(sound):
+def test_make_depends_on_the_seed_alone(sound):
     assert np.array_equal(make(sound, 7), make(sound, 7))
     assert not np.allclose(make(sound, 7), make(sound, 8))
 
 
 @each_class
-def test_paraphrases_are_new_words_for_the_same(sound):
+def test_paraphrases_are_no_captions_but_share_words_with_them(sound):
     assert 8 <= len(sound.captions) <= 14
     assert 4 <= len(sound.paraphrases) <= 6
     assert len(set(sound.captions)) == len(sound.captions)
@@ -110,7 +109,7 @@ def test_paraphrases_are_new_words_for_the_same(sound):
         assert known & list_stems(paraphrase), paraphrase
 
 
-def test_no_caption_names_another_instrument():
+def test_captions_name_no_other_instrument():
     for sound in MUSIC:
         others = {other.name for other in MUSIC} - {sound.name}
         words = {word for text in (*sound.captions, *sound.paraphrases) for word in text.split()}
@@ -140,7 +139,7 @@ def test_a_piano_note_decays_and_an_organ_note_does_not():
     assert 0.8 < kept[play_organ] < 1.25
 
 
-def test_melodies_stay_in_reach_and_start_at_once():
+def test_compose_stays_in_range_and_starts_at_once():
     for name, (_, _, reach) in INSTRUMENTS.items():
         for seed in range(20):
             notes = compose(np.random.default_rng(seed), 8.0, reach)
@@ -152,7 +151,7 @@ def test_melodies_stay_in_reach_and_start_at_once():
 # Held-out voices and instruments.
 
 
-def test_the_sides_share_no_voice_language_program_or_pattern():
+def test_held_out_voices_programs_and_patterns_are_disjoint_from_training():
     train = f"{bank_module.TRAIN_MEN} {bank_module.TRAIN_WOMEN}".split()
     held_out = f"{bank_module.HELD_OUT_MEN} {bank_module.HELD_OUT_WOMEN}".split()
     assert len(train) >= 20
@@ -166,7 +165,7 @@ def test_the_sides_share_no_voice_language_program_or_pattern():
     assert not [pattern for pattern in TRAIN_PATTERNS if pattern in HELD_OUT_PATTERNS]
 
 
-def test_synthesized_speakers_and_instruments_are_kept_apart_too():
+def test_synthesized_held_out_speakers_and_instruments_are_disjoint():
     takes = [[make_take(seed, 1, 16_000, kept) for seed in range(200)] for kept in (False, True)]
     train, held_out = ({pick_speaker(take, False).number for take in side} for side in takes)
     assert not train & held_out
@@ -184,7 +183,7 @@ def make_marked_bank() -> Bank:
 
 
 @each_class
-def test_a_held_out_take_never_comes_from_a_training_voice(sound):
+def test_make_held_out_cuts_from_held_out_parts_only(sound):
     use_bank(make_marked_bank())
     for seed in range(10):
         # Past the resampling filter's swing at the ends all samples have their part's sign.
@@ -193,18 +192,18 @@ def test_a_held_out_take_never_comes_from_a_training_voice(sound):
     assert 0.5 < np.mean(kinds) < 1  # the rest is synthesized
 
 
-def test_a_bank_without_the_class_says_so():
-    with pytest.raises(RequestError, match=r"training part of \('organ',\)"):
+def test_cut_names_the_class_that_a_bank_lacks():
+    with pytest.raises(RequestError, match="training part of organ"):
         Bank({}).cut(make_take(0, 1, 16_000), "organ")
 
 
-def test_an_empty_folder_is_no_bank(tmp_path, monkeypatch):
+def test_find_bank_refuses_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    with pytest.raises(RequestError, match="build_bank"):
+    with pytest.raises(RequestError, match="separator sounds --bank"):
         find_bank()
 
 
-def test_a_missing_program_is_named_with_its_package(monkeypatch):
+def test_speak_names_the_missing_program_and_its_package(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RequestError, match="apt-get install espeak-ng"):
         speak("hello", "en-us", 50, 150)
@@ -215,7 +214,7 @@ def test_a_missing_program_is_named_with_its_package(monkeypatch):
 
 @pytest.fixture(scope="module")
 def bank_folder(tmp_path_factory):
-    """All held-out parts, and of the training parts one for a man and one for drums."""
+    """Render all held-out parts, and of the training parts one man and one drum kit."""
     folder = tmp_path_factory.mktemp("bank")
     for name in ("man", "drums"):
         part = next(part for part in list_parts(held_out=False) if part.class_name == name)
@@ -224,8 +223,8 @@ def bank_folder(tmp_path_factory):
     return folder
 
 
-@needs_programs
-def test_a_bank_holds_every_class_and_cuts_from_the_right_side(bank_folder, monkeypatch):
+@pytest.mark.espeak
+def test_build_bank_renders_every_held_out_class(bank_folder, monkeypatch):
     monkeypatch.setenv(FOLDER_VARIABLE, str(bank_folder))
     bank = load_bank(bank_folder)
     assert {part.class_name for part in bank.find_parts(("man", "drums"), False)} == {
@@ -241,13 +240,13 @@ def test_a_bank_holds_every_class_and_cuts_from_the_right_side(bank_folder, monk
             assert np.abs(samples).max() > 1e-3
             assert np.array_equal(samples, make(sound, 3, seconds, rate_hz, held_out=True))
         assert measure_audible_share(samples, rate_hz) > 0.2
-    with pytest.raises(RequestError, match="build it again"):
+    with pytest.raises(RequestError, match="training part of flute"):
         bank.cut(make_take(0, 1, 32_000), "flute")
 
 
-@needs_programs
-def test_every_voice_sounds_like_its_class():
-    """Also against espeak-ng, which ignores a variant that it does not find."""
+@pytest.mark.espeak
+def test_speak_pitch_of_every_voice_fits_its_class():
+    """Notice that espeak-ng ignores a variant that it does not find."""
     for part in (*list_parts(held_out=False), *list_parts(held_out=True)):
         if part.class_name in ("man", "woman"):
             language = part.voice.split("-")[0].split("+")[0]
@@ -256,8 +255,8 @@ def test_every_voice_sounds_like_its_class():
             assert (pitch_hz > 150) == (part.class_name == "woman"), part.voice
 
 
-@needs_programs
-def test_what_is_rendered_is_kept(bank_folder):
+@pytest.mark.espeak
+def test_build_bank_keeps_rendered_files(bank_folder):
     files = sorted(bank_folder.glob("*.npy"))
     times = [file.stat().st_mtime_ns for file in files]
     build_bank(bank_folder, seed=2, minutes_per_voice=0.03, held_out=True)
@@ -265,16 +264,16 @@ def test_what_is_rendered_is_kept(bank_folder):
     assert not list(bank_folder.glob(".*"))
 
 
-@needs_programs
-def test_a_lost_file_leaves_the_index(bank_folder, tmp_path):
+@pytest.mark.espeak
+def test_write_index_leaves_out_a_lost_file(bank_folder, tmp_path):
     part = load_bank(bank_folder).find_parts(("man",), True)[0]
     (tmp_path / part.file).symlink_to(bank_folder / part.file)
     write_index(tmp_path)
     assert list(load_bank(tmp_path).samples) == [part]
 
 
-@needs_programs
-def test_a_written_note_sounds_at_its_pitch():
+@pytest.mark.espeak
+def test_play_sounds_a_note_at_its_pitch():
     notes = [Note(0.0, 1.5, 69, 0.9)]
     samples = play(write_midi(notes, program=73, is_percussion=False), RATE_HZ)
     spectrum = np.abs(np.fft.rfft(samples[:RATE_HZ]))
@@ -282,14 +281,14 @@ def test_a_written_note_sounds_at_its_pitch():
     assert min(abs(strongest_hz - 440 * number) for number in (1, 2)) < 10
 
 
-@needs_programs
-def test_presets_are_read_as_the_standard_numbers_them():
+@pytest.mark.espeak
+def test_list_presets_uses_the_numbers_of_general_midi():
     presets = list_presets(list_soundfonts()[0])
     assert {(0, program) for program in range(80)} <= presets
     assert (bank_module.PERCUSSION_BANK, 0) in presets
 
 
-@needs_programs
-def test_an_unknown_voice_is_an_error_that_names_it():
+@pytest.mark.espeak
+def test_speak_names_an_unknown_voice():
     with pytest.raises(RequestError, match="xx-none"):
         speak("hello", "xx-none", 50, 150)

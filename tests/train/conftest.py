@@ -1,23 +1,44 @@
-"""A small list of sounds in files, as training meets them."""
+"""Share a list of sounds in files, one start of Ray, and a single torch thread."""
 
-import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import soundfile
+import ray
+import torch
 
-from tests.helpers.training import KINDS, RATE_HZ, make_kind
+from tests.helpers.training import write_encoder, write_sounds_list
 
 
 @pytest.fixture(scope="session")
 def sounds_list(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("sounds")
-    rows = []
-    for kind, captions in KINDS.items():
-        for seed in range(4):
-            name = f"{kind}-{seed}.wav"
-            soundfile.write(folder / name, make_kind(kind, seed, 2 * RATE_HZ), RATE_HZ)
-            rows.append({"audio": name, "captions": captions, "kind": kind})
-    path = folder / "sounds.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    return write_sounds_list(tmp_path_factory.mktemp("sounds"))
+
+
+@pytest.fixture(scope="session")
+def encoder_file(tmp_path_factory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("encoder") / "encoder.safetensors")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Keep torch from spinning on several cores: networks this small take fivefold CPU time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="package")
+def shared_ray() -> Iterator[None]:
+    """Start Ray once for all tests of this package; jobs of this process join it."""
+    ray.init(
+        "local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    yield
+    ray.shutdown()

@@ -1,4 +1,4 @@
-"""Cases are the same every time, cover every kind, and are scored as defined."""
+"""Test cases: planned reproducibly, covering every kind, scored as defined."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def list_sources(sounds_list) -> list[Source]:
     ]
 
 
-def test_every_kind_is_the_target_equally_often(sounds_list):
+def test_plan_cases_takes_every_kind_as_target_equally_often(sounds_list):
     cases = plan_cases(list_sources(sounds_list), 4, "caption", 0.0, 2, seed=1)
     kinds = [case.sounds[0].kind for case in cases]
     assert sorted(set(kinds)) == ["beep", "hiss", "hum"] and all(kinds.count(k) == 4 for k in kinds)
@@ -30,31 +30,31 @@ def test_every_kind_is_the_target_equally_often(sounds_list):
 
 
 @pytest.mark.parametrize("level_db", [-10.0, 0.0, 10.0])
-def test_the_mixture_is_at_the_level_that_was_asked_for(sounds_list, level_db):
+def test_make_case_mixes_at_the_level_of_the_case(sounds_list, level_db):
     case = plan_cases(list_sources(sounds_list), 1, "caption", level_db, 2, seed=1)[0]
     mixture, target = make_case(STORAGE, case, 0.5, RATE_HZ, seed=1)
     assert score(mixture, target, mixture)["sdr_db"] == pytest.approx(-level_db, abs=0.01)
     np.testing.assert_array_equal(mixture, make_case(STORAGE, case, 0.5, RATE_HZ, seed=1)[0])
 
 
-def test_absent_queries_name_no_sound_of_the_mixture(sounds_list):
+def test_plan_cases_absent_query_names_no_sound_of_the_mixture(sounds_list):
     for case in plan_cases(list_sources(sounds_list), 3, "absent", 0.0, 2, seed=1):
         assert not any(case.query in sound.captions for sound in case.sounds)
         assert not make_case(STORAGE, case, 0.5, RATE_HZ, seed=1)[1].any()
 
 
-def test_paraphrases(sounds_list):
+def test_plan_cases_paraphrase_style_queries_by_paraphrases(sounds_list):
     cases = plan_cases(list_sources(sounds_list), 1, "paraphrase", 0.0, 2, seed=1)
     assert [case.query for case in cases] == ["again beep", "again hiss", "again hum"]
 
 
-def test_three_sounds(sounds_list):
+def test_make_case_mixes_three_sounds(sounds_list):
     cases = plan_cases(list_sources(sounds_list), 1, "caption", 0.0, 3, seed=1)
     mixture, target = make_case(STORAGE, cases[0], 0.5, RATE_HZ, seed=1)
     assert score(mixture, target, mixture)["sdr_db"] == pytest.approx(-3, abs=0.3)
 
 
-def test_given_cases(tmp_path):
+def test_read_cases_resolves_paths_and_names_a_missing_column(tmp_path):
     (tmp_path / "a.csv").write_text("mixture,target,query\nm.wav,t.wav,rain\n")
     (row,) = read_cases(STORAGE, str(tmp_path / "a.csv"))
     assert row["mixture"] == str(tmp_path / "m.wav") and row["kind"] == "rain"
@@ -63,6 +63,6 @@ def test_given_cases(tmp_path):
         read_cases(STORAGE, str(tmp_path / "b.csv"))
 
 
-def test_lengths_must_agree():
+def test_score_refuses_different_lengths():
     with pytest.raises(AudioError, match="one length"):
         score(np.zeros(3), np.zeros(4), np.zeros(4))

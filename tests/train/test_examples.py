@@ -1,4 +1,4 @@
-"""Lists in every form, and examples that are the same whoever makes them."""
+"""Sound lists in every form, and examples that depend on their number alone."""
 
 import json
 
@@ -22,7 +22,7 @@ def make_examples(path, **settings) -> Examples:
     return Examples(read_lists(chosen.lists, STORAGE), chosen, RATE_HZ, 0, STORAGE)
 
 
-def test_audiosep_s_own_files(tmp_path):
+def test_read_list_of_audiosep(tmp_path):
     path = tmp_path / "data.json"
     path.write_text(json.dumps({"data": [{"wav": "a.wav", "caption": "a dog"}]}))
     assert read_list(str(path), STORAGE) == [
@@ -30,7 +30,7 @@ def test_audiosep_s_own_files(tmp_path):
     ]
 
 
-def test_our_own_manifests(tmp_path):
+def test_read_list_of_a_manifest_leaves_out_failed_rows(tmp_path):
     rows = [
         {"stem_uri": "stems/a.flac", "query_text": "siren", "status": "ok"},
         {"stem_uri": None, "query_text": "siren", "status": "failed"},
@@ -41,7 +41,7 @@ def test_our_own_manifests(tmp_path):
         assert source.captions == ("siren",) and source.uri.endswith("stems/a.flac")
 
 
-def test_csv(tmp_path):
+def test_read_list_of_csv(tmp_path):
     (tmp_path / "a.csv").write_text("audio,caption\nx.wav,rain\n")
     assert read_list(str(tmp_path / "a.csv"), STORAGE)[0].captions == ("rain",)
 
@@ -56,13 +56,13 @@ def test_csv(tmp_path):
         ("a.jsonl", "", "no sound"),
     ],
 )
-def test_bad_lists_are_one_clear_error(tmp_path, name, content, reason):
+def test_read_lists_error_names_file_and_row(tmp_path, name, content, reason):
     (tmp_path / name).write_text(content)
     with pytest.raises(RequestError, match=reason):
         read_lists([str(tmp_path / name)], STORAGE)
 
 
-def test_examples_do_not_depend_on_who_makes_them(sounds_list):
+def test_make_depends_on_the_number_alone(sounds_list):
     one, other = make_examples(sounds_list), make_examples(sounds_list)
     other.make(3)
     first, second = one.make(7), other.make(7)
@@ -71,7 +71,7 @@ def test_examples_do_not_depend_on_who_makes_them(sounds_list):
     assert not np.array_equal(first.mixture, one.make(8).mixture)
 
 
-def test_a_mixture_holds_its_target_and_something_else(sounds_list):
+def test_make_mixes_the_target_with_another_sound_within_level_db(sounds_list):
     for number in range(20):
         example = make_examples(sounds_list).make(number)
         rest = example.mixture - example.target
@@ -79,7 +79,7 @@ def test_a_mixture_holds_its_target_and_something_else(sounds_list):
         assert -10.1 < ratio_db < 10.1 and len(rest) == RATE_HZ // 2
 
 
-def test_absent_targets_are_silent_and_named_after_what_is_not_there(sounds_list):
+def test_make_absent_target_is_silent_and_its_caption_of_a_third_kind(sounds_list):
     examples = make_examples(sounds_list, absent_ratio=1.0)
     absent = [examples.make(number) for number in range(12)]
     assert all(e.is_absent and not e.target.any() and e.mixture.any() for e in absent)
@@ -90,7 +90,7 @@ def test_absent_targets_are_silent_and_named_after_what_is_not_there(sounds_list
         assert not (has_beep and "beep" in e.caption)
 
 
-def test_broken_and_missing_files_are_skipped_and_counted(sounds_list, tmp_path):
+def test_make_skips_and_counts_broken_and_missing_files(sounds_list, tmp_path):
     rows = [json.loads(line) for line in sounds_list.read_text().splitlines()]
     for row in rows:
         row["audio"] = str(sounds_list.parent / row["audio"])
@@ -102,7 +102,7 @@ def test_broken_and_missing_files_are_skipped_and_counted(sounds_list, tmp_path)
     assert sum(skipped) > 0 and min(skipped) == 0
 
 
-def test_a_list_of_nothing_but_broken_files_fails(tmp_path):
+def test_make_fails_where_every_file_is_broken(tmp_path):
     rows = [{"audio": f"{i}.wav", "caption": f"kind {i}"} for i in range(3)]
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -110,14 +110,14 @@ def test_a_list_of_nothing_but_broken_files_fails(tmp_path):
         make_examples(path).make(0)
 
 
-def test_one_group_alone_cannot_be_mixed(tmp_path):
+def test_examples_refuse_a_list_of_one_group(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"audio": "a.wav", "caption": "hum"}\n')
     with pytest.raises(RequestError, match="two groups"):
         make_examples(path)
 
 
-def test_stretches_of_other_rates_short_files_and_stereo(tmp_path):
+def test_read_stretch_resamples_pads_and_mixes_down(tmp_path):
     rng = np.random.default_rng(0)
     tone = np.sin(2 * np.pi * 500 * np.arange(44_100) / 44_100)
     soundfile.write(tmp_path / "a.flac", np.stack([tone, 0 * tone], 1), 44_100)

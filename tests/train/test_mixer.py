@@ -1,4 +1,4 @@
-"""Levels of a training mixture, by numpy as the referee."""
+"""Check the levels of training mixtures against numpy in float64."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ def measure_db(x: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("gain_db", [-10.0, 0.0, 7.5])
-def test_the_other_sound_lies_at_the_target_s_energy_plus_the_gain(gain_db):
+def test_mix_sets_the_other_sound_to_the_energy_of_the_target_plus_the_gain(gain_db):
     target, other = make_noise(0, 0.05), make_noise(1, 0.002)
     mixture, kept = mix(target, [other], [gain_db])
     np.testing.assert_array_equal(kept, target)
     assert measure_db(mixture - kept) - measure_db(kept) == pytest.approx(gain_db, abs=0.01)
 
 
-def test_a_clipping_mixture_is_scaled_with_its_target():
+def test_mix_scales_a_clipping_mixture_together_with_its_target():
     target, other = make_noise(0, 0.5), make_noise(1, 0.5)
     mixture, kept = mix(target, [other], [0.0])
     assert np.abs(mixture).max() == pytest.approx(CEILING, rel=1e-5)
@@ -33,7 +33,7 @@ def test_a_clipping_mixture_is_scaled_with_its_target():
     np.testing.assert_array_equal(same, target)
 
 
-def test_silence_stays_silent_and_inputs_are_left_alone():
+def test_mix_and_match_energy_keep_silence_and_their_inputs():
     silence, noise = np.zeros(100, np.float32), make_noise(0, 0.1)[:100]
     np.testing.assert_array_equal(match_energy(silence, noise, 3.0), silence)
     before = noise.copy()
@@ -41,7 +41,7 @@ def test_silence_stays_silent_and_inputs_are_left_alone():
     np.testing.assert_array_equal(noise, before)
 
 
-def test_three_sounds():
+def test_mix_adds_three_sounds():
     sounds = [make_noise(i, 0.01) for i in range(3)]
     mixture, kept = mix(sounds[0], sounds[1:], [0.0, -6.0])
     rest_db = 10 * np.log10(1 + 10**-0.6)

@@ -1,10 +1,7 @@
 """Real Ray Train runs on a tiny network: from lists to a model that separates, and deaths."""
 
-import json
-import os
+import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,170 +12,124 @@ import pytest
 import soundfile
 import torch
 
+from jobs.evaluate import main as evaluate
+from jobs.train import main as train
 from separator.api import load_model
-from separator.encoders.mini import MiniEncoder, write_mini
-from separator.encoders.words import collect_words
 from separator.model.checkpoint import write_safetensors
 from separator.model.resunet import ResUNet
+from separator.train.recipe import TrainSettings
+from separator.train.worker import make_net
 from tests.helpers.golden import make_small_net
-from tests.helpers.training import KINDS, RATE_HZ, make_kind
+from tests.helpers.training import (
+    CONFIG,
+    RATE_HZ,
+    find_newest,
+    list_train_arguments,
+    make_kind,
+    read_history,
+    read_rows,
+    start_training,
+    write_rows,
+)
 
-ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / "configs/train-mini.yaml"
-TINY = ["net.widths=[4,4,4,4,4,4]", "data.segment_s=0.5", "optim.batch=2", "optim.autocast=false"]
+# All that a training may say: nothing of Ray's own.
+OUR_LINE = re.compile(
+    r"\[[#.]{10}\] [\d,]+/[\d,]+  loss .*left|going on from step [\d,]+|model: .*"
+)
+
+
+def check_lines(out: str) -> None:
+    assert [line for line in out.splitlines() if not OUR_LINE.fullmatch(line)] == []
 
 
 @pytest.fixture(scope="module")
-def encoder_file(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    encoder = MiniEncoder(collect_words([c for captions in KINDS.values() for c in captions]))
-    path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
-    write_mini(path, encoder.eval())
-    return path
-
-
-def start(module: str, *arguments: object) -> subprocess.Popen:
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    )
-
-
-def finish(process: subprocess.Popen, timeout_s: float = 300) -> str:
-    try:
-        out, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        raise
-    assert process.returncode == 0, out[-4_000:]
-    return out
-
-
-def train_arguments(folder: Path, sounds: Path, encoder: Path, *more: str) -> list[object]:
-    lists = f"data.lists=[{sounds}]"
-    return [CONFIG, f"output={folder}", "name=run", f"encoder={encoder}", lists, *TINY, *more]
-
-
-def find_newest(folder: Path) -> Path:
-    return max((folder / "run").glob("checkpoint_*/"), key=lambda path: path.stat().st_mtime)
-
-
-def read_history(folder: Path) -> list[dict]:
-    lines = (find_newest(folder) / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def test_from_a_list_to_a_model_and_its_figures(sounds_list, encoder_file, tmp_path):
-    rows = [json.loads(line) for line in sounds_list.read_text().splitlines()]
+def trained(shared_ray, sounds_list, encoder_file, tmp_path_factory) -> Path:
+    """The output of a run of four steps, from a list with files that do not exist."""
+    output = tmp_path_factory.mktemp("trained")
+    rows = read_rows(sounds_list)
     for row in rows:
         row["audio"] = str(sounds_list.parent / row["audio"])
-    rows += [{"audio": "gone.wav", "captions": ["hum"], "kind": "hum"}] * 4
-    listed = tmp_path / "with-gone.jsonl"
-    listed.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    arguments = train_arguments(tmp_path, listed, encoder_file)
-    out = finish(start("jobs.train", *arguments, "optim.num_steps=6", "checkpoint_every=3"))
-    assert "6/6" in out and "SDRi" in out
-    history = read_history(tmp_path)
-    assert [row["step"] for row in history] == [1, 2, 3, 4, 5, 6]
-    assert history[-1]["skipped"] > 0  # the absent file was met, counted, and cost nothing else
-    newest = find_newest(tmp_path)
-    assert (newest / "loss.png").read_bytes().startswith(b"\x89PNG")
-    model = load_model(newest / "model.safetensors", device="cpu")
+    rows += [{"audio": "gone.wav", "captions": ["hum"], "kind": "hum"}] * 8
+    listed = write_rows(output / "with-gone.jsonl", rows)
+    arguments = list_train_arguments(output, listed, encoder_file)
+    assert train([*arguments, "optim.num_steps=4", "checkpoint_every=2"]) == 0
+    return output
+
+
+def test_train_writes_the_figures_of_every_step_and_a_curve(trained):
+    history = read_history(trained)
+    assert [row["step"] for row in history] == [1, 2, 3, 4]
+    assert history[-1]["skipped"] > 0  # files that do not exist
+    assert (find_newest(trained) / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_train_writes_a_model_that_load_model_reads(trained):
+    model = load_model(find_newest(trained) / "model.safetensors", device="cpu")
     waveform = make_kind("beep", 9, RATE_HZ)[None].astype(np.float32)
     assert model.separate(waveform, RATE_HZ, ["a beeping tone"]).shape == (1, 1, RATE_HZ)
-    check_evaluation(newest / "model.safetensors", tmp_path, sounds_list)
 
 
-def check_evaluation(model_path: Path, folder: Path, sounds_list: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.check
+def test_evaluate_agrees_with_the_definitions(trained, tmp_path):
     target, other = (make_kind(kind, 11, RATE_HZ) for kind in ("beep", "hiss"))
-    soundfile.write(folder / "target.wav", target, RATE_HZ, "FLOAT")
-    soundfile.write(folder / "mixture.wav", target + other, RATE_HZ, "FLOAT")
-    cases = pd.DataFrame(
-        [{"mixture": "mixture.wav", "target": "target.wav", "query": "a beeping tone"}]
-    )
-    cases.to_csv(folder / "cases.csv", index=False)
-    out = finish(start("jobs.evaluate", model_path, folder / "cases.csv", folder / "scores"))
-    assert "SDRi" in out and "mean" in out
-    scores = pd.read_parquet(folder / "scores" / "scores.parquet")
+    soundfile.write(tmp_path / "target.wav", target, RATE_HZ, "FLOAT")
+    soundfile.write(tmp_path / "mixture.wav", target + other, RATE_HZ, "FLOAT")
+    row = {"mixture": "mixture.wav", "target": "target.wav", "query": "a beeping tone"}
+    pd.DataFrame([row]).to_csv(tmp_path / "cases.csv", index=False)
+    model_path = find_newest(trained) / "model.safetensors"
+    scores_path = tmp_path / "scores"
+    assert evaluate([str(model_path), str(tmp_path / "cases.csv"), str(scores_path)]) == 0
+    scores = pd.read_parquet(scores_path / "scores.parquet")
     model = load_model(model_path, device="cpu")
-    mixture = soundfile.read(folder / "mixture.wav", dtype="float32")[0]
+    mixture = soundfile.read(tmp_path / "mixture.wav", dtype="float32")[0]
     stem = model.separate(mixture[None], RATE_HZ, ["a beeping tone"])[0, 0]
-    # The referee: the definitions, written out.
-    sdr = 10 * np.log10(np.sum(target**2) / np.sum((target - stem) ** 2))
-    sdr_before = 10 * np.log10(np.sum(target**2) / np.sum(other**2))
-    assert scores.sdr_db[0] == pytest.approx(sdr, abs=0.05)
-    assert scores.sdri_db[0] == pytest.approx(sdr - sdr_before, abs=0.05)
-    assert (folder / "scores" / "scores.png").stat().st_size > 1_000
+    sdr_db = 10 * np.log10(np.sum(target**2) / np.sum((target - stem) ** 2))
+    before_db = 10 * np.log10(np.sum(target**2) / np.sum(other**2))
+    assert scores.sdr_db[0] == pytest.approx(sdr_db, abs=0.05)
+    assert scores.sdri_db[0] == pytest.approx(sdr_db - before_db, abs=0.05)
+    assert (scores_path / "scores.png").stat().st_size > 1_000
 
 
 @pytest.mark.slow
-def test_two_workers_follow_one_with_the_doubled_batch(sounds_list, encoder_file, tmp_path):
-    losses = {}
-    for workers, batch in ((1, 4), (2, 2)):
-        folder = tmp_path / f"{workers}"
-        arguments = train_arguments(folder, sounds_list, encoder_file, f"workers={workers}")
-        more = [f"optim.batch={batch}", "optim.num_steps=12", "optim.use_text_ratio=1"]
-        finish(start("jobs.train", *arguments, *more))
-        losses[workers] = [row["loss"] for row in read_history(folder)]
-    # Each worker has batch norms of its own: close, not equal.
-    one, two = (np.array(losses[workers]) for workers in (1, 2))
-    size = np.abs(one).mean()
-    assert np.corrcoef(np.cumsum(one), np.cumsum(two))[0, 1] > 0.99
-    assert abs(one.mean() - two.mean()) < 0.1 * size
-    assert np.abs(one - two).max() < 0.25 * size
+@pytest.mark.check
+def test_train_continues_a_run_of_the_same_name(trained, encoder_file, capsys):
+    arguments = list_train_arguments(trained, trained / "with-gone.jsonl", encoder_file)
+    assert train([*arguments, "optim.num_steps=6", "checkpoint_every=2"]) == 0
+    out = capsys.readouterr().out
+    check_lines(out)
+    assert "going on from step 4" in out and "6/6" in out
+    assert [row["step"] for row in read_history(trained)] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.slow
-def test_a_killed_worker_resumes_and_ends_with_the_same_steps(sounds_list, encoder_file, tmp_path):
-    arguments = train_arguments(tmp_path, sounds_list, encoder_file)
-    process = start("jobs.train", *arguments, "optim.num_steps=60", "checkpoint_every=10")
-    deadline = time.monotonic() + 200
-    while not list((tmp_path / "run").glob("checkpoint_*/metrics.jsonl")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.2)
-    victims = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if any("RayTrainWorker" in part for part in child.cmdline())
-    ]
-    assert len(victims) == 1
-    victims[0].send_signal(signal.SIGKILL)
-    finish(process)
-    assert [row["step"] for row in read_history(tmp_path)] == list(range(1, 61))
+@pytest.mark.check
+def test_train_ends_with_one_line_where_a_worker_cannot_start(
+    shared_ray, sounds_list, tmp_path, capfd
+):
+    missing = tmp_path / "no-such-encoder.safetensors"
+    arguments = list_train_arguments(tmp_path, sounds_list, missing, "max_failures=0")
+    assert train(arguments) == 2
+    message = capfd.readouterr().err
+    assert str(missing) in message and message.count("\n") == 1
 
 
-@pytest.mark.slow
-def test_the_same_name_again_goes_on(sounds_list, encoder_file, tmp_path):
-    arguments = train_arguments(tmp_path, sounds_list, encoder_file)
-    finish(start("jobs.train", *arguments, "optim.num_steps=4", "checkpoint_every=2"))
-    finish(start("jobs.train", *arguments, "optim.num_steps=8", "checkpoint_every=2"))
-    history = read_history(tmp_path)
-    assert [row["step"] for row in history] == list(range(1, 9))
-
-
-def test_bad_requests_are_one_line(sounds_list, encoder_file, tmp_path, capsys):
-    from jobs.train import main
-
-    arguments = train_arguments(tmp_path, sounds_list, encoder_file)
+def test_train_refuses_bad_requests_in_one_line(sounds_list, encoder_file, tmp_path, capsys):
+    arguments = list_train_arguments(tmp_path, sounds_list, encoder_file)
     wrong = {
         "optim.stepz=3": "optim.stepz",
         "optim.batch=many": "optim.batch",
         "data.lists=[nowhere.jsonl]": "nowhere.jsonl",
     }
     for override, reason in wrong.items():
-        assert main([str(a) for a in (*arguments, override)]) == 2
+        assert train([*arguments, override]) == 2
         message = capsys.readouterr().err
         assert reason in message and message.count("\n") == 1
-    assert main([str(CONFIG)]) == 2 and "output is not set" in capsys.readouterr().err
+    assert train([str(CONFIG)]) == 2 and "output is not set" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
-def test_fine_tuning_trains_what_training_trains(tmp_path):
-    from separator.train.recipe import TrainSettings
-    from separator.train.worker import make_net
-
+def test_make_net_trains_the_same_parameters_when_fine_tuning(tmp_path):
     saved = make_small_net()
     write_safetensors(saved, tmp_path / "m.safetensors", None)
     settings = TrainSettings(output="", encoder="")
@@ -189,3 +140,53 @@ def test_fine_tuning_trains_what_training_trains(tmp_path):
         # DDP waits for the gradient of every parameter that asks for one.
         assert own.requires_grad == other.requires_grad, name
         assert torch.equal(own, saved.get_parameter(name))
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_train_with_two_workers_follows_one_with_the_doubled_batch(
+    shared_ray, sounds_list, encoder_file, tmp_path
+):
+    losses = {}
+    for workers, batch in ((1, 4), (2, 2)):
+        output = tmp_path / f"{workers}"
+        arguments = list_train_arguments(output, sounds_list, encoder_file, f"workers={workers}")
+        more = [f"optim.batch={batch}", "optim.num_steps=12", "optim.use_text_ratio=1"]
+        assert train([*arguments, *more]) == 0
+        losses[workers] = [row["loss"] for row in read_history(output)]
+    # Each worker has batch norms of its own: close, not equal.
+    one, two = (np.array(losses[workers]) for workers in (1, 2))
+    size = np.abs(one).mean()
+    assert np.corrcoef(np.cumsum(one), np.cumsum(two))[0, 1] > 0.99
+    assert abs(one.mean() - two.mean()) < 0.1 * size
+    assert np.abs(one - two).max() < 0.25 * size
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_train_resumes_after_a_killed_worker_and_ends_with_the_same_steps(
+    sounds_list, encoder_file, tmp_path
+):
+    arguments = list_train_arguments(tmp_path, sounds_list, encoder_file)
+    process = start_training([*arguments, "optim.num_steps=60", "checkpoint_every=10"])
+    try:
+        while not list((tmp_path / "run").glob("checkpoint_*/metrics.jsonl")):
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.2)
+        (victim,) = find_workers(process.pid)
+        victim.send_signal(signal.SIGKILL)
+        out, _ = process.communicate()
+    finally:
+        process.terminate()
+    assert process.returncode == 0, out
+    check_lines(out)
+    assert "going on from step" in out
+    assert [row["step"] for row in read_history(tmp_path)] == list(range(1, 61))
+
+
+def find_workers(pid: int) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(pid).children(recursive=True)
+        if any("RayTrainWorker" in part for part in child.cmdline())
+    ]

@@ -1,0 +1,94 @@
+"""Start Ray Train on the Ray that this process has joined, and wait for the trained model.
+
+Nothing of Ray Train's own reaches the console: its log goes to files of the Ray session, and the
+workers' lines of progress come through a queue instead of Ray's forwarded output.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ray.train import (
+    CheckpointConfig,
+    FailureConfig,
+    LoggingConfig,
+    RunConfig,
+    ScalingConfig,
+    TrainingFailedError,
+)
+from ray.train.torch import TorchTrainer
+from ray.util.queue import Queue
+
+from separator.errors import SeparatorError
+from separator.train.recipe import TrainSettings
+from separator.train.worker import Show, run_worker
+
+
+def run_training(settings: TrainSettings, show: Show) -> str:
+    """Train to the last step and return the folder of the newest checkpoint.
+
+    A run of the same output and name goes on from its newest checkpoint. `show` gets a line of
+    progress now and then, in a thread of its own. Ray must be initialized.
+    """
+    logging.getLogger("ray.train").setLevel(logging.ERROR)  # in this process
+    failures: list[SeparatorError] = []
+    try:
+        with forward_lines(show, failures) as lines:
+            result = make_trainer(settings, lines).fit()
+    except TrainingFailedError:
+        if failures:
+            raise failures[-1] from None
+        raise
+    assert result.checkpoint is not None
+    return result.checkpoint.path
+
+
+def make_trainer(settings: TrainSettings, lines: Queue) -> TorchTrainer:
+    """Configure Ray Train for the recipe: workers, restarts, checkpoints, a quiet log."""
+    is_local = "://" not in settings.output
+    return TorchTrainer(
+        lambda: run_reporting(settings, lines),
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers,
+            use_gpu=settings.use_gpu,
+            # Next to nothing: workers that reserve every CPU would leave none to their readers.
+            resources_per_worker={"CPU": 0.01} | ({"GPU": 1} if settings.use_gpu else {}),
+        ),
+        run_config=RunConfig(
+            name=settings.name,
+            storage_path=str(Path(settings.output).resolve()) if is_local else settings.output,
+            failure_config=FailureConfig(max_failures=settings.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=settings.keep),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def run_reporting(settings: TrainSettings, lines: Queue) -> None:
+    """Run one worker; send its lines and the failure that ends it to the driver."""
+    try:
+        run_worker(settings, lines.put)
+    except SeparatorError as error:
+        lines.put(error)
+        raise
+
+
+@contextmanager
+def forward_lines(show: Show, failures: list[SeparatorError]) -> Iterator[Queue]:
+    """Pass the workers' lines to `show` and collect their failures while the block runs."""
+    lines = Queue(actor_options={"num_cpus": 0})
+
+    def forward() -> None:
+        while (line := lines.get()) is not None:
+            failures.append(line) if isinstance(line, SeparatorError) else show(line)
+
+    thread = threading.Thread(target=forward, daemon=True)
+    thread.start()
+    try:
+        yield lines
+    finally:
+        lines.put(None)
+        thread.join()
+        lines.shutdown()
