@@ -35,7 +35,7 @@ class Rendition:
 
 @dataclass(frozen=True)
 class Edits:
-    """What is written beside stems. Residuals need `bits`, the size of the written integers."""
+    """The products beside stems. Residuals need `bits`, the size of the written integers."""
 
     residual: str = "none"
     bits: int | None = None

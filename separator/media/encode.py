@@ -26,8 +26,8 @@ SPOOL_SAMPLES = 1 << 16
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """How to encode: `bit_depth` for wav (16, 24, 32: float) and flac (16, 24), `bitrate_bps` for
-    the lossy formats (None: the encoder's own)."""
+    """Format and quality. `bit_depth` is for wav (16, 24, 32: float) and flac (16, 24),
+    `bitrate_bps` for the lossy formats (None: the encoder's own)."""
 
     format: str = "flac"
     bit_depth: int = 24

@@ -36,7 +36,7 @@ COPIED_KINDS = ("video", "picture", "audio", "subtitle", "attachment")
 
 @dataclass(frozen=True)
 class MuxSettings:
-    """How to encode new tracks. None: the container's usual codec, the encoder's own bit rate."""
+    """Encoding of new tracks. None: the container's usual codec, the encoder's own bit rate."""
 
     codec: str | None = None
     bitrate_bps: int | None = None

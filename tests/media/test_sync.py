@@ -66,7 +66,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measure(path: Path, clicks: list[int], index: int = 0) -> list[int]:
     """Measure how many samples late each click is, from the first picture as ffprobe sees it."""
     media = probe(path)
-    decoded_CT, _ = make.read(path, index)
+    decoded_CT, decoding = make.read(path, index)
+    assert decoding.repairs.describe() == ""  # a healthy file needs none
     shift = 0
     if media.video:
         streams = make.ask(path)["streams"]
