@@ -33,8 +33,9 @@ from separator.results.paths import Layout
 from separator.results.schema import Record
 from separator.rows import DoneRow
 from separator.run.cluster import count_cpus
-from separator.run.lock import FINISHED, STOPPED, Claim
+from separator.run.lock import RunLock
 from separator.run.pipeline import Flow, Progress, run_flow
+from separator.run.run_file import FINISHED, STOPPED, RunFile
 from separator.stages import extract, publish, separate
 from separator.stages.collect import Ledger
 from separator.stages.commit import Committer
@@ -88,33 +89,38 @@ def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
     number, num_shards = config.parse_shard()
     shard = f"{number + 1}/{num_shards}" if config.run.shard else ""
     about = describe_code() | {"config": config.to_dict()}
-    claim = Claim(storage, flow.layout, flow.run_id, shard, lambda: about | describe(summary))
+    uri = flow.layout.run(flow.run_id)
+    run_file = RunFile(storage, uri, flow.run_id, shard, lambda: about | describe(summary))
+    lock = RunLock(storage, flow.layout.lock(), flow.run_id, shard, run_file.write)
     next(list_assets(storage, config, flow.asked), None)  # an input that is not there is told now
-    claim.take()  # and an output that is taken, or cannot be written to
+    lock.acquire()  # and an output that is taken, or cannot be written to
     try:
+        run_file.write()
         known = find_known(flow)
         num_skipped = count_done(flow, known)
     except BaseException:
-        claim.withdraw()
+        lock.release()
+        run_file.delete()
         raise
     state = STOPPED
     try:
         if num_skipped is None:
-            run_passes(flow, known, summary, see, claim)
+            run_passes(flow, known, summary, see, lock)
         else:
             summary.assets_skipped = num_skipped
-        if claim.widen():
+        if lock.try_alone():
             compact(storage, flow.layout, summary.run_id)
-            claim.check()
+            lock.check()
         state = FINISHED
     finally:
         summary.seconds = time.monotonic() - summary.started
-        claim.end(state)
+        lock.release()  # before: a heartbeat writes the run file too
+        run_file.write(state)
     return summary
 
 
 def run_passes(
-    flow: Flow, known: Known, summary: Summary, see: Callable[[Summary], None], claim: Claim
+    flow: Flow, known: Known, summary: Summary, see: Callable[[Summary], None], lock: RunLock
 ) -> None:
     """Until every asset has come out; those that never do get a record."""
     device_s, progress = 0.0, Progress()
@@ -124,7 +130,7 @@ def run_passes(
         see(summary)
 
     def see_row(row: DoneRow) -> None:
-        claim.check()
+        lock.check()
         summary.assets_listed = progress.num_listed
         taken_s = (row["extract_s"], row["separate_s"], row["publish_s"])
         summary.stage_s.update(dict(zip(STAGES, taken_s, strict=True)))

@@ -2,11 +2,14 @@
 
 import contextlib
 import errno
+import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from separator.errors import (
     AccessDenied,
@@ -47,6 +50,10 @@ def explain(error: OSError, uri: str) -> StorageError:
 
 
 class LocalStore:
+    def __init__(self, conditional_writes: bool = True) -> None:
+        """`conditional_writes`: false for file systems without file locks."""
+        self.conditional_writes = conditional_writes
+
     def list(self, place: Place, recursive: bool) -> Iterator[Entry]:
         """Sorted by name within each folder, so that two listings agree."""
         with explained(place.uri):
@@ -88,6 +95,33 @@ class LocalStore:
             with replacing(place.path) as temporary:
                 write_synced(temporary, blocks)
 
+    def read_versioned(self, place: Place) -> tuple[bytes, str]:
+        data = self.read(place)
+        return data, _hash(data)
+
+    def replace(self, place: Place, data: bytes, version: str) -> None:
+        """Compare and rename under a lock of the file itself, which the kernel frees if we die."""
+        try:
+            is_replaced = self._try_replace(place, data, version)
+        except ObjectMissing:
+            is_replaced = False
+        if not is_replaced:
+            raise ObjectChanged(f"{place.shown}: another process wrote it meanwhile")
+
+    def _try_replace(self, place: Place, data: bytes, version: str) -> bool:
+        # NFS locks only files that are open for writing.
+        with explained(place.uri), place.path.open("r+b") as file:
+            if self.conditional_writes and not _try_lock(file, place.uri):
+                return False
+            # Another process may have renamed its file to this path before the lock was taken.
+            if not os.path.samestat(os.fstat(file.fileno()), place.path.stat()):
+                return False
+            if _hash(file.read()) != version:
+                return False
+            with replacing(place.path) as temporary:
+                write_synced(temporary, [data])
+            return True
+
     def delete(self, place: Place) -> None:
         with explained(place.uri):
             place.path.unlink(missing_ok=True)
@@ -117,6 +151,24 @@ def _write_new(place: Place, blocks: Iterable[bytes]) -> None:
                 raise taken from None
             temporary.replace(path)
     sync_folder(path.parent)
+
+
+def _hash(data: bytes) -> str:
+    """Unlike an etag of size and time, it tells two writes within one clock tick apart."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _try_lock(file: BinaryIO, uri: str) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StorageError(
+            f"{uri}: this file system has no file locks ({error.strerror}); set"
+            " storage.conditional_writes=false"
+        ) from None
+    return True
 
 
 def _walk(folder: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:

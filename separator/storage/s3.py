@@ -125,13 +125,20 @@ class S3Store:
                 yield from body.iter_chunks(BLOCK_BYTES)
 
     def read(self, place: Place) -> bytes:
-        def read() -> bytes:
-            return self.client.api.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
-
-        return retry(self.settings, place.uri, read)
+        return self.read_versioned(place)[0]
 
     def write(self, place: Place, blocks: Iterable[bytes], if_absent: bool) -> None:
         Writer(self.client, place, if_absent).write(blocks)
+
+    def read_versioned(self, place: Place) -> tuple[bytes, str]:
+        def read() -> tuple[bytes, str]:
+            answer = self.client.api.get_object(Bucket=place.bucket, Key=place.key)
+            return answer["Body"].read(), answer["ETag"].strip('"')
+
+        return retry(self.settings, place.shown, read)
+
+    def replace(self, place: Place, data: bytes, version: str) -> None:
+        Writer(self.client, place, if_absent=False).replace(data, version)
 
     def delete(self, place: Place) -> None:
         self.client.call("delete_object", place, Key=place.key)

@@ -66,6 +66,11 @@ BY_CODE: dict[str, tuple[type[StorageError], str]] = {
     "PreconditionFailed": (ObjectChanged, "no longer what was listed"),
     "ConditionalRequestConflict": (StorageBusy, "another writer is at it"),
     "OperationAborted": (StorageBusy, "another writer is at it"),
+    "NotImplemented": (
+        StorageError,
+        "the store does not know this request; for a conditional write set"
+        " storage.conditional_writes=false",
+    ),
     "MissingContentLength": (StorageError, "refused; set storage.checksums=when_required"),
     "InvalidStorageClass": (StorageError, "the object is archived; restore it first"),
     "InvalidObjectState": (StorageError, "the object is archived; restore it first"),

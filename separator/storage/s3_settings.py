@@ -18,6 +18,7 @@ class StorageSettings:
     anonymous: bool = False  # public buckets, unsigned
     ca_bundle: str | None = None  # certificates of a private authority
     path_style: bool | None = None  # bucket in the path; by default with an endpoint_url only
+    conditional_writes: bool = True  # false: for stores that ignore If-Match and If-None-Match
     checksums: str = "when_supported"  # when_required: for stores that answer 411 to the newer ones
     connections: int = 16  # per process
     part_bytes: int = 16 * MIB  # of an upload, and of a parallel read

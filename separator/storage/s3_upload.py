@@ -43,11 +43,16 @@ class Writer:
 
     @property
     def _condition(self) -> dict[str, str]:
-        return {"IfNoneMatch": "*"} if self.if_absent else {}
+        is_sent = self.if_absent and self.settings.conditional_writes
+        return {"IfNoneMatch": "*"} if is_sent else {}
 
     @property
     def _taken(self) -> ObjectExists:
         return ObjectExists(f"{self.place.shown}: is there already")
+
+    @property
+    def _changed(self) -> ObjectChanged:
+        return ObjectChanged(f"{self.place.shown}: another writer wrote it meanwhile")
 
     def _digest(self, data: bytes) -> dict[str, str]:
         """An MD5 for stores that know no newer checksum: bytes damaged on the way are refused."""
@@ -57,13 +62,40 @@ class Writer:
         return {"ContentMD5": base64.b64encode(digest).decode()}
 
     def _put(self, data: bytes) -> None:
+        if self.if_absent and not self.settings.conditional_writes:
+            self._look()
         try:
             self._call("put_object", Body=data, **self._digest(data), **self._condition)
         except ObjectChanged:
             # An attempt may have arrived though its answer was lost: then the other writer is us.
-            own = hashlib.md5(data, usedforsecurity=False).hexdigest()
-            if self._call("head_object")["ETag"].strip('"') != own:
+            if self._find_etag() != _hash(data):
                 raise self._taken from None
+
+    def replace(self, data: bytes, version: str) -> None:
+        """One PUT that the store refuses if the object has another etag than `version`."""
+        if not self.settings.conditional_writes:
+            if self._find_etag() != version:
+                raise self._changed
+            self._call("put_object", Body=data, **self._digest(data))
+            return
+        # Ceph 16 compares the header with the bare etag; the standard says with quotes.
+        for header in (version, f'"{version}"'):
+            try:
+                self._call("put_object", Body=data, IfMatch=header, **self._digest(data))
+                return
+            except (ObjectChanged, ObjectMissing):
+                found = self._find_etag()
+                if found == _hash(data):  # the answer to an earlier attempt was lost
+                    return
+                if found != version:
+                    break
+        raise self._changed
+
+    def _find_etag(self) -> str | None:
+        try:
+            return self._call("head_object")["ETag"].strip('"')
+        except ObjectMissing:
+            return None
 
     def _upload(self, parts: Iterator[bytes]) -> None:
         upload = self._call("create_multipart_upload")["UploadId"]
@@ -121,11 +153,8 @@ class Writer:
     def _look(self) -> None:
         """Some stores do not know the condition when parts are put together: most of the others
         who were first are found like this."""
-        try:
-            self._call("head_object")
-        except ObjectMissing:
-            return
-        raise self._taken
+        if self._find_etag() is not None:
+            raise self._taken
 
     def _abort(self, upload: str) -> None:
         try:
@@ -134,6 +163,10 @@ class Writer:
             pass
         except StorageError as error:
             log.warning("an unfinished upload stays behind: %s", error)
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def cut(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:

@@ -28,7 +28,9 @@ class Store(Protocol):
     def stat(self, place: Place) -> Entry: ...
     def fetch(self, place: Place, path: Path, expected: Entry) -> None: ...
     def read(self, place: Place) -> bytes: ...
+    def read_versioned(self, place: Place) -> tuple[bytes, str]: ...
     def write(self, place: Place, blocks: Iterable[bytes], if_absent: bool) -> None: ...
+    def replace(self, place: Place, data: bytes, version: str) -> None: ...
     def delete(self, place: Place) -> None: ...
     def clear(self, place: Place) -> None: ...
 
@@ -123,6 +125,19 @@ class Storage:
         store, place = self._find(uri)
         store.write(place, [data] if isinstance(data, bytes) else data, if_absent)
 
+    def read_versioned(self, uri: str) -> tuple[bytes, str]:
+        """Read a small object with an opaque version, for `replace`."""
+        store, place = self._find(uri)
+        return store.read_versioned(place)
+
+    def replace(self, uri: str, data: bytes, version: str) -> None:
+        """Write an object whose version is still the given one; raise ObjectChanged otherwise.
+
+        Of several writers with the same version one wins, also across processes and machines.
+        """
+        store, place = self._find(uri)
+        store.replace(place, data, version)
+
     def upload(self, path: Path, uri: str, *, if_absent: bool = False) -> None:
         with path.open("rb") as file:
             blocks = iter(lambda: file.read(BLOCK_BYTES), b"")
@@ -141,7 +156,7 @@ class Storage:
     def _find(self, uri: str) -> tuple[Store, Place]:
         place = parse_uri(uri)
         if not place.bucket:
-            return LocalStore(), place
+            return LocalStore(self.settings.conditional_writes), place
         from separator.storage.s3 import S3Store  # imported here: boto3 costs 0.3 s
 
         return S3Store(self.settings), place

@@ -13,7 +13,7 @@ import soundfile
 from jobs import shell
 from separator.results.paths import Layout
 from separator.run.cluster import count_cpus
-from separator.run.lock import SILENT_S
+from separator.run.lock import STALE_S
 from separator.run.status import describe_state, read_status
 from separator.storage import Storage
 from tests.helpers.job import check_whole, read_tree, run_job, write_config
@@ -91,8 +91,8 @@ def test_status(output, capsys):
     # What was killed at once could not say so.
     running = content | {"state": "running", "written_at": "2026-01-01T00:00:00+00:00"}
     then = datetime.fromisoformat(running["written_at"])
-    assert describe_state(running, then + timedelta(seconds=SILENT_S - 1)) == "running"
-    assert describe_state(running, then + timedelta(seconds=SILENT_S + 1)) == "silent"
+    assert describe_state(running, then + timedelta(seconds=STALE_S - 1)) == "running"
+    assert describe_state(running, then + timedelta(seconds=STALE_S + 1)) == "silent"
 
 
 def test_status_of_nothing(library, tmp_path, capsys):
