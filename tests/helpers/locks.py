@@ -20,7 +20,8 @@ def make_lock(
 ) -> RunLock:
     """`machine`: empty for this one. Quick heartbeats, and by default nobody is ever stale."""
     storage, root_uri = folder
-    options = {"heartbeat_s": 0.05, "stale_s": NEVER_S, "on_heartbeat": lambda: None} | settings
+    options = {"stale_s": NEVER_S, "on_heartbeat": lambda: None} | settings
+    options = {"heartbeat_s": 0.3 if root_uri.startswith("s3:") else 0.05} | options
     process = f"{machine}/1/1" if machine else ""
     return RunLock(storage, Layout(root_uri, "").lock(), run_id, shard, process=process, **options)
 
