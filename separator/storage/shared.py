@@ -24,7 +24,7 @@ Content = dict[str, Any]
 
 
 class SharedObject:
-    """`key`: the entry of this process, by which it finds out whether its own write was kept."""
+    """`key`: the entry that is this writer's own; every change of it differs from the last."""
 
     def __init__(self, storage: Storage, uri: str, key: str, pause_s: float) -> None:
         self.storage, self.uri, self.key, self.pause_s = storage, uri, key, pause_s

@@ -133,7 +133,8 @@ class Storage:
     def replace(self, uri: str, data: bytes, version: str) -> None:
         """Write an object whose version is still the given one; raise ObjectChanged otherwise.
 
-        Of several writers with the same version one wins, also across processes and machines.
+        Of several writers with the same version one wins, also across processes and machines. Only
+        writers of the same bytes may all be told that they won.
         """
         store, place = self._find(uri)
         store.replace(place, data, version)

@@ -1,6 +1,7 @@
 """Answers that a healthy store does not give, from a scripted HTTP server on loopback."""
 
 import datetime
+import hashlib
 import ipaddress
 import ssl
 import threading
@@ -118,6 +119,7 @@ def reach(server: Scripted, scheme: str = "http", **changes) -> Storage:
         (fail(411, "MissingContentLength"), StorageError, "storage.checksums=when_required"),
         (fail(403, "InvalidObjectState"), StorageError, "archived"),
         (fail(507, "InsufficientCapacity"), DiskFull, "full"),
+        (fail(501, "NotImplemented"), StorageError, "storage.conditional_writes=false"),
         (fail(418, "Teapot"), StorageError, "answered 418 Teapot"),
         (Answer(502, b"<html>bad gateway</html>"), StorageBusy, "answered 502"),
     ],
@@ -181,6 +183,26 @@ def test_reads_that_bring_nothing_end(tmp_path):
     with serve(fail(503, "SlowDown")) as server, pytest.raises(Throttled):
         reach(server, part_bytes=PART).fetch(entry.uri, tmp_path / "copy", entry)
     assert 3 <= len(server.seen) <= 6
+
+
+OWN_ETAG = hashlib.md5(b"data").hexdigest()
+REFUSED = fail(412, "PreconditionFailed")
+
+
+def test_replace_tries_a_quoted_etag_where_a_bare_one_is_refused():
+    """The object still has the expected etag: it was the spelling that the store refused."""
+    with serve(REFUSED, Answer(200, ETag=f'"{ETAG}"'), Answer(200, ETag=f'"{OWN_ETAG}"')) as server:
+        reach(server).replace("s3://bucket/key", b"data", ETAG)
+    (_, first), (command, _), (_, last) = server.seen
+    assert (first["If-Match"], command, last["If-Match"]) == (ETAG, "HEAD", f'"{ETAG}"')
+
+
+@pytest.mark.parametrize("answer", [REFUSED, fail(404, "NoSuchKey")])
+def test_replace_recognises_its_own_write_whose_answer_was_lost(answer):
+    with serve(answer, Answer(200, ETag=f'"{OWN_ETAG}"')) as server:
+        reach(server).replace("s3://bucket/key", b"data", ETAG)
+    with serve(answer, Answer(200, ETag='"other"')) as server, pytest.raises(ObjectChanged):
+        reach(server).replace("s3://bucket/key", b"data", ETAG)
 
 
 def make_certificate(folder: Path) -> Path:
