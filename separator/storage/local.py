@@ -1,4 +1,4 @@
-"""Files of this machine as storage: listed, read and written as objects are."""
+"""Read, list and write local files as objects."""
 
 import contextlib
 import errno
@@ -31,7 +31,7 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 
 @contextlib.contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """The system's errors as ours."""
+    """Raise the errors of the operating system as StorageErrors."""
     try:
         yield
     except OSError as error:
@@ -41,7 +41,7 @@ def explained(uri: str) -> Iterator[None]:
 def explain(error: OSError, uri: str) -> StorageError:
     reason = error.strerror or str(error)
     if error.errno in FULL:
-        return DiskFull(f"{uri}: {reason}; make room, or write elsewhere")
+        return DiskFull(f"{uri}: {reason}; free some space or choose another output")
     if error.errno in DENIED:
         return AccessDenied(f"{uri}: {reason}")
     if error.errno in MISSING:
@@ -55,7 +55,7 @@ class LocalStore:
         self.conditional_writes = conditional_writes
 
     def list(self, place: Place, recursive: bool) -> Iterator[Entry]:
-        """Sorted by name within each folder, so that two listings agree."""
+        """Yield the files, sorted by name within each folder."""
         with explained(place.uri):
             if not place.path.is_dir():
                 yield self.stat(place)
@@ -75,11 +75,11 @@ class LocalStore:
         self.check(place, expected)
 
     def check(self, place: Place, expected: Entry) -> None:
-        """That a file is still the one that was listed."""
+        """Raise ObjectChanged if the file is not the one that was listed."""
         if (now := self.stat(place)).etag != expected.etag:
             raise ObjectChanged(
                 f"{place.uri}: changed while it was read ({expected.num_bytes:,} bytes, now "
-                f"{now.num_bytes:,}); the next run takes it as it is then"
+                f"{now.num_bytes:,}); the next run reads it"
             )
 
     def read(self, place: Place) -> bytes:
@@ -132,9 +132,9 @@ class LocalStore:
 
 
 def _write_new(place: Place, blocks: Iterable[bytes]) -> None:
-    """A finished file gets a second name, which the kernel gives only if nobody has it."""
+    """Link a finished file to its name; the kernel refuses if the name is in use."""
     path = place.path
-    taken = ObjectExists(f"{place.uri}: is there already")
+    taken = ObjectExists(f"{place.uri}: exists already")
     if path.exists():
         raise taken
     with temporary_beside(path) as temporary:
@@ -146,7 +146,7 @@ def _write_new(place: Place, blocks: Iterable[bytes]) -> None:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            # Without links the last look and the renaming are two steps: two writers may both win.
+            # Without links, check and rename are two steps: two writers may both win.
             if path.exists():
                 raise taken from None
             temporary.replace(path)
@@ -172,7 +172,7 @@ def _try_lock(file: BinaryIO, uri: str) -> bool:
 
 
 def _walk(folder: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-    """Links to files and folders are followed; a folder inside itself is not entered again."""
+    """Follow links, but enter no folder from within itself."""
     own = os.stat(folder)  # noqa: PTH116 # names that are no text: strings go through unharmed
     identity = (own.st_dev, own.st_ino)
     if identity in above:

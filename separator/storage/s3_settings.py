@@ -1,5 +1,4 @@
-"""How storage is reached: the `storage:` part of a config. Credentials come from the usual AWS
-environment and never lie here."""
+"""Check the `storage:` part of a config. Credentials come from the AWS environment instead."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -54,7 +53,7 @@ class StorageSettings:
 
 
 def hide_password(uri: str) -> str:
-    """Without user, password, query and fragment: fit for a log."""
+    """Strip user, password, query and fragment from a URI, for logs and errors."""
     parts = urlsplit(uri)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}" if parts.netloc else uri

@@ -1,4 +1,4 @@
-"""Objects written to an S3 store: one PUT, or parts that become an object all at once."""
+"""Write objects to an S3 store: one PUT, or a multipart upload."""
 
 import base64
 import hashlib
@@ -17,12 +17,12 @@ from separator.storage.uri import Place
 log = logging.getLogger(__name__)
 
 MOST_PARTS = 10_000
-# Parts of one upload on their way at once: what an upload holds in memory, and one more.
+# Parts of one upload in flight; memory holds one more.
 PARTS_IN_FLIGHT = 4
 
 
 class Writer:
-    """Writes one object."""
+    """Write one object."""
 
     def __init__(self, client: Client, place: Place, if_absent: bool) -> None:
         self.client = client
@@ -48,14 +48,14 @@ class Writer:
 
     @property
     def _taken(self) -> ObjectExists:
-        return ObjectExists(f"{self.place.shown}: is there already")
+        return ObjectExists(f"{self.place.shown}: exists already")
 
     @property
     def _changed(self) -> ObjectChanged:
         return ObjectChanged(f"{self.place.shown}: another writer wrote it meanwhile")
 
     def _digest(self, data: bytes) -> dict[str, str]:
-        """An MD5 for stores that know no newer checksum: bytes damaged on the way are refused."""
+        """Make an MD5 header, by which stores without newer checksums refuse damaged bytes."""
         if self.settings.checksums == "when_supported":
             return {}  # boto3 adds its own
         digest = hashlib.md5(data, usedforsecurity=False).digest()
@@ -67,7 +67,7 @@ class Writer:
         try:
             self._call("put_object", Body=data, **self._digest(data), **self._condition)
         except ObjectChanged:
-            # An attempt may have arrived though its answer was lost: then the other writer is us.
+            # The answer to an earlier attempt may have been lost: then the object is this one.
             if self._find_etag() != _hash(data):
                 raise self._taken from None
 
@@ -102,7 +102,7 @@ class Writer:
         try:
             done, num_bytes = self._upload_parts(upload, parts)
             self._complete(upload, done, num_bytes)
-        except BaseException:  # also a stopped job: what is left behind is paid for by the month
+        except BaseException:  # also of a stopped job: parts left behind cost money
             self._abort(upload)
             raise
 
@@ -145,14 +145,13 @@ class Writer:
         except ObjectChanged:
             raise self._taken from None
         except UploadMissing:
-            # Nobody else knows the upload's id: if it is gone, an attempt of ours has completed it
-            # and the answer was lost.
+            # No other writer knows the upload's id: an earlier attempt has completed the upload,
+            # and its answer was lost.
             if self._call("head_object")["ContentLength"] != num_bytes:
                 raise
 
     def _look(self) -> None:
-        """Some stores do not know the condition when parts are put together: most of the others
-        who were first are found like this."""
+        """Check first: some stores ignore the condition when they complete an upload."""
         if self._find_etag() is not None:
             raise self._taken
 
@@ -162,7 +161,7 @@ class Writer:
         except UploadMissing:
             pass
         except StorageError as error:
-            log.warning("an unfinished upload stays behind: %s", error)
+            log.warning("an unfinished upload was left in the bucket: %s", error)
 
 
 def _hash(data: bytes) -> str:
@@ -170,7 +169,7 @@ def _hash(data: bytes) -> str:
 
 
 def cut(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in pieces of `size`, the last one shorter; nothing at all for no bytes."""
+    """Cut a stream into pieces of `size` bytes; the last one may be shorter."""
     held = bytearray()
     for block in blocks:
         for at in range(0, len(block), size):

@@ -1,5 +1,6 @@
 """Objects that several writers replace: one wins, and no change is lost."""
 
+import fcntl
 import json
 import os
 import signal
@@ -89,6 +90,22 @@ def test_replace_is_refused_by_a_living_writer_and_not_by_a_killed_one(tmp_path)
         os.kill(process.pid, signal.SIGKILL)
     storage.replace(uri, b"two", version)
     assert [path.name for path in tmp_path.iterdir()] == ["x"], "the half-written file is swept"
+
+
+def test_replace_is_refused_if_the_file_changes_before_it_is_locked(tmp_path, monkeypatch):
+    storage, uri, flock = Storage(), str(tmp_path / "x"), fcntl.flock
+    storage.write(uri, b"one")
+    _, version = storage.read_versioned(uri)
+
+    def lock_late(*args) -> None:
+        monkeypatch.undo()
+        storage.replace(uri, b"two", version)
+        flock(*args)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    with pytest.raises(ObjectChanged):
+        storage.replace(uri, b"six", version)
+    assert storage.read(uri) == b"two"
 
 
 def count(storage: Storage, uri: str, key: str, times: int) -> None:

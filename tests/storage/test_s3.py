@@ -86,7 +86,7 @@ def test_an_upload_that_came_second_is_aborted(rgw_bucket):
     # RGW does not look at the condition when it puts parts together, so it is looked at before.
     storage, uri = rgw_bucket.change(part_bytes=PART), f"{rgw_bucket.uri}/x.bin"
     storage.write(uri, b"first")
-    with pytest.raises(StorageError, match="is there already"):
+    with pytest.raises(StorageError, match="exists already"):
         storage.write(uri, make_bytes(2 * PART), if_absent=True)
     assert list_uploads(rgw_bucket) == []
     assert storage.read(uri) == b"first"

@@ -166,7 +166,7 @@ def test_a_read_that_breaks_off_goes_on_where_it_was(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
-        (Answer(206, b"x" * 10, ETag='"other"'), ObjectChanged, "what was listed"),
+        (Answer(206, b"x" * 10, ETag='"other"'), ObjectChanged, "changed after it was listed"),
         (Answer(200, b"x" * 99, ETag=f'"{ETAG}"'), StorageError, "99 bytes came for 10"),
     ],
     ids=["the condition", "the range"],

@@ -199,7 +199,7 @@ def test_only_one_of_many_writers_is_first(folder):
         thread.join(60)
     assert (len(won), len(lost)) == (1, 7)
     assert storage.read(f"{root}/x") == str(won[0]).encode()
-    with pytest.raises(ObjectExists, match="is there already"):
+    with pytest.raises(ObjectExists, match="exists already"):
         storage.write(f"{root}/x", b"late", if_absent=True)
 
 

@@ -71,7 +71,7 @@ def test_no_list(tmp_path):
 def test_the_column_that_names_objects():
     assert find_uri_column(["licence", "asset_uri"], None, "x") == "asset_uri"
     assert find_uri_column(["uri", "video"], "video", "x") == "video"
-    with pytest.raises(RequestError, match=r"needed is one of \('uri', "):
+    with pytest.raises(RequestError, match=r"one of \('uri', .* set input.uri_column"):
         find_uri_column(["name"], None, "x")
 
 
