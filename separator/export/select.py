@@ -22,7 +22,7 @@ from separator.export.settings import ExportConfig
 from separator.results.compact import read_latest
 from separator.results.manifest import list_files
 from separator.results.paths import Layout
-from separator.run.lock import FINISHED, RUNNING, STARTING
+from separator.run.run_file import FINISHED, RUNNING, STARTING
 from separator.run.status import describe_state, read_runs
 from separator.storage import Storage
 

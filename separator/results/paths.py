@@ -104,6 +104,9 @@ class Layout:
     def manifest_file(self, run_id: str, number: int) -> str:
         return join_uri(self.manifest(), f"{run_id}-{number:05}.parquet")
 
+    def lock(self) -> str:
+        return join_uri(self.root_uri, "lock.json")
+
     def runs(self) -> str:
         return join_uri(self.root_uri, "runs")
 

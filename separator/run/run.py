@@ -5,7 +5,6 @@ Heavy imports wait until they are needed: a run with nothing to do starts neithe
 
 import itertools
 import platform
-import sys
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +21,9 @@ from separator.results.manifest import ManifestWriter
 from separator.results.schema import Record
 from separator.rows import NO_TRACK, Outcome, fail
 from separator.run.cluster import started_ray
-from separator.run.lock import FINISHED, STOPPED, Claim
+from separator.run.lock import RunLock
 from separator.run.prepare import Target, load_flow, prepare_target
+from separator.run.run_file import FINISHED, STOPPED, RunFile
 from separator.run.stats import STARTING, RunStats
 from separator.stages.collect import Collector, Commit
 from separator.stages.commit import Committer
@@ -49,38 +49,42 @@ def run_job(config: JobConfig, see: See) -> RunStats:
         "config": config.to_dict(),
         "precision": target.config.model.precision,
     }
-    lock = Claim(storage, target.layout, stats.run_id, shard, lambda: about | stats.to_dict())
+    layout, run_id = target.layout, stats.run_id
+    run_file = RunFile(storage, layout.run(run_id), run_id, shard, lambda: about | stats.to_dict())
+    lock = RunLock(storage, layout.lock(), run_id, shard, run_file.write)
     next(iter(target.list_assets()), None)  # a missing input is reported before the lock is taken
-    lock.take()  # and so is an output that is taken, or cannot be written to
+    lock.acquire()
+    state = ""
     try:
+        run_file.write()
         done = target.find_done()
         num_skipped = count_done(target, done)
-    except BaseException:
-        lock.withdraw()
-        raise
-    state = STOPPED
-    try:
+        state = STOPPED
         if num_skipped is None:
             run_passes(target, done, stats, see, lock)
         else:
             stats.assets_skipped = num_skipped
         stats.finish()
         see(stats)
-        if lock.widen():
-            compact(storage, target.layout, stats.run_id)
+        if lock.try_alone():
+            compact(storage, layout, run_id)
             lock.check()
         state = FINISHED
+    except SeparatorError:
+        if stats.phase == STARTING:  # a checkpoint or an encoder that is not there
+            state = ""
+        raise
     finally:
-        is_refused = stats.phase == STARTING and isinstance(sys.exc_info()[1], SeparatorError)
         stats.finish()
-        if is_refused:  # a checkpoint or an encoder that is not there: nothing is written
-            lock.withdraw()
-        else:
-            lock.end(state)
+        lock.release()  # first, for it ends the heartbeat, which writes the run file
+        if state:
+            run_file.write(state)
+        else:  # a run that could not begin leaves nothing behind
+            run_file.delete()
     return stats
 
 
-def run_passes(target: Target, done: DoneItems, stats: RunStats, see: See, lock: Claim) -> None:
+def run_passes(target: Target, done: DoneItems, stats: RunStats, see: See, lock: RunLock) -> None:
     """Run until every asset has come out; those that never do get a record."""
     from separator.run.pipeline import run_flow
 

@@ -1,4 +1,4 @@
-"""What has become of an output so far, read from its manifest and run records. Writes nothing."""
+"""Read the state of an output from its manifest and run files. Writes nothing."""
 
 import json
 from collections import Counter
@@ -9,7 +9,8 @@ from typing import Any
 from separator.errors import ObjectMissing
 from separator.results.manifest import read_outcomes
 from separator.results.paths import Layout
-from separator.run.lock import RUNNING, SILENT_S, STARTING
+from separator.run.lock import STALE_S
+from separator.run.run_file import RUNNING, STARTING
 from separator.storage import Storage
 
 NEWEST = 5
@@ -17,7 +18,7 @@ NEWEST = 5
 
 @dataclass
 class Status:
-    """Rows of the manifest by outcome (empty: ok), and the newest runs, newest first."""
+    """Count manifest rows by outcome (empty: ok), and hold the newest runs, newest first."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -34,7 +35,7 @@ def read_status(storage: Storage, layout: Layout) -> Status:
 
 
 def read_runs(storage: Storage, layout: Layout) -> list[dict[str, Any]]:
-    """The newest few, newest first."""
+    """Read the files of the newest runs, newest first."""
     uris = list_runs(storage, layout)[-NEWEST:]
     return [json.loads(storage.read(uri)) for uri in reversed(uris)]
 
@@ -47,7 +48,7 @@ def list_runs(storage: Storage, layout: Layout) -> list[str]:
 
 
 def describe_state(run: dict[str, Any], now: datetime | None = None) -> str:
-    """`running` only while it is heard of, then `silent`: what is killed at once cannot say so."""
+    """Return the run's own word, or `silent` if a run at work has not written for a minute."""
     written_at = datetime.fromisoformat(run["written_at"])
     quiet_s = ((now or datetime.now(UTC)) - written_at).total_seconds()
-    return "silent" if run["state"] in (STARTING, RUNNING) and quiet_s > SILENT_S else run["state"]
+    return "silent" if run["state"] in (STARTING, RUNNING) and quiet_s > STALE_S else run["state"]

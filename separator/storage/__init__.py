@@ -1,4 +1,4 @@
-"""Local files and S3 objects by URI: `Storage`, its settings, and what a listing says."""
+"""Read and write local files and S3 objects by URI: `Storage`, its settings and its entries."""
 
 from separator.storage.s3_settings import StorageSettings
 from separator.storage.storage import Storage

@@ -1,4 +1,4 @@
-"""The same storage as pyarrow and Ray Data see it."""
+"""Open the same storage as a pyarrow filesystem."""
 
 import os
 from typing import Any
@@ -8,13 +8,13 @@ from separator.storage.uri import parse_uri
 
 
 def open_arrow(settings: StorageSettings, uri: str) -> tuple[Any, str]:
-    """A pyarrow filesystem and the path of `uri` in it."""
+    """Return a pyarrow filesystem and the path of `uri` in it."""
     import pyarrow.fs  # imported here: it costs 0.1 s
 
     place = parse_uri(uri)
     if not place.bucket:
         return pyarrow.fs.LocalFileSystem(), place.key
-    # Arrow's SDK takes these from the environment alone.
+    # Arrow's SDK reads these from the environment only.
     os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", settings.checksums)
     os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", settings.checksums)
     options: dict[str, Any] = {"anonymous": settings.anonymous, "region": settings.region}
@@ -32,7 +32,7 @@ def open_arrow(settings: StorageSettings, uri: str) -> tuple[Any, str]:
 
 
 def _read_profile(settings: StorageSettings) -> dict[str, str | None]:
-    """Arrow knows no profiles, so botocore resolves it."""
+    """Resolve the profile with botocore: Arrow knows no profiles."""
     from separator.storage.s3_client import get_credentials
 
     found = get_credentials(settings)

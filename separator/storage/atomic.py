@@ -1,4 +1,4 @@
-"""Local files that appear whole or not at all."""
+"""Write local files so that they appear whole or not at all."""
 
 import fcntl
 import hashlib
@@ -11,23 +11,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-WRITE = "r+b"  # what has been cut to nothing, ext4 writes out once more when it is closed
+WRITE = "r+b"  # not "wb": ext4 flushes a truncated file when it is closed
 TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})\.[0-9a-f]{32}\.tmp", re.DOTALL)
 HERE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-# Of another machine's: not every shared file system tells of locks beyond one machine.
+# For files of other machines: not every shared file system shares its locks.
 DEAD_AFTER_S = 24 * 3600.0
 
 
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
-    """An empty file in the same folder; what is left under its name at the end is removed, and so
-    is what dead writers left there. It is locked as long as its writer lives."""
+    """Make an empty, locked file in the same folder and remove it at the end, if it still has that
+    name. Files of dead writers are removed first."""
     sweep(path.parent)
     while True:
-        # Not built from the whole name: a long one would be too long with anything added.
+        # Only part of the name: a long one has no room for a suffix.
         temporary = path.with_name(f".{path.name[:60]}.{HERE}.{uuid.uuid4().hex}.tmp")
         with temporary.open("xb") as lock:
-            with suppress(OSError):  # file systems without locks: nothing is swept there
+            with suppress(OSError):  # file systems without locks are not swept
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if not temporary.exists():
                 continue  # swept before it was locked
@@ -39,11 +39,11 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files whose writers are dead: killed at once, they could not."""
+    """Remove the temporary files of writers that were killed."""
     with os.scandir(folder) as entries:
         found = [(e, match) for e in entries if (match := TEMPORARY.fullmatch(e.name))]
     for entry, match in found:
-        # Gone in between, or locked: another's.
+        # OSError: already removed, or locked by a living writer.
         with suppress(OSError), (folder / entry.name).open("rb") as file:
             is_old = time.time() - entry.stat().st_mtime > DEAD_AFTER_S
             if match[1] == HERE or is_old:
@@ -53,8 +53,7 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path; what is written there takes the name `path` at the end, if that ends well,
-    and is gone if not."""
+    """Yield a temporary path that is renamed to `path` at the end, or removed after an error."""
     with temporary_beside(path) as temporary:
         yield temporary
         move_into_place(temporary, path)
@@ -66,7 +65,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def write_synced(path: Path, blocks: Iterable[bytes]) -> None:
-    """Into an empty file: every byte on the disk before this returns."""
+    """Write into an empty file, and return when every byte is on the disk."""
     with path.open(WRITE) as file:
         for block in blocks:
             file.write(block)
@@ -75,7 +74,7 @@ def write_synced(path: Path, blocks: Iterable[bytes]) -> None:
 
 
 def move_into_place(temporary: Path, path: Path) -> None:
-    """Give a finished file its name so that a crash leaves the old one or the new one, whole."""
+    """Rename a finished file so that a crash leaves either the old or the new one."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -1,12 +1,15 @@
-"""Files of this machine as storage: listed, read and written as objects are."""
+"""Read, list and write local files as objects."""
 
 import contextlib
 import errno
+import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from separator.errors import (
     AccessDenied,
@@ -28,7 +31,7 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 
 @contextlib.contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """The system's errors as ours."""
+    """Raise the errors of the operating system as StorageErrors."""
     try:
         yield
     except OSError as error:
@@ -38,7 +41,7 @@ def explained(uri: str) -> Iterator[None]:
 def explain(error: OSError, uri: str) -> StorageError:
     reason = error.strerror or str(error)
     if error.errno in FULL:
-        return DiskFull(f"{uri}: {reason}; make room, or write elsewhere")
+        return DiskFull(f"{uri}: {reason}; free some space or choose another output")
     if error.errno in DENIED:
         return AccessDenied(f"{uri}: {reason}")
     if error.errno in MISSING:
@@ -47,8 +50,12 @@ def explain(error: OSError, uri: str) -> StorageError:
 
 
 class LocalStore:
+    def __init__(self, conditional_writes: bool = True) -> None:
+        """`conditional_writes`: false for file systems without file locks."""
+        self.conditional_writes = conditional_writes
+
     def list(self, place: Place, recursive: bool) -> Iterator[Entry]:
-        """Sorted by name within each folder, so that two listings agree."""
+        """Yield the files, sorted by name within each folder."""
         with explained(place.uri):
             if not place.path.is_dir():
                 yield self.stat(place)
@@ -68,11 +75,11 @@ class LocalStore:
         self.check(place, expected)
 
     def check(self, place: Place, expected: Entry) -> None:
-        """That a file is still the one that was listed."""
+        """Raise ObjectChanged if the file is not the one that was listed."""
         if (now := self.stat(place)).etag != expected.etag:
             raise ObjectChanged(
                 f"{place.uri}: changed while it was read ({expected.num_bytes:,} bytes, now "
-                f"{now.num_bytes:,}); the next run takes it as it is then"
+                f"{now.num_bytes:,}); the next run reads it"
             )
 
     def read(self, place: Place) -> bytes:
@@ -88,6 +95,33 @@ class LocalStore:
             with replacing(place.path) as temporary:
                 write_synced(temporary, blocks)
 
+    def read_versioned(self, place: Place) -> tuple[bytes, str]:
+        data = self.read(place)
+        return data, _hash(data)
+
+    def replace(self, place: Place, data: bytes, version: str) -> None:
+        """Compare and rename under a lock of the file itself, which the kernel frees if we die."""
+        try:
+            is_replaced = self._try_replace(place, data, version)
+        except ObjectMissing:
+            is_replaced = False
+        if not is_replaced:
+            raise ObjectChanged(f"{place.shown}: another process wrote it meanwhile")
+
+    def _try_replace(self, place: Place, data: bytes, version: str) -> bool:
+        # NFS locks only files that are open for writing.
+        with explained(place.uri), place.path.open("r+b") as file:
+            if self.conditional_writes and not _try_lock(file, place.uri):
+                return False
+            # Another process may have renamed its file to this path before the lock was taken.
+            if not os.path.samestat(os.fstat(file.fileno()), place.path.stat()):
+                return False
+            if _hash(file.read()) != version:
+                return False
+            with replacing(place.path) as temporary:
+                write_synced(temporary, [data])
+            return True
+
     def delete(self, place: Place) -> None:
         with explained(place.uri):
             place.path.unlink(missing_ok=True)
@@ -98,9 +132,9 @@ class LocalStore:
 
 
 def _write_new(place: Place, blocks: Iterable[bytes]) -> None:
-    """A finished file gets a second name, which the kernel gives only if nobody has it."""
+    """Link a finished file to its name; the kernel refuses if the name is in use."""
     path = place.path
-    taken = ObjectExists(f"{place.uri}: is there already")
+    taken = ObjectExists(f"{place.uri}: exists already")
     if path.exists():
         raise taken
     with temporary_beside(path) as temporary:
@@ -112,15 +146,33 @@ def _write_new(place: Place, blocks: Iterable[bytes]) -> None:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            # Without links the last look and the renaming are two steps: two writers may both win.
+            # Without links, check and rename are two steps: two writers may both win.
             if path.exists():
                 raise taken from None
             temporary.replace(path)
     sync_folder(path.parent)
 
 
+def _hash(data: bytes) -> str:
+    """Unlike an etag of size and time, it tells two writes within one clock tick apart."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _try_lock(file: BinaryIO, uri: str) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StorageError(
+            f"{uri}: this file system has no file locks ({error.strerror}); set"
+            " storage.conditional_writes=false"
+        ) from None
+    return True
+
+
 def _walk(folder: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-    """Links to files and folders are followed; a folder inside itself is not entered again."""
+    """Follow links, but enter no folder from within itself."""
     own = os.stat(folder)  # noqa: PTH116 # names that are no text: strings go through unharmed
     identity = (own.st_dev, own.st_ino)
     if identity in above:

@@ -1,4 +1,4 @@
-"""Which names of a listing are meant: shell patterns, without regard to case. Pure.
+"""Select the names of a listing by shell patterns, without regard to case. Pure.
 
 A pattern without `/` is held against the last part of a name, at any depth; one with `/` against
 the whole name below the folder. `*` and `?` stop at `/`, `**/` is any number of folders. As in a
@@ -14,28 +14,28 @@ from separator.errors import RequestError
 
 
 def make_selector(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
-    """A test of names relative to the folder. No `include` means all."""
+    """Make a test for names relative to the folder. Without `include` it accepts all."""
     wanted = [compile_pattern(p) for p in include or ["*"]]
     unwanted = [compile_pattern(p) for p in exclude]
     return lambda name: any(p(name) for p in wanted) and not any(p(name) for p in unwanted)
 
 
 def find_folders(include: Sequence[str]) -> list[str]:
-    """Folders below the root that hold all that can be meant, none within another; [""]: all of it.
+    """Find the folders below the root that can hold a match, none inside another; [""]: the root.
 
-    `2026/11/**` says where to look. A name with letters does not: case does not matter.
+    `2026/11/**` limits the listing to a folder. A name with letters does not: its case may differ.
     """
     found = {_find_folder(pattern) for pattern in include or ["*"]}
     return sorted(f for f in found if not any(f.startswith(g) for g in found - {f}))
 
 
 def _find_folder(pattern: str) -> str:
-    """With its slash at the end."""
+    """Return the fixed folder that a pattern begins with, and a slash."""
     return "".join(f"{part}/" for part in itertools.takewhile(_is_fixed, pattern.split("/")[:-1]))
 
 
 def _is_fixed(part: str) -> bool:
-    """Whether it means one folder and no other."""
+    """Tell whether a part of a pattern matches one folder name only."""
     is_name = part not in ("", ".", "..") and not set(part) & set("*?[]")
     return is_name and part.lower() == part.upper()
 
@@ -50,7 +50,7 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     match = re.compile(_translate(pattern), re.IGNORECASE | re.DOTALL).fullmatch
     if "/" not in pattern:
         hidden = re.compile(r"(^|/)\.")
-        # The folders on the way are nobody's wish: hidden ones stay hidden.
+        # The pattern names no folder, so it does not match inside hidden ones.
         return lambda name: (
             match(name.rpartition("/")[2]) is not None
             and not hidden.search(name.rpartition("/")[0])

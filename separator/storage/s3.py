@@ -1,4 +1,4 @@
-"""Objects of an S3 store, through boto3: listed by pages, read by ranges."""
+"""Read, list and write the objects of an S3 store through boto3."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ class S3Store:
         self.client = Client(settings)
 
     def list(self, place: Place, recursive: bool) -> Iterator[Entry]:
-        """The object of that name, or what lies in the folder of that name, in order of keys."""
+        """Yield the object of that name, or the objects of that folder, in order of keys."""
         key = place.key
         if key and not key.endswith("/"):
             # Of all keys that begin with `key`, `key` itself comes first.
@@ -69,7 +69,7 @@ class S3Store:
             ) from None
 
     def fetch(self, place: Place, path: Path, expected: Entry) -> None:
-        """Into a local file, in ranges side by side, every one of the object that was listed."""
+        """Read the listed version of an object into a local file, in parallel ranges."""
         size = self.settings.part_bytes
         starts = range(0, expected.num_bytes, size)
         with local.explained(str(path)), path.open("wb") as file:
@@ -94,7 +94,7 @@ class S3Store:
                 pool.shutdown(cancel_futures=True)
 
     def _fetch_range(self, place: Place, expected: Entry, fd: int, start: int, stop: int) -> None:
-        """What has arrived is kept: after a break the rest is asked for."""
+        """Read one range; after a broken connection, read the rest of it."""
         failures = 0
         while start < stop:
             try:
@@ -104,6 +104,8 @@ class S3Store:
                     failures = 0
             except StorageBusy:
                 failures += 1
+                if failures >= self.settings.attempts:
+                    raise
                 wait(self.settings, failures)
 
     def _read_range(self, place: Place, expected: Entry, start: int, stop: int) -> Iterator[bytes]:
@@ -116,22 +118,32 @@ class S3Store:
             )
             # Some stores ignore one header or the other.
             if answer["ETag"].strip('"') != expected.etag:
-                raise ObjectChanged(f"{place.shown}: no longer what was listed")
+                raise ObjectChanged(
+                    f"{place.shown}: the object changed after it was listed; the next run reads it"
+                )
             if answer["ContentLength"] != stop - start:
                 raise StorageError(
-                    f"{place.shown}: {answer['ContentLength']:,} bytes came for {stop - start:,}"
+                    f"{place.shown}: the store sent {answer['ContentLength']:,} bytes instead of"
+                    f" {stop - start:,}"
                 )
             with contextlib.closing(answer["Body"]) as body:
                 yield from body.iter_chunks(BLOCK_BYTES)
 
     def read(self, place: Place) -> bytes:
-        def read() -> bytes:
-            return self.client.api.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
-
-        return retry(self.settings, place.uri, read)
+        return self.read_versioned(place)[0]
 
     def write(self, place: Place, blocks: Iterable[bytes], if_absent: bool) -> None:
         Writer(self.client, place, if_absent).write(blocks)
+
+    def read_versioned(self, place: Place) -> tuple[bytes, str]:
+        def read() -> tuple[bytes, str]:
+            answer = self.client.api.get_object(Bucket=place.bucket, Key=place.key)
+            return answer["Body"].read(), answer["ETag"].strip('"')
+
+        return retry(self.settings, place.shown, read)
+
+    def replace(self, place: Place, data: bytes, version: str) -> None:
+        Writer(self.client, place, if_absent=False).replace(data, version)
 
     def delete(self, place: Place) -> None:
         self.client.call("delete_object", place, Key=place.key)

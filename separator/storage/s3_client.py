@@ -1,4 +1,4 @@
-"""One boto3 client per process and settings, and calls that are tried again."""
+"""Make one boto3 client per process and settings, and call it with retries."""
 
 import os
 import threading
@@ -19,7 +19,7 @@ _lock = threading.Lock()
 
 
 def get_client(settings: StorageSettings) -> Any:
-    """One per process and settings; it may be used by many threads."""
+    """Return the client of this process for these settings; threads share it."""
     with _lock:
         return _make_client(settings, os.getpid())
 
@@ -30,7 +30,7 @@ def _make_client(settings: StorageSettings, pid: int) -> Any:
     if path_style is None:
         path_style = settings.endpoint_url is not None
     config = Config(
-        # Retries are ours: botocore's end where the body of an answer begins.
+        # No retries here: botocore's do not cover the body of an answer.
         retries={"total_max_attempts": 1},
         connect_timeout=min(10.0, settings.timeout_s),
         read_timeout=settings.timeout_s,
@@ -56,15 +56,15 @@ def _open_session(settings: StorageSettings) -> Session:
 
 
 def get_credentials(settings: StorageSettings) -> Any:
-    """Key, secret and token as they are now; for libraries that cannot find them themselves."""
+    """Return the current key, secret and token, for libraries that cannot resolve a profile."""
     found = _open_session(settings).get_credentials()
     if found is None:
-        raise AccessDenied(f"storage.profile={settings.profile!r}: holds no credentials")
+        raise AccessDenied(f"storage.profile={settings.profile!r}: has no credentials")
     return found.get_frozen_credentials()
 
 
 class Client:
-    """`call` for what is small and whole; `api` for answers that are read as they come."""
+    """`call` retries and returns a whole answer; `api` is for answers that are streamed."""
 
     def __init__(self, settings: StorageSettings) -> None:
         self.settings = settings

@@ -1,4 +1,4 @@
-"""What can go wrong with an S3 store, in our words: one line, the way out, never a credential.
+"""Turn the errors of an S3 store into errors of one line that say the way out, and retry.
 
 Only the store's error code and status are taken from an answer. Its text is not: some stores put
 the key id or a signed request into it.
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 class UploadMissing(StorageError):
-    """The parts of an upload are gone; only the writer of it hears of this."""
+    """The parts of an upload are gone. Handled by the upload itself, never shown."""
 
 
 KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, storage.profile, or the machine's role"
@@ -45,7 +45,7 @@ REGION = "the bucket is in another region; set storage.region"
 BY_CODE: dict[str, tuple[type[StorageError], str]] = {
     "NoSuchBucket": (BucketMissing, "no such bucket; set storage.endpoint_url for another store"),
     "NoSuchKey": (ObjectMissing, "no such object"),
-    "NoSuchUpload": (UploadMissing, "the upload was aborted by someone else"),
+    "NoSuchUpload": (UploadMissing, "the upload was aborted by another program"),
     "AccessDenied": (AccessDenied, DENIED),
     "AllAccessDisabled": (AccessDenied, DENIED),
     "InvalidAccessKeyId": (AccessDenied, f"unknown access key; {KEYS}"),
@@ -62,10 +62,15 @@ BY_CODE: dict[str, tuple[type[StorageError], str]] = {
     "TooManyRequests": (Throttled, "too many requests"),
     "RequestLimitExceeded": (Throttled, "too many requests"),
     "ThrottlingException": (Throttled, "too many requests"),
-    "RequestTimeout": (TimedOut, "the store gave up waiting"),
-    "PreconditionFailed": (ObjectChanged, "no longer what was listed"),
-    "ConditionalRequestConflict": (StorageBusy, "another writer is at it"),
-    "OperationAborted": (StorageBusy, "another writer is at it"),
+    "RequestTimeout": (TimedOut, "the store gave up waiting for the request"),
+    "PreconditionFailed": (ObjectChanged, "the object changed after it was listed"),
+    "ConditionalRequestConflict": (StorageBusy, "another writer is writing the object"),
+    "OperationAborted": (StorageBusy, "another writer is writing the object"),
+    "NotImplemented": (
+        StorageError,
+        "the store does not know this request; for a conditional write set"
+        " storage.conditional_writes=false",
+    ),
     "MissingContentLength": (StorageError, "refused; set storage.checksums=when_required"),
     "InvalidStorageClass": (StorageError, "the object is archived; restore it first"),
     "InvalidObjectState": (StorageError, "the object is archived; restore it first"),
@@ -93,7 +98,7 @@ BROKEN += (ConnectionError,)
 
 @contextlib.contextmanager
 def explained(uri: str, settings: StorageSettings) -> Iterator[None]:
-    """botocore's errors as ours, without its frames."""
+    """Raise botocore's errors as StorageErrors, without its frames."""
     where = settings.endpoint_url or "AWS"
     try:
         yield
@@ -112,7 +117,7 @@ def explained(uri: str, settings: StorageSettings) -> Iterator[None]:
     except boto.CredentialRetrievalError as error:
         raise AccessDenied(f"{uri}: {type(error).__name__}; {KEYS}") from None
     except (boto.ParamValidationError, boto.UnsupportedS3ArnError):
-        raise RequestError(f"{uri}: is no name of a bucket and an object") from None
+        raise RequestError(f"{uri}: not a valid bucket and key; use s3://bucket/key") from None
     except BROKEN as error:
         reason = f"{where} cannot be reached ({type(error).__name__})"
         raise Unreachable(f"{uri}: {reason}; check storage.endpoint_url and the network") from None
@@ -140,7 +145,7 @@ def _find_region(answer: Mapping[str, Any]) -> str | None:
 
 
 def retry(settings: StorageSettings, uri: str, action: Callable[[], Result]) -> Result:
-    """The result of `action`, tried again while the trouble is one that may pass."""
+    """Call `action` again until it returns or has failed `storage.attempts` times."""
     failures = 0
     while True:
         try:
@@ -148,13 +153,13 @@ def retry(settings: StorageSettings, uri: str, action: Callable[[], Result]) -> 
                 return action()
         except StorageBusy:
             failures += 1
+            if failures >= settings.attempts:
+                raise
             wait(settings, failures)
 
 
 def wait(settings: StorageSettings, failures: int) -> None:
-    """Sleep before another attempt; re-raises what is being handled when there have been enough."""
-    if failures >= settings.attempts:
-        raise
+    """Sleep before another attempt, longer after each failure."""
     longest = min(LONGEST_WAIT_S, settings.backoff_s * 2 ** (failures - 1))
     # Jittered: a thousand workers that were throttled together must not come back together.
     time.sleep(longest * random.uniform(0.5, 1.0))

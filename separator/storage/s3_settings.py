@@ -1,5 +1,4 @@
-"""How storage is reached: the `storage:` part of a config. Credentials come from the usual AWS
-environment and never lie here."""
+"""Check the `storage:` part of a config. Credentials come from the AWS environment instead."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ class StorageSettings:
     anonymous: bool = False  # public buckets, unsigned
     ca_bundle: str | None = None  # certificates of a private authority
     path_style: bool | None = None  # bucket in the path; by default with an endpoint_url only
+    conditional_writes: bool = True  # false: for stores that ignore If-Match and If-None-Match
     checksums: str = "when_supported"  # when_required: for stores that answer 411 to the newer ones
     connections: int = 16  # per process
     part_bytes: int = 16 * MIB  # of an upload, and of a parallel read
@@ -53,7 +53,7 @@ class StorageSettings:
 
 
 def hide_password(uri: str) -> str:
-    """Without user, password, query and fragment: fit for a log."""
+    """Strip user, password, query and fragment from a URI, for logs and errors."""
     parts = urlsplit(uri)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}" if parts.netloc else uri

@@ -1,4 +1,4 @@
-"""Objects written to an S3 store: one PUT, or parts that become an object all at once."""
+"""Write objects to an S3 store: one PUT, or a multipart upload."""
 
 import base64
 import hashlib
@@ -17,12 +17,12 @@ from separator.storage.uri import Place
 log = logging.getLogger(__name__)
 
 MOST_PARTS = 10_000
-# Parts of one upload on their way at once: what an upload holds in memory, and one more.
+# Parts of one upload in flight; memory holds one more.
 PARTS_IN_FLIGHT = 4
 
 
 class Writer:
-    """Writes one object."""
+    """Write one object."""
 
     def __init__(self, client: Client, place: Place, if_absent: bool) -> None:
         self.client = client
@@ -43,34 +43,66 @@ class Writer:
 
     @property
     def _condition(self) -> dict[str, str]:
-        return {"IfNoneMatch": "*"} if self.if_absent else {}
+        is_sent = self.if_absent and self.settings.conditional_writes
+        return {"IfNoneMatch": "*"} if is_sent else {}
 
     @property
     def _taken(self) -> ObjectExists:
-        return ObjectExists(f"{self.place.shown}: is there already")
+        return ObjectExists(f"{self.place.shown}: exists already")
+
+    @property
+    def _changed(self) -> ObjectChanged:
+        return ObjectChanged(f"{self.place.shown}: another writer wrote it meanwhile")
 
     def _digest(self, data: bytes) -> dict[str, str]:
-        """An MD5 for stores that know no newer checksum: bytes damaged on the way are refused."""
+        """Make an MD5 header, by which stores without newer checksums refuse damaged bytes."""
         if self.settings.checksums == "when_supported":
             return {}  # boto3 adds its own
         digest = hashlib.md5(data, usedforsecurity=False).digest()
         return {"ContentMD5": base64.b64encode(digest).decode()}
 
     def _put(self, data: bytes) -> None:
+        if self.if_absent and not self.settings.conditional_writes:
+            self._look()
         try:
             self._call("put_object", Body=data, **self._digest(data), **self._condition)
         except ObjectChanged:
-            # An attempt may have arrived though its answer was lost: then the other writer is us.
-            own = hashlib.md5(data, usedforsecurity=False).hexdigest()
-            if self._call("head_object")["ETag"].strip('"') != own:
+            # The answer to an earlier attempt may have been lost: then the object is this one.
+            if self._find_etag() != _hash(data):
                 raise self._taken from None
+
+    def replace(self, data: bytes, version: str) -> None:
+        """One PUT that the store refuses if the object has another etag than `version`."""
+        if not self.settings.conditional_writes:
+            if self._find_etag() != version:
+                raise self._changed
+            self._call("put_object", Body=data, **self._digest(data))
+            return
+        # Ceph 16 compares the header with the bare etag; the standard says with quotes.
+        for header in (version, f'"{version}"'):
+            try:
+                self._call("put_object", Body=data, IfMatch=header, **self._digest(data))
+                return
+            except (ObjectChanged, ObjectMissing):
+                found = self._find_etag()
+                if found == _hash(data):  # the answer to an earlier attempt was lost
+                    return
+                if found != version:
+                    break
+        raise self._changed
+
+    def _find_etag(self) -> str | None:
+        try:
+            return self._call("head_object")["ETag"].strip('"')
+        except ObjectMissing:
+            return None
 
     def _upload(self, parts: Iterator[bytes]) -> None:
         upload = self._call("create_multipart_upload")["UploadId"]
         try:
             done, num_bytes = self._upload_parts(upload, parts)
             self._complete(upload, done, num_bytes)
-        except BaseException:  # also a stopped job: what is left behind is paid for by the month
+        except BaseException:  # also of a stopped job: parts left behind cost money
             self._abort(upload)
             raise
 
@@ -113,19 +145,15 @@ class Writer:
         except ObjectChanged:
             raise self._taken from None
         except UploadMissing:
-            # Nobody else knows the upload's id: if it is gone, an attempt of ours has completed it
-            # and the answer was lost.
+            # No other writer knows the upload's id: an earlier attempt has completed the upload,
+            # and its answer was lost.
             if self._call("head_object")["ContentLength"] != num_bytes:
                 raise
 
     def _look(self) -> None:
-        """Some stores do not know the condition when parts are put together: most of the others
-        who were first are found like this."""
-        try:
-            self._call("head_object")
-        except ObjectMissing:
-            return
-        raise self._taken
+        """Check first: some stores ignore the condition when they complete an upload."""
+        if self._find_etag() is not None:
+            raise self._taken
 
     def _abort(self, upload: str) -> None:
         try:
@@ -133,11 +161,15 @@ class Writer:
         except UploadMissing:
             pass
         except StorageError as error:
-            log.warning("an unfinished upload stays behind: %s", error)
+            log.warning("an unfinished upload was left in the bucket: %s", error)
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def cut(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in pieces of `size`, the last one shorter; nothing at all for no bytes."""
+    """Cut a stream into pieces of `size` bytes; the last one may be shorter."""
     held = bytearray()
     for block in blocks:
         for at in range(0, len(block), size):

@@ -1,7 +1,7 @@
-"""The one door to bytes outside the process: URIs in, entries and bytes out.
+"""Read, list and write objects by URI, the same for local files and S3.
 
-Whatever the scheme, an object is read as it was listed or not at all, appears whole or not at all,
-and every trouble is a `StorageError` of one line.
+An object is read as it was listed or not at all and appears whole or not at all. Every failure is a
+`StorageError` of one line.
 """
 
 import contextlib
@@ -22,13 +22,15 @@ MOST_READ_BYTES = 1 << 30
 
 
 class Store(Protocol):
-    """What a scheme has to offer."""
+    """The operations that each URI scheme implements."""
 
     def list(self, place: Place, recursive: bool) -> Iterator[Entry]: ...
     def stat(self, place: Place) -> Entry: ...
     def fetch(self, place: Place, path: Path, expected: Entry) -> None: ...
     def read(self, place: Place) -> bytes: ...
+    def read_versioned(self, place: Place) -> tuple[bytes, str]: ...
     def write(self, place: Place, blocks: Iterable[bytes], if_absent: bool) -> None: ...
+    def replace(self, place: Place, data: bytes, version: str) -> None: ...
     def delete(self, place: Place) -> None: ...
     def clear(self, place: Place) -> None: ...
 
@@ -46,8 +48,8 @@ class Storage:
         exclude: Sequence[str] = (),
         recursive: bool = True,
     ) -> Iterator[Entry]:
-        """A stream of what lies in a folder, or the one object of that name. Folders that no
-        pattern can mean are not looked into."""
+        """Yield the objects of a folder, or the one object of that name. Folders that no pattern
+        can match are not listed."""
         store, place = self._find(uri)
         is_wanted = make_selector(include, exclude)
         root = place.key.rstrip("/") + "/" if place.key.strip("/") else place.key
@@ -63,7 +65,7 @@ class Storage:
         if folders == [""] or not recursive:
             yield from store.list(place, recursive)
             return
-        next(store.list(place, recursive=False), None)  # a place that is not there is told
+        next(store.list(place, recursive=False), None)  # raises ObjectMissing for a missing root
         for folder in folders:
             with contextlib.suppress(ObjectMissing):  # nothing of that day yet, say
                 yield from store.list(Place(place.bucket, root + folder), recursive)
@@ -80,14 +82,14 @@ class Storage:
         return True
 
     def fetch(self, uri: str, path: Path, expected: Entry | None = None) -> Entry:
-        """Into a local file, of `expected` or as it is now; nothing is left where that fails."""
+        """Copy an object (its version `expected`, or the current one) to a local file."""
         store, place = self._find(uri)
         expected = expected or store.stat(place)
         try:
             store.fetch(place, path, expected)
             if path.stat().st_size != expected.num_bytes:
                 raise StorageError(
-                    f"{uri}: {path.stat().st_size:,} bytes of {expected.num_bytes:,}"
+                    f"{uri}: {path.stat().st_size:,} bytes arrived of {expected.num_bytes:,}"
                 )
         except BaseException:
             path.unlink(missing_ok=True)
@@ -96,7 +98,7 @@ class Storage:
 
     @contextmanager
     def on_disk(self, entry: Entry, folder: Path) -> Iterator[Path]:
-        """A local path of an object: the file itself, or a copy in `folder`, gone afterwards."""
+        """Yield a local path: the file itself, or a copy in `folder` that is removed afterwards."""
         store, place = self._find(entry.uri)
         if isinstance(store, LocalStore):
             store.check(place, entry)
@@ -111,17 +113,33 @@ class Storage:
             path.unlink(missing_ok=True)
 
     def read(self, uri: str) -> bytes:
-        """All of a small object."""
+        """Read all of a small object."""
         store, place = self._find(uri)
         if (num_bytes := store.stat(place).num_bytes) > MOST_READ_BYTES:
-            raise StorageError(f"{uri}: {num_bytes:,} bytes are too many to be held in memory")
+            raise StorageError(
+                f"{uri}: {num_bytes:,} bytes; at most {MOST_READ_BYTES:,} are read into memory"
+            )
         return store.read(place)
 
     def write(self, uri: str, data: bytes | Iterable[bytes], *, if_absent: bool = False) -> None:
-        """Bytes, or blocks as they come. With `if_absent`, `ObjectExists` if another was first,
-        as far as the store can tell."""
+        """Write bytes, or a stream of blocks. With `if_absent`, raise ObjectExists if the object
+        exists, as far as the store can tell."""
         store, place = self._find(uri)
         store.write(place, [data] if isinstance(data, bytes) else data, if_absent)
+
+    def read_versioned(self, uri: str) -> tuple[bytes, str]:
+        """Read a small object with an opaque version, for `replace`."""
+        store, place = self._find(uri)
+        return store.read_versioned(place)
+
+    def replace(self, uri: str, data: bytes, version: str) -> None:
+        """Write an object whose version is still the given one; raise ObjectChanged otherwise.
+
+        Of several writers with the same version one wins, also across processes and machines. Only
+        writers of the same bytes may all be told that they won.
+        """
+        store, place = self._find(uri)
+        store.replace(place, data, version)
 
     def upload(self, path: Path, uri: str, *, if_absent: bool = False) -> None:
         with path.open("rb") as file:
@@ -129,19 +147,19 @@ class Storage:
             self.write(uri, blocks, if_absent=if_absent)
 
     def delete(self, uri: str) -> None:
-        """Gone afterwards, also where it was never there."""
+        """Delete an object; do nothing if there is none."""
         store, place = self._find(uri)
         store.delete(place)
 
     def clear(self, uri: str) -> None:
-        """Everything in a folder, and the folder."""
+        """Delete a folder with all its objects."""
         store, place = self._find(uri)
         store.clear(place)
 
     def _find(self, uri: str) -> tuple[Store, Place]:
         place = parse_uri(uri)
         if not place.bucket:
-            return LocalStore(), place
+            return LocalStore(self.settings.conditional_writes), place
         from separator.storage.s3 import S3Store  # imported here: boto3 costs 0.3 s
 
         return S3Store(self.settings), place

@@ -1,6 +1,6 @@
-"""Lists of objects given as a file: Parquet, CSV, JSONL, AudioSep's JSON, or a URI per line.
+"""Read lists of objects from Parquet, CSV, JSONL, AudioSep's JSON, or a file of URIs.
 
-A stream of rows as they lie there; only the size of one batch is held.
+Rows are streamed: only one batch is in memory.
 """
 
 import csv
@@ -25,7 +25,7 @@ def is_list(uri: str) -> bool:
 
 
 def read_rows(storage: Storage, uri: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """Rows of a list; of a folder, those of its Parquet files. `columns`: all that is needed."""
+    """Yield the rows of a list, or of a folder's Parquet files. `columns`: the ones to read."""
     entries = [uri] if is_list(uri) else [e.uri for e in storage.list(uri, ["*.parquet"])]
     for entry_uri in entries:
         entry = storage.stat(entry_uri)
@@ -34,15 +34,17 @@ def read_rows(storage: Storage, uri: str, columns: Sequence[str] | None = None) 
 
 
 def find_uri_column(columns: Sequence[str], wanted: str | None, uri: str) -> str:
-    """The column that names objects: the one asked for, or the first that usually does."""
+    """Find the column that names objects: the wanted one, or the first with a usual name."""
     names = (wanted,) if wanted else URI_COLUMNS
     if found := [name for name in names if name in columns]:
         return found[0]
-    raise RequestError(f"{uri}: has the columns {list(columns)}, needed is one of {names}")
+    raise RequestError(
+        f"{uri}: has the columns {list(columns)}; needed is one of {names}: set input.uri_column"
+    )
 
 
 def resolve_uri(list_uri: str, uri: str) -> str:
-    """A relative path in a list is meant from the list's folder."""
+    """Resolve a relative path in a list against the list's folder."""
     if "://" in uri or uri.startswith("/"):
         return uri
     return parse_uri(list_uri).uri.rpartition("/")[0] + "/" + uri
@@ -58,7 +60,7 @@ def _read_file(uri: str, path: Path, columns: Sequence[str] | None) -> Iterator[
                 for batch in file.iter_batches(4096, columns=columns):
                     yield from batch.to_pylist()
         elif suffix == ".csv":
-            # utf-8-sig: what spreadsheets write begins with a mark that is no part of a name.
+            # utf-8-sig: files from spreadsheets begin with a byte order mark.
             with path.open(newline="", encoding="utf-8-sig") as file:
                 yield from csv.DictReader(file)
         elif suffix == ".json":

@@ -1,4 +1,4 @@
-"""What a URI names. Pure: nothing is opened here.
+"""Parse URIs of local files and S3 objects. Pure: nothing is opened here.
 
 A local path and `file://` name files, `s3://bucket/key` objects. The key of an S3 URI is taken as
 it stands: `%`, `?` and `#` are characters like any other. A `file://` URI is percent-encoded.
@@ -13,13 +13,13 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
 from separator.errors import RequestError
 
-# Of a file whose name cannot be shown or stored as text: see `name_file`.
+# Characters that cannot be shown or stored as text: see `name_file`.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What storage says of one object. Another `etag` means other bytes."""
+    """One object of a listing. Another `etag` means other bytes."""
 
     uri: str
     num_bytes: int
@@ -40,7 +40,7 @@ class Place:
 
     @property
     def shown(self) -> str:
-        """For a message: on one line whatever the key holds."""
+        """Return the URI for a message: on one line whatever the key holds."""
         return self.uri if self.uri.isprintable() else ascii(self.uri)[1:-1]
 
     @property
@@ -52,31 +52,31 @@ class Place:
 def parse_uri(uri: str) -> Place:
     scheme, found, rest = uri.partition("://")
     if not uri or "\0" in uri:
-        raise RequestError(f"{uri!r}: names nothing")
+        raise RequestError(f"{uri!r}: not a URI or a path")
     if not found:
         # Absolute, so that it means the same in every process.
         return Place("", str(Path(uri).absolute()) + ("/" if uri.endswith("/") else ""))
     if scheme == "file":
         parts = urlsplit(uri)
         if parts.netloc not in ("", "localhost"):
-            raise RequestError(f"{uri}: a file on another machine; file:///path has three slashes")
+            raise RequestError(f"{uri}: names a file on another machine; write file:///path")
         return Place("", os.fsdecode(unquote_to_bytes(parts.path)))
     if scheme != "s3":
-        raise RequestError(f"{uri}: only local paths, file:// and s3:// are read and written")
+        raise RequestError(f"{uri}: unknown scheme; use a local path, file:// or s3://")
     bucket, _, key = rest.partition("/")
     # Three or more of these also keep `..` and the like from being a bucket.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", bucket):
-        raise RequestError(f"{uri}: {bucket!r} is no bucket's name; s3://bucket/key")
+        raise RequestError(f"{uri}: {bucket!r} is not a bucket name; use s3://bucket/key")
     return Place(bucket, key)
 
 
 def name_file(path: str) -> str:
-    """The path itself, or as `file://` where it is no clean text: such a name survives a table."""
+    """Return the path, or a `file://` URI if it is not clean text, so that it survives a table."""
     if not UNPRINTABLE.search(path):
         return path
     return "file://" + quote_from_bytes(os.fsencode(path))
 
 
 def join_uri(folder_uri: str, *names: str) -> str:
-    """`names` below a folder. Plain text, so that it holds for every scheme."""
+    """Join names to a folder, for every scheme."""
     return "/".join([folder_uri.rstrip("/"), *names])

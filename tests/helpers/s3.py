@@ -1,17 +1,23 @@
-"""Two real S3 servers on loopback, each started once, and credentials that only they know."""
+"""Real S3 servers on loopback, each started once, and credentials that only they know."""
 
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
 
 from separator.storage import Storage, StorageSettings
 from separator.storage.s3_client import get_client
 from tests.helpers.rgw import KEY, SECRET, Gateway, find_missing
 
-RGW = pytest.param("rgw", marks=pytest.mark.gateway)
 # Quick, so that a test of giving up does not take minutes.
 QUICK = {"region": "us-east-1", "backoff_s": 0.05, "timeout_s": 10.0}
 
@@ -40,19 +46,54 @@ class Bucket:
         return Storage(replace(self.settings, **changes))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need the gateway; parametrised ones carry the mark themselves."""
+    for item in items:
+        if "gateway" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.gateway)
+
+
+RGW = pytest.param("rgw", marks=pytest.mark.gateway)
+
+
+@contextmanager
+def serve_moto(ignored: tuple[str, ...] = ()) -> Iterator[str]:
+    """One request at a time: moto checks a condition and writes in two steps."""
+    app, mutex = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def answer(environ, start_response):
+        for name in ignored:
+            environ.pop(name, None)
+        with mutex:
+            return list(app(environ, start_response))
+
+    server = make_server("127.0.0.1", 0, answer, True, request_handler=MotoRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with serve_moto() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def lax_moto() -> Iterator[str]:
+    with serve_moto(("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory) -> Iterator[Gateway]:
     if missing := find_missing():
-        pytest.fail(f"not installed: {', '.join(missing)}; `make rgw` installs it")
+        pytest.fail(f"Ceph's gateway is not installed ({', '.join(missing)}): `make rgw`")
     server = Gateway(tmp_path_factory.mktemp("rgw"))
     try:
         server.start()
@@ -80,6 +121,12 @@ def make_bucket(settings: StorageSettings, gateway: Gateway | None) -> Bucket:
 @pytest.fixture
 def moto_bucket(moto, credentials) -> Bucket:
     return make_bucket(StorageSettings(endpoint_url=moto, **QUICK), None)
+
+
+@pytest.fixture
+def lax_bucket(lax_moto, credentials) -> Bucket:
+    """Of a store that ignores conditional writes."""
+    return make_bucket(StorageSettings(endpoint_url=lax_moto, **QUICK), None)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Files appear whole, and what killed writers leave behind is swept by the next one."""
+"""Local files appear whole, and files of killed writers are swept by the next writer."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def list_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_a_killed_writer_left_is_gone_with_the_next_file(writer, tmp_path):
+def test_write_whole_sweeps_files_of_killed_writers(writer, tmp_path):
     write_whole(tmp_path / "a", b"whole")
     assert len(list_names(tmp_path)) == 2, "a living writer keeps what it is writing"
     os.kill(writer.pid, signal.SIGKILL)
@@ -52,7 +52,7 @@ def test_what_a_killed_writer_left_is_gone_with_the_next_file(writer, tmp_path):
     assert list_names(tmp_path) == [".not ours.tmp", far[1].name, "a", "b"]
 
 
-def test_writers_side_by_side_do_not_disturb_each_other(tmp_path):
+def test_write_whole_survives_parallel_writers(tmp_path):
     def write(number: int) -> None:
         for i in range(100):
             write_whole(tmp_path / f"{(number + i) % 3}", b"x" * 1_000)
@@ -69,13 +69,13 @@ def test_writers_side_by_side_do_not_disturb_each_other(tmp_path):
     assert all(path.read_bytes() == b"x" * 1_000 for path in tmp_path.iterdir())
 
 
-def test_an_error_leaves_nothing(tmp_path):
+def test_replacing_leaves_nothing_after_an_error(tmp_path):
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a") as temporary:
         temporary.write_bytes(b"half")
         raise ZeroDivisionError
     assert list_names(tmp_path) == []
 
 
-def test_a_long_name_has_a_temporary_too(tmp_path):
+def test_temporary_beside_accepts_a_long_name(tmp_path):
     with temporary_beside(tmp_path / ("ü" * 120)) as temporary:
         assert temporary.exists()

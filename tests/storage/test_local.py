@@ -1,4 +1,4 @@
-"""What only a file system does."""
+"""Storage on a file system."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ def list_names(root: Path, **options) -> list[str]:
     return [e.uri.removeprefix(f"{root}/") for e in Storage().list(str(root), **options)]
 
 
-def test_names_that_are_no_text_can_be_read_by_what_the_listing_says(tmp_path):
+def test_list_returns_readable_uri_of_name_that_is_not_text(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff.wav"
     with open(path, "wb") as file:  # noqa: PTH123
         file.write(b"data")
@@ -24,7 +24,7 @@ def test_names_that_are_no_text_can_be_read_by_what_the_listing_says(tmp_path):
     assert Storage().read(entry.uri) == b"data"
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path):
+def test_list_follows_links_but_not_in_circles(tmp_path):
     root = tmp_path / "root"
     (root / "d").mkdir(parents=True)
     (root / "d/x.wav").write_bytes(b"x")
@@ -37,7 +37,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert list_names(root) == ["d/x.wav", "far/y.wav", "link.wav"]
 
 
-def test_temporaries_are_hidden_and_unfinished_ones_are_not_listed(tmp_path):
+def test_list_omits_unfinished_files(tmp_path):
     storage, seen = Storage(), []
 
     def blocks():
@@ -52,7 +52,7 @@ def test_temporaries_are_hidden_and_unfinished_ones_are_not_listed(tmp_path):
     assert os.listdir(tmp_path) == ["x.wav"]  # noqa: PTH208
 
 
-def test_the_longest_name_can_be_written(tmp_path):
+def test_write_accepts_the_longest_name(tmp_path):
     name = "n" * 255
     Storage().write(str(tmp_path / name), b"1")
     assert list_names(tmp_path) == [name]
@@ -60,7 +60,7 @@ def test_the_longest_name_can_be_written(tmp_path):
         Storage().write(str(tmp_path / ("n" * 256)), b"1")
 
 
-def test_what_is_written_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
+def test_write_syncs_data_before_the_rename(tmp_path, monkeypatch):
     calls = []
     for name in ("fsync", "replace", "rename", "link"):
         real = getattr(os, name)
@@ -79,14 +79,14 @@ def test_what_is_written_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch
     assert calls[-1] == "fsync"
 
 
-def test_a_file_that_changes_while_it_is_used(tmp_path):
+def test_on_disk_raises_if_the_file_changes(tmp_path):
     (tmp_path / "x").write_bytes(b"1")
     entry = Storage().stat(str(tmp_path / "x"))
     with pytest.raises(ObjectChanged, match="the next run"), Storage().on_disk(entry, tmp_path):
         (tmp_path / "x").write_bytes(b"22")
 
 
-def test_folders_are_no_files(tmp_path):
+def test_stat_and_list_of_folders(tmp_path):
     (tmp_path / "d").mkdir()
     with pytest.raises(ObjectMissing, match="is a folder"):
         Storage().stat(str(tmp_path / "d"))
@@ -105,15 +105,15 @@ def test_folders_are_no_files(tmp_path):
         (errno.EIO, StorageError),
     ],
 )
-def test_the_systems_errors(number, kind):
+def test_explain_maps_errors_of_the_system(number, kind):
     assert type(explain(OSError(number, os.strerror(number)), "/x")) is kind
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_told(tmp_path):
+def test_fetch_raises_disk_full(tmp_path):
     (tmp_path / "x").write_bytes(b"1" * 100_000)
     # By a link, because what could not be written whole is removed.
     (tmp_path / "full").symlink_to("/dev/full")
-    with pytest.raises(DiskFull, match="make room"):
+    with pytest.raises(DiskFull, match="free some space"):
         Storage().fetch(str(tmp_path / "x"), tmp_path / "full")
     assert not (tmp_path / "full").is_symlink()

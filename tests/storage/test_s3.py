@@ -1,4 +1,4 @@
-"""What only an object store does: pages, ranges, parts, broken connections, refusals."""
+"""Storage on an object store: pages, ranges, parts, refusals."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def fill(bucket, count: int) -> None:
 
 
 @pytest.mark.slow
-def test_more_keys_than_a_page_holds(rgw_bucket):
+def test_list_yields_more_keys_than_a_page(rgw_bucket):
     fill(rgw_bucket, 5_200)
     listing = rgw_bucket.storage.list(f"{rgw_bucket.uri}/many")
     first = next(listing)
@@ -40,7 +40,7 @@ def test_more_keys_than_a_page_holds(rgw_bucket):
     assert sum(1 for _ in listing) == 5_199
 
 
-def test_a_listing_asks_for_a_page_when_it_is_needed(moto_bucket):
+def test_list_requests_pages_on_demand(moto_bucket):
     fill(moto_bucket, 1_100)
     asked = []
     events = moto_bucket.admin.meta.events
@@ -56,7 +56,7 @@ def test_a_listing_asks_for_a_page_when_it_is_needed(moto_bucket):
         events.unregister("before-send.s3.ListObjectsV2", unique_id="count")
 
 
-def test_large_objects_by_parts_and_ranges(bucket, tmp_path):
+def test_write_and_fetch_large_objects_in_parts(bucket, tmp_path):
     storage, uri = bucket.change(part_bytes=PART, connections=4), f"{bucket.uri}/large.bin"
     data = make_bytes(5 * PART + 12_345)
     storage.write(uri, iter([data[:1000], data[1000:]]))
@@ -69,7 +69,7 @@ def test_large_objects_by_parts_and_ranges(bucket, tmp_path):
     assert storage.read(f"{bucket.uri}/again.bin") == data
 
 
-def test_an_upload_that_fails_is_aborted(bucket):
+def test_write_aborts_a_failed_upload(bucket):
     def fail():
         yield make_bytes(3 * PART)
         # The parts are on their way: without an abort they would stay and be paid for.
@@ -82,17 +82,17 @@ def test_an_upload_that_fails_is_aborted(bucket):
     assert not bucket.storage.exists(f"{bucket.uri}/x.bin")
 
 
-def test_an_upload_that_came_second_is_aborted(rgw_bucket):
+def test_write_if_absent_aborts_a_late_upload(rgw_bucket):
     # RGW does not look at the condition when it puts parts together, so it is looked at before.
     storage, uri = rgw_bucket.change(part_bytes=PART), f"{rgw_bucket.uri}/x.bin"
     storage.write(uri, b"first")
-    with pytest.raises(StorageError, match="is there already"):
+    with pytest.raises(StorageError, match="exists already"):
         storage.write(uri, make_bytes(2 * PART), if_absent=True)
     assert list_uploads(rgw_bucket) == []
     assert storage.read(uri) == b"first"
 
 
-def test_an_object_that_changes_while_it_is_read(bucket, tmp_path):
+def test_fetch_raises_if_the_object_changes(bucket, tmp_path):
     storage, uri = bucket.change(part_bytes=PART, connections=1), f"{bucket.uri}/x.bin"
     storage.write(uri, make_bytes(3 * PART, 1))
     asked = []
@@ -120,7 +120,7 @@ def test_an_object_that_changes_while_it_is_read(bucket, tmp_path):
         ("nobody", "ci-secret-key", "unknown access key"),
     ],
 )
-def test_wrong_keys_are_refused_and_never_shown(rgw_bucket, monkeypatch, key, secret, reason):
+def test_wrong_keys_are_refused_and_not_shown(rgw_bucket, monkeypatch, key, secret, reason):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     storage = rgw_bucket.change(backoff_s=len(key) / 1000)  # a client of its own, with these keys
@@ -134,7 +134,7 @@ def test_wrong_keys_are_refused_and_never_shown(rgw_bucket, monkeypatch, key, se
         storage.stat(f"{rgw_bucket.uri}/x")
 
 
-def test_no_keys_at_all(moto_bucket, monkeypatch, tmp_path):
+def test_missing_keys_raise_access_denied(moto_bucket, monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -145,7 +145,7 @@ def test_no_keys_at_all(moto_bucket, monkeypatch, tmp_path):
         moto_bucket.change(profile="absent").read(f"{moto_bucket.uri}/x")
 
 
-def test_a_profile(rgw_bucket, monkeypatch, tmp_path):
+def test_profile_gives_the_keys(rgw_bucket, monkeypatch, tmp_path):
     (tmp_path / "config").write_text(
         "[profile archive]\naws_access_key_id = ci\naws_secret_access_key = ci-secret-key\n"
     )
@@ -158,7 +158,7 @@ def test_a_profile(rgw_bucket, monkeypatch, tmp_path):
     assert system.open_input_stream(path).read() == b"data"
 
 
-def test_anonymous_reads_what_is_public_only(rgw_bucket):
+def test_anonymous_reads_public_objects_only(rgw_bucket):
     admin, name = rgw_bucket.admin, rgw_bucket.name
     admin.put_object(Bucket=name, Key="public", Body=b"all", ACL="public-read")
     admin.put_object(Bucket=name, Key="private", Body=b"us")
@@ -168,7 +168,7 @@ def test_anonymous_reads_what_is_public_only(rgw_bucket):
         nobody.read(f"{rgw_bucket.uri}/private")
 
 
-def test_no_bucket(bucket):
+def test_missing_bucket_raises(bucket):
     for action in (
         lambda: bucket.storage.stat("s3://absent-bucket/x"),
         lambda: list(bucket.storage.list("s3://absent-bucket/x")),
@@ -179,7 +179,7 @@ def test_no_bucket(bucket):
             action()
 
 
-def test_newer_checksums_on_an_older_store(rgw_bucket):
+def test_newer_checksums_on_an_older_store_name_the_setting(rgw_bucket):
     """RGW 16 refuses them; the message says what to set, and set so everything works."""
     storage = rgw_bucket.change(checksums="when_supported", part_bytes=PART)
     try:
@@ -191,7 +191,7 @@ def test_newer_checksums_on_an_older_store(rgw_bucket):
     rgw_bucket.change(part_bytes=PART).write(f"{rgw_bucket.uri}/x", make_bytes(2 * PART))
 
 
-def test_arrow_sees_the_same_objects(bucket, monkeypatch):
+def test_open_arrow_reads_the_same_objects(bucket, monkeypatch):
     monkeypatch.delenv("AWS_REQUEST_CHECKSUM_CALCULATION", raising=False)
     monkeypatch.delenv("AWS_RESPONSE_CHECKSUM_VALIDATION", raising=False)
     table = pa.table({"uri": ["a", "b"], "n": [1, 2]})
@@ -231,7 +231,7 @@ def test_importing_storage_does_not_load_boto3():
     assert done.stdout == "False False\n", done.stderr
 
 
-def test_pieces_of_one_size():
+def test_cut_returns_pieces_of_one_size():
     for sizes in ([], [0], [7], [3, 3, 3], [10, 1], [25], [5, 5]):
         blocks = [make_bytes(n, n) for n in sizes]
         pieces = list(cut(blocks, 5))

@@ -1,6 +1,7 @@
-"""Answers that a healthy store does not give, from a scripted HTTP server on loopback."""
+"""S3 answers that a healthy store does not give, from a scripted server on loopback."""
 
 import datetime
+import hashlib
 import ipaddress
 import ssl
 import threading
@@ -118,11 +119,12 @@ def reach(server: Scripted, scheme: str = "http", **changes) -> Storage:
         (fail(411, "MissingContentLength"), StorageError, "storage.checksums=when_required"),
         (fail(403, "InvalidObjectState"), StorageError, "archived"),
         (fail(507, "InsufficientCapacity"), DiskFull, "full"),
+        (fail(501, "NotImplemented"), StorageError, "storage.conditional_writes=false"),
         (fail(418, "Teapot"), StorageError, "answered 418 Teapot"),
         (Answer(502, b"<html>bad gateway</html>"), StorageBusy, "answered 502"),
     ],
 )
-def test_what_the_store_says_in_our_words(answer, kind, message):
+def test_write_explains_the_answer_of_the_store(answer, kind, message):
     with serve(answer) as server, pytest.raises(kind) as caught:
         reach(server).write("s3://bucket/key", b"data")
     assert message in str(caught.value)
@@ -131,14 +133,14 @@ def test_what_the_store_says_in_our_words(answer, kind, message):
     assert len(server.seen) == (3 if issubclass(kind, StorageBusy) else 1)
 
 
-def test_what_may_pass_is_tried_again():
+def test_write_retries_errors_that_may_pass():
     with serve(fail(503, "SlowDown"), fail(500, "InternalError"), Answer(200, ETag=ETAG)) as server:
         reach(server).write("s3://bucket/key", b"data")
     assert [command for command, _ in server.seen] == ["PUT"] * 3
 
 
 @pytest.mark.parametrize("checksums", ["when_supported", "when_required"])
-def test_every_body_travels_with_a_checksum(checksums):
+def test_write_sends_a_checksum(checksums):
     with serve(Answer(200, ETag=ETAG)) as server:
         reach(server, checksums=checksums).write("s3://bucket/key", b"data")
     ((_, headers),) = server.seen
@@ -148,7 +150,7 @@ def test_every_body_travels_with_a_checksum(checksums):
         assert "content-md5" in names and not any("checksum" in name for name in names)
 
 
-def test_a_read_that_breaks_off_goes_on_where_it_was(tmp_path):
+def test_fetch_resumes_a_broken_read(tmp_path):
     data = make_bytes(100_000)
     cut = Answer(206, data[:30_000], len(data), ETag=f'"{ETAG}"')
     rest = Answer(206, data[30_000:], ETag=f'"{ETAG}"')
@@ -164,23 +166,43 @@ def test_a_read_that_breaks_off_goes_on_where_it_was(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
-        (Answer(206, b"x" * 10, ETag='"other"'), ObjectChanged, "what was listed"),
-        (Answer(200, b"x" * 99, ETag=f'"{ETAG}"'), StorageError, "99 bytes came for 10"),
+        (Answer(206, b"x" * 10, ETag='"other"'), ObjectChanged, "changed after it was listed"),
+        (Answer(200, b"x" * 99, ETag=f'"{ETAG}"'), StorageError, "sent 99 bytes instead of 10"),
     ],
     ids=["the condition", "the range"],
 )
-def test_a_store_that_ignores_what_it_is_asked(tmp_path, answer, kind, message):
+def test_fetch_detects_a_store_that_ignores_headers(tmp_path, answer, kind, message):
     entry = Entry("s3://bucket/key", 10, ETAG, WHEN)
     with serve(answer) as server, pytest.raises(kind, match=message):
         reach(server).fetch(entry.uri, tmp_path / "copy", entry)
     assert not (tmp_path / "copy").exists()
 
 
-def test_reads_that_bring_nothing_end(tmp_path):
+def test_fetch_ends_after_attempts_without_progress(tmp_path):
     entry = Entry("s3://bucket/key", 2 * PART, ETAG, WHEN)
     with serve(fail(503, "SlowDown")) as server, pytest.raises(Throttled):
         reach(server, part_bytes=PART).fetch(entry.uri, tmp_path / "copy", entry)
     assert 3 <= len(server.seen) <= 6
+
+
+OWN_ETAG = hashlib.md5(b"data").hexdigest()
+REFUSED = fail(412, "PreconditionFailed")
+
+
+def test_replace_tries_a_quoted_etag_where_a_bare_one_is_refused():
+    """The object still has the expected etag: it was the spelling that the store refused."""
+    with serve(REFUSED, Answer(200, ETag=f'"{ETAG}"'), Answer(200, ETag=f'"{OWN_ETAG}"')) as server:
+        reach(server).replace("s3://bucket/key", b"data", ETAG)
+    (_, first), (command, _), (_, last) = server.seen
+    assert (first["If-Match"], command, last["If-Match"]) == (ETAG, "HEAD", f'"{ETAG}"')
+
+
+@pytest.mark.parametrize("answer", [REFUSED, fail(404, "NoSuchKey")])
+def test_replace_recognises_its_own_write_whose_answer_was_lost(answer):
+    with serve(answer, Answer(200, ETag=f'"{OWN_ETAG}"')) as server:
+        reach(server).replace("s3://bucket/key", b"data", ETAG)
+    with serve(answer, Answer(200, ETag='"other"')) as server, pytest.raises(ObjectChanged):
+        reach(server).replace("s3://bucket/key", b"data", ETAG)
 
 
 def make_certificate(folder: Path) -> Path:
@@ -209,7 +231,7 @@ def make_certificate(folder: Path) -> Path:
     return path
 
 
-def test_a_private_authority(tmp_path):
+def test_ca_bundle_is_needed_for_a_private_authority(tmp_path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(make_certificate(tmp_path))
     with serve(Answer(200, ETag=ETAG), context=context) as server:

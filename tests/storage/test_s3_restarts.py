@@ -1,4 +1,4 @@
-"""A store that is not there, does not answer, or goes away in the middle and comes back."""
+"""An S3 store that is missing, silent, or restarted in the middle of a request."""
 
 import threading
 import time
@@ -12,18 +12,15 @@ from tests.helpers.storage_data import PART, list_uploads, make_bytes
 pytestmark = pytest.mark.usefixtures("credentials")
 
 
-def test_a_store_that_is_not_there():
+def test_read_raises_unreachable_without_a_store():
     settings = StorageSettings(
         endpoint_url="http://127.0.0.1:9", region="us-east-1", attempts=3, backoff_s=0.1
     )
-    start = time.monotonic()
     with pytest.raises(Unreachable, match=r"127.0.0.1:9 cannot be reached"):
         Storage(settings).read("s3://bucket/x")
-    # Two waits of at least half of 0.1 and 0.2 s.
-    assert 0.15 <= time.monotonic() - start < 10
 
 
-def test_a_store_that_does_not_answer():
+def test_read_raises_timed_out_without_an_answer():
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -35,7 +32,7 @@ def test_a_store_that_does_not_answer():
             Storage(settings).read("s3://bucket/x")
 
 
-def test_a_store_that_is_stopped_in_the_middle_of_an_upload_and_started_again(rgw_bucket, tmp_path):
+def test_write_survives_a_restart_of_the_store(rgw_bucket, tmp_path):
     uri, data = f"{rgw_bucket.uri}/x.bin", make_bytes(6 * PART)
     storage = rgw_bucket.change(part_bytes=PART, attempts=8, backoff_s=0.5)
     restarted = []
@@ -60,7 +57,7 @@ def test_a_store_that_is_stopped_in_the_middle_of_an_upload_and_started_again(rg
     assert list_uploads(rgw_bucket) == []
 
 
-def test_a_store_that_is_stopped_in_the_middle_of_a_read_and_started_again(rgw_bucket, tmp_path):
+def test_fetch_survives_a_restart_of_the_store(rgw_bucket, tmp_path):
     uri, data = f"{rgw_bucket.uri}/x.bin", make_bytes(6 * PART)
     storage = rgw_bucket.change(part_bytes=PART, attempts=8, backoff_s=0.5, connections=1)
     storage.write(uri, data)
@@ -82,7 +79,7 @@ def test_a_store_that_is_stopped_in_the_middle_of_a_read_and_started_again(rgw_b
     assert (tmp_path / "copy").read_bytes() == data
 
 
-def test_a_first_write_whose_answer_was_lost_is_still_the_first(rgw_bucket):
+def test_write_if_absent_recognises_its_own_write_whose_answer_was_lost(rgw_bucket):
     """The store has the object, the answer never came, and the second attempt hears `exists`."""
     storage, uri = rgw_bucket.change(attempts=3), f"{rgw_bucket.uri}/x"
     events = storage._find(uri)[0].client.api.meta.events  # pyright: ignore

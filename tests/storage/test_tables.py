@@ -28,7 +28,7 @@ def write_list(path, rows) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl", ".ndjson", ".json", ".txt"])
-def test_every_form(tmp_path, suffix):
+def test_read_rows_of_every_format(tmp_path, suffix):
     path = tmp_path / f"list{suffix}"
     write_list(path, ROWS)
     wanted = [{"uri": row["uri"]} for row in ROWS] if suffix == ".txt" else ROWS
@@ -36,7 +36,7 @@ def test_every_form(tmp_path, suffix):
     assert is_list(str(path))
 
 
-def test_lists_and_folders_of_parquet_on_s3(moto_bucket, tmp_path):
+def test_read_rows_of_a_parquet_folder_on_s3(moto_bucket, tmp_path):
     for number in range(2):
         write_list(tmp_path / "p.parquet", ROWS[number : number + 1])
         moto_bucket.storage.upload(tmp_path / "p.parquet", f"{moto_bucket.uri}/t/{number}.parquet")
@@ -44,7 +44,7 @@ def test_lists_and_folders_of_parquet_on_s3(moto_bucket, tmp_path):
     assert list(read_rows(moto_bucket.storage, f"{moto_bucket.uri}/t")) == ROWS
 
 
-def test_rows_come_as_they_are_read(tmp_path):
+def test_read_rows_streams_until_a_broken_line(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text('{"uri": "a"}\nnot json\n')
     rows = read_rows(Storage(), str(path))
@@ -57,25 +57,25 @@ def test_rows_come_as_they_are_read(tmp_path):
     ("name", "content"),
     [("x.parquet", b"PAR1"), ("x.json", b"[]"), ("x.jsonl", b"\xff"), ("x.csv", b"a\n\xff")],
 )
-def test_broken_lists(tmp_path, name, content):
+def test_read_rows_names_the_broken_file(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(RequestError, match=name):
         list(read_rows(Storage(), str(tmp_path / name)))
 
 
-def test_no_list(tmp_path):
+def test_read_rows_raises_for_a_missing_list(tmp_path):
     with pytest.raises(ObjectMissing):
         list(read_rows(Storage(), str(tmp_path / "x.csv")))
 
 
-def test_the_column_that_names_objects():
+def test_find_uri_column():
     assert find_uri_column(["licence", "asset_uri"], None, "x") == "asset_uri"
     assert find_uri_column(["uri", "video"], "video", "x") == "video"
-    with pytest.raises(RequestError, match=r"needed is one of \('uri', "):
+    with pytest.raises(RequestError, match=r"one of \('uri', .* set input.uri_column"):
         find_uri_column(["name"], None, "x")
 
 
-def test_relative_names_are_meant_from_the_list():
+def test_resolve_uri_from_the_folder_of_the_list():
     assert resolve_uri("s3://bkt/lists/x.csv", "a/b.mp4") == "s3://bkt/lists/a/b.mp4"
     assert resolve_uri("/lists/x.csv", "a.mp4") == "/lists/a.mp4"
     assert resolve_uri("/lists/x.csv", "/a.mp4") == "/a.mp4"

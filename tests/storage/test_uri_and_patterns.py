@@ -34,12 +34,12 @@ NAMES = ["a.mp4", "A.MP4", "x.wav", "d/b.mp4", "d/e/c.mp4", ".h.mp4", "d/._a.mp4
         (["a.mp"], [], []),
     ],
 )
-def test_patterns(include, exclude, found):
+def test_make_selector_applies_patterns(include, exclude, found):
     is_wanted = make_selector(include, exclude)
     assert [name for name in NAMES if is_wanted(name)] == found
 
 
-def test_brackets_and_dots_are_themselves():
+def test_make_selector_escapes_brackets_and_dots():
     assert make_selector(["[1].mp4"], [])("1.mp4")
     assert not make_selector(["[1].mp4"], [])("[1].mp4")
     assert make_selector(["[[]1].mp4"], [])("[1].mp4")
@@ -49,12 +49,12 @@ def test_brackets_and_dots_are_themselves():
 
 
 @pytest.mark.parametrize("pattern", ["", "/abs/*.mp4", "a**", "x/**y"])
-def test_patterns_that_mean_nothing(pattern):
+def test_make_selector_refuses_invalid_patterns(pattern):
     with pytest.raises(RequestError, match=r"pattern|whole folders"):
         make_selector([pattern], [])
 
 
-def test_uris():
+def test_parse_uri():
     place = parse_uri("s3://bucket/a b/%20?#.wav")
     assert (place.bucket, place.key) == ("bucket", "a b/%20?#.wav")
     assert place.uri == "s3://bucket/a b/%20?#.wav"
@@ -67,13 +67,13 @@ def test_uris():
 
 
 @pytest.mark.parametrize("name", [b"/a/\xff\xfe.wav", b"/a/new\nline", b"/a/\x01", "/ü".encode()])
-def test_file_names_that_are_no_text_survive(name):
+def test_name_file_keeps_names_that_are_not_text(name):
     uri = name_file(os.fsdecode(name))
     assert uri.encode("utf-8").decode().isprintable()
     assert os.fsencode(parse_uri(uri).path) == name
 
 
-def test_a_message_is_one_line():
+def test_shown_uri_is_one_line():
     assert parse_uri("s3://bucket/a\nb").shown == "s3://bucket/a\\nb"
 
 
@@ -89,7 +89,7 @@ def test_a_message_is_one_line():
         ({"timeout_s": 0}, "timeout_s=0"),
     ],
 )
-def test_settings_that_cannot_work(settings, message):
+def test_settings_refuse_invalid_values(settings, message):
     with pytest.raises(RequestError, match=message) as caught:
         StorageSettings(**settings)
     assert "hunter2" not in str(caught.value)
@@ -111,11 +111,11 @@ def test_settings_that_cannot_work(settings, message):
         (["2026/../x", "[2]/x", "1?/x"], [""]),
     ],
 )
-def test_where_to_look(include, wanted):
+def test_find_folders(include, wanted):
     assert find_folders(include) == wanted
 
 
-def test_nothing_lies_where_nobody_looks():
+def test_find_folders_covers_every_match_once():
     """Every name that is meant is below one of the folders, and below one only."""
     rng = random.Random(0)
     parts = ["1", "12", "*", "**", "a", "A", "1?", "[1]", ".1", "2"]

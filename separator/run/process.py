@@ -1,0 +1,28 @@
+"""Identify processes, so that a later process can tell whether an earlier one still runs."""
+
+import os
+from pathlib import Path
+
+
+def identify_process(pid: int | None = None) -> str:
+    """Name a process (by default this one) as `machine and pid namespace / pid / start time`.
+
+    Empty where there is no such process, or no /proc.
+    """
+    pid = pid or os.getpid()
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = Path("/proc/self/ns/pid").readlink()
+        # Behind the name, which may hold anything: state first, start in ticks as the 20th.
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if stat[0] in "ZX" else f"{boot}:{namespace}/{pid}/{stat[19]}"
+
+
+def is_alive(process: str, here: str) -> bool | None:
+    """Look for a process of the machine of `here`; return None for one of another machine."""
+    machine, _, rest = process.partition("/")
+    if not rest or machine != here.partition("/")[0]:
+        return None
+    return identify_process(int(rest.partition("/")[0])) == process

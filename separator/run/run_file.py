@@ -1,0 +1,36 @@
+"""The file below runs/ that a run keeps of itself, for `separator status` and later questions."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from separator.run.process import identify_process
+from separator.storage import Storage
+
+RUNNING, STOPPED, FINISHED = "running", "stopped", "finished"
+STARTING = "starting"  # of runs of earlier versions
+
+
+class RunFile:
+    """Write the state and what `describe` returns: at the start, now and then, and at the end."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        uri: str,
+        run_id: str,
+        shard: str,
+        describe: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.storage, self.uri, self.describe = storage, uri, describe
+        self.about = {"run_id": run_id, "shard": shard, "process": identify_process()}
+
+    def write(self, state: str = RUNNING) -> None:
+        written_at = datetime.now(UTC).isoformat(timespec="microseconds")
+        content = self.about | {"state": state, "written_at": written_at} | self.describe()
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        self.storage.write(self.uri, text.encode("utf-8", "surrogateescape"))
+
+    def delete(self) -> None:
+        self.storage.delete(self.uri)

@@ -1,0 +1,26 @@
+"""Processes are told apart, also where a pid is used again."""
+
+import os
+import subprocess
+import sys
+
+from separator.run.process import identify_process, is_alive
+
+
+def test_is_alive_of_a_process_that_ends():
+    here = identify_process()
+    assert here == identify_process(os.getpid()) and is_alive(here, here) is True
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = identify_process(child.pid)
+    assert is_alive(process, here) is True
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert is_alive(process, here) is False  # a zombie
+    child.communicate()
+    assert is_alive(process, here) is False
+
+
+def test_is_alive_is_unknown_beyond_this_machine():
+    here = identify_process()
+    assert is_alive(here + "1", here) is False  # the same pid at another time
+    assert is_alive(f"elsewhere{here}", here) is None and is_alive("", here) is None
