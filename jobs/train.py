@@ -1,44 +1,55 @@
-"""Train or fine-tune the separator on Ray Train: `python -m jobs.train CONFIG.yaml [key=value]`."""
+"""Train or fine-tune the separator on Ray Train.
+
+The same `output` and `name` again goes on from the newest checkpoint.
+"""
 
 import argparse
-import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jobs.command import parse_config_arguments, run_command
-from separator.config import read_settings
-from separator.train.recipe import TrainSettings
+from jobs.command import Command, add_config_arguments, say
+
+if TYPE_CHECKING:
+    from separator.train.recipe import TrainSettings
+
+KEYS = """\
+keys most used, as in the file or as key=value on the command line:
+  output             where checkpoints go: a folder or s3://...
+  name               of the run, below output
+  encoder            a checkpoint that holds the text encoder
+  data.lists         lists of captioned sounds: [sounds.jsonl]
+  net.start_from     a checkpoint to fine-tune
+  optim.num_steps    when to stop
+  workers, use_gpu   processes in step with each other; one GPU for each
+every key: configs/train-audiosep.yaml"""
 
 
-def main(argv: list[str] | None = None) -> int:
-    options = parse_config_arguments("python -m jobs.train", __doc__, argv)
-    return run_command("train", train_by, options)
+def run(options: argparse.Namespace) -> None:
+    from separator.config_file import read_settings
+    from separator.train.recipe import TrainSettings
+
+    train(read_settings(TrainSettings, options.config, options.overrides))
 
 
-def train_by(options: argparse.Namespace) -> str:
-    return train(read_settings(TrainSettings, options.config, options.overrides))
+def train(settings: "TrainSettings") -> str:
+    """Train to the end; the path of the last checkpoint."""
+    from separator.storage import Storage
+    from separator.train.sound_lists import read_lists
 
-
-def train(settings: TrainSettings) -> str:
-    """Runs to the end, or goes on from the newest checkpoint of the same output and name."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # each line would come twice
-    import ray
+    say("reading the lists ...")
+    read_lists(settings.data.lists, Storage(settings.storage))  # a bad list stops it here
+    say("starting Ray ...")
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from separator.storage import Storage
-    from separator.train.sound_lists import read_lists
+    from separator.run.local_ray import join_ray
     from separator.train.worker import run_worker
 
-    read_lists(
-        settings.data.lists, Storage(settings.storage)
-    )  # a bad list is told before anything starts
     output = settings.output
     if "://" not in output:
         output = str(Path(output).resolve())
-    if not ray.is_initialized():
-        ray.init(address=os.environ.get("RAY_ADDRESS", "local"), log_to_driver=True)
+    join_ray()
     trainer = TorchTrainer(
         run_worker,  # pyright: ignore[reportArgumentType] # any object travels as config
         train_loop_config=settings,  # pyright: ignore
@@ -60,6 +71,12 @@ def train(settings: TrainSettings) -> str:
     print(f"model: {result.checkpoint.path}/model.safetensors")
     return result.checkpoint.path
 
+
+TRAIN = Command(
+    "train", "jobs.train", __doc__, add_config_arguments, run, KEYS,
+    "configs/train-mini.yaml output=runs encoder=encoder.safetensors",
+)  # fmt: skip
+main = TRAIN.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -58,6 +58,7 @@ class Summary:
     """What a run did."""
 
     run_id: str
+    phase: str = ""  # what the run is at, as the console says it
     assets: int = 0
     assets_listed: int = 0  # of this pass; 0 while they are being listed
     assets_failed: int = 0
@@ -103,6 +104,8 @@ def run_job(config: JobConfig, see: Callable[[Summary], None]) -> Summary:
             run_passes(flow, known, summary, see, claim)
         else:
             summary.assets_skipped = num_skipped
+        summary.phase = "finishing"
+        see(summary)
         if claim.widen():
             compact(storage, flow.layout, summary.run_id)
             claim.check()
@@ -125,6 +128,7 @@ def run_passes(
 
     def see_row(row: DoneRow) -> None:
         claim.check()
+        summary.phase = "separating"
         summary.assets_listed = progress.num_listed
         taken_s = (row["extract_s"], row["separate_s"], row["publish_s"])
         summary.stage_s.update(dict(zip(STAGES, taken_s, strict=True)))
@@ -147,8 +151,12 @@ def run_passes(
         for is_again in (False, True):
             now, device_s = known.add(committer.requests), summary.device_s
             progress = Progress()
+            summary.phase = "starting Ray"
+            see(summary)
             # Afresh: actors that keep dying would hold their device into the next pass.
             with started_ray():
+                summary.phase = "warming up"
+                see(summary)
                 missing = run_flow(flow, now, is_again, ledger, committer, progress, see_row)
             if not is_again:  # later, what this run has done would count
                 summary.assets_skipped = progress.num_skipped
@@ -256,7 +264,7 @@ def count(summary: Summary, records: Sequence[Record]) -> None:
 def describe(summary: Summary) -> dict[str, Any]:
     """What the run's record says of what has been done. Called while it is being done."""
     totals = dict(vars(summary)) | {"failures": dict(summary.failures)}
-    for name in ("run_id", "stage_s", "started"):
+    for name in ("run_id", "stage_s", "started", "phase"):
         del totals[name]
     return {
         "totals": totals,
