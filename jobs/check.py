@@ -9,13 +9,20 @@ import os
 import shutil
 import sys
 import tempfile
+import textwrap
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.command import JOB_KEYS, OK, REFUSED, Command, add_config_arguments, show_bytes
-from separator.errors import CheckpointMissing, DiskFull, RequestError, SeparatorError
+from separator.errors import (
+    CheckpointMissing,
+    DiskFull,
+    EncoderMissing,
+    RequestError,
+    SeparatorError,
+)
 
 if TYPE_CHECKING:
     from separator.config import JobConfig
@@ -32,15 +39,21 @@ def run(options: argparse.Namespace) -> int:
     storage = Storage(config.storage)
     num_wrong = 0
     for name, look in list_checks(config, storage):
-        print(f"{name:10}", end="", flush=True)
         try:
-            print(f"ok     {look()}", flush=True)
+            print_line(name, "ok", look())
         except SeparatorError as error:
-            print(f"WRONG  {error}", flush=True)
+            print_line(name, "WRONG", str(error))
             num_wrong += 1
     if num_wrong:
         print(f"\n{num_wrong} of these would stop the run")
     return REFUSED if num_wrong else OK
+
+
+def print_line(name: str, state: str, text: str) -> None:
+    """One check, in lines of 80 columns; addresses and paths are not broken."""
+    start = f"{name:9}{state:7}"
+    print(textwrap.fill(text, 80, initial_indent=start, subsequent_indent=" " * len(start),
+                        break_long_words=False, break_on_hyphens=False), flush=True)  # fmt: skip
 
 
 def list_checks(config: "JobConfig", storage: "Storage") -> Iterator[tuple[str, Callable[[], str]]]:
@@ -61,7 +74,7 @@ def check_program(program: str) -> str:
     from separator.media.limits import Limits
 
     said = run_program([program, "-version"], Path(program), Limits(), 1 << 16).decode()
-    return " ".join(said.split()[1:3])
+    return said.split()[2]
 
 
 def check_disk() -> str:
@@ -115,6 +128,11 @@ def check_weights(config: "JobConfig", storage: "Storage") -> str:
     try:
         path = find_weights(name)
     except CheckpointMissing:
+        if name in registry.PUBLISHED:
+            raise CheckpointMissing(
+                f"{name!r} is not on this machine: the run would download it first; "
+                f"`separator convert {name} FILE.safetensors` downloads it now"
+            ) from None
         if not name.startswith("s3://"):
             raise
         size = show_bytes(storage.stat(name).num_bytes)
@@ -137,7 +155,10 @@ def check_encoder(config: "JobConfig") -> str:
     from separator.model.checkpoint import read_encoder_id
 
     texts = [query.text for query in config.parse_queries()]
-    path = find_weights(config.model.name)
+    try:
+        path = find_weights(config.model.name)
+    except SeparatorError:
+        raise EncoderMissing("needs the weights") from None
     encoder_id = read_encoder_id(path)
     _, warnings = api.encode_texts(texts, encoder_id, lambda: api.find_encoder(path, encoder_id))
     if warnings:
