@@ -70,11 +70,12 @@ class Scorer:
 
 
 def evaluate(options: argparse.Namespace) -> None:
+    say("reading the cases ...")
     import pyarrow as pa
     import pyarrow.parquet as pq
     import ray.data
 
-    from separator.run.local_ray import join_ray
+    from separator.run.local_ray import join_ray, quiet_loggers
     from separator.storage import Storage
     from separator.train.cases import plan_cases, read_cases
     from separator.train.sound_lists import read_list
@@ -94,6 +95,7 @@ def evaluate(options: argparse.Namespace) -> None:
         raise RequestError(f"{options.cases}: no cases in it")
     say("starting Ray ...")
     join_ray()
+    quiet_loggers()
     ray.data.DataContext.get_current().enable_progress_bars = False
     data = ray.data.range(len(cases), override_num_blocks=min(len(cases), options.actors * 8))
     gpus = 1 if options.device == "cuda" else 0

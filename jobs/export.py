@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import OK, SOME_FAILED, Command, add_config_arguments, show_bytes, show_time
+from jobs.command import OK, SOME_FAILED, Command, add_config_arguments, say, show_bytes, show_time
 from separator.errors import ObjectExists, ObjectMissing, RequestError, SeparatorError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> "list[Contents]":
+    say("reading the manifest ...")
     if importlib.util.find_spec("duckdb") is None:
         raise RequestError("DuckDB is not installed: pip install 'separator[export]'")
     from separator.config_file import read_settings

@@ -26,6 +26,7 @@ every key: configs/train-audiosep.yaml"""
 
 
 def run(options: argparse.Namespace) -> None:
+    say("reading the lists ...")
     from separator.config_file import read_settings
     from separator.train.recipe import TrainSettings
 
@@ -37,7 +38,6 @@ def train(settings: "TrainSettings") -> str:
     from separator.storage import Storage
     from separator.train.sound_lists import read_lists
 
-    say("reading the lists ...")
     read_lists(settings.data.lists, Storage(settings.storage))  # a bad list stops it here
     say("starting Ray ...")
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -49,7 +49,7 @@ def train(settings: "TrainSettings") -> str:
     output = settings.output
     if "://" not in output:
         output = str(Path(output).resolve())
-    join_ray()
+    join_ray(log_to_driver=True)  # progress is printed by the first worker
     trainer = TorchTrainer(
         run_worker,  # pyright: ignore[reportArgumentType] # any object travels as config
         train_loop_config=settings,  # pyright: ignore

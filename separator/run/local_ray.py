@@ -20,10 +20,11 @@ MOST_STARTS = 2
 START_ERRORS = (OSError, RuntimeError, ray.exceptions.RayError)
 
 
-def join_ray(num_cpus: int | None = None) -> None:
+def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
     """Use the Ray that this process has, the cluster of RAY_ADDRESS, or one of this machine.
 
-    `num_cpus` is for a Ray of this machine. ClusterUnreachable where Ray does not start twice.
+    `num_cpus` is for a Ray of this machine; `log_to_driver` shows what workers print.
+    ClusterUnreachable where Ray does not start twice.
     """
     if ray.is_initialized():
         return
@@ -39,7 +40,7 @@ def join_ray(num_cpus: int | None = None) -> None:
                 ray.init(
                     address,
                     include_dashboard=False,  # a sixth of the time of a small run
-                    log_to_driver=False,
+                    log_to_driver=log_to_driver,
                     logging_level=logging.ERROR,
                     **options,
                 )

@@ -17,7 +17,7 @@ from tests.helpers.job import ROOT
 
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "jobs.shell", "export", str(ROOT / "configs/export.yaml")]
+    command = [sys.executable, "-m", "jobs.cli", "export", str(ROOT / "configs/export.yaml")]
     given = [f"input.uri={folder / 'out'}", "output.shard_mb=0.02", *overrides]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE

@@ -1,0 +1,230 @@
+"""The commands around a run: plan, check, status, failures, retry; and a run of a list."""
+
+import json
+import re
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+import soundfile
+
+from jobs.cli import main
+from separator.results.paths import Layout
+from separator.run.cluster import count_cpus
+from separator.run.local_ray import join_ray
+from separator.run.lock import SILENT_S
+from separator.run.status import describe_state, read_failures, read_status
+from separator.storage import Storage
+from tests.helpers.job import check_whole, read_tree, run_job, write_config
+
+
+@pytest.fixture
+def output(library, finished, tmp_path):
+    """(folder, config) of a library whose output is there already."""
+    shutil.copytree(finished / "out", tmp_path / "out")
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
+    return tmp_path / "out", str(config)
+
+
+@pytest.fixture(scope="module")
+def joined_ray():
+    """One Ray for all checks of this file."""
+    join_ray()
+    yield
+    ray.shutdown()
+
+
+def list_files(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_plan_of_a_new_library(library, tmp_path, capsys):
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
+    assert main(["plan", str(config)]) == 0
+    out = capsys.readouterr().out
+    lines = [line.split() for line in out.splitlines() if line]
+    assert lines[0] == ["assets", "5", "done", "0", "pending", "5"]
+    assert lines[2][:2] == ["stems", "10"]
+    assert "estimated from 3 assets (2 more could not be used)" in out
+    # 26 s are there; what is broken counts by its size.
+    audio_s = float(lines[4][1].removesuffix("s").removesuffix("min")) * (
+        60 if "min" in lines[4][1] else 1
+    )
+    assert 26 <= audio_s < 40
+    assert lines[5][0] == "cpu" and float(lines[5][2].removesuffix("x")) > 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert not (tmp_path / "out").exists()
+
+
+def test_plan_where_only_broken_assets_are_left(output, capsys):
+    folder, config = output
+    before = list_files(folder)
+    assert main(["plan", config]) == 0
+    out = capsys.readouterr().out
+    assert "done 3   pending 2" in out and "estimated" not in out
+    assert main(["plan", config, "run.retry_failed=false"]) == 0
+    assert "done 5   pending 0" in capsys.readouterr().out
+    assert list_files(folder) == before
+
+
+def test_plan_of_assets_that_cannot_be_used(tmp_path, capsys):
+    """A list whose queries cannot be read, and a track without a sample."""
+    soundfile.write(tmp_path / "empty.wav", np.zeros((0, 1)), 8_000)
+    (tmp_path / "list.csv").write_text("uri,q\nempty.wav,[\n")
+    config = write_config(
+        tmp_path / "c.yaml", str(tmp_path / "list.csv"), str(tmp_path / "out"), "[]"
+    )
+    for override in ("input.queries_column=q", "queries=[rain]"):
+        assert main(["plan", str(config), override]) == 0
+        out = capsys.readouterr().out
+        assert "pending 1" in out and "estimated" not in out
+
+
+def test_status_counts_assets_and_rows(output, capsys):
+    folder, config = output
+    assert main(["status", config]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"assets +5   with failures 2\nrows +10   ok 6   failed 4\n", out)
+    assert re.search(r"media_truncated +2 rows\n", out)
+    (run,) = (folder / "runs").glob("*.json")
+    assert f"{run.stem}" in out and " finished " in out and max(map(len, out.splitlines())) <= 80
+
+
+def test_status_counts_what_is_superseded_once(output):
+    """A run that did not end leaves rows that a later one has made again."""
+    folder, _ = output
+    (manifest,) = (folder / "manifest").glob("*.parquet")
+    shutil.copy(manifest, manifest.with_name("20200101-000000-abcdef-00000.parquet"))
+    status = read_status(Storage(), Layout(str(folder), "flac"))
+    assert status.outcomes == {"": 6, "media_truncated": 2, "media_unreadable": 2}
+    assert (status.num_assets, status.num_failed_assets) == (5, 2)
+    assert len(list(read_failures(Storage(), Layout(str(folder), "flac")))) == 2
+
+
+def test_run_file_says_what_was_used_and_when_it_went_silent(output):
+    folder, _ = output
+    (content,) = read_status(Storage(), Layout(str(folder), "flac")).runs
+    assert 0 < content["device_busy"] < 1 and set(content["stage_seconds"]) == {
+        "extract", "separate", "publish",
+    }  # fmt: skip
+    # As many tasks at once as keep all cores busy, though Ray Data holds some back for each stage.
+    assert content["totals"]["num_cpus"] == count_cpus() + 2
+    # A run that was killed cannot say so.
+    running = content | {"state": "running", "written_at": "2026-01-01T00:00:00+00:00"}
+    then = datetime.fromisoformat(running["written_at"])
+    assert describe_state(running, then + timedelta(seconds=SILENT_S - 1)) == "running"
+    assert describe_state(running, then + timedelta(seconds=SILENT_S + 1)) == "silent"
+
+
+@pytest.mark.parametrize("name", ["status", "failures"])
+def test_output_that_is_not_there_is_one_line_and_2(name, tmp_path, capsys):
+    config = write_config(tmp_path / "c.yaml", "/in", str(tmp_path / "out"))
+    assert main([name, str(config)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"output.uri='{tmp_path / 'out'}': no run has written there" in line
+
+
+@pytest.mark.parametrize("name", ["status", "failures"])
+def test_output_is_read_without_an_input(name, output, tmp_path, capsys):
+    (tmp_path / "d.yaml").write_text(f"output: {output[0]}\n")
+    assert main([name, str(tmp_path / "d.yaml")]) == 0
+    assert "media_truncated" in capsys.readouterr().out
+
+
+def test_failures_lists_assets_with_reasons_in_80_columns(output, library, capsys):
+    _, config = output
+    assert main(["failures", config]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        str(library / "broken.mp4"),
+        str(library / "cut.wav"),
+    ]
+    reasons = [line for line in lines if line.startswith(" ")]
+    assert max(map(len, reasons)) <= 80
+    assert "media_truncated (a-person-speaking, siren): 'cut.wav': track 0 ends at" in out
+    assert main(["failures", config, "--limit", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "cut.wav" not in out and out.endswith("and 1 more assets; --limit 0 lists all\n")
+
+
+def test_check_of_a_job_that_can_start(library, tmp_path, capsys, joined_ray):
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "new/out"))
+    assert main(["check", str(config)]) == 0
+    out = capsys.readouterr().out
+    found = [line.split()[:2] for line in out.splitlines() if not line.startswith(" ")]
+    names = ["config", "ffmpeg", "ffprobe", "disk", "input", "output", "weights", "encoder", "ray"]
+    assert found == [[name, "ok"] for name in names]
+    assert not (tmp_path / "new").exists(), "a check leaves nothing behind"
+
+
+def test_check_says_all_that_is_wrong_and_the_way_out(
+    library, tmp_path, capsys, joined_ray, monkeypatch
+):
+    monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SEPARATOR_OFFLINE", "")
+    (tmp_path / "file").write_text("")
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "file/out"))
+    assert main(["check", str(config), "input.include=*.mxf", "model.name=audiosep"]) == 2
+    out = " ".join(capsys.readouterr().out.split())
+    assert "input WRONG" in out and "holds nothing that input.include names" in out
+    assert "output WRONG" in out and "weights WRONG" in out and "encoder WRONG" in out
+    assert "`separator convert audiosep FILE.safetensors` downloads it now" in out
+    assert "ray ok" in out and out.endswith("4 of these would stop the run")
+    assert not (tmp_path / "home").exists(), "nothing is downloaded"
+    assert main(["check", str(config), "queries=[qwertz]"]) == 2
+    assert re.search(r"encoder  WRONG  'qwertz': the mini model knows", capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_retry_runs_what_has_failed_and_nothing_else(library, tmp_path, capsys):
+    """Of a library that has something new as well."""
+    changed = tmp_path / "library"
+    changed.mkdir()
+    for name in ("cut.wav", "talk.wav"):
+        shutil.copy(library / name, changed)
+    config = write_config(tmp_path / "c.yaml", str(changed), str(tmp_path / "out"))
+    run_job(config, code=3)
+    before = read_tree(tmp_path / "out")
+    shutil.copy(library / "talk.wav", changed / "new.wav")
+    assert main(["retry", str(config)]) == 3
+    assert "assets             1   failed 1   left alone 2\n" in capsys.readouterr().out
+    after = read_tree(tmp_path / "out")
+    assert after.keys() == before.keys()
+    assert {name for name in after if after[name] != before[name]} == {"stems/cut.wav/record.json"}
+    check_whole(tmp_path / "out")
+
+
+def test_run_of_a_list_whose_rows_have_queries_of_their_own(library, tmp_path, capsys, caplog):
+    rows = [
+        {"uri": "talk.wav", "q": ["siren"], "licence": "cc"},
+        {"uri": "sub dir/rain ü.wav", "q": [{"name": "wet", "text": "rain"}], "licence": "by"},
+        {"uri": "talk.wav", "q": ["rain"], "licence": "twice"},
+        {"uri": "long.flac", "q": "[", "licence": "x"},
+    ]
+    changed = tmp_path / "library"
+    shutil.copytree(library, changed)
+    path = changed / "list.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = write_config(tmp_path / "c.yaml", str(path), str(tmp_path / "out"), "[]")
+    arguments = [str(config), "input.queries_column=q", "input.carry=[licence]"]
+    assert main(["run", *arguments]) == 3
+    out = capsys.readouterr().out
+    phases = [line for line in out.splitlines() if line.endswith(" ...")]
+    assert phases[:2] == ["checking the library ...", "starting Ray ..."]
+    assert "1 rows name an asset again" in caplog.text
+    manifest = check_whole(tmp_path / "out")
+    found = {
+        (row.asset_uri.rpartition("/")[2], row.query_name, row.error_code, row.carried)
+        for row in manifest.itertuples()
+    }
+    assert found == {
+        ("talk.wav", "siren", "", '{"licence": "cc"}'),
+        ("rain ü.wav", "wet", "", '{"licence": "by"}'),
+        ("long.flac", "", "bad_request", '{"licence": "x"}'),
+    }
+    assert main(["run", *arguments, "run.retry_failed=false"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
