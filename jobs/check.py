@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import JOB_KEYS, OK, REFUSED, Command, add_config_arguments, show_bytes
+from jobs.command import JOB_KEYS, OK, REFUSED, Command, add_config_arguments, say, show_bytes
 from separator.errors import (
     CheckpointMissing,
     DiskFull,
@@ -32,6 +32,7 @@ LEAST_FREE_BYTES = 5 << 30  # for copies of assets that lie on S3, and for Ray's
 
 
 def run(options: argparse.Namespace) -> int:
+    say(f"checking {options.config} ...")
     from separator.config import read_config
     from separator.storage import Storage
 

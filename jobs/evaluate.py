@@ -24,12 +24,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--style", choices=("caption", "paraphrase", "absent"), default="caption", help="of queries"
     )
-    parser.add_argument("--levels", default="0", help="dB of the other sounds: 0,-10,10 (0)")
+    parser.add_argument(
+        "--levels", type=parse_levels, default="0", help="dB of the other sounds: 0,-10,10 (0)"
+    )
     parser.add_argument("--sounds", type=int, default=2, help="sounds in a mixture (2)")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a mixture (5)")
     parser.add_argument("--seed", type=int, default=1, help="another seed: other mixtures (1)")
     parser.add_argument("--actors", type=int, default=1, help="models side by side (1)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
+
+
+def parse_levels(text: str) -> list[float]:
+    try:
+        return [float(level_db) for level_db in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: numbers with commas, such as 0,-10") from None
 
 
 class Scorer:
@@ -86,8 +95,8 @@ def evaluate(options: argparse.Namespace) -> None:
         cases = read_cases(storage, options.cases)
     else:
         sources = read_list(options.cases, storage)
-        levels, cases = [float(x) for x in options.levels.split(",")], []
-        for level_db in levels:
+        cases = []
+        for level_db in options.levels:
             cases += plan_cases(
                 sources, options.per_kind, options.style, level_db, options.sounds, options.seed
             )

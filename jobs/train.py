@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import Command, add_config_arguments, say
+from jobs.command import Command, add_config_arguments
 
 if TYPE_CHECKING:
     from separator.train.recipe import TrainSettings
@@ -26,7 +26,7 @@ every key: configs/train-audiosep.yaml"""
 
 
 def run(options: argparse.Namespace) -> None:
-    say("reading the lists ...")
+    print("reading the lists ...", flush=True)
     from separator.config_file import read_settings
     from separator.train.recipe import TrainSettings
 
@@ -39,7 +39,7 @@ def train(settings: "TrainSettings") -> str:
     from separator.train.sound_lists import read_lists
 
     read_lists(settings.data.lists, Storage(settings.storage))  # a bad list stops it here
-    say("starting Ray ...")
+    print("starting Ray ...", flush=True)
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 

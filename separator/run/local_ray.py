@@ -5,6 +5,7 @@
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import ray.exceptions
 from separator.errors import ClusterUnreachable
 
 MOST_STARTS = 2
+KNOCK_S = 10.0
 START_ERRORS = (OSError, RuntimeError, ray.exceptions.RayError)
 
 
@@ -36,6 +38,7 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
     options: dict[str, Any] = {"num_cpus": num_cpus} if address == "local" else {}
     for attempt in range(1, MOST_STARTS + 1):
         try:
+            _knock(address)
             with _silent_stderr():
                 ray.init(
                     address,
@@ -53,6 +56,14 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
             if attempt == MOST_STARTS:
                 raise ClusterUnreachable(_describe(address, error)) from None
     quiet_loggers()
+
+
+def _knock(address: str) -> None:
+    """Raise at once where nobody listens: Ray itself would wait for minutes."""
+    host, found, port = address.removeprefix("ray://").rpartition(":")
+    if found and port.isdecimal():
+        with socket.create_connection((host.strip("[]"), int(port)), KNOCK_S):
+            pass
 
 
 def quiet_loggers() -> None:

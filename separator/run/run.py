@@ -47,8 +47,7 @@ log = logging.getLogger(__name__)
 ROWS_PER_PART = 10_000
 STAGES = ("extract", "separate", "publish")
 QUICK_LOOK = 10_000  # assets that are looked through before anything is started
-# Ray Data keeps CPUs for extracting and for publishing, also while one of them has nothing to do:
-# on a machine of few cores half of them would wait.
+# Ray Data keeps CPUs for extracting and for publishing, also while one stage has nothing to do.
 SPARE_CPUS = 2
 CRASHED = "its worker died each time it was tried"
 
@@ -238,7 +237,7 @@ def started_ray() -> Iterator[None]:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
-    # After ray.init, which has handlers of its own. What is finished is committed on the way out.
+    # After ray.init, which has handlers of its own.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -262,7 +261,6 @@ def count(summary: Summary, records: Sequence[Record]) -> None:
 
 
 def describe(summary: Summary) -> dict[str, Any]:
-    """What the run's record says of what has been done. Called while it is being done."""
     totals = dict(vars(summary)) | {"failures": dict(summary.failures)}
     for name in ("run_id", "stage_s", "started", "phase"):
         del totals[name]

@@ -25,6 +25,7 @@ from separator.errors import (
     Throttled,
 )
 from separator.export.settings import ExportConfig
+from separator.run.local_ray import join_ray
 from separator.train.recipe import TrainSettings
 from tests.helpers.job import write_config
 
@@ -190,3 +191,11 @@ def test_commands_are_reached_by_their_modules():
     for command in cli.COMMANDS:
         assert command.module in sys.modules and command.summary
         assert hasattr(sys.modules[command.module], "main")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9"])
+def test_a_cluster_that_is_not_there_is_said_at_once(address, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ClusterUnreachable, match="no cluster can be reached there") as caught:
+        join_ray()
+    assert f"RAY_ADDRESS={address!r}" in str(caught.value) and "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The commands around a run: plan, check, status, failures, retry; and a run of a list."""
+"""The commands around a run: plan, status, failures, retry; and a run of a list."""
 
 import json
 import re
@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 import soundfile
 
 from jobs.cli import main
 from separator.results.paths import Layout
 from separator.run.cluster import count_cpus
-from separator.run.local_ray import join_ray
 from separator.run.lock import SILENT_S
 from separator.run.status import describe_state, read_failures, read_status
 from separator.storage import Storage
@@ -27,14 +25,6 @@ def output(library, finished, tmp_path):
     shutil.copytree(finished / "out", tmp_path / "out")
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
     return tmp_path / "out", str(config)
-
-
-@pytest.fixture(scope="module")
-def joined_ray():
-    """One Ray for all checks of this file."""
-    join_ray()
-    yield
-    ray.shutdown()
 
 
 def list_files(folder: Path) -> dict[Path, int]:
@@ -149,34 +139,6 @@ def test_failures_lists_assets_with_reasons_in_80_columns(output, library, capsy
     assert main(["failures", config, "--limit", "1"]) == 0
     out = capsys.readouterr().out
     assert "cut.wav" not in out and out.endswith("and 1 more assets; --limit 0 lists all\n")
-
-
-def test_check_of_a_job_that_can_start(library, tmp_path, capsys, joined_ray):
-    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "new/out"))
-    assert main(["check", str(config)]) == 0
-    out = capsys.readouterr().out
-    found = [line.split()[:2] for line in out.splitlines() if not line.startswith(" ")]
-    names = ["config", "ffmpeg", "ffprobe", "disk", "input", "output", "weights", "encoder", "ray"]
-    assert found == [[name, "ok"] for name in names]
-    assert not (tmp_path / "new").exists(), "a check leaves nothing behind"
-
-
-def test_check_says_all_that_is_wrong_and_the_way_out(
-    library, tmp_path, capsys, joined_ray, monkeypatch
-):
-    monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("SEPARATOR_OFFLINE", "")
-    (tmp_path / "file").write_text("")
-    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "file/out"))
-    assert main(["check", str(config), "input.include=*.mxf", "model.name=audiosep"]) == 2
-    out = " ".join(capsys.readouterr().out.split())
-    assert "input WRONG" in out and "holds nothing that input.include names" in out
-    assert "output WRONG" in out and "weights WRONG" in out and "encoder WRONG" in out
-    assert "`separator convert audiosep FILE.safetensors` downloads it now" in out
-    assert "ray ok" in out and out.endswith("4 of these would stop the run")
-    assert not (tmp_path / "home").exists(), "nothing is downloaded"
-    assert main(["check", str(config), "queries=[qwertz]"]) == 2
-    assert re.search(r"encoder  WRONG  'qwertz': the mini model knows", capsys.readouterr().out)
 
 
 @pytest.mark.slow
