@@ -1,28 +1,25 @@
-"""Turn a checkpoint into our safetensors: without the optimizer, and without code in it."""
+"""Convert a checkpoint to safetensors, without its optimizer.
+
+A safetensors file holds no code. The largest change of a weight and the sha256 are printed.
+"""
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from jobs.command import run_command
-from separator.encoders import mini
+from jobs.command import Command
 from separator.errors import RequestError
-from separator.model import registry
-from separator.model.checkpoint import Checkpoint, read_checkpoint, write_safetensors
-from separator.model.download import hash_file
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+if TYPE_CHECKING:
+    from separator.model.checkpoint import Checkpoint
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.convert", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("src", metavar="SRC", help="a checkpoint's path, or a published name")
-    parser.add_argument("dst", metavar="DST.safetensors", type=Path)
-    parser.add_argument("--dtype", choices=sorted(DTYPES), default="fp32")
+    parser.add_argument("dst", metavar="DST.safetensors", type=Path, help="the file to write")
+    parser.add_argument("--dtype", choices=("bf16", "fp32"), default="fp32", help="of the weights")
     parser.add_argument("--force", action="store_true", help="overwrite DST")
-    return run_command("convert", convert, parser.parse_args(argv))
 
 
 def convert(options: argparse.Namespace) -> None:
@@ -33,13 +30,21 @@ def convert(options: argparse.Namespace) -> None:
         raise RequestError(f"{dst.parent}: no such folder")
     if dst.exists() and not options.force:
         raise RequestError(f"{dst}: exists; --force overwrites it")
+    import torch
+
+    from separator.encoders import mini
+    from separator.model import registry
+    from separator.model.checkpoint import read_checkpoint, write_safetensors
+    from separator.model.download import hash_file
+
     path = registry.resolve(options.src)
     before_bytes, source_sha256 = path.stat().st_size, hash_file(path)
     before = read_checkpoint(path)
     has_mini = (before.encoder_id or "").startswith(mini.PREFIX)
+    dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
     packed = mini.pack_mini(mini.read_mini(path) if has_mini else None)
     sha256 = write_safetensors(
-        before.net, dst, before.encoder_id, DTYPES[options.dtype], source_sha256, encoder=packed
+        before.net, dst, before.encoder_id, dtype, source_sha256, encoder=packed
     )
     after = read_checkpoint(dst)
     num_parameters = sum(p.numel() for p in after.net.parameters())
@@ -50,8 +55,10 @@ def convert(options: argparse.Namespace) -> None:
     print(f"sha256 {sha256}")
 
 
-def measure_error(before: Checkpoint, after: Checkpoint) -> float:
+def measure_error(before: "Checkpoint", after: "Checkpoint") -> float:
     """The largest relative change of a weight; zeros are kept by every rounding."""
+    import torch
+
     largest = 0.0
     new = after.net.state_dict()
     for name, old in before.net.state_dict().items():
@@ -60,6 +67,12 @@ def measure_error(before: Checkpoint, after: Checkpoint) -> float:
         largest = max(largest, float(change.max()))
     return largest
 
+
+CONVERT = Command(
+    "convert", "jobs.convert", __doc__, add_arguments, convert,
+    example="audiosep-hive hive.safetensors --dtype bf16",
+)  # fmt: skip
+main = CONVERT.main
 
 if __name__ == "__main__":
     sys.exit(main())

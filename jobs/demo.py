@@ -1,4 +1,4 @@
-"""Try the job on a small library of our own making: `python -m jobs.demo [FOLDER]`.
+"""Try the job on a small library that is made for it.
 
 Makes FOLDER/library (videos with a picture, several tracks, a long one, a broken one) from
 synthetic sounds, runs the job on it, and says how close each stem is to the sound that was mixed
@@ -9,11 +9,13 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from jobs import separate
-from separator.errors import SeparatorError
+from jobs.command import OK, SOME_FAILED, Command
+
+if TYPE_CHECKING:
+    import numpy as np
 
 RATE_HZ = 32_000
 CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
@@ -26,32 +28,33 @@ LIBRARY: dict[str, tuple[float, list[tuple[str, tuple[str, ...]]]]] = {
     "radio.m4a": (12, [("eng", ("man", "drums"))]),
     "long.mkv": (180, [("eng", ("siren", "rain"))]),
 }
-# What is asked for (configs/demo.yaml) -> the kinds of sound it means.
+# Query (configs/demo.yaml) -> the kinds of sound it means.
 MEANT = {"speech": ("man", "woman"), "siren": ("siren",), "rain": ("rain",), "drums": ("drums",)}
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.demo", description=__doc__)
-    parser.add_argument("folder", nargs="?", default="demo", type=Path)
-    options = parser.parse_args(argv)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", nargs="?", default="demo", type=Path, metavar="FOLDER", help="(demo)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
     library, output = options.folder / "library", options.folder / "output"
-    try:
-        make_library(library)
-    except (SeparatorError, OSError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 2
-    code = separate.main([str(CONFIG), f"input.uri={library}", f"output.uri={output}"])
-    if code not in (0, 3):
+    print(f"making {library} ...", flush=True)
+    separate.require_ffmpeg()
+    make_library(library)
+    code = separate.separate(CONFIG, [f"input.uri={library}", f"output.uri={output}"])
+    if code not in (OK, SOME_FAILED):
         return code
     print()
     print_closeness(output)
     print("\nbroken.mp4 is meant to fail: its record says why.")
     print(f"Listen: {output}/stems/street.mp4/track-0/")
-    return 0
+    return OK
 
 
 def make_library(folder: Path) -> None:
-    """What is there already is left as it is, so that a second run finds nothing new."""
+    """Make the files that are missing; a second run finds nothing new."""
     for name, (seconds, tracks) in LIBRARY.items():
         path = folder / name
         if not path.exists():
@@ -90,8 +93,10 @@ def make_file(path: Path, seconds: float, tracks: list[tuple[str, tuple[str, ...
         run(command, path, Limits(), max_bytes=1 << 20)
 
 
-def mix_track(kinds: tuple[str, ...], seconds: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(mixture (T,), what each kind is in it)."""
+def mix_track(kinds: tuple[str, ...], seconds: float) -> "tuple[np.ndarray, dict[str, np.ndarray]]":
+    """The mixture (T,), and by kind the sound that was mixed in."""
+    import numpy as np
+
     from separator.sounds.catalog import make_sound
     from separator.train.mixer import declip, match_energy
 
@@ -122,6 +127,9 @@ def print_closeness(output: Path) -> None:
                 )
                 print(f"{name:24}{index:6}  {query:8}{before:9.1f} dB{after:5.1f} dB")
 
+
+DEMO = Command("demo", "jobs.demo", __doc__, add_arguments, run, example="demo")
+main = DEMO.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,51 +1,54 @@
-"""Measure a model: SDR, SDRi and SI-SDR per kind of sound, as Parquet, a table and a picture.
+"""Measure a model: SDR, SDRi and SI-SDR per kind of sound.
 
-Cases come from CASES.csv/.parquet with the columns mixture, target, query (and kind), or are
-mixed from a list of held-out sounds (`python -m jobs.sounds --held-out`).
+Figures are written as Parquet, a table and a picture. Cases come from CASES.csv or CASES.parquet
+with the columns mixture, target, query (and kind), or are mixed from a list of held-out sounds
+(`separator sounds --held-out`).
 """
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from jobs.command import join_ray, run_command
+from jobs.command import Command, say
 from separator.errors import RequestError
-from separator.machine import count_cpus
 
 COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m jobs.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a name, or the path of a checkpoint")
     parser.add_argument("cases", help="CASES.csv, CASES.parquet or sounds.jsonl")
     parser.add_argument("out", type=Path, help="folder for scores.parquet and scores.png")
-    parser.add_argument("--per-kind", type=int, default=10, help="cases mixed for each kind")
-    parser.add_argument("--style", choices=("caption", "paraphrase", "absent"), default="caption")
-    parser.add_argument("--levels", default="0", help="dB of the other sounds: 0,-10,10")
-    parser.add_argument("--sounds", type=int, default=2, help="in a mixture")
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--actors", type=int, default=1)
-    parser.add_argument("--device", default="auto")
-    return run_command("evaluate", evaluate, parser.parse_args(argv))
+    parser.add_argument("--per-kind", type=int, default=10, help="cases mixed for each kind (10)")
+    parser.add_argument(
+        "--style", choices=("caption", "paraphrase", "absent"), default="caption", help="of queries"
+    )
+    parser.add_argument(
+        "--levels", type=parse_levels, default="0", help="dB of the other sounds: 0,-10,10 (0)"
+    )
+    parser.add_argument("--sounds", type=int, default=2, help="sounds in a mixture (2)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of a mixture (5)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed: other mixtures (1)")
+    parser.add_argument("--actors", type=int, default=1, help="models side by side (1)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
+
+
+def parse_levels(text: str) -> list[float]:
+    try:
+        return [float(level_db) for level_db in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: numbers with commas, such as 0,-10") from None
 
 
 class Scorer:
-    """One Ray actor: a model, and the figures of each case it is given."""
+    """Load a model in a Ray actor, and score one case after the other."""
 
     def __init__(self, options: argparse.Namespace, cases: list[Any]) -> None:
         import torch
 
         from separator import load_model
+        from separator.machine import count_cpus
         from separator.storage import Storage
 
         if options.device != "cuda" and not torch.cuda.is_available():
@@ -75,11 +78,13 @@ class Scorer:
         return about | score(stem_T, target_T, mixture_T)
 
 
-def evaluate(options: argparse.Namespace) -> list[dict[str, Any]]:
+def evaluate(options: argparse.Namespace) -> None:
+    say("reading the cases ...")
     import pyarrow as pa
     import pyarrow.parquet as pq
-    import ray
+    import ray.data
 
+    from separator.run.local_ray import join_ray, quiet_loggers
     from separator.storage import Storage
     from separator.train.cases import plan_cases, read_cases
     from separator.train.sound_lists import read_list
@@ -90,15 +95,16 @@ def evaluate(options: argparse.Namespace) -> list[dict[str, Any]]:
         cases = read_cases(storage, options.cases)
     else:
         sources = read_list(options.cases, storage)
-        levels, cases = [float(x) for x in options.levels.split(",")], []
-        for level_db in levels:
+        cases = []
+        for level_db in options.levels:
             cases += plan_cases(
                 sources, options.per_kind, options.style, level_db, options.sounds, options.seed
             )
     if not cases:
         raise RequestError(f"{options.cases}: no cases in it")
+    say("starting Ray ...")
     join_ray()
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    quiet_loggers()
     ray.data.DataContext.get_current().enable_progress_bars = False
     data = ray.data.range(len(cases), override_num_blocks=min(len(cases), options.actors * 8))
     gpus = 1 if options.device == "cuda" else 0
@@ -115,11 +121,12 @@ def evaluate(options: argparse.Namespace) -> list[dict[str, Any]]:
     summary = summarize(rows)
     print_table(summary, options.style)
     draw(summary, options.out / "scores.png")
-    return rows
 
 
 def summarize(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Means per kind, then over kinds under the name `mean`."""
+    """Average per kind, then over kinds under the name `mean`."""
+    import numpy as np
+
     kinds: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         kinds.setdefault(row["kind"], []).append(row)
@@ -144,7 +151,7 @@ def print_table(summary: dict[str, dict[str, float]], style: str) -> None:
 
 
 def draw(summary: dict[str, dict[str, float]], path: Path) -> None:
-    """SDRi of every kind as a bar, best on top, with the mean as a line."""
+    """Draw the SDRi of every kind as a bar, best on top, with the mean as a line."""
     from matplotlib.figure import Figure
 
     kinds = sorted((k for k in summary if k != "mean"), key=lambda k: summary[k]["sdri_db"])
@@ -158,6 +165,12 @@ def draw(summary: dict[str, dict[str, float]], path: Path) -> None:
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=100)
 
+
+EVALUATE = Command(
+    "evaluate", "jobs.evaluate", __doc__, add_arguments, evaluate,
+    example="mini sounds/test/sounds.jsonl scores --levels=-10,0,10",
+)  # fmt: skip
+main = EVALUATE.main
 
 if __name__ == "__main__":
     sys.exit(main())

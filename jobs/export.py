@@ -1,11 +1,9 @@
-"""A data set of a finished output: `python -m jobs.export CONFIG.yaml [dotted.key=value ...]`
+"""Make a data set of a finished output, in shards with a card.
 
-Stems chosen by an expression over the manifest's columns, in WebDataset or Parquet shards, split by
-asset, with a card. The same manifest and settings give the same files; a run that was stopped goes
-on where it was.
-
-Exit codes: 0 all is well; 3 some stems were gone from storage, index/ names them; 2 a bad request;
-1 a crash.
+Shards are WebDataset or Parquet. Stems are chosen by an expression over the manifest's columns
+and split by asset. The same manifest and settings give the same files, and an export that was
+stopped goes on where it was. Stems that are gone from storage are named in index/, and the exit
+code is 3.
 """
 
 import argparse
@@ -16,9 +14,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import join_ray, parse_config_arguments
-from jobs.separate import show_bytes, show_time
-from separator.errors import ObjectExists, ObjectMissing, RequestError, SeparatorError, StorageBusy
+from jobs.command import OK, SOME_FAILED, Command, add_config_arguments, say, show_bytes, show_time
+from separator.errors import ObjectExists, ObjectMissing, RequestError, SeparatorError
 
 if TYPE_CHECKING:
     from separator.export.select import Selection, Shard
@@ -27,23 +24,29 @@ if TYPE_CHECKING:
     from separator.results.paths import ExportLayout
     from separator.storage import Storage
 
+KEYS = """\
+keys most used, as in the file or as key=value on the command line:
+  input.uri          the output.uri of a job
+  input.where        SQL over the manifest's columns: "energy_share > 0.1"
+  input.kind         stem or rendition
+  split.valid        share of the assets that is kept for validation
+  output.uri         where data/, index/ and README.md go
+  output.format      webdataset or parquet
+  output.shard_mb    size of a shard before compression
+every key: configs/export.yaml"""
 MOST_RETRIES = 2  # of a shard whose worker died
 
 
-def main(argv: list[str] | None = None) -> int:
-    options = parse_config_arguments("python -m jobs.export", __doc__, argv)
-    try:
-        contents = export(options)
-    except SeparatorError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1 if isinstance(error, StorageBusy) else 2
-    return 3 if any(each.missing for each in contents) else 0
+def run(options: argparse.Namespace) -> int:
+    contents = export(options)
+    return SOME_FAILED if any(each.missing for each in contents) else OK
 
 
 def export(options: argparse.Namespace) -> "list[Contents]":
+    say("reading the manifest ...")
     if importlib.util.find_spec("duckdb") is None:
         raise RequestError("DuckDB is not installed: pip install 'separator[export]'")
-    from separator.config import read_settings
+    from separator.config_file import read_settings
     from separator.export.card import make_card
     from separator.export.select import select
     from separator.export.settings import EXTENSIONS, ExportConfig
@@ -67,7 +70,7 @@ def export(options: argparse.Namespace) -> "list[Contents]":
 def claim(
     storage: "Storage", layout: "ExportLayout", selection: "Selection", config: "ExportConfig"
 ) -> "dict[str, Contents]":
-    """Shards that are there already, by name; a place that holds another data set is refused."""
+    """Find the shards that are there already, by name; refuse the place of another data set."""
     from separator.export.shards import Contents
 
     if not storage.exists(layout.about()) and storage.exists(layout.card()):
@@ -88,7 +91,7 @@ def claim(
         return {}
     names = {uri: uri.rpartition("/")[2].removesuffix(".json") for uri in uris}
     found = {name: Contents(**json.loads(storage.read(uri))) for uri, name in names.items()}
-    # What was gone may be back.
+    # A shard with missing stems is written again: they may be back.
     return {name: contents for name, contents in found.items() if not contents.missing}
 
 
@@ -108,7 +111,7 @@ def write_about(
 def write_shards(
     selection: "Selection", writer: "ShardWriter", done: "Mapping[str, Contents]"
 ) -> "Iterator[Contents]":
-    """In order, a few ahead of what has been asked for; Ray starts with the first that is new."""
+    """Write shards in order, a few at once. Ray starts with the first shard that is new."""
     ahead: deque[Any] = deque()
     write, most_ahead = None, 0
     for shard in selection.iterate():
@@ -122,8 +125,10 @@ def write_shards(
 
 
 def prepare_tasks(writer: "ShardWriter") -> tuple[Any, int]:
-    """(a call that starts a shard somewhere on the cluster, how many to have under way)."""
+    """Start Ray: a function that starts the task of a shard, and how many to keep under way."""
     import ray
+
+    from separator.run.local_ray import join_ray
 
     join_ray()
     shared = ray.put(writer)
@@ -136,11 +141,11 @@ def write_shard(writer: "ShardWriter", shard: "Shard") -> "Contents | SeparatorE
     try:
         return writer(shard.split, shard.name, shard.rows)
     except SeparatorError as error:
-        return error  # as itself: Ray would wrap it in the traceback of a bug
+        return error  # not raised: Ray would wrap it in a traceback
 
 
 def _get(outcome: Any) -> "Contents":
-    """What a task brought; or what was there."""
+    """Wait for the outcome of a task; a shard that was there already is its own outcome."""
     from separator.export.shards import Contents
 
     if not isinstance(outcome, Contents):
@@ -168,6 +173,12 @@ def print_summary(contents: "list[Contents]", output_uri: str) -> None:
         print(f"{missing:,} stems are gone from storage; index/ names them")
     print(f"{output_uri}: data/, README.md")
 
+
+EXPORT = Command(
+    "export", "jobs.export", __doc__, add_config_arguments, run, KEYS,
+    "configs/export.yaml input.uri=/stems output.uri=/set",
+)  # fmt: skip
+main = EXPORT.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,25 +1,20 @@
-"""What the job would do: `python -m jobs.plan CONFIG.yaml [dotted.key=value ...]`. Writes nothing.
+"""Say what `run` would do, and estimate hours and bytes.
 
-Hours, device-hours and bytes are estimated from a few assets and from the rate of this machine.
+Nothing is written. The estimates come from a few assets and from the speed of this machine.
 """
 
 import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from jobs.command import parse_config_arguments, run_command
-from jobs.separate import show_bytes, show_time
+from jobs.command import JOB_KEYS, Command, add_config_arguments, say, show_bytes, show_time
 
 if TYPE_CHECKING:
     from separator.run.estimate import Plan
 
 
-def main(argv: list[str] | None = None) -> int:
-    options = parse_config_arguments("separator plan", __doc__, argv)
-    return run_command("plan", run, options)
-
-
 def run(options: argparse.Namespace) -> None:
+    say("checking the library ...")
     from separator.config import read_config
 
     config = read_config(options.config, options.overrides)
@@ -32,7 +27,7 @@ def print_plan(plan: "Plan", form: str) -> None:
     done = plan.assets - plan.assets_pending
     print(f"{'assets':10}{plan.assets:>12,}   done {done:,}   pending {plan.assets_pending:,}")
     print(f"{'pending':10}{show_bytes(plan.bytes_pending):>12}")
-    print(f"{'stems':10}{plan.stems_pending:>12,}   for one track an asset")
+    print(f"{'stems':10}{plan.stems_pending:>12,}   if every asset has one track")
     if plan.hours is None or plan.device_hours is None or plan.output_bytes is None:
         return
     print(f"\nestimated from {plan.looked_into - plan.unusable} assets", end="")
@@ -44,6 +39,12 @@ def print_plan(plan: "Plan", form: str) -> None:
     )
     print(f"{'output':10}{show_bytes(plan.output_bytes):>12}   {form}")
 
+
+PLAN = Command(
+    "plan", "jobs.plan", __doc__, add_config_arguments, run, JOB_KEYS,
+    "configs/local.yaml input.uri=/media output.uri=/stems",
+)  # fmt: skip
+main = PLAN.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,73 +1,121 @@
-"""The job: separate a library. `python -m jobs.separate CONFIG.yaml [dotted.key=value ...]`
+"""Separate what is new, changed or has failed in a library.
 
-Exit codes: 0 all is well; 3 finished, some assets failed; 2 a bad request, nothing written; 1 a
-crash.
+Stems, a manifest and records are written to output.uri. What is finished is never made again; a
+run that was stopped goes on where it was.
 """
 
+import argparse
+import os
+import shutil
 import sys
-import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import parse_config_arguments
-from separator.errors import LockLost, SeparatorError, StorageBusy
+from jobs.command import (
+    JOB_KEYS,
+    OK,
+    SOME_FAILED,
+    Command,
+    add_config_arguments,
+    say,
+    show_time,
+)
+from separator.errors import RequestError
 
 if TYPE_CHECKING:
     from separator.config import JobConfig
     from separator.run.stats import RunStats
 
 LINE_EVERY_S = 10.0
+REDRAW_EVERY_S = 0.2
+RETRY_ABOUT = """\
+Run again what has failed in earlier runs, and nothing else.
+
+Also what failed for good, such as a damaged file, is tried once more. What is new or changed in
+the library waits for `run`.
+"""
+ONLY_FAILED = ["run.only=failed", "run.retry_failed=true"]
 
 
-def main(argv: list[str] | None = None) -> int:
-    options = parse_config_arguments("python -m jobs.separate", __doc__, argv)
+def run(options: argparse.Namespace) -> int:
+    return separate(options.config, options.overrides)
+
+
+def retry(options: argparse.Namespace) -> int:
+    return separate(options.config, [*options.overrides, *ONLY_FAILED])
+
+
+def separate(config_path: Path, overrides: list[str]) -> int:
+    console = Console(sys.stdout.isatty())
+    console.say_phase("checking the library")
+    from separator.config import read_config
+
+    config = read_config(config_path, overrides)
+    require_ffmpeg()
+    from separator.run.run import run_job
+
     try:
-        from separator.config import read_config
-
-        config = read_config(options.config, options.overrides)
-        from separator.run.run import run_job
-
-        console = Console(sys.stdout.isatty())
         summary = run_job(config, console.see)
-    except SeparatorError as error:
-        print(f"separate: {error}", file=sys.stderr)
-        return 1 if isinstance(error, (StorageBusy, LockLost)) else 2
-    except KeyboardInterrupt:
-        print("\nstopped; what was finished is kept, the same command goes on", file=sys.stderr)
-        return 1
-    console.end()
+    finally:
+        console.end()
     print_summary(summary, config)
-    return 3 if summary.assets_failed and config.run.failed_assets == "exit3" else 0
+    return SOME_FAILED if summary.assets_failed and config.run.failed_assets == "exit3" else OK
+
+
+def require_ffmpeg() -> None:
+    """Refuse to start without ffmpeg: every asset would fail. A cluster's nodes have their own."""
+    if missing := [name for name in ("ffmpeg", "ffprobe") if shutil.which(name) is None]:
+        if "RAY_ADDRESS" in os.environ:
+            say(f"{missing[0]} is not installed on this machine; all nodes of the cluster need it")
+            return
+        raise RequestError(f"{missing[0]} is not installed: install ffmpeg 5 or newer")
 
 
 class Console:
-    """A line that is written over on a terminal, a line now and then elsewhere."""
+    """Show phases and progress: one line that is redrawn on a terminal, lines elsewhere."""
 
     def __init__(self, is_terminal: bool) -> None:
         self.is_terminal = is_terminal
-        self.last_line = time.monotonic()
+        self.phase = ""
+        self.drawn_s = 0.0  # of the run, when the last line was shown
+        self.first: tuple[float, int, float] | None = None
 
-    def see(self, summary: "RunStats") -> None:
-        now = time.monotonic()
-        if now - self.last_line < (0.2 if self.is_terminal else LINE_EVERY_S):
+    def say_phase(self, phase: str) -> None:
+        self.phase = phase
+        self._show(f"{phase} ...")
+
+    def see(self, stats: "RunStats") -> None:
+        if stats.phase and stats.phase != self.phase:
+            self.say_phase(stats.phase)
+        if not stats.assets:
             return
-        self.last_line = now
-        line = make_line(summary)
+        if self.first is None:
+            self.first = stats.seconds, stats.assets, stats.audio_s
+        every_s = REDRAW_EVERY_S if self.is_terminal else LINE_EVERY_S
+        if stats.seconds - self.drawn_s >= every_s:
+            self.drawn_s = stats.seconds
+            self._show(make_line(stats, self.first))
+
+    def _show(self, line: str) -> None:
         text = f"\r{line[:79]:79}" if self.is_terminal else f"{line}\n"
         print(text, end="", flush=True)
 
     def end(self) -> None:
         if self.is_terminal:
-            print(f"\r{'':79}\r", end="")
+            print(f"\r{'':79}\r", end="", flush=True)
 
 
-def make_line(summary: "RunStats") -> str:
-    of_all = f"/{summary.assets_listed:,}" if summary.assets_listed else ""
-    line = f"{summary.assets:,}{of_all} assets  {show_time(summary.audio_s)} of audio"
-    line += f"  {summary.audio_s / max(summary.seconds, 1e-3):.1f}x"
-    left = summary.assets_listed - summary.assets
-    if summary.assets and left > 0:
-        line += f"  {show_time(summary.seconds / summary.assets * left)} left"
-    return line + "".join(f"  {code} {n}" for code, n in summary.failures.most_common(2))
+def make_line(stats: "RunStats", first: tuple[float, int, float]) -> str:
+    """Progress in 80 columns. Speed and time left count from the `first` asset that came out
+    (seconds of the run, assets, seconds of audio): what came before was start-up."""
+    seconds, assets, audio_s = stats.seconds - first[0], stats.assets - first[1], first[2]
+    of_all = f"/{stats.assets_listed:,}" if stats.assets_listed else ""
+    line = f"{stats.assets:,}{of_all} assets  {show_time(stats.audio_s)} of audio"
+    if assets and seconds > 0:
+        line += f"  {(stats.audio_s - audio_s) / seconds:.1f}x"
+        if (left := stats.assets_listed - stats.assets) > 0:
+            line += f"  {show_time(seconds / assets * left)} left"
+    return line + "".join(f"  {code} {n}" for code, n in stats.failures.most_common(2))
 
 
 def print_summary(summary: "RunStats", config: "JobConfig") -> None:
@@ -82,24 +130,19 @@ def print_summary(summary: "RunStats", config: "JobConfig") -> None:
     print(f"{'time':12}{show_time(summary.seconds):>8}{busy}")
     for code, number in summary.failures.most_common():
         print(f"  {code:24}{number:>6,} assets")
+    if summary.failures:
+        print("  separator failures CONFIG.yaml says which and why")
     if not summary.assets:
         print("nothing to do: all that was asked for is there")
     print(f"{config.output.uri}: stems/, manifest/, runs/{summary.run_id}.json")
 
 
-def show_time(seconds: float) -> str:
-    if seconds >= 3600:
-        return f"{seconds / 3600:.1f}h"
-    return f"{seconds / 60:.1f}min" if seconds >= 60 else f"{seconds:.0f}s"
-
-
-def show_bytes(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 999.5:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:,.1f} TB"
-
+EXAMPLE = "configs/local.yaml input.uri=/media output.uri=/stems"
+RUN = Command("run", "jobs.separate", __doc__, add_config_arguments, run, JOB_KEYS, EXAMPLE)
+RETRY = Command(
+    "retry", "jobs.separate", RETRY_ABOUT, add_config_arguments, retry, JOB_KEYS, EXAMPLE
+)
+main = RUN.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,17 +1,17 @@
-"""Render the generator's sounds to a folder, with a list that training and evaluation read."""
+"""Render the generator's sounds to a folder, with a list of them.
+
+Training and evaluation read the list, FOLDER/sounds.jsonl.
+"""
 
 import argparse
 import json
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import run_command
+from jobs.command import Command
 from separator.errors import RequestError
-from separator.storage.atomic import write_whole
 
 if TYPE_CHECKING:
     from separator.sounds.bank import Part
@@ -20,26 +20,28 @@ RATE_HZ = 32_000
 BANK_MINUTES = 1.5  # of each voice and instrument
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.sounds", description=__doc__)
-    parser.add_argument("folder", metavar="FOLDER", type=Path)
-    parser.add_argument("--takes", type=int, default=100, help="of each class")
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--first-seed", type=int, default=0)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="gets sounds and sounds.jsonl")
+    parser.add_argument("--takes", type=int, default=100, help="sounds of each class (100)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of a sound (10)")
+    parser.add_argument("--first-seed", type=int, default=0, help="another seed: other sounds (0)")
     parser.add_argument("--held-out", action="store_true", help="voices kept from training")
     parser.add_argument(
         "--bank",
         type=Path,
         help="folder of speech and music by espeak-ng and fluidsynth; built once",
     )
-    parser.add_argument("--classes", help="a,b,c; all by default")
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    return run_command("sounds", render, parser.parse_args(argv))
+    parser.add_argument("--classes", help="a,b,c (all)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="one per CPU")
 
 
 def render(options: argparse.Namespace) -> None:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     from separator.sounds.bank import FOLDER_VARIABLE
     from separator.sounds.catalog import CLASSES
+    from separator.storage.atomic import write_whole
 
     if options.takes < 1 or options.seconds < 0.5:
         raise RequestError("--takes must be at least 1, --seconds at least 0.5")
@@ -71,7 +73,10 @@ def render(options: argparse.Namespace) -> None:
 
 
 def fill_bank(folder: Path, processes: int) -> None:
-    """Render what is missing of both sides, training and held-out."""
+    """Render the voices and instruments that are missing, for training and held out."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     from separator.sounds.bank import list_parts, write_index
 
     parts = [part for held_out in (False, True) for part in list_parts(held_out)]
@@ -88,7 +93,7 @@ def render_part(job: "tuple[Path, Part]") -> None:
 
 
 def write_sound(job: tuple[Path, str, int, int, bool]) -> None:
-    """A file that is there is kept: rendering goes on where it stopped."""
+    """Render one sound; a file that is there already is kept."""
     import soundfile
 
     from separator.sounds.catalog import make_sound
@@ -101,6 +106,12 @@ def write_sound(job: tuple[Path, str, int, int, bool]) -> None:
     soundfile.write(temporary, samples_T, RATE_HZ, "PCM_16", format="WAV")
     temporary.replace(path)
 
+
+SOUNDS = Command(
+    "sounds", "jobs.sounds", __doc__, add_arguments, render,
+    example="sounds/train --takes 120 --seconds 6",
+)  # fmt: skip
+main = SOUNDS.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,39 +1,40 @@
-"""What has been done so far: `python -m jobs.status CONFIG.yaml [dotted.key=value ...]`."""
+"""Say what has been done so far, also while a run is at work.
+
+Of the config only output.uri and storage are needed. Assets and rows of the manifest are counted
+as they stand now: a row is one query of one track.
+"""
 
 import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from jobs.command import parse_config_arguments, run_command
-from jobs.separate import show_time
+from jobs.command import Command, add_config_arguments, show_time
 
 if TYPE_CHECKING:
     from separator.run.status import Status
 
 
-def main(argv: list[str] | None = None) -> int:
-    options = parse_config_arguments("separator status", __doc__, argv)
-    return run_command("status", run, options)
-
-
 def run(options: argparse.Namespace) -> None:
-    from separator.config import read_config
+    from separator.config import read_output
     from separator.results.paths import Layout
     from separator.run.status import read_status
     from separator.storage import Storage
 
-    config = read_config(options.config, options.overrides)
-    layout = Layout(config.output.uri, config.output.format)
-    print_status(read_status(Storage(config.storage), layout))
+    output, settings = read_output(options.config, options.overrides)
+    status = read_status(Storage(settings), Layout(output.uri, output.format))
+    print_status(status)
 
 
 def print_status(status: "Status") -> None:
     from separator.run.status import describe_state
 
-    print(f"manifest  {status.outcomes.total():,} rows   ok {status.outcomes['']:,}")
+    failed = f"   with failures {status.num_failed_assets:,}" if status.num_failed_assets else ""
+    print(f"{'assets':10}{status.num_assets:>10,}{failed}")
+    ok, num_rows = status.outcomes[""], status.outcomes.total()
+    print(f"{'rows':10}{num_rows:>10,}   ok {ok:,}   failed {num_rows - ok:,}")
     for code, number in status.outcomes.most_common():
         if code:
-            print(f"  {code:24}{number:>8,}")
+            print(f"  {code:24}{number:>8,} rows")
     print(f"\n{'run':24}{'state':10}{'assets':>10}{'failed':>8}{'audio':>9}{'time':>9}{'busy':>6}")
     for run in status.runs:
         totals = run["totals"]
@@ -43,8 +44,14 @@ def print_status(status: "Status") -> None:
             f"{show_time(totals['seconds']):>9}{run.get('device_busy', 0):>6.0%}"
         )
     if status.num_runs > len(status.runs):
-        print(f"and {status.num_runs - len(status.runs)} earlier ones")
+        print(f"and {status.num_runs - len(status.runs)} earlier runs")
 
+
+STATUS = Command(
+    "status", "jobs.status", __doc__, add_config_arguments, run,
+    example="configs/local.yaml output.uri=/stems",
+)  # fmt: skip
+main = STATUS.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,28 +1,46 @@
-"""Train or fine-tune the separator on Ray Train: `python -m jobs.train CONFIG.yaml [key=value]`."""
+"""Train or fine-tune the separator on Ray Train.
+
+The same `output` and `name` again goes on from the newest checkpoint.
+"""
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from jobs.command import join_ray, parse_config_arguments, run_command
-from separator.config import read_settings
-from separator.train.recipe import TrainSettings
+from jobs.command import Command, add_config_arguments
+
+if TYPE_CHECKING:
+    from separator.train.recipe import TrainSettings
+
+KEYS = """\
+keys most used, as in the file or as key=value on the command line:
+  output             where checkpoints go: a folder or s3://...
+  name               of the run, below output
+  encoder            a checkpoint that holds the text encoder
+  data.lists         lists of captioned sounds: [sounds.jsonl]
+  net.start_from     a checkpoint to fine-tune
+  optim.num_steps    when to stop
+  workers, use_gpu   processes in step with each other; one GPU for each
+every key: configs/train-audiosep.yaml"""
 
 
-def main(argv: list[str] | None = None) -> int:
-    options = parse_config_arguments("python -m jobs.train", __doc__, argv)
-    return run_command("train", train_by, options)
+def run(options: argparse.Namespace) -> None:
+    print("reading the lists ...", flush=True)
+    from separator.config_file import read_settings
+    from separator.train.recipe import TrainSettings
+
+    train(read_settings(TrainSettings, options.config, options.overrides))
 
 
-def train_by(options: argparse.Namespace) -> str:
-    return train(read_settings(TrainSettings, options.config, options.overrides))
-
-
-def train(settings: TrainSettings) -> str:
-    """Train to the end, or go on from the newest checkpoint of the same output and name."""
+def train(settings: "TrainSettings") -> str:
+    """Train to the end, or go on from the newest checkpoint; return the path of the last one."""
     from separator.storage import Storage
     from separator.train.sound_lists import read_lists
 
-    read_lists(settings.data.lists, Storage(settings.storage))  # a bad list fails before Ray starts
+    read_lists(settings.data.lists, Storage(settings.storage))  # a bad list stops it here
+    print("starting Ray ...", flush=True)
+    from separator.run.local_ray import join_ray
+
     join_ray()
     from separator.train.trainer import run_training
 
@@ -30,6 +48,12 @@ def train(settings: TrainSettings) -> str:
     print(f"model: {folder}/model.safetensors")
     return folder
 
+
+TRAIN = Command(
+    "train", "jobs.train", __doc__, add_config_arguments, run, KEYS,
+    "configs/train-mini.yaml output=runs encoder=encoder.safetensors",
+)  # fmt: skip
+main = TRAIN.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,7 @@
-"""Train the mini encoder (text and audio) on lists of captioned sounds; minutes on a CPU."""
+"""Train the encoder of the mini model on captioned sounds.
+
+It takes minutes on a CPU.
+"""
 
 import argparse
 import sys
@@ -6,17 +9,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.command import run_command
+from jobs.command import Command
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.train_encoder", description=__doc__)
-    parser.add_argument("out", metavar="OUT.safetensors", type=Path)
-    parser.add_argument("lists", nargs="+", help="sounds.jsonl, ...")
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    return run_command("train_encoder", train, parser.parse_args(argv))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT.safetensors", type=Path, help="the file to write")
+    parser.add_argument("lists", nargs="+", metavar="LIST", help="sounds.jsonl, ...")
+    parser.add_argument("--steps", type=int, default=600, help="(600)")
+    parser.add_argument("--batch", type=int, default=64, help="sounds of one step (64)")
+    parser.add_argument("--seed", type=int, default=0, help="(0)")
 
 
 def train(options: argparse.Namespace) -> None:
@@ -50,6 +51,12 @@ def show(steps: Iterator[dict[str, float]], every: int) -> None:
             )
             sums = dict.fromkeys(sums, 0.0)
 
+
+TRAIN_ENCODER = Command(
+    "train-encoder", "jobs.train_encoder", __doc__, add_arguments, train,
+    example="encoder.safetensors sounds/train/sounds.jsonl",
+)  # fmt: skip
+main = TRAIN_ENCODER.main
 
 if __name__ == "__main__":
     sys.exit(main())

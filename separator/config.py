@@ -1,20 +1,21 @@
-"""What a job can be told: YAML, `dotted.key=value` on top, and nothing that is not known.
+"""Define every setting of the job and check it beside its field.
 
-`read_config` turns everything that cannot work into one `RequestError` that names the key. What a
-key means stands beside it in configs/local.yaml.
+`read_config` turns everything that cannot work into one `RequestError` that names the key. The
+meaning of each key stands beside it in configs/local.yaml.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from separator.audio.channels import check_policy
 from separator.audio.renditions import REMUXES, RESIDUALS, Edits, Rendition
+from separator.config_file import build, merge_settings, read_settings
 from separator.errors import RequestError
 from separator.media.choose import check_tracks
 from separator.media.encode import EncodeSettings
@@ -27,11 +28,25 @@ VIDEO = "3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv"
 AUDIO = "aac ac3 aif aiff amr caf dts eac3 flac m4a m4b mka mp2 mp3 oga ogg opus w64 wav wma"
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
+COMPILE = ("auto", "on", "off")
+SIMILARITY = ("auto", "off")
 ON_FAILED = ("exit3", "ok")
 ONLY = ("all", "failed")
 HIGHEST_GAIN_DB = 40.0
 
-Settings = TypeVar("Settings")
+
+@contextmanager
+def _named(prefix: str) -> Iterator[None]:
+    """Begin the message of a RequestError with the key that it is about."""
+    try:
+        yield
+    except RequestError as error:
+        raise RequestError(f"{prefix}{error}") from None
+
+
+def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise RequestError(f"{key}={value!r}: must be one of {', '.join(allowed)}")
 
 
 def list_media_patterns() -> list[str]:
@@ -48,6 +63,19 @@ class InputSettings:
     tracks_column: str | None = None
     carry: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        with _named("input.uri: "):
+            parse_uri(self.uri)
+        with _named("input.include/exclude: "):
+            make_selector(self.include, self.exclude)
+        for key in ("uri_column", "queries_column", "tracks_column", "carry"):
+            value = getattr(self, key)
+            if value and not is_list(self.uri):
+                raise RequestError(
+                    f"input.{key}={value!r}: input.uri={self.uri!r} is no list; a list ends "
+                    f"in {', '.join(SUFFIXES)}"
+                )
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -57,6 +85,13 @@ class ModelSettings:
     compile: str = "auto"
     channels: str = "linked"
     context: Any = "exact"
+
+    def __post_init__(self) -> None:
+        _check_choice("model.device", self.device, DEVICES)
+        _check_choice("model.precision", self.precision, PRECISIONS)
+        _check_choice("model.compile", self.compile, COMPILE)
+        with _named("model."):
+            check_policy(self.channels)
 
 
 @dataclass(frozen=True)
@@ -114,6 +149,29 @@ class OutputSettings:
     remux_codec: str | None = None
     remux_bitrate_bps: int | None = None
 
+    def __post_init__(self) -> None:
+        with _named("output.uri: "):
+            parse_uri(self.uri)
+        with _named("output."):
+            integer_bits = self.encode.integer_bits
+        _check_choice("output.residual", self.residual, RESIDUALS)
+        _check_choice("output.similarity", self.similarity, SIMILARITY)
+        _check_choice("output.remux", self.remux, REMUXES)
+        for number, rendition in enumerate(self.renditions):
+            with _named(f"output.renditions[{number}]: "):
+                rendition.parse()
+        if self.remux != "none" and not self.renditions:
+            raise RequestError(f"output.remux={self.remux!r}: needs output.renditions to put in")
+        if self.residual != "none":
+            self._check_residual(integer_bits)
+
+    def _check_residual(self, integer_bits: int | None) -> None:
+        why = f"output.residual={self.residual!r}: stem + residual = track holds for integers"
+        if integer_bits is None:
+            raise RequestError(f"{why}; use output.format flac, or wav with 16 or 24 bits")
+        if self.clip == "scale" or self.dither != "none":
+            raise RequestError(f"{why}, as they come; use output.clip=clip, output.dither=none")
+
     @property
     def encode(self) -> EncodeSettings:
         return EncodeSettings(self.format, self.bit_depth, self.clip, self.dither, self.bitrate_bps)
@@ -134,6 +192,27 @@ class RunSettings:
     shard: str | None = None
     failed_assets: str = "exit3"
 
+    def __post_init__(self) -> None:
+        _check_choice("run.only", self.only, ONLY)
+        _check_choice("run.failed_assets", self.failed_assets, ON_FAILED)
+        actors = self.actors
+        if actors != "auto" and not (isinstance(actors, int) and actors >= 1):
+            raise RequestError(f"run.actors={actors!r}: must be auto or a number from 1 on")
+        if self.limit is not None and self.limit < 1:
+            raise RequestError(f"run.limit={self.limit}: must be at least 1")
+        if not 1 <= self.span_s <= 600:
+            raise RequestError(f"run.span_s={self.span_s}: must be from 1 to 600")
+        self.parse_shard()
+
+    def parse_shard(self) -> tuple[int, int]:
+        """(0, 1) for `null`, (i - 1, n) for `i/n`."""
+        if self.shard is None:
+            return 0, 1
+        number, found, count = str(self.shard).partition("/")
+        if found and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+            return int(number) - 1, int(count)
+        raise RequestError(f"run.shard={self.shard!r}: must be i/n, from 1/n to n/n")
+
 
 @dataclass(frozen=True)
 class JobConfig:
@@ -146,114 +225,51 @@ class JobConfig:
     run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
-        for key, uri in (("input.uri", self.input.uri), ("output.uri", self.output.uri)):
-            _explain(key, lambda uri=uri: parse_uri(uri))
-        _explain(
-            "input.include/exclude", lambda: make_selector(self.input.include, self.input.exclude)
-        )
         if is_within(self.output.uri, self.input.uri):
             raise RequestError(
                 f"output.uri={self.output.uri!r}: lies inside input.uri={self.input.uri!r}, so "
                 "that stems would be taken for assets; choose another place"
             )
-        self._check_columns()
-        _explain("queries", self.parse_queries)
+        queries = self.parse_queries()
         check_tracks(self.tracks)
-        _check("model.device", self.model.device, DEVICES)
-        _check("model.precision", self.model.precision, PRECISIONS)
-        _check("model.compile", self.model.compile, ("auto", "on", "off"))
-        _explain("model.channels", lambda: check_policy(self.model.channels))
-        _explain("output", lambda: self.output.encode)
-        self._check_edits()
-        _check("run.only", self.run.only, ONLY)
-        _check("run.failed_assets", self.run.failed_assets, ON_FAILED)
-        actors = self.run.actors
-        if actors != "auto" and not (isinstance(actors, int) and actors >= 1):
-            raise RequestError(f"run.actors={actors!r}: must be auto or a number from 1 on")
-        if self.run.limit is not None and self.run.limit < 1:
-            raise RequestError(f"run.limit={self.run.limit}: must be at least 1")
-        if not 1 <= self.run.span_s <= 600:
-            raise RequestError(f"run.span_s={self.run.span_s}: must be from 1 to 600")
-        self.parse_shard()
-
-    def _check_columns(self) -> None:
-        """Columns are a list's."""
-        for key in ("uri_column", "queries_column", "tracks_column", "carry"):
-            value = getattr(self.input, key)
-            if value and not is_list(self.input.uri):
-                raise RequestError(
-                    f"input.{key}={value!r}: input.uri={self.input.uri!r} is no list; a list ends "
-                    f"in {', '.join(SUFFIXES)}"
-                )
-
-    def _check_edits(self) -> None:
-        output = self.output
-        _check("output.residual", output.residual, RESIDUALS)
-        _check("output.similarity", output.similarity, ("auto", "off"))
-        _check("output.remux", output.remux, REMUXES)
-        if output.remux != "none" and not output.renditions:
-            raise RequestError(
-                f"output.remux={output.remux!r}: needs output.renditions: what is to be heard"
-            )
-        for number, rendition in enumerate(output.renditions):
-            _explain(f"output.renditions[{number}]", rendition.parse)
         if self.input.queries_column is None:
-            _explain("output.renditions", lambda: check_renditions(output, self.parse_queries()))
-        if self.model.channels == "mono" and (output.renditions or output.residual != "none"):
+            with _named("output.renditions: "):
+                check_renditions(self.output, queries)
+        makes_mixes = self.output.renditions or self.output.residual != "none"
+        if self.model.channels == "mono" and makes_mixes:
             raise RequestError(
                 "model.channels='mono': a stem of one channel cannot be taken out of a track of"
                 " several; use linked or each with residuals and renditions"
             )
-        if output.residual == "none":
-            return
-        why = f"output.residual={output.residual!r}: stem + residual = track holds for integers"
-        if output.encode.integer_bits is None:
-            raise RequestError(f"{why}; use output.format flac, or wav with 16 or 24 bits")
-        if output.clip == "scale" or output.dither != "none":
-            raise RequestError(f"{why}, as they come; use output.clip=clip, output.dither=none")
 
     def parse_queries(self) -> list[Query]:
-        """Of all assets; may be none where a column says what is asked of each."""
+        """The queries for all assets; may be empty where a column of the list has them."""
         if self.input.queries_column is not None and not self.queries:
             return []
         return parse_queries(self.queries)
 
     def parse_shard(self) -> tuple[int, int]:
-        """(0, 1) for `null`, (i - 1, n) for `i/n`."""
-        if self.run.shard is None:
-            return 0, 1
-        number, found, count = str(self.run.shard).partition("/")
-        if found and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
-            return int(number) - 1, int(count)
-        raise RequestError(f"run.shard={self.run.shard!r}: must be i/n, from 1/n to n/n")
+        return self.run.parse_shard()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: infinite gains as texts, which can be read back."""
+        """The config as JSON holds it: infinite gains as texts, which can be read back."""
         return json.loads(json.dumps(asdict(self)), parse_constant=str)
-
-
-def read_settings(kind: type[Settings], path: Path, overrides: list[str]) -> Settings:
-    """A YAML file with overrides as a dataclass; anything unknown, missing or wrong is one line."""
-    try:
-        merged: Any = OmegaConf.merge(
-            OmegaConf.structured(kind), OmegaConf.load(path), OmegaConf.from_dotlist(overrides)
-        )
-        if missing := sorted(OmegaConf.missing_keys(merged)):
-            raise RequestError(f"{path}: {missing[0]} is not set")
-        return OmegaConf.to_object(merged)  # pyright: ignore[reportReturnType]
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror or error}") from None
-    except OmegaConfBaseException as error:
-        key = f"{error.full_key}: " if error.full_key else ""
-        raise RequestError(f"{path}: {key}{str(error).splitlines()[0]}") from None
 
 
 def read_config(path: Path, overrides: list[str]) -> JobConfig:
     return read_settings(JobConfig, path, overrides)
 
 
+def read_output(path: Path, overrides: list[str]) -> tuple[OutputSettings, StorageSettings]:
+    """The sections that say where the output lies; of the others only the keys are checked."""
+    tree = merge_settings(JobConfig, path, overrides)
+    if OmegaConf.is_missing(tree.output, "uri"):
+        raise RequestError(f"{path}: output.uri is not set; add output.uri=...")
+    return build(tree.output, path), build(tree.storage, path)
+
+
 def check_renditions(output: OutputSettings, queries: Sequence[Query]) -> None:
-    """What a rendition refers to has to be asked for, and nothing may be called as it is."""
+    """Refuse a rendition that names no query, or that is called like a query or another one."""
     names = {query.name for query in queries}
     taken = {name.casefold() for name in names}
     for rendition in output.renditions:
@@ -269,16 +285,3 @@ def check_renditions(output: OutputSettings, queries: Sequence[Query]) -> None:
 
 def is_within(uri: str, folder_uri: str) -> bool:
     return f"{parse_uri(uri).uri}/".startswith(parse_uri(folder_uri).uri.rstrip("/") + "/")
-
-
-def _check(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise RequestError(f"{key}={value!r}: must be one of {', '.join(allowed)}")
-
-
-def _explain(key: str, action: Any) -> None:
-    """Run a check whose message does not know which key it is about."""
-    try:
-        action()
-    except RequestError as error:
-        raise RequestError(f"{key}: {error}") from None

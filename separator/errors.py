@@ -42,6 +42,7 @@ and says with `may_pass` whether a later run, with nothing changed, may succeed 
     │   ├── DecoderHung         decoder_hung*          no progress, or over the time limit
     │   ├── ClippedError        clipped                over full scale, and the policy says error
     │   └── EncoderFailed       encoder_failed         the stem or the file could not be written
+    ├── ClusterUnreachable      cluster_unreachable    no Ray starts, or its cluster is gone
     ├── LockLost                lock_lost              another run took this run's lock over
     ├── WorkerCrashed           worker_crashed*        an asset took its worker along, each time
     └── LossNotFinite           loss_not_finite        training went astray; its batch was saved
@@ -219,6 +220,10 @@ class ClippedError(MediaError):
 
 class EncoderFailed(MediaError):
     code = "encoder_failed"
+
+
+class ClusterUnreachable(SeparatorError):
+    code = "cluster_unreachable"
 
 
 class LockLost(SeparatorError):

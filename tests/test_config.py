@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from separator.config import JobConfig, is_within, read_config
+from separator.config import JobConfig, is_within, read_config, read_output
 from separator.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +39,13 @@ def test_values_from_the_environment(monkeypatch):
     ("overrides", "message"),
     [
         (["output.uri=/out"], "input.uri is not set"),
-        (["input.urri=/in"], "input.urri"),
+        (["input.urri=/in"], "input.urri: no such key; did you mean uri?"),
+        (["endpoint_url=http://x"], "endpoint_url: no such key; did you mean storage.endpoint_url"),
+        (["zzz=1"], "there are: input, tracks, queries"),
+        (["run=5"], "run=5: a section; its keys: span_s"),
+        (["siren"], "argument 'siren': has no '='; did you mean key=value"),
+        (["queries=[a, b"], "queries: line 1, column 1: this [ is never closed by ]"),
+        (["input.include=*.mp4"], "put quotes around it"),
         (["run.limit=many"], "run.limit"),
         (["run.limit=0"], "run.limit=0"),
         (["run.shard=0/3"], "run.shard='0/3'"),
@@ -49,7 +55,7 @@ def test_values_from_the_environment(monkeypatch):
         (["output.bit_depth=8"], "bit_depth=8"),
         (["output.clip=wrap"], "clip='wrap'"),
         (["queries=[a, A]"], "queries"),
-        (["queries=siren"], "queries"),
+        (["queries=[[siren]]"], "queries[0]"),
         (["storage.endpoint_url=host"], "storage.endpoint_url"),
         (["input.include=['/x']"], "input.include"),
         (["tracks={language: 5}"], "tracks"),
@@ -65,7 +71,10 @@ def test_values_from_the_environment(monkeypatch):
             "output.renditions[0]: name='a/b'",
         ),
         (["output.renditions=[{name: x}]"], "'x': gains_db names no query"),
-        (["output.renditions=[{nam: x}]"], "Key 'nam' not in"),
+        (
+            ["output.renditions=[{nam: x}]"],
+            "output.renditions[0].nam: no such key; did you mean name?",
+        ),
         (["output.renditions=[{name: x, gains_db: {dog: 0}}]"], "needs the query 'dog'"),
         (["output.renditions=[{name: x, gains_db: {siren: .nan}}]"], "gains_db.siren=nan"),
         (["output.renditions=[{name: x, gains_db: {siren: 0}, rest_db: .inf}]"], "rest_db=inf"),
@@ -138,3 +147,56 @@ def test_columns_are_of_lists():
         local, ["input.uri=/in.csv", "output.uri=/out", "queries=[]", "input.queries_column=q"]
     )
     assert config.parse_queries() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("input:\n  include: [*.mp4]\n", "line 2, column 13: a * begins a name of YAML's own"),
+        ("input:\n  include: *mp4\n", "line 2, column 12: a * begins"),
+        ("input:\n\turi: x\n", "line 2, column 1: a tab; indent with spaces"),
+        ("queries: [a, b\nrun: {}\n", "line 1, column 10: this [ is never closed by ]"),
+        ("queries: [a, {text: y\n", "line 1, column 14: this { is never closed by }"),
+        ("queries: 'a\n", "line 1, column 10: this ' is never closed"),
+        ("queries: @a\n", "line 1, column 10: put quotes around a value that begins with @"),
+        ("queries: siren: loud\n", "line 1, column 15: put quotes around a value that holds ': '"),
+        ("run: {}\nrun: {}\n", "line 2, column 1: duplicate key run"),
+        ("- siren\n", "holds a list"),
+        ("input:\n  ur: x\n", "input.ur: no such key; did you mean uri?"),
+        ("queries: [a] b\n", "line 1, column 14: did not find expected key"),
+        ("run: {limit: many}\n", "run.limit"),
+    ],
+)
+def test_file_that_cannot_be_read_names_place_and_way_out(tmp_path, text, message):
+    path = tmp_path / "job.yaml"
+    path.write_text(text)
+    with pytest.raises(RequestError) as caught:
+        read_config(path, NEEDED)
+    assert str(caught.value).startswith(str(path)) and message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_file_that_is_not_text_is_refused(tmp_path):
+    (tmp_path / "job.yaml").write_bytes(b"queries: [caf\xe9]\n")
+    with pytest.raises(RequestError, match="not UTF-8 at byte 13"):
+        read_config(tmp_path / "job.yaml", [])
+
+
+def test_text_alone_stands_for_a_list_of_one_or_for_a_uri(tmp_path):
+    """As written by people who have not read the manual; in the file and as an argument."""
+    path = tmp_path / "job.yaml"
+    path.write_text("input: /in\noutput: /elsewhere\nqueries: siren\nstorage:\n")
+    config = read_config(path, ["output=/out", "input.exclude=late.mov"])
+    assert (config.input.uri, config.output.uri) == ("/in", "/out")
+    assert [query.text for query in config.parse_queries()] == ["siren"]
+    assert config.input.exclude == ["late.mov"]
+    assert read_config(path, ["queries=rain, hail"]).queries == ["rain, hail"]
+
+
+def test_output_is_read_without_an_input():
+    output, storage = read_output(ROOT / "configs/local.yaml", ["output.uri=/out"])
+    assert output.uri == "/out" and storage.attempts == 6
+    with pytest.raises(RequestError, match=r"output\.uri is not set"):
+        read_output(ROOT / "configs/local.yaml", [])
+    with pytest.raises(RequestError, match="no such key"):
+        read_output(ROOT / "configs/local.yaml", ["output.uri=/out", "inptu=3"])

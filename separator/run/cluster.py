@@ -1,6 +1,5 @@
 """Start and stop Ray, and find out about the machines of a run: CPUs, devices, precision."""
 
-import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -30,22 +29,13 @@ def is_cluster() -> bool:
 @contextmanager
 def started_ray() -> Iterator[None]:
     """Start a Ray of our own, or join the cluster that RAY_ADDRESS names; shut down at the end."""
-    import ray
-
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray warns of its own actor pools on every run; it reads this when it starts.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # torch's threads on a CPU wait for each other spinning, on cores that ffmpeg could use.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    address = os.environ.get("RAY_ADDRESS", "local")
-    ray.init(
-        address,
-        num_cpus=count_cpus() + SPARE_CPUS if address == "local" else None,
-        include_dashboard=False,  # a sixth of the time of a small run
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    import ray
+
+    from separator.run.local_ray import join_ray
+
+    join_ray(count_cpus() + SPARE_CPUS)
     # After ray.init, which has handlers of its own. What is finished is committed on the way out.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

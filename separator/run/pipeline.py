@@ -31,6 +31,7 @@ from separator.rows import (
     to_ray,
 )
 from separator.run.cluster import choose_devices
+from separator.run.local_ray import quiet_loggers
 from separator.run.monitor import Monitor, MonitoredStage
 from separator.run.prepare import Flow, Target
 from separator.run.stats import ListingCounts, RunStats
@@ -104,6 +105,7 @@ def get_listing(monitor: Any) -> ListingCounts:
 def make_dataset(
     flow: Flow, lister: "_Lister", monitor: Any, on_gpu: bool, num_actors: int
 ) -> ray.data.Dataset:
+    quiet_loggers()
     # Ray 2.60 has no other way to limit how often a task is tried; it is pinned.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     context = ray.data.DataContext.get_current()

@@ -29,6 +29,7 @@ HARMLESS = {
     "storage.endpoint_url", "storage.region", "storage.profile", "storage.anonymous",
     "storage.ca_bundle", "storage.path_style", "storage.checksums", "storage.connections",
     "storage.part_bytes", "storage.attempts", "storage.backoff_s", "storage.timeout_s",
+    "storage.conditional_writes",
 }  # fmt: skip
 REMUX_KEYS = ("remux", "remux_codec", "remux_bitrate_bps")
 # The keys that the first release hashed, with their values also where these are the defaults.

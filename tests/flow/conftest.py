@@ -1,23 +1,5 @@
-"""A small library with known contents, and the job run on it as a user would."""
+"""The library and the finished output that the tests of the flow share."""
 
-from pathlib import Path
+from tests.helpers.library import finished, library
 
-import pytest
-
-from tests.helpers.job import make_library, make_once, run_job, write_config
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory) -> Path:
-    return make_once(tmp_path_factory, "library", make_library)
-
-
-@pytest.fixture(scope="session")
-def finished(library, tmp_path_factory) -> Path:
-    """The output of an undisturbed run. Not to be changed."""
-
-    def make(folder: Path) -> None:
-        config = write_config(folder / "config.yaml", str(library), str(folder / "out"))
-        (folder / "console.txt").write_text(run_job(config, code=3))
-
-    return make_once(tmp_path_factory, "finished", make)
+__all__ = ["finished", "library"]

@@ -20,7 +20,7 @@ CONFIG = str(ROOT / "configs/export.yaml")
 
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "jobs.shell", "export", CONFIG]
+    command = [sys.executable, "-m", "jobs.cli", "export", CONFIG]
     given = [f"input.uri={folder / 'out'}", "output.shard_mb=0.02", *overrides]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE

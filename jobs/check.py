@@ -1,0 +1,199 @@
+"""Check that a run can start: a line each, ok or what is wrong.
+
+The check covers ffmpeg, free disk, input, output, weights, text encoder, Ray and devices. A small
+object is written to the output and deleted again; weights are not downloaded.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.command import JOB_KEYS, OK, REFUSED, Command, add_config_arguments, say, show_bytes
+from separator.errors import (
+    CheckpointMissing,
+    DiskFull,
+    EncoderMissing,
+    RequestError,
+    SeparatorError,
+)
+
+if TYPE_CHECKING:
+    from separator.config import JobConfig
+    from separator.storage import Storage
+
+LEAST_FREE_BYTES = 5 << 30  # for copies of assets that lie on S3, and for Ray's own files
+
+
+def run(options: argparse.Namespace) -> int:
+    say(f"checking {options.config} ...")
+    from separator.config import read_config
+    from separator.storage import Storage
+
+    config = read_config(options.config, options.overrides)
+    storage = Storage(config.storage)
+    num_wrong = 0
+    for name, look in list_checks(config, storage):
+        try:
+            print_line(name, "ok", look())
+        except SeparatorError as error:
+            print_line(name, "WRONG", str(error))
+            num_wrong += 1
+    if num_wrong:
+        print(f"\n{num_wrong} of these would stop the run")
+    return REFUSED if num_wrong else OK
+
+
+def print_line(name: str, state: str, text: str) -> None:
+    """One check, in lines of 80 columns; addresses and paths are not broken."""
+    start = f"{name:9}{state:7}"
+    print(textwrap.fill(text, 80, initial_indent=start, subsequent_indent=" " * len(start),
+                        break_long_words=False, break_on_hyphens=False), flush=True)  # fmt: skip
+
+
+def list_checks(config: "JobConfig", storage: "Storage") -> Iterator[tuple[str, Callable[[], str]]]:
+    """Name and function of each check, the quick ones first."""
+    yield "config", lambda: f"{len(config.parse_queries())} queries"
+    for program in ("ffmpeg", "ffprobe"):
+        yield program, lambda program=program: check_program(program)
+    yield "disk", check_disk
+    yield "input", lambda: check_input(config, storage)
+    yield "output", lambda: check_output(config.output.uri, storage)
+    yield "weights", lambda: check_weights(config, storage)
+    yield "encoder", lambda: check_encoder(config)
+    yield "ray", lambda: check_ray(config)
+
+
+def check_program(program: str) -> str:
+    from separator.media.ffmpeg import run as run_program
+    from separator.media.limits import Limits
+
+    said = run_program([program, "-version"], Path(program), Limits(), 1 << 16).decode()
+    return said.split()[2]
+
+
+def check_disk() -> str:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise DiskFull(
+            f"{folder}: {show_bytes(free)} free, {show_bytes(LEAST_FREE_BYTES)} should be; "
+            "make room, or set TMPDIR to another disk"
+        )
+    return f"{show_bytes(free)} free in {folder}"
+
+
+def check_input(config: "JobConfig", storage: "Storage") -> str:
+    from separator.storage.tables import is_list, read_rows
+
+    chosen = config.input
+    if is_list(chosen.uri):
+        first = next(read_rows(storage, chosen.uri), None)
+        if first is None:
+            raise RequestError(f"input.uri={chosen.uri!r}: a list without a row")
+        return f"{chosen.uri}: a list with the columns {', '.join(map(str, first))}"
+    entry = next(storage.list(chosen.uri, chosen.include, chosen.exclude), None)
+    if entry is None:
+        raise RequestError(f"input.uri={chosen.uri!r}: holds nothing that input.include names")
+    return f"{entry.uri} is there"
+
+
+def check_output(uri: str, storage: "Storage") -> str:
+    """Write a small object and delete it; of a local folder that is not there, in its parent."""
+    from separator.storage import join_uri, parse_uri
+
+    place = parse_uri(uri)
+    folder = uri
+    if not place.bucket:
+        path = place.path
+        while not path.exists():
+            path = path.parent
+        folder = str(path)
+    probe_uri = join_uri(folder, f".check-{uuid.uuid4().hex}")
+    storage.write(probe_uri, b"separator check\n")
+    storage.delete(probe_uri)
+    return f"{uri}: can be written"
+
+
+def check_weights(config: "JobConfig", storage: "Storage") -> str:
+    from separator.model import registry
+    from separator.model.checkpoint import read_checkpoint
+
+    name = config.model.name
+    try:
+        path = find_weights(name)
+    except CheckpointMissing:
+        if name in registry.PUBLISHED:
+            raise CheckpointMissing(
+                f"{name!r} is not on this machine: the run would download it first; "
+                f"`separator convert {name} FILE.safetensors` downloads it now"
+            ) from None
+        if not name.startswith("s3://"):
+            raise
+        size = show_bytes(storage.stat(name).num_bytes)
+        return f"{name}: {size} there; the run copies it to {registry.home()}"
+    read_checkpoint(path)
+    return f"{path}: {show_bytes(path.stat().st_size)}"
+
+
+def find_weights(name: str) -> Path:
+    """The checkpoint in the cache or on disk, never downloaded."""
+    from separator.model import registry
+
+    os.environ["SEPARATOR_OFFLINE"] = "1"  # for this process, which is only a check
+    return registry.resolve(name)
+
+
+def check_encoder(config: "JobConfig") -> str:
+    """Encode the config's queries, as a run would; texts in a list's column are not read."""
+    from separator import api
+    from separator.model.checkpoint import read_encoder_id
+
+    texts = [query.text for query in config.parse_queries()]
+    try:
+        path = find_weights(config.model.name)
+    except SeparatorError:
+        raise EncoderMissing("needs the weights") from None
+    encoder_id = read_encoder_id(path)
+    _, warnings = api.encode_texts(texts, encoder_id, lambda: api.find_encoder(path, encoder_id))
+    if warnings:
+        text, warning = next(iter(warnings.items()))
+        raise RequestError(f"{text!r}: {warning}; use other words or another model.name")
+    return f"{encoder_id}: {len(texts)} queries encoded"
+
+
+def check_ray(config: "JobConfig") -> str:
+    """Start Ray as a run would, or join the cluster of RAY_ADDRESS, and count its devices."""
+    import ray
+
+    from separator.run.local_ray import join_ray
+
+    is_ours = not ray.is_initialized()
+    join_ray()
+    try:
+        resources = ray.cluster_resources()
+        num_nodes = sum(node["Alive"] for node in ray.nodes())
+    finally:
+        if is_ours:
+            ray.shutdown()
+    num_gpus = int(resources.get("GPU", 0))
+    if config.model.device == "cuda" and not num_gpus and "RAY_ADDRESS" not in os.environ:
+        raise RequestError("model.device='cuda': this machine has no GPU; use auto or cpu")
+    num_cpus = int(resources.get("CPU", 0))
+    return f"{ray.__version__}, nodes {num_nodes}, CPUs {num_cpus}, GPUs {num_gpus}"
+
+
+CHECK = Command(
+    "check", "jobs.check", __doc__, add_config_arguments, run, JOB_KEYS,
+    "configs/local.yaml input.uri=/media output.uri=/stems",
+)  # fmt: skip
+main = CHECK.main
+
+if __name__ == "__main__":
+    sys.exit(main())

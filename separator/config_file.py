@@ -1,0 +1,150 @@
+"""Read a YAML file with `dotted.key=value` overrides into a dataclass.
+
+Everything that is wrong with either becomes one `RequestError` of one line that names the place
+and the way out. The meaning of the keys belongs to the dataclass.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from separator.errors import RequestError
+
+Settings = TypeVar("Settings")
+
+# What the character at which YAML gives up says about the mistake.
+HINTS = {
+    "\t": "a tab; indent with spaces",
+    "*": 'a * begins a name of YAML\'s own: put quotes around it, such as "*.mp4"',
+    "@": "put quotes around a value that begins with @",
+    "%": "put quotes around a value that begins with %",
+    "`": "put quotes around a value that begins with `",
+    "[": "this [ is never closed by ]",
+    "{": "this { is never closed by }",
+    "'": "this ' is never closed",
+    '"': 'this " is never closed',
+}
+INDENTED = "put quotes around a value that holds ': '; or the line is indented too far"
+
+
+def read_settings(kind: type[Settings], path: Path, overrides: list[str]) -> Settings:
+    """The file and then the overrides, as an instance of the dataclass `kind`."""
+    return build(merge_settings(kind, path, overrides), path)
+
+
+def merge_settings(kind: type, path: Path, overrides: list[str]) -> Any:
+    """The merged OmegaConf tree, with known keys only; values are not checked yet."""
+    trees = [shape_section(kind, _read_yaml(path), f"{path}: ", "")]
+    trees += [shape_section(kind, _read_override(each), "", "") for each in overrides]
+    with _one_line(path):
+        return OmegaConf.merge(OmegaConf.structured(kind), *trees)
+
+
+def build(tree: Any, path: Path) -> Any:
+    """The dataclass of a merged tree; `path` is for messages."""
+    with _one_line(path):
+        if missing := sorted(OmegaConf.missing_keys(tree)):
+            raise RequestError(f"{path}: {missing[0]} is not set; add {missing[0]}=...")
+        return OmegaConf.to_object(tree)
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OmegaConfBaseException as error:
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise RequestError(f"{path}: {key}{str(error).splitlines()[0]}") from None
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        tree = OmegaConf.to_container(OmegaConf.load(path))
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except yaml.YAMLError as error:
+        raise RequestError(_explain_yaml(error, path.read_text(), f"{path}, ")) from None
+    if not isinstance(tree, dict):
+        raise RequestError(f"{path}: holds a {type(tree).__name__}; lines of `key: value` are read")
+    return tree
+
+
+def _read_override(override: str) -> Any:
+    key, found, value = override.partition("=")
+    if not found:
+        raise RequestError(
+            f"argument {override!r}: has no '='; did you mean key=value, such as output.uri=stems?"
+        )
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist([override]))
+    except yaml.YAMLError as error:
+        raise RequestError(f"{key}: {_explain_yaml(error, value, '')}") from None
+
+
+def _explain_yaml(error: yaml.YAMLError, text: str, where: str) -> str:
+    """One line: `where`, line and column, what is wrong there and what to do."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return f"{where}not YAML: {' '.join(str(error).split())}"
+    problem, mark = str(error.problem), error.problem_mark
+    # Of something never closed its beginning helps, the end of the file does not.
+    is_open = "did not find expected ',' or" in problem or "unexpected end" in problem
+    if error.context_mark is not None and (is_open or "alias" in str(error.context)):
+        mark = error.context_mark
+    if mark is None:
+        return f"{where}not YAML: {problem}"
+    line = text.splitlines()[mark.line] if mark.line < len(text.splitlines()) else ""
+    hint = HINTS.get(line[mark.column : mark.column + 1], problem)
+    if problem.startswith("mapping values"):
+        hint = INDENTED
+    if problem.startswith("found duplicate key"):
+        hint = problem.removeprefix("found ")
+    return f"{where}line {mark.line + 1}, column {mark.column + 1}: {hint}"
+
+
+def shape_section(kind: type, tree: Mapping[Any, Any], where: str, prefix: str) -> dict[str, Any]:
+    """A section's values as its dataclass wants them: unknown keys are refused, and a text alone
+    stands for a list of one (`queries: siren`) or for a section's `uri` (`input: /media`)."""
+    hints, shaped = get_type_hints(kind), {}
+    for key, value in tree.items():
+        if key not in hints:
+            raise RequestError(f"{where}{prefix}{key}: no such key; {_suggest(kind, str(key))}")
+        shaped[key] = _shape_value(hints[key], value, where, f"{prefix}{key}")
+    return shaped
+
+
+def _shape_value(hint: Any, value: Any, where: str, key: str) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type):
+        if value is None:  # a section with nothing but comments
+            return {}
+        names = list(get_type_hints(hint))
+        if isinstance(value, str) and "uri" in names:
+            return {"uri": value}
+        if not isinstance(value, Mapping):
+            raise RequestError(f"{where}{key}={value!r}: a section; its keys: {', '.join(names)}")
+        return shape_section(hint, value, where, f"{key}.")
+    if get_origin(hint) is list:
+        if isinstance(value, str) and not value.startswith("${"):
+            return [value]
+        item = get_args(hint)[0]
+        if is_dataclass(item) and isinstance(value, list):
+            return [_shape_value(item, v, where, f"{key}[{i}]") for i, v in enumerate(value)]
+    return value
+
+
+def _suggest(kind: type, key: str) -> str:
+    names = list(get_type_hints(kind))
+    if near := difflib.get_close_matches(key, names, 1):
+        return f"did you mean {near[0]}?"
+    for section, hint in get_type_hints(kind).items():
+        if is_dataclass(hint) and key in get_type_hints(hint):
+            return f"did you mean {section}.{key}?"
+    return f"there are: {', '.join(names)}"

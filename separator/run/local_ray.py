@@ -1,0 +1,94 @@
+"""Start Ray or join a cluster, without Ray's own chatter on the console.
+
+`ray.data`'s warnings about hangs and high memory are not chatter: they stay.
+"""
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.exceptions
+
+from separator.errors import ClusterUnreachable
+
+MOST_STARTS = 2
+KNOCK_S = 10.0
+START_ERRORS = (OSError, RuntimeError, ray.exceptions.RayError)
+
+
+def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
+    """Use the Ray that this process has, the cluster of RAY_ADDRESS, or one of this machine.
+
+    `num_cpus` is for a Ray of this machine; `log_to_driver` shows what workers print.
+    ClusterUnreachable where Ray does not start twice.
+    """
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's C++ core reports an error for every actor pool of Ray Data.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    address = os.environ.get("RAY_ADDRESS", "local")
+    options: dict[str, Any] = {"num_cpus": num_cpus} if address == "local" else {}
+    for attempt in range(1, MOST_STARTS + 1):
+        try:
+            _knock(address)
+            with _silent_stderr():
+                ray.init(
+                    address,
+                    include_dashboard=False,  # a sixth of the time of a small run
+                    log_to_driver=log_to_driver,
+                    logging_level=logging.ERROR,
+                    **options,
+                )
+            break
+        except BaseException as error:
+            # A node that starts too slowly is a bare Exception, which has no class of its own.
+            if not isinstance(error, START_ERRORS) and type(error) is not Exception:
+                raise
+            ray.shutdown()
+            if attempt == MOST_STARTS:
+                raise ClusterUnreachable(_describe(address, error)) from None
+    quiet_loggers()
+
+
+def _knock(address: str) -> None:
+    """Raise at once where nobody listens: Ray itself would wait for minutes."""
+    host, found, port = address.removeprefix("ray://").rpartition(":")
+    if found and port.isdecimal():
+        with socket.create_connection((host.strip("[]"), int(port)), KNOCK_S):
+            pass
+
+
+def quiet_loggers() -> None:
+    """Mute what Ray Data reports of every execution; import ray.data first, as that resets it."""
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    # Warns that progress bars are disabled, which is meant.
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
+
+
+def _describe(address: str, error: BaseException) -> str:
+    reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+    if address == "local":
+        return f"Ray does not start on this machine: {reason[0]}; see the logs in /tmp/ray"
+    return f"RAY_ADDRESS={address!r}: no cluster can be reached there: {reason[0]}"
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep what is written to stderr below Python: Ray's core says there which log level it has."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as sink:
+            os.dup2(sink.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,46 @@
+"""`separator check`: what a run would need, before it starts."""
+
+import re
+
+import pytest
+import ray
+
+from jobs.cli import main
+from separator.run.local_ray import join_ray
+from tests.helpers.job import write_config
+
+
+@pytest.fixture(scope="module")
+def joined_ray():
+    """One Ray for all checks of this file."""
+    join_ray()
+    yield
+    ray.shutdown()
+
+
+def test_check_of_a_job_that_can_start(library, tmp_path, capsys, joined_ray):
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "new/out"))
+    assert main(["check", str(config)]) == 0
+    out = capsys.readouterr().out
+    found = [line.split()[:2] for line in out.splitlines() if not line.startswith(" ")]
+    names = ["config", "ffmpeg", "ffprobe", "disk", "input", "output", "weights", "encoder", "ray"]
+    assert found == [[name, "ok"] for name in names]
+    assert not (tmp_path / "new").exists(), "a check leaves nothing behind"
+
+
+def test_check_says_all_that_is_wrong_and_the_way_out(
+    library, tmp_path, capsys, joined_ray, monkeypatch
+):
+    monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SEPARATOR_OFFLINE", "")
+    (tmp_path / "file").write_text("")
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "file/out"))
+    assert main(["check", str(config), "input.include='*.mxf'", "model.name=audiosep"]) == 2
+    out = " ".join(capsys.readouterr().out.split())
+    assert "input WRONG" in out and "holds nothing that input.include names" in out
+    assert "output WRONG" in out and "weights WRONG" in out and "encoder WRONG" in out
+    assert "`separator convert audiosep FILE.safetensors` downloads it now" in out
+    assert "ray ok" in out and out.endswith("4 of these would stop the run")
+    assert not (tmp_path / "home").exists(), "nothing is downloaded"
+    assert main(["check", str(config), "queries=[qwertz]"]) == 2
+    assert re.search(r"encoder  WRONG  'qwertz': the mini model knows", capsys.readouterr().out)

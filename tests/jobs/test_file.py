@@ -1,0 +1,53 @@
+"""`separator file`: stems of single files, without a config and without Ray."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from jobs.cli import main
+from separator.api import load_model
+
+
+def test_file_writes_the_stems_that_the_api_computes(library, tmp_path, capsys):
+    """Beside a damaged file, which costs nothing but itself."""
+    talk, cut = library / "talk.wav", library / "cut.wav"
+    argv = ["file", str(cut), str(talk), "--out", str(tmp_path / "new/stems"), "--device", "cpu"]
+    assert main([*argv, "--query", "siren", "--query", "a person speaking"]) == 3
+    out, err = capsys.readouterr()
+    assert f"separator file: {cut}: media_truncated: " in err
+    names = ["talk.siren.flac", "talk.a-person-speaking.flac"]
+    assert out.splitlines() == [str(tmp_path / "new/stems" / name) for name in names]
+    assert sorted(path.name for path in (tmp_path / "new/stems").iterdir()) == sorted(names)
+    mixture_T, rate_hz = soundfile.read(talk, dtype="float32")
+    model = load_model("mini", device="cpu")
+    for name, text in zip(names, ["siren", "a person speaking"], strict=True):
+        stem_CT = model.separate(mixture_T[None], rate_hz, [text])[0]
+        written_T, written_hz = soundfile.read(tmp_path / "new/stems" / name, dtype="float32")
+        assert written_hz == rate_hz
+        np.testing.assert_allclose(written_T, stem_CT[0], atol=2**-22)
+
+
+def test_file_puts_stems_beside_the_file(library, tmp_path):
+    data, rate_hz = soundfile.read(library / "talk.wav")
+    soundfile.write(tmp_path / "talk.wav", data[: rate_hz // 2], rate_hz)
+    assert main(["file", str(tmp_path / "talk.wav"), "--query", "rain", "--device", "cpu"]) == 0
+    assert (tmp_path / "talk.rain.flac").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["a/talk.wav", "a/talk.mp4", "--query", "rain"], "would both write a/talk.rain.flac"),
+        (["talk.wav", "--query", "rain", "--query", "Rain"], "the same as queries[0]"),
+        (["talk.wav", "--query", "rain", "--model", "minni"], "did you mean 'mini'?"),
+        (["talk.wav", "--query", "rain", "--device", "tpu"], "device='tpu'"),
+    ],
+)
+def test_file_refuses_before_anything_is_separated(argv, message, capsys):
+    assert main(["file", *argv]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_file_of_nothing_but_failures_is_3(tmp_path, capsys):
+    assert main(["file", str(tmp_path / "gone.wav"), "--query", "rain"]) == 3
+    assert "media_unreadable" in capsys.readouterr().err
