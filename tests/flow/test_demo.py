@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from tests.helpers.job import ROOT, check_whole
 
 # Of the bundled model on the demo's sounds; a stem that is no better than the mixture is no stem.
@@ -21,7 +23,9 @@ def run_demo(folder) -> str:
     return done.stdout
 
 
-def test_the_demo_separates_says_so_and_has_nothing_to_do_again(tmp_path):
+@pytest.mark.slow
+@pytest.mark.check
+def test_demo_separates_and_has_nothing_to_do_when_run_again(tmp_path):
     out = run_demo(tmp_path)
     assert max(len(line.replace(str(tmp_path), "demo")) for line in out.splitlines()) <= 80
     gains = [

@@ -75,8 +75,10 @@ def finish(process: subprocess.Popen, code: int = 3) -> None:
     assert process.returncode == code, err[-3_000:]
 
 
+@pytest.mark.slow
+@pytest.mark.check
 @pytest.mark.parametrize("kind", ["driver", "actor", "worker"])
-def test_whoever_is_killed(library, finished, tmp_path, kind):
+def test_run_survives_a_kill(library, finished, tmp_path, kind):
     """SIGKILL in the middle of the run, then the same command: the same stems."""
     out = tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
@@ -109,7 +111,7 @@ def edited(library, tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_five_kills_at_random(request, library, tmp_path, seed):
+def test_run_survives_five_kills_at_random(request, library, tmp_path, seed):
     """Four times five: of anybody, at any time, until the work is done all the same. With and
     without residuals and all that is made of them."""
     finished = request.getfixturevalue("edited" if seed % 2 else "finished")
@@ -144,7 +146,7 @@ def test_five_kills_at_random(request, library, tmp_path, seed):
 
 
 @pytest.mark.slow
-def test_stems_that_nobody_can_put_together_are_made_again(library, finished, tmp_path):
+def test_second_pass_assembles_stems_whose_tasks_died(library, finished, tmp_path):
     """Each of the two of `long.flac` loses its worker as often as Ray tries: the second pass makes
     them."""
     out = tmp_path / "out"
@@ -158,7 +160,8 @@ def test_stems_that_nobody_can_put_together_are_made_again(library, finished, tm
 
 
 @pytest.mark.slow
-def test_a_stopped_run_keeps_what_was_finished(library, finished, tmp_path):
+@pytest.mark.check
+def test_sigterm_keeps_committed_assets(library, finished, tmp_path):
     out = tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
     process = start_job(config)
@@ -176,7 +179,7 @@ def test_a_stopped_run_keeps_what_was_finished(library, finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_node_that_is_lost(library, finished, tmp_path, monkeypatch):
+def test_run_survives_a_lost_node(library, finished, tmp_path, monkeypatch):
     """Two nodes, one of them taken away once stems have come out."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
     try:
@@ -201,7 +204,8 @@ def test_a_node_that_is_lost(library, finished, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_store_that_is_away_for_ten_seconds(library, finished, tmp_path, rgw_bucket):
+@pytest.mark.check
+def test_run_survives_a_store_that_is_away(library, finished, tmp_path, rgw_bucket):
     storage, root = rgw_bucket.storage, f"{rgw_bucket.uri}/out"
     for path in sorted(p for p in library.rglob("*") if p.is_file()):
         storage.upload(path, f"{rgw_bucket.uri}/in/{path.relative_to(library)}")
@@ -254,7 +258,7 @@ def make_poison(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.slow
-def test_poison_among_good_assets(library, finished, tmp_path):
+def test_bad_files_fail_alone(library, finished, tmp_path):
     """Every good asset is right, every bad one has its record, as the decoder alone judges it."""
     mixed, out = tmp_path / "library", tmp_path / "out"
     shutil.copytree(library, mixed)

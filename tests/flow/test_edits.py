@@ -16,6 +16,11 @@ from separator.storage import Storage
 from tests.helpers.job import RATE_HZ, check_whole, read_tree, run_job, write_config
 from tests.helpers.stages import GRID_S, make_stage, run_stages
 
+OVERRIDES = ["output.residual=per_query", "output.remux=replace"]
+RENDITIONS = (
+    "output.renditions=[{name: quiet, gains_db: {siren: -inf}},"
+    "{name: only, gains_db: {siren: 0}, rest_db: -inf, loudness_lufs: -30}]"
+)
 LAYOUTS = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1"}
 
 
@@ -56,7 +61,7 @@ def stage() -> SeparatorStage:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_the_null_test(stage, seed, tmp_path):
+def test_stem_and_residual_add_up_to_the_track(stage, seed, tmp_path):
     """Random files: no sample differs, or by no more than the record says."""
     residual = "joint" if seed % 2 else "per_query"
     track = make_track(tmp_path, seed)
@@ -80,7 +85,7 @@ def test_the_null_test(stage, seed, tmp_path):
     assert any(np.abs(stem_TC).max() > 0 for stem_TC in stems)
 
 
-def test_spans_make_no_difference(stage, tmp_path):
+def test_residuals_and_renditions_do_not_depend_on_spans(stage, tmp_path):
     """Residuals and mixes of one span and of many are the same files."""
     rng = np.random.default_rng(3)
     path = tmp_path / "x.wav"
@@ -104,16 +109,10 @@ def test_spans_make_no_difference(stage, tmp_path):
         assert np.abs(samples.astype(np.int64) - trees[1][name]).max() < 2e-5 * 2**31, name
 
 
-def test_the_job_with_residuals_and_mixes(library, tmp_path):
-    """As a user runs it; then with another mix: stems stay, only that and its stem are made."""
+def test_run_writes_residuals_renditions_and_remuxed_files(library, tmp_path):
     out = tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
-    mixes = (
-        "output.renditions=[{name: quiet, gains_db: {siren: -inf}},"
-        "{name: only, gains_db: {siren: 0}, rest_db: -inf, loudness_lufs: -30}]"
-    )
-    overrides = ["output.residual=per_query", "output.remux=replace"]
-    assert "6   renditions 6" in run_job(config, *overrides, mixes, code=3)
+    assert "6   renditions 6" in run_job(config, *OVERRIDES, RENDITIONS, code=3)
     manifest = check_whole(out)
     ok = manifest[manifest.status == "ok"].set_index(["asset_uri", "query_name"])
     assert (manifest.groupby("kind").size() == [10, 10]).all()
@@ -140,8 +139,16 @@ def test_the_job_with_residuals_and_mixes(library, tmp_path):
         assert np.abs(film - quiet / 2**23).max() <= 2**-16 and track_hz == RATE_HZ
         gain = np.vdot(only, siren) / np.vdot(siren, siren)
         assert np.abs(only - gain * siren).max() < 2
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_run_with_a_changed_rendition_makes_it_and_its_stem_only(library, tmp_path):
+    out = tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(library), str(out))
+    run_job(config, *OVERRIDES, RENDITIONS, code=3)
     before = read_tree(out)
-    run_job(config, *overrides, mixes.replace("-30", "-31"), code=3)
+    run_job(config, *OVERRIDES, RENDITIONS.replace("-30", "-31"), code=3)
     changed = {name for name, data in read_tree(out).items() if before.get(name) != data}
     # The siren was made again: alone, so that it may differ in the last bits.
     changed = {Path(name).name for name in changed}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from jobs.separate import main
 from separator import load_model
 from separator.config import read_config
 from separator.run.prepare import load_flow, prepare_target
@@ -33,7 +34,7 @@ def copy(finished, tmp_path):
     return tmp_path / "out"
 
 
-def test_a_library_goes_in_and_stems_come_out(library, finished):
+def test_run_records_every_asset_and_query(library, finished):
     manifest = check_whole(finished / "out")
     assert len(manifest) == 10  # five media files, two queries; notes.txt is none
     failed = manifest[manifest.status == "failed"].set_index("asset_uri")
@@ -49,7 +50,7 @@ def test_a_library_goes_in_and_stems_come_out(library, finished):
     assert content["state"] == "finished" and content["totals"]["assets"] == 5
 
 
-def test_stems_are_what_the_library_call_gives(library, finished):
+def test_stems_equal_those_of_load_model(library, finished):
     """Also where a stem was put together from the parts of three spans."""
     model = load_model("mini", device="cpu", precision="fp32")
     for name in ("talk.wav", "sub dir/rain ü.wav", "long.flac"):
@@ -63,7 +64,7 @@ def test_stems_are_what_the_library_call_gives(library, finished):
             assert error < 1e-5 + 2**-23
 
 
-def test_the_manifest_tells_the_truth(finished):
+def test_manifest_columns_agree_with_the_files(finished):
     manifest = read_manifest(finished / "out")
     for row in manifest[manifest.status == "ok"].itertuples():
         stem, rate_hz = soundfile.read(row.stem_uri, always_2d=True)
@@ -83,7 +84,9 @@ def test_a_run_with_nothing_to_do_writes_its_run_file_only(library, finished, tm
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
     assert "nothing to do" in run_job(config, "run.retry_failed=false")
     after = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
-    assert before.items() <= after.items() and len(after) == len(before) + 1
+    new = {path.parent.name for path in after.keys() - before.keys()}
+    assert before.items() <= after.items() | {(out / "lock.json", before[out / "lock.json"])}
+    assert new == {"runs"} and len(after) == len(before) + 1
 
 
 def test_a_run_with_nothing_to_do_loads_neither_torch_nor_ray(library, finished, tmp_path):
@@ -99,7 +102,7 @@ def test_a_run_with_nothing_to_do_loads_neither_torch_nor_ray(library, finished,
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-def test_what_is_new_is_done_and_nothing_else(library, finished, tmp_path):
+def test_second_run_makes_new_queries_and_changed_assets_only(library, finished, tmp_path):
     """At once: a query more, an asset replaced, an asset that is no longer broken."""
     changed = tmp_path / "library"
     shutil.copytree(library, changed)
@@ -122,7 +125,9 @@ def test_what_is_new_is_done_and_nothing_else(library, finished, tmp_path):
     assert soundfile.info(out / "stems/talk.wav/track-0/siren.flac").duration == 2
 
 
-def test_the_same_on_s3(library, finished, tmp_path, moto, moto_bucket, monkeypatch):
+def test_run_on_s3_gives_the_same_stems(
+    library, finished, tmp_path, moto, moto_bucket, monkeypatch
+):
     storage = moto_bucket.storage
     for path in sorted(p for p in library.rglob("*") if p.is_file()):
         storage.upload(path, f"{moto_bucket.uri}/in/{path.relative_to(library)}")
@@ -143,7 +148,7 @@ def test_the_same_on_s3(library, finished, tmp_path, moto, moto_bucket, monkeypa
     assert not list(storage.list(f"{root}/stems", ["**/.parts/**", ".*"]))
 
 
-def test_a_query_that_means_nothing_is_told_and_recorded(library, tmp_path, caplog):
+def test_unknown_words_are_a_warning_and_are_recorded(library, tmp_path, caplog):
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
     target = prepare_target(read_config(config, ["queries=[qwertz, siren]"]), Storage())
     work = load_flow(target, "r").target.work
@@ -157,7 +162,7 @@ def test_a_query_that_means_nothing_is_told_and_recorded(library, tmp_path, capl
         ("model.devise=cpu", "devise"),
         ("run.span_s=0", "run.span_s=0"),
         ("queries=[]", "queries"),
-        ("output.format=aiff", "output: format='aiff'"),
+        ("output.format=aiff", "output.format='aiff'"),
         ("input.uri=http://x/y", "input.uri"),
         ("model.name=minni", "did you mean 'mini'"),
         ("run.shard=3/2", "run.shard='3/2'"),
@@ -166,8 +171,12 @@ def test_a_query_that_means_nothing_is_told_and_recorded(library, tmp_path, capl
         ("output.uri=${input.uri}/stems", "lies inside input.uri"),
     ],
 )
-def test_a_bad_request_is_one_line_and_nothing_is_written(library, tmp_path, override, message):
+def test_run_refuses_a_bad_request_in_one_line_and_writes_nothing(
+    library, tmp_path, capsys, override, message
+):
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
-    out = run_job(config, override, code=2)
-    assert message in out and len(out.strip().splitlines()) == 1
+    assert main([str(config), override]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "checking the library ...\n"
+    assert message in printed.err and len(printed.err.splitlines()) == 1
     assert not (tmp_path / "out").exists()

@@ -42,7 +42,7 @@ def read(path: Path, index: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".ts"])
-def test_the_picture_is_untouched_and_in_sync(stage, suffix, tmp_path):
+def test_remux_keeps_the_picture_and_stays_in_sync(stage, suffix, tmp_path):
     film = make_film(tmp_path / f"film{suffix}")
     records = remux(stage, film, tmp_path / "out", "replace", SAME, LOUD)
     assert {r["status"] for r in records} == {"ok"}
@@ -66,7 +66,7 @@ def test_the_picture_is_untouched_and_in_sync(stage, suffix, tmp_path):
 
 
 @pytest.mark.slow
-def test_films_through_the_job(tmp_path):
+def test_run_remuxes_films(tmp_path):
     """As a user runs it, with the bundled model; and again, when there is nothing to do."""
     out, films = tmp_path / "out", []
     (tmp_path / "in").mkdir()
@@ -84,7 +84,7 @@ def test_films_through_the_job(tmp_path):
     assert "nothing to do" in run_job(config, mix, "output.remux=replace")
 
 
-def test_a_further_track(stage, tmp_path):
+def test_remux_adds_a_track(stage, tmp_path):
     film = make_film(tmp_path / "film.mkv")
     records = remux(stage, film, tmp_path / "out", "add")
     path = Path(records[-1]["remux_uri"])
@@ -101,7 +101,7 @@ def test_a_further_track(stage, tmp_path):
     [("x.wav", "x.wav"), ("x.flac", "x.flac"), ("x.m4a", "x.m4a"), ("x.mp3", "x.mp3"),
      ("x.mka", "x.mka"), ("x.aiff", "x.mka")],
 )  # fmt: skip
-def test_sound_alone(stage, name, wanted, tmp_path):
+def test_remux_of_audio_alone_keeps_the_container_that_fits(stage, name, wanted, tmp_path):
     """The same container where there is one track and it can be written."""
     path = make.write(tmp_path / name, make.make_tones(2, 30_000))
     (record,) = [r for r in remux(stage, path, tmp_path / "out", "replace") if r["remux_uri"]]
@@ -113,7 +113,7 @@ def test_sound_alone(stage, name, wanted, tmp_path):
     assert error < (1e-2 if name in ("x.m4a", "x.mp3") else 1e-6)
 
 
-def test_what_cannot_be_put_together_is_a_failure_of_the_mix_alone(stage, tmp_path):
+def test_remux_that_fails_fails_the_rendition_alone(stage, tmp_path):
     """Its stems are all right; what was written for the mix is taken away."""
     film = make_film(tmp_path / "film.mp4")
     records = remux(stage, film, tmp_path / "out", "replace", codec="pcm_s16le")

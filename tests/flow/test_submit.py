@@ -160,14 +160,15 @@ def check_that_it_ran_here(cluster: Cluster, name: str) -> None:
     assert any("SeparateActor" in name for name in cluster.list_actors(driver["id"]))
 
 
-def test_without_the_token_nobody_gets_in(cluster):
+def test_cluster_refuses_a_job_without_the_token(cluster):
     with pytest.raises(urllib.error.HTTPError) as caught:
         cluster.get("/api/jobs/", token="0" * 64)
     assert caught.value.code == 403
 
 
 @pytest.mark.slow
-def test_submitted_and_followed_to_the_end(cluster, library, finished, tmp_path):
+@pytest.mark.check
+def test_submitted_job_finishes(cluster, library, finished, tmp_path):
     """As the README has it: this folder is sent along, and its configs are found in it."""
     out = tmp_path / "out"
     uris = [f"input.uri={library}", f"output.uri={out}"]
@@ -185,7 +186,7 @@ def test_submitted_and_followed_to_the_end(cluster, library, finished, tmp_path)
     assert json.loads(run.read_text())["state"] == "finished"
 
 
-def test_the_command_line_knows_only_failed(cluster, library, tmp_path):
+def test_submitted_job_that_fails_exits_with_1(cluster, library, tmp_path):
     """It ends with 1 whatever the job ended with; the cluster keeps the job's own code."""
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
     code, text = cluster.submit("refused", job=[str(config), "run.span_s=0"])
@@ -196,7 +197,7 @@ def test_the_command_line_knows_only_failed(cluster, library, tmp_path):
 
 
 @pytest.mark.slow
-def test_stopped_half_way_and_submitted_again(cluster, library, finished, tmp_path):
+def test_stopped_job_continues_when_submitted_again(cluster, library, finished, tmp_path):
     out = tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
     job = [str(config), "run.failed_assets=ok"]

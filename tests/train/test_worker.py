@@ -56,6 +56,8 @@ def trained(shared_ray, sounds_list, encoder_file, tmp_path_factory) -> Path:
     return output
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_train_writes_the_figures_of_every_step_and_a_curve(trained):
     history = read_history(trained)
     assert [row["step"] for row in history] == [1, 2, 3, 4]
@@ -63,6 +65,8 @@ def test_train_writes_the_figures_of_every_step_and_a_curve(trained):
     assert (find_newest(trained) / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_train_writes_a_model_that_load_model_reads(trained):
     model = load_model(find_newest(trained) / "model.safetensors", device="cpu")
     waveform = make_kind("beep", 9, RATE_HZ)[None].astype(np.float32)
