@@ -1,4 +1,4 @@
-"""Where everything of an output lies. Pure: names are made here and nowhere else.
+"""Name every file of an output. Pure: names are made here and nowhere else.
 
     stems/<asset path>/track-<i>/<query>.flac     a stem
     stems/<asset path>/track-<i>/residual/...     the track without that stem, or without all
@@ -8,6 +8,7 @@
     stems/<asset path>/.parts/...                 of stems too long for one span, until assembled
     manifest/<run id>-<n>.parquet                 the records of all assets
     runs/<run id>.json                            one run: config, versions, totals, times
+    lock.json                                     the runs at work; {} when there are none
 
 A path keeps the names of the library as far as a name can be kept: parts that could lead out of the
 output, control characters and `%` are percent-encoded, a part too long for a file system ends in a

@@ -24,7 +24,7 @@ from separator.run.cluster import started_ray
 from separator.run.lock import RunLock
 from separator.run.prepare import Target, load_flow, prepare_target
 from separator.run.run_file import FINISHED, STOPPED, RunFile
-from separator.run.stats import STARTING, RunStats
+from separator.run.stats import STARTING, WARMING, RunStats
 from separator.stages.collect import Collector, Commit
 from separator.stages.commit import Committer
 from separator.stages.listing import DoneItems
@@ -116,6 +116,8 @@ def run_passes(target: Target, done: DoneItems, stats: RunStats, see: See, lock:
                 loading = pool.submit(load_flow, target, stats.run_id)
                 with started_ray():
                     flow = loading.result()
+                    stats.phase = WARMING
+                    see(stats)
                     missing = run_flow(flow, now, is_again, collector, committer, stats, on_row)
             if not missing:
                 return

@@ -1,4 +1,4 @@
-"""What docs/schedule.md shows: each block is what it says it is, and its commands are ours."""
+"""Check docs/schedule.md: each block is what it says it is, and its commands are ours."""
 
 import ast
 import configparser

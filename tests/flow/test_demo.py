@@ -1,4 +1,4 @@
-"""What a new user sees first."""
+"""The demo, which a new user sees first."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Whoever dies on the way, whatever lies in the library: the same stems, and nothing is lost."""
+"""Kills, lost nodes, a store that is away and bad files: the same stems, and nothing is lost."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""What a run shows while it is at work."""
+"""The console of a run while it is at work."""
 
 from jobs.separate import Console
 from separator.run.stats import RunStats

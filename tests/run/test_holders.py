@@ -1,4 +1,4 @@
-"""Which holders of a lock overlap, and which are taken for dead."""
+"""The holders of a lock: overlap, and staleness."""
 
 import time
 

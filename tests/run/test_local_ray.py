@@ -1,4 +1,4 @@
-"""What of Ray's own logs reaches the console."""
+"""Ray's own logs on the console."""
 
 import logging
 
