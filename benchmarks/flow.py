@@ -83,7 +83,7 @@ class Watch:
         self._thread.join()
 
     def mark(self) -> None:
-        """What was spent so far does not count."""
+        """Start counting anew."""
         self._look()
         self._since = {pid: dict(spent) for pid, spent in self._cpu_s.items()}
 

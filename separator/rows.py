@@ -15,11 +15,9 @@ such tables, and `to_json` and `read_json` the only places where they become tex
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-
-from separator.errors import SeparatorError
 
 # The kinds of files that are made of an asset; records are of stems and renditions.
 STEM, RESIDUAL, RENDITION, REMUX = "stem", "residual", "rendition", "remux"
@@ -216,9 +214,13 @@ WITH_SAMPLES = ("SpanRow", "StemRow")
 AnyRow = TypeVar("AnyRow")
 
 
-def fail(
-    of: tuple[Asset, TrackInfo, int], error: SeparatorError, stage: str, **more: Any
-) -> Failed:
+class CodedError(Protocol):
+    """An error of separator/errors.py."""
+
+    code: str
+
+
+def fail(of: tuple[Asset, TrackInfo, int], error: CodedError, stage: str, **more: Any) -> Failed:
     """Make the failure row of an error. `of`: the asset, its track and the number of its tracks."""
     return Failed(*of, code=error.code, stage=stage, detail=str(error), **more)
 

@@ -235,7 +235,7 @@ def test_jobs_that_are_shown_would_run(name):
 
 
 def list_package(folder: Path, package: Path) -> set[str]:
-    """What `ray job submit --working-dir` would send of a folder."""
+    """List the files that `ray job submit --working-dir` would send of a folder."""
     excludes = get_runtime_env_default_excludes()
     create_package(str(folder), package, include_gitignore=True, excludes=excludes)
     return {name for name in zipfile.ZipFile(package).namelist() if not name.endswith("/")}

@@ -31,7 +31,7 @@ OVERRIDES = ["model.device=cpu", "model.precision=fp32", "run.span_s=8", "run.fa
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where it listens, and the environment that everybody who talks to it needs."""
+    """The address of a cluster, and the environment that its clients need."""
 
     url: str
     environment: dict[str, str] = field(repr=False)  # holds the token

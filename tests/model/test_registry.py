@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fill_hub_cache(folder: Path, content: bytes) -> Path:
-    """What huggingface_hub leaves after a download, without its links."""
+    """List the files that huggingface_hub leaves after a download, without its links."""
     repository = folder / "hub" / "models--owner--name"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("c" * 40)

@@ -36,7 +36,7 @@ WHEN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 class Answer:
-    """What the server says to one request; `body` may stop short of `length`."""
+    """One answer of the server; `body` may stop short of `length`."""
 
     def __init__(self, status: int, body: bytes = b"", length: int | None = None, **headers: str):
         self.status, self.body = status, body
