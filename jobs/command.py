@@ -6,6 +6,7 @@ A module of this package defines one `Command` or more. `jobs.cli` puts all of t
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ exit codes:
   1  a crash, or something that may pass (a store that is busy): try again
   2  a bad request or config; nothing was written
   3  finished, and something failed
-  130  stopped by Ctrl-C"""
+  130  stopped by Ctrl-C or SIGTERM"""
 # What ends a command through no fault of its request.
 MAY_PASS = (StorageBusy, DiskFull, ClusterUnreachable, LockLost, LossNotFinite)
 
@@ -95,6 +96,7 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     A bug is no `SeparatorError`: it leaves a traceback, and Python exits with 1.
     """
     prog = parser.prog
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options = parser.parse_args(argv)
         prog = options.prog
@@ -115,6 +117,8 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
             raise
         say(f"{prog}: {error.filename}: {error.strerror}")
         return REFUSED
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def say(text: str) -> None:

@@ -46,13 +46,6 @@ class Bucket:
         return Storage(replace(self.settings, **changes))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need the gateway; parametrised ones carry the mark themselves."""
-    for item in items:
-        if "gateway" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.gateway)
-
-
 RGW = pytest.param("rgw", marks=pytest.mark.gateway)
 
 
