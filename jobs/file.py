@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.command import OK, SOME_FAILED, Command, say
 from jobs.separate import require_ffmpeg
-from separator.errors import AudioError, MediaError, RequestError, StorageError
+from separator.errors import (
+    AudioError,
+    LayoutUnsupported,
+    MediaError,
+    RateError,
+    RequestError,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             for stem_path in separate_file(model, path, names[path], conditions_QD):
                 print(stem_path, flush=True)
-        except (MediaError, AudioError, StorageError) as error:
+        except (MediaError, AudioError, StorageError, RateError) as error:
             say(f"{options.prog}: {path}: {error.code}: {error}")
             num_failed += 1
         except OSError as error:
@@ -65,11 +72,16 @@ def plan_names(
 ) -> dict[Path, list[Path]]:
     """The paths of the stems of each file; two files never share one."""
     planned: dict[Path, list[Path]] = {}
+    inputs = {path.resolve() for path in files}
     owners: dict[Path, Path] = {}
     for path in dict.fromkeys(files):
         folder = path.parent if out is None else out
         planned[path] = [folder / f"{path.stem}.{query.name}.{FORMAT}" for query in queries]
         for stem_path in planned[path]:
+            if stem_path.resolve() in inputs:
+                raise RequestError(
+                    f"{stem_path} is an input, and a stem of {path} would replace it"
+                )
             if (owner := owners.setdefault(stem_path, path)) != path:
                 raise RequestError(
                     f"{owner} and {path} would both write {stem_path}; "
@@ -91,7 +103,9 @@ def separate_file(
 
     media = probe(path)
     track = choose_tracks(media.tracks, "default")[0]
-    rate_hz = output_rate(track) if track.rate_hz else 0
+    if not track.rate_hz:
+        raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
+    rate_hz = output_rate(track)
     for stem_path, condition_D in zip(stem_paths, conditions_QD, strict=True):
         stem_path.parent.mkdir(parents=True, exist_ok=True)
         with (

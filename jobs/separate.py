@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.command import (
+    CRASHED,
     JOB_KEYS,
     OK,
     SOME_FAILED,
@@ -20,7 +21,7 @@ from jobs.command import (
     say,
     show_time,
 )
-from separator.errors import RequestError
+from separator.errors import RequestError, SeparatorError
 
 if TYPE_CHECKING:
     from separator.config import JobConfig
@@ -56,6 +57,11 @@ def separate(config_path: Path, overrides: list[str]) -> int:
 
     try:
         summary = run_job(config, console.see)
+    except SeparatorError as error:
+        if not console.has_results:
+            raise
+        say(f"{error.code}: {error}; what is finished is kept, and the same command goes on")
+        return CRASHED  # not a bad request: work was committed
     finally:
         console.end()
     print_summary(summary, config)
@@ -79,6 +85,7 @@ class Console:
         self.phase = ""
         self.drawn_s = 0.0  # of the run, when the last line was shown
         self.first: tuple[float, int, float] | None = None
+        self.has_results = False
 
     def say_phase(self, phase: str) -> None:
         self.phase = phase
@@ -87,6 +94,7 @@ class Console:
     def see(self, stats: "RunStats") -> None:
         if stats.phase and stats.phase != self.phase:
             self.say_phase(stats.phase)
+        self.has_results = stats.has_results
         if not stats.assets:
             return
         if self.first is None:

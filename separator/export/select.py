@@ -117,7 +117,7 @@ def check_runs(storage: Storage, layout: Layout) -> None:
 
     A run writes stems before their rows: a stem that it replaced would be exported with an old row.
     """
-    runs = read_runs(storage, layout)
+    runs = list(read_runs(storage, layout))
     alive = [run for run in runs if describe_state(run) in (STARTING, RUNNING)]
     for run in [*alive, *runs[:1]]:
         if run["state"] != FINISHED:

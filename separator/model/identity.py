@@ -17,14 +17,23 @@ MAX_ENTRIES = 100
 def find_sha256(path: Path) -> str | None:
     """The hash of the weights in a file, if this very file was hashed before."""
     entry = _read_entries().get(_name(path))
-    return entry["sha256"] if entry and entry["stamp"] == _stamp(path) else None
+    return entry["sha256"] if entry and entry["stamp"] == stamp_file(path) else None
 
 
-def remember_sha256(path: Path, sha256: str) -> None:
-    """Keep the hash; in a cache that cannot be written it is computed again each time."""
+def stamp_file(path: Path) -> list[int]:
+    """Tell a file from any that takes its place. Stamp it before it is read."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+
+
+def remember_sha256(path: Path, sha256: str, stamp: list[int]) -> None:
+    """Keep the hash of a file, unless the file changed while it was read. In a cache that cannot
+    be written the hash is computed again each time."""
+    if stamp_file(path) != stamp:
+        return
     entries = _read_entries()
     entries.pop(_name(path), None)
-    entries[_name(path)] = {"sha256": sha256, "stamp": _stamp(path)}
+    entries[_name(path)] = {"sha256": sha256, "stamp": stamp}
     newest = dict(list(entries.items())[-MAX_ENTRIES:])
     with suppress(OSError):
         _find_file().parent.mkdir(parents=True, exist_ok=True)
@@ -45,8 +54,3 @@ def _read_entries() -> dict[str, dict]:
 
 def _name(path: Path) -> str:
     return str(path.resolve())
-
-
-def _stamp(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]

@@ -69,7 +69,7 @@ def list_worker_nodes() -> list[dict]:
     return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0)]
 
 
-def choose_precision(device: str) -> str:
+def find_precision(device: str) -> str:
     """Tell the precision that `auto` comes to on the devices of this run."""
     if is_cluster():
         with started_ray():

@@ -18,6 +18,7 @@ import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from separator.config import JobConfig
+from separator.errors import WorkerCrashed
 from separator.machine import count_cpus
 from separator.media.mux import MuxSettings
 from separator.rows import (
@@ -87,7 +88,7 @@ def run_flow(
         driver.take_finished(timeout_s=None)
     if bugs := ray.get(monitor.get_bugs.remote()):
         raise RuntimeError(f"{len(bugs)} bugs; the first of them:\n{bugs[0]}")
-    counts = get_listing(monitor)
+    counts = get_listing(monitor, has_ended=True)
     if counts.duplicates:
         log.warning("%d rows name an asset again; the first row counts", counts.duplicates)
     stats.assets_listed = counts.assets
@@ -96,9 +97,11 @@ def run_flow(
     return counts.assets - (len(collector.closed) - num_closed)
 
 
-def get_listing(monitor: Any) -> ListingCounts:
+def get_listing(monitor: Any, has_ended: bool = False) -> ListingCounts:
     """Ask for the counts of the first stage; all 0 while it is listing."""
     counts: Any = ray.get(monitor.get_listing.remote())
+    if counts is None and has_ended:
+        raise WorkerCrashed("the worker that lists the input died each time; see Ray's logs")
     return counts or ListingCounts(0, 0, 0)
 
 

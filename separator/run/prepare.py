@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from separator.config import JobConfig
+from separator.errors import CheckpointError
 from separator.model import registry
-from separator.model.identity import find_sha256, remember_sha256
+from separator.model.identity import find_sha256, remember_sha256, stamp_file
 from separator.results.manifest import find_done, find_failed
 from separator.results.paths import Layout
-from separator.run.cluster import choose_precision
+from separator.run.cluster import find_precision
 from separator.run.status import read_runs
 from separator.stages.extract import SpanPlan
 from separator.stages.listing import DoneItems, Listing, collect_texts
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     import torch
 
     from separator.encoders.similarity import AudioEncoder
+    from separator.model.checkpoint import Checkpoint
     from separator.model.resunet import NetworkConfig
 
 log = logging.getLogger(__name__)
+
+MAX_RUNS_READ = 100
 
 
 @dataclass(frozen=True)
@@ -68,46 +72,47 @@ def prepare_target(config: JobConfig, storage: Storage) -> Target:
     """Find out the work without reading any weights, as far as they are known."""
     layout = Layout(config.output.uri, config.output.format)
     path = registry.resolve(config.model.name, storage.fetch)
-    sha256 = find_sha256(path) or read_sha256(path)
+    sha256 = find_sha256(path) or read_weights(path).sha256
     precision = resolve_precision(config, storage, layout)
     work = make_work(config, sha256, precision, {})
     resolved = replace(config, model=replace(config.model, precision=precision))
     return Target(resolved, storage, layout, path, work)
 
 
-def read_sha256(path: Path) -> str:
+def read_weights(path: Path) -> "Checkpoint":
     from separator.model.checkpoint import read_checkpoint
 
-    sha256 = read_checkpoint(path).sha256
-    remember_sha256(path, sha256)
-    return sha256
+    stamp = stamp_file(path)
+    checkpoint = read_checkpoint(path)
+    remember_sha256(path, checkpoint.sha256, stamp)
+    return checkpoint
 
 
 def resolve_precision(config: JobConfig, storage: Storage, layout: Layout) -> str:
-    """Take the precision of the config; for `auto` that of the output's earlier runs, or else the
-    one that suits the devices. Stems of both lie 36 dB apart, so an output keeps to one."""
+    """Take the precision of the config; for `auto` the one that the output's last run with `auto`
+    took, or else the one that suits the devices. Stems of both lie 36 dB apart."""
     if config.model.precision != "auto":
         return config.model.precision
-    earlier = (run.get("precision") for run in read_runs(storage, layout))
-    return next(filter(None, earlier), None) or choose_precision(config.model.device)
+    for run in read_runs(storage, layout, MAX_RUNS_READ):
+        if run.get("precision") and run["config"]["model"]["precision"] == "auto":
+            return run["precision"]
+    return find_precision(config.model.device)
 
 
 def load_flow(target: Target, run_id: str) -> Flow:
     """Read the checkpoint, and compute the conditions of all queries."""
     from separator import api
-    from separator.model.checkpoint import read_checkpoint
     from separator.model.engine import choose_context
     from separator.model.resunet import GRID_FRAMES
 
     config, path = target.config, target.checkpoint_path
-    checkpoint = read_checkpoint(path)
-    remember_sha256(path, checkpoint.sha256)
+    checkpoint = read_weights(path)
+    if checkpoint.sha256 != target.work.checkpoint_sha256:
+        raise CheckpointError(f"{path}: the file changed while the run began; start the run again")
     texts = collect_texts(target.storage, config)
     conditions_QD, warnings = api.encode_texts(
         texts, checkpoint.encoder_id, lambda: api.find_encoder(path, checkpoint.encoder_id)
     )
-    for text, warning in warnings.items():
-        log.warning("query %r: %s", text, warning)
     net = checkpoint.net.config
     context_frames = choose_context(config.model.context, net.rate_hz, net.hop)
     frame_s = Fraction(net.hop, net.rate_hz)
@@ -120,3 +125,9 @@ def load_flow(target: Target, run_id: str) -> Flow:
         conditions=dict(zip(texts, conditions_QD, strict=True)),
         find_audio_encoder=partial(api.find_audio_encoder, path, checkpoint.encoder_id),
     )
+
+
+def warn_of_queries(work: Work) -> None:
+    """Log the queries that may mean nothing to the model."""
+    for text, warning in work.warnings.items():
+        log.warning("query %r: %s", text, warning)

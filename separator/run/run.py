@@ -7,11 +7,12 @@ import itertools
 import platform
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
+from multiprocessing.pool import AsyncResult, ThreadPool
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from separator.config import JobConfig
 from separator.errors import SeparatorError, WorkerCrashed
@@ -22,7 +23,7 @@ from separator.results.schema import Record
 from separator.rows import NO_TRACK, Outcome, fail
 from separator.run.cluster import started_ray
 from separator.run.lock import RunLock
-from separator.run.prepare import Target, load_flow, prepare_target
+from separator.run.prepare import Target, load_flow, prepare_target, warn_of_queries
 from separator.run.run_file import FINISHED, STOPPED, RunFile
 from separator.run.stats import STARTING, WARMING, RunStats
 from separator.stages.collect import Collector, Commit
@@ -35,6 +36,7 @@ QUICK_LOOK = 10_000  # assets that are looked through before anything is started
 CRASHED = "its worker died each time it was tried"
 
 See = Callable[[RunStats], None]
+Out = TypeVar("Out")
 
 
 def run_job(config: JobConfig, see: See) -> RunStats:
@@ -71,7 +73,7 @@ def run_job(config: JobConfig, see: See) -> RunStats:
             lock.check()
         state = FINISHED
     except SeparatorError:
-        if stats.phase == STARTING:  # a checkpoint or an encoder that is not there
+        if not stats.has_results:  # an encoder that is missing, say: a bad request
             state = ""
         raise
     finally:
@@ -112,16 +114,24 @@ def run_passes(target: Target, done: DoneItems, stats: RunStats, see: See, lock:
             see(stats)
             # Weights are read while Ray starts. A fresh Ray for each pass: actors that keep dying
             # would hold their device into the next one.
-            with ThreadPoolExecutor(1) as pool:
-                loading = pool.submit(load_flow, target, stats.run_id)
-                with started_ray():
-                    flow = loading.result()
-                    stats.phase = WARMING
-                    see(stats)
-                    missing = run_flow(flow, now, is_again, collector, committer, stats, on_row)
+            loading = run_in_thread(partial(load_flow, target, stats.run_id))
+            with started_ray():
+                flow = loading.get()
+                warn_of_queries(flow.target.work)
+                stats.phase = WARMING
+                see(stats)
+                missing = run_flow(flow, now, is_again, collector, committer, stats, on_row)
             if not missing:
                 return
         record_missing(target, done.add(committer.done_ids), collector, committer)
+
+
+def run_in_thread(function: Callable[[], Out]) -> "AsyncResult[Out]":
+    """Call a function in a thread that the end of the process does not wait for."""
+    pool = ThreadPool(1)  # its threads are daemons
+    result = pool.apply_async(function)
+    pool.close()
+    return result
 
 
 def count_done(target: Target, done: DoneItems) -> int | None:

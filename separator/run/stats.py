@@ -49,6 +49,11 @@ class RunStats:
     pass_actors: int = 0
 
     @property
+    def has_results(self) -> bool:
+        """Tell whether any work was done, or found to be done."""
+        return bool(self.assets or self.stage_s)
+
+    @property
     def device_busy(self) -> float:
         """The share of its time that an actor spent on spans."""
         return self.stage_s["separate"] / self.device_s if self.device_s else 0.0

@@ -46,7 +46,7 @@ def read_status(storage: Storage, layout: Layout) -> Status:
         failed.update(hash(uri) for uri, code in zip(uris, codes, strict=True) if code)
     status.num_assets, status.num_failed_assets = len(assets), len(failed)
     status.num_runs = len(list_runs(storage, layout))
-    status.runs = read_runs(storage, layout)
+    status.runs = list(read_runs(storage, layout))
     return status
 
 
@@ -90,10 +90,10 @@ def check_output(storage: Storage, layout: Layout) -> None:
         )
 
 
-def read_runs(storage: Storage, layout: Layout) -> list[dict[str, Any]]:
+def read_runs(storage: Storage, layout: Layout, number: int = NEWEST) -> Iterator[dict[str, Any]]:
     """Read the newest run files, newest first."""
-    uris = list_runs(storage, layout)[-NEWEST:]
-    return [json.loads(storage.read(uri)) for uri in reversed(uris)]
+    for uri in reversed(list_runs(storage, layout)[-number:]):
+        yield json.loads(storage.read(uri))
 
 
 def list_runs(storage: Storage, layout: Layout) -> list[str]:

@@ -56,12 +56,12 @@ class Committer:
             path = order.asset.path
             uri = self.layout.record(path)
             rows, replaced_uris = merge_records(read_record(self.storage, uri), order.records)
-            # From here on the asset is done, even if this process dies. No record refers to the
-            # files below any more; the next run of this asset would delete them too.
+            # From here on the asset is done, even if this process dies.
             self.storage.write(uri, pack_record(rows))
             for stem_uri in {*replaced_uris, *order.orphan_uris} - set(list_uris(rows)):
                 self.storage.delete(stem_uri)
-            self.storage.clear(self.layout.parts(path))
+        # Also of an earlier run that died between its record and this line.
+        self.storage.clear(self.layout.parts(order.asset.path))
         with self._lock:
             self.done_ids |= {record["request"] for record in order.records}
             self.writer.add(order.records)

@@ -66,10 +66,10 @@ class Extractor:
                 return
             with tempfile.TemporaryDirectory(prefix="separator-") as folder:
                 for row in self._extract(asset, Path(folder)):
+                    timed = replace(row, seconds=Seconds(extract=time.monotonic() - started))
                     if held is not None:
                         yield held
-                    held = replace(row, seconds=Seconds(extract=time.monotonic() - started))
-                    started = time.monotonic()
+                    held, started = timed, time.monotonic()
         except ASSET_ERRORS as error:
             yield fail((asset, NO_TRACK, 1), error, "extract")
             return

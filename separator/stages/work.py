@@ -1,7 +1,7 @@
 """Expand the config into work items per asset. An item's id hashes everything that changes it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -35,6 +35,8 @@ REMUX_KEYS = ("remux", "remux_codec", "remux_bitrate_bps")
 # The keys that the first release hashed, with their values also where these are the defaults.
 FORMER_MODEL_KEYS = ("channels", "context", "precision")
 FORMER_OUTPUT_KEYS = ("format", "bit_depth", "bitrate_bps", "clip", "dither", "residual")
+FORMER_KEYS = {f"model.{key}" for key in FORMER_MODEL_KEYS}
+FORMER_KEYS |= {f"output.{key}" for key in FORMER_OUTPUT_KEYS}
 FORMER_RENDITION_KEYS = (
     "name", "gains_db", "rest_db", "within_s", "fade_s", "loudness_lufs", "true_peak_dbtp"
 )  # fmt: skip
@@ -56,7 +58,7 @@ class Work:
     tracks: Any
     output: OutputSettings
     rule: IdRule
-    former_rule: IdRule
+    former_rule: IdRule | None  # None: with settings that the first release did not have
     warnings: Mapping[str, str]  # by text of a query
 
     @property
@@ -82,8 +84,13 @@ def make_work(
     )
 
 
-def make_former_rule(config: JobConfig, checkpoint_sha256: str) -> IdRule:
-    """Hash as the first release did, with `model.precision` as it stands in the config."""
+def make_former_rule(
+    config: JobConfig, checkpoint_sha256: str, known_keys: Collection[str] = FORMER_KEYS
+) -> IdRule | None:
+    """Hash as the first release did, with `model.precision` as it stands in the config; None with
+    settings that it did not know: it would have ignored them."""
+    if not set(list_changed(config)).issubset(known_keys):
+        return None
     model, output = asdict(config.model), asdict(config.output)
     settings = {key: model[key] for key in FORMER_MODEL_KEYS}
     settings |= {key: output[key] for key in FORMER_OUTPUT_KEYS}
@@ -135,7 +142,9 @@ def list_items(
     """List the stems and renditions of one asset. `version`: of the asset; `others`: whatever else
     of its own its stems depend on."""
     ids = make_ids(work.rule, queries, work.output, version, others)
-    former_ids = make_ids(work.former_rule, queries, work.output, version, others)
+    former_ids = ids
+    if work.former_rule is not None:
+        former_ids = make_ids(work.former_rule, queries, work.output, version, others)
     # The one residual of all stems is another for other stems, and written with any of them.
     together = [q.name for q in queries] if work.output.residual == "joint" else []
     items = [

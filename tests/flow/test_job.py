@@ -12,7 +12,7 @@ import soundfile
 from jobs.separate import main
 from separator import load_model
 from separator.config import read_config
-from separator.run.prepare import load_flow, prepare_target
+from separator.run.prepare import load_flow, prepare_target, warn_of_queries
 from separator.storage import Storage
 from tests.helpers.job import (
     QUERIES,
@@ -152,6 +152,7 @@ def test_unknown_words_are_a_warning_and_are_recorded(library, tmp_path, caplog)
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
     target = prepare_target(read_config(config, ["queries=[qwertz, siren]"]), Storage())
     work = load_flow(target, "r").target.work
+    warn_of_queries(work)
     assert "'qwertz': the mini model knows none of its words" in caplog.text
     assert list(work.warnings) == ["qwertz"]
 

@@ -38,6 +38,7 @@ def test_file_puts_stems_beside_the_file(library, tmp_path):
     ("argv", "message"),
     [
         (["a/talk.wav", "a/talk.mp4", "--query", "rain"], "would both write a/talk.rain.flac"),
+        (["talk.wav", "talk.rain.flac", "--query", "rain"], "talk.rain.flac is an input"),
         (["talk.wav", "--query", "rain", "--query", "Rain"], "the same as queries[0]"),
         (["talk.wav", "--query", "rain", "--model", "minni"], "did you mean 'mini'?"),
         (["talk.wav", "--query", "rain", "--device", "tpu"], "device='tpu'"),

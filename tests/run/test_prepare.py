@@ -1,17 +1,20 @@
 """Preparing a run: its precision, and the weights that need not be read again."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from separator.config import read_config
+from separator.errors import CheckpointError
 from separator.model import registry
 from separator.model.forward import choose_precision
-from separator.model.identity import find_sha256, remember_sha256
+from separator.model.identity import find_sha256, remember_sha256, stamp_file
 from separator.model.precision import choose_cpu_precision
 from separator.results.paths import Layout
-from separator.run.prepare import resolve_precision
+from separator.run.prepare import load_flow, prepare_target, resolve_precision
 from separator.storage import Storage
 from tests.helpers.listing import ROOT
 
@@ -47,9 +50,13 @@ def test_precision_is_that_of_the_config_or_of_the_outputs_earlier_runs(tmp_path
     layout = Layout(config.output.uri, "flac")
     assert resolve_precision(config, Storage(), layout) == choose_cpu_precision()
     other = {"bf16": "fp32", "fp32": "bf16"}[choose_cpu_precision()]
-    for run_id, precision in (("1", choose_cpu_precision()), ("2", other), ("3", None)):
-        content = json.dumps({"run_id": run_id, "precision": precision})
-        Storage().write(layout.run(run_id), content.encode())
+    own = choose_cpu_precision()
+    # The third run set its precision itself, the fourth is of the first release.
+    for run_id, asked, taken in (
+        ("1", "auto", own), ("2", "auto", other), ("3", own, own), ("4", "auto", None)
+    ):  # fmt: skip
+        content = {"run_id": run_id, "precision": taken, "config": {"model": {"precision": asked}}}
+        Storage().write(layout.run(run_id), json.dumps(content).encode())
     assert resolve_precision(config, Storage(), layout) == other
     explicit = make_config(tmp_path, f"model.precision={choose_cpu_precision()}")
     assert resolve_precision(explicit, Storage(), layout) == choose_cpu_precision()
@@ -59,11 +66,26 @@ def test_identity_of_a_file_is_forgotten_when_the_file_changes(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"weights")
     assert find_sha256(path) is None
-    remember_sha256(path, "abc")
+    remember_sha256(path, "abc", stamp_file(path))
     assert find_sha256(path) == "abc" and find_sha256(tmp_path / "other") is None
-    path.write_bytes(b"weight!")
+    stamp = stamp_file(path)
+    path.write_bytes(b"other weights")
+    assert find_sha256(path) is None
+    remember_sha256(path, "of the weights before", stamp)
     assert find_sha256(path) is None
     (registry.home() / "identities.json").write_text("no json")
     assert find_sha256(path) is None
-    remember_sha256(path, "def")
+    remember_sha256(path, "def", stamp_file(path))
     assert find_sha256(path) == "def"
+
+
+def test_load_flow_refuses_weights_that_changed_since_the_ids_were_made(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "model.safetensors"
+    shutil.copy(registry.BUNDLED, path)
+    config = make_config(tmp_path, f"model.name={path}", "model.precision=fp32")
+    target = prepare_target(config, Storage())
+    assert load_flow(target, "r").target.work.checkpoint_sha256 == find_sha256(path)
+    other = replace(target.work.rule, settings=target.work.rule.settings | {"checkpoint": "x"})
+    with pytest.raises(CheckpointError, match="changed while the run began"):
+        load_flow(replace(target, work=replace(target.work, rule=other)), "r")

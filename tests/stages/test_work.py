@@ -1,5 +1,7 @@
 """Work items: what changes them changes their ids, and what they are made with."""
 
+from dataclasses import replace
+
 import pytest
 
 from separator.config import JobConfig
@@ -7,14 +9,16 @@ from separator.results.manifest import find_done
 from separator.results.paths import Layout
 from separator.results.record import read_record, select_done
 from separator.rows import RENDITION, STEM
-from separator.stages.listing import DoneItems
-from separator.stages.work import HARMLESS, flatten
+from separator.stages.listing import DoneItems, Listing
+from separator.stages.work import FORMER_KEYS, HARMLESS, flatten, make_former_rule
+from separator.storage import Storage
 from tests.helpers.first_release import list_assets_of, read_first_config, upload
 from tests.helpers.listing import (
     list_assets,
     list_ids,
     make_config,
     make_library,
+    make_work_of,
     select_pending,
 )
 
@@ -93,6 +97,15 @@ def test_outputs_of_the_first_release_are_done(moto_bucket):
     for override, count in (("output.bit_depth=24", 3), ("run.span_s=30", 0)):
         assets = list_assets_of(storage, read_first_config(override))
         assert sum(done.select_pending(asset) is not None for asset in assets) == count
+
+
+def test_former_rule_is_none_with_settings_that_the_first_release_did_not_know(library):
+    config = make_config(library, "model.channels=mono", "run.span_s=30")
+    assert make_former_rule(config, "s") is not None
+    assert make_former_rule(config, "s", FORMER_KEYS - {"model.channels"}) is None
+    without = replace(make_work_of(config), former_rule=None)
+    (asset, *_) = Listing(Storage(), config, without)
+    assert [item.former_id for item in asset.items] == [item.id for item in asset.items]
 
 
 def test_a_rendition_is_made_with_its_stems(library):
