@@ -34,6 +34,8 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
     # Ray's C++ core reports an error for every actor pool of Ray Data.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    # Ray gives its workers the niceness 15: beside other busy programs they would hardly run.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     address = os.environ.get("RAY_ADDRESS", "local")
     options: dict[str, Any] = {"num_cpus": num_cpus} if address == "local" else {}
     for attempt in range(1, MOST_STARTS + 1):

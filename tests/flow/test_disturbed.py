@@ -71,7 +71,7 @@ def wait_for(process: subprocess.Popen, folder: Path, pattern: str, timeout_s: f
 
 
 def finish(process: subprocess.Popen, code: int = 3) -> None:
-    _, err = process.communicate(timeout=280)
+    _, err = process.communicate(timeout=1_500)
     assert process.returncode == code, err[-3_000:]
 
 

@@ -75,7 +75,7 @@ def start_job(config: Path, *overrides: str) -> subprocess.Popen:
     )
 
 
-def run_job(config: Path, *overrides: str, code: int = 0, timeout_s: float = 280) -> str:
+def run_job(config: Path, *overrides: str, code: int = 0, timeout_s: float = 1_500) -> str:
     process = start_job(config, *overrides)
     try:
         out, err = process.communicate(timeout=timeout_s)
