@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -38,6 +37,4 @@ def test_demo_separates_and_has_nothing_to_do_when_run_again(tmp_path):
     assert len(manifest) == 28
     assert set(failed.asset_uri) == {str(tmp_path / "library/broken.mp4")}
     assert set(manifest.track_language) == {"", "eng", "deu"}
-    started = time.monotonic()
     assert "nothing to do" in run_demo(tmp_path)
-    assert time.monotonic() - started < 30
