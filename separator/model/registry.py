@@ -7,14 +7,13 @@ callable.
 import difflib
 import hashlib
 import os
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from separator.errors import CheckpointMissing, ChecksumMismatch, RequestError
 from separator.model.download import check_sha256, download, remove_download
-from separator.storage.atomic import move_into_place
+from separator.storage.atomic import replacing
 
 FetchUri = Callable[[str, Path], object]
 
@@ -147,12 +146,8 @@ def _resolve_uri(uri: str, fetch_uri: FetchUri | None) -> Path:
     if fetch_uri is None:
         raise RequestError(f"{uri!r}: no storage was given to read s3:// with; give a local path")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
+    with replacing(path) as temporary:
         fetch_uri(uri, temporary)
-        move_into_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

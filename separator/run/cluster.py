@@ -5,15 +5,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from separator.config import JobConfig
 from separator.errors import RequestError
 from separator.machine import count_cpus
 from separator.model.precision import choose_cpu_precision
-
-if TYPE_CHECKING:
-    pass
 
 # Ray Data keeps CPUs for extracting and for publishing, also while one of them has nothing to do:
 # on a machine of few cores half of them would wait.
