@@ -65,7 +65,8 @@ def separate(config_path: Path, overrides: list[str]) -> int:
     finally:
         console.end()
     print_summary(summary, config)
-    return SOME_FAILED if summary.assets_failed and config.run.failed_assets == "exit3" else OK
+    has_failed = summary.assets_failed or summary.assets_left
+    return SOME_FAILED if has_failed and config.run.failed_assets == "exit3" else OK
 
 
 def require_ffmpeg() -> None:
@@ -129,6 +130,8 @@ def make_line(stats: "RunStats", first: tuple[float, int, float]) -> str:
 def print_summary(summary: "RunStats", config: "JobConfig") -> None:
     why = "left alone" if config.run.only == "failed" else "done before"
     skipped = f"   {why} {summary.assets_skipped:,}" if summary.assets_skipped else ""
+    if summary.assets_left:
+        skipped += f"   failed before {summary.assets_left:,}"
     print(f"{'assets':12}{summary.assets:>8,}   failed {summary.assets_failed:,}{skipped}")
     mixes = f"   renditions {summary.renditions:,}" if summary.renditions else ""
     print(f"{'stems':12}{summary.stems:>8,}{mixes}")
@@ -138,9 +141,11 @@ def print_summary(summary: "RunStats", config: "JobConfig") -> None:
     print(f"{'time':12}{show_time(summary.seconds):>8}{busy}")
     for code, number in summary.failures.most_common():
         print(f"  {code:24}{number:>6,} assets")
-    if summary.failures:
+    if summary.failures or summary.assets_left:
         print("  separator failures CONFIG.yaml says which and why")
-    if not summary.assets:
+    if summary.assets_left:
+        print("  separator retry CONFIG.yaml tries again what failed before")
+    elif not summary.assets:
         print("nothing to do: all that was asked for is there")
     print(f"{config.output.uri}: stems/, manifest/, runs/{summary.run_id}.json")
 

@@ -62,12 +62,17 @@ class InputSettings:
     queries_column: str | None = None
     tracks_column: str | None = None
     carry: list[str] = field(default_factory=list)
+    allow_local: Any = "auto"
 
     def __post_init__(self) -> None:
         with _named("input.uri: "):
             parse_uri(self.uri)
         with _named("input.include/exclude: "):
             make_selector(self.include, self.exclude)
+        if self.allow_local not in ("auto", True, False):
+            raise RequestError(
+                f"input.allow_local={self.allow_local!r}: must be auto, true or false"
+            )
         for key in ("uri_column", "queries_column", "tracks_column", "carry"):
             value = getattr(self, key)
             if value and not is_list(self.uri):
@@ -75,6 +80,12 @@ class InputSettings:
                     f"input.{key}={value!r}: input.uri={self.uri!r} is no list; a list ends "
                     f"in {', '.join(SUFFIXES)}"
                 )
+
+    @property
+    def may_name_local(self) -> bool:
+        """Tell whether a list may name files of the machine that runs the job."""
+        is_local = not parse_uri(self.uri).bucket
+        return is_local if self.allow_local == "auto" else bool(self.allow_local)
 
 
 @dataclass(frozen=True)
@@ -187,7 +198,7 @@ class RunSettings:
     span_s: float = 122.88
     actors: Any = "auto"
     only: str = "all"
-    retry_failed: bool = True
+    retry_failed: bool = False
     limit: int | None = None
     shard: str | None = None
     failed_assets: str = "exit3"

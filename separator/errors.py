@@ -26,6 +26,7 @@ and says with `may_pass` whether a later run, with nothing changed, may succeed 
     │   ├── TokenExpired        token_expired*
     │   ├── WrongRegion         wrong_region
     │   ├── DiskFull            disk_full*
+    │   ├── OutputDamaged       output_damaged         a file of the output is not whole, or foreign
     │   └── StorageBusy         storage_busy*          may well work later
     │       ├── Throttled       throttled*
     │       ├── TimedOut        timed_out*
@@ -157,6 +158,11 @@ class DiskFull(StorageError):
     code = "disk_full"
 
 
+class OutputDamaged(StorageError):
+    code = "output_damaged"
+    may_pass = False
+
+
 class StorageBusy(StorageError):
     code = "storage_busy"
 
@@ -237,6 +243,14 @@ class WorkerCrashed(SeparatorError):
 
 class LossNotFinite(SeparatorError):
     code = "loss_not_finite"
+
+
+def find_error(code: str, root: type[SeparatorError] = SeparatorError) -> type[SeparatorError]:
+    """Find the class with a code, the highest one."""
+    if root.code == code:
+        return root
+    below = (find_error(code, child) for child in root.__subclasses__())
+    return next((found for found in below if found.code == code), SeparatorError)
 
 
 def list_passing_codes(root: type[SeparatorError] = SeparatorError) -> set[str]:

@@ -48,7 +48,8 @@ class Asset:
     modified_at: str  # ISO 8601
     items: tuple[WorkItem, ...]
     tracks: Any = "all"  # as `tracks` in the config
-    trouble: str = ""  # the reason why its row of a list cannot be worked on
+    trouble: str = ""  # the reason why it cannot be worked on, if listing it found one
+    trouble_code: str = ""
     carried: str = ""  # JSON: columns of its list that go into its records as they are
 
     def list_names(self, kind: str) -> list[str]:

@@ -23,7 +23,7 @@ def test_the_configs_that_come_with_it(monkeypatch):
 def test_local_yaml_shows_the_defaults():
     """It is the manual: what it says is what one gets without saying it."""
     shown = read_config(ROOT / "configs/local.yaml", NEEDED).to_dict()
-    plain = read_config(ROOT / "configs/demo.yaml", [*NEEDED, "run.retry_failed=true"]).to_dict()
+    plain = read_config(ROOT / "configs/demo.yaml", NEEDED).to_dict()
     assert shown | {"queries": 0} == plain | {"queries": 0}
 
 

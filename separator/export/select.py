@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from separator.errors import RequestError
 from separator.export.settings import ExportConfig
-from separator.results.compact import read_latest
+from separator.results.latest import read_latest_tables
 from separator.results.manifest import list_files
 from separator.results.paths import Layout
 from separator.run.run_file import FINISHED, RUNNING, STARTING
@@ -106,7 +106,7 @@ def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
     if not config.input.unfinished:
         check_runs(storage, layout)
     with tempfile.TemporaryDirectory(prefix="separator-") as name:
-        for number, table in enumerate(read_latest(storage, layout)):
+        for number, table in enumerate(read_latest_tables(storage, layout)):
             pq.write_table(table, Path(name) / f"{number:05}.parquet")
         with contextlib.closing(open_manifest(Path(name))) as connection:
             yield make_selection(connection, config)

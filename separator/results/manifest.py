@@ -1,5 +1,6 @@
 """Read and write the manifest: Parquet files of records, one row for each work item of a track."""
 
+import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -7,16 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from separator.errors import ObjectMissing
+from separator.errors import ObjectMissing, OutputDamaged
 from separator.results.paths import Layout
-from separator.results.record import is_terminal
 from separator.results.schema import Record, make_schema
 from separator.storage import Entry, Storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 ROWS_PER_BATCH = 65_536
+# Every row has them; they say what it is of, when it was made and what became of it.
+KEY_COLUMNS = (
+    "asset_uri", "asset_etag", "query_name", "track_index", "created_at", "request", "error_code"
+)  # fmt: skip
 
 
 class ManifestWriter:
@@ -59,14 +64,12 @@ def write_table(storage: Storage, uri: str, table: "pa.Table") -> None:
 def read_table(storage: Storage, uri: str, mask: np.ndarray) -> "pa.Table":
     """Read the rows that `mask` marks, with today's columns: those the file lacks are null."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    table = pq.read_table(io.BytesIO(storage.read(uri))).filter(pa.array(mask))
+    with open_file(storage, uri) as file:
+        table = file.read().filter(pa.array(mask))
     schema = make_schema()
     columns = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(len(table), field.type)
+        table[field.name] if field.name in table.column_names else pa.nulls(len(table), field.type)
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
@@ -75,10 +78,35 @@ def read_table(storage: Storage, uri: str, mask: np.ndarray) -> "pa.Table":
 def iterate_batches(
     storage: Storage, uri: str, columns: Sequence[str]
 ) -> "Iterator[pa.RecordBatch]":
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(io.BytesIO(storage.read(uri))) as file:
+    with open_file(storage, uri) as file:
         yield from file.iter_batches(ROWS_PER_BATCH, columns=list(columns))
+
+
+@contextlib.contextmanager
+def open_file(storage: Storage, uri: str) -> "Iterator[pq.ParquetFile]":
+    """Open a file of the manifest; raise OutputDamaged if it is none, or is not whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq  # imported here: it costs 0.2 s
+
+    data = io.BytesIO(storage.read(uri))
+    try:
+        with pq.ParquetFile(data) as file:
+            check_schema(uri, file.schema_arrow)
+            yield file
+    except (pa.ArrowInvalid, OSError) as error:  # pyarrow raises OSError for damaged pages
+        raise OutputDamaged(f"{uri}: {str(error).splitlines()[0]}") from None
+
+
+def check_schema(uri: str, schema: "pa.Schema") -> None:
+    """Refuse a file that another program wrote. Earlier versions may lack a column."""
+    ours = make_schema()
+    if missing := [name for name in KEY_COLUMNS if name not in schema.names]:
+        raise OutputDamaged(f"{uri}: is no manifest, it lacks the column {missing[0]!r}")
+    for field in schema:
+        if field.name in ours.names and field.type != ours.field(field.name).type:
+            raise OutputDamaged(
+                f"{uri}: is no manifest, its column {field.name!r} holds {field.type}"
+            )
 
 
 def list_files(storage: Storage, layout: Layout) -> list[str]:
@@ -90,42 +118,3 @@ def list_entries(storage: Storage, layout: Layout) -> list[Entry]:
         return list(storage.list(layout.manifest(), ["*.parquet"], recursive=False))
     except ObjectMissing:  # a first run
         return []
-
-
-def find_done(storage: Storage, layout: Layout, retry_failed: bool) -> np.ndarray:
-    """Return the sorted hashes of the work items that are done on every track.
-
-    8 bytes each, so millions fit.
-    """
-    done, not_done = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-    for hashes, error_codes in read_outcomes(storage, layout):
-        codes, index = np.unique(error_codes, return_inverse=True)
-        is_done = np.array([is_terminal(code, retry_failed) for code in codes], bool)[index]
-        done.append(hashes[is_done])
-        not_done.append(hashes[~is_done])
-    return np.setdiff1d(np.concatenate(done), np.concatenate(not_done))
-
-
-def find_failed(storage: Storage, layout: Layout) -> np.ndarray:
-    """Return the sorted hashes of the work items that failed on any track."""
-    failed = [hashes[codes != ""] for hashes, codes in read_outcomes(storage, layout)]
-    return np.unique(np.concatenate([np.empty(0, np.uint64), *failed]))
-
-
-def read_outcomes(storage: Storage, layout: Layout) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (hashes of work items, their error codes: empty if ok), some rows at a time."""
-    for uri in list_files(storage, layout):
-        for batch in iterate_batches(storage, uri, ["request", "error_code"]):
-            requests, codes = batch.columns
-            yield hash_requests(requests.to_pylist()), np.array(codes.to_pylist())
-
-
-def hash_requests(requests: Sequence[str]) -> np.ndarray:
-    """Return the first 8 bytes of each work item's id, as an integer."""
-    return np.array([int(request[:16], 16) for request in requests], np.uint64)
-
-
-def is_known(hashes: np.ndarray, done: np.ndarray) -> np.ndarray:
-    """Mark the hashes that are among the sorted `done`, by binary search."""
-    at = np.searchsorted(done, hashes)
-    return done[np.minimum(at, len(done) - 1)] == hashes if len(done) else at < 0

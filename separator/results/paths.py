@@ -12,7 +12,7 @@
 
 A path keeps the names of the library as far as a name can be kept: parts that could lead out of the
 output, control characters and `%` are percent-encoded, a part too long for a file system ends in a
-hash. Different assets never share a path.
+hash. Assets of two libraries may still have one path: results/folders.py tells them apart.
 """
 
 import hashlib
@@ -43,6 +43,22 @@ def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
         else:  # the one object that was named itself
             whole = whole.rpartition("/")[2]
     return "/".join(encode_part(part) for part in whole.split("/"))
+
+
+def tell_apart(path: str, asset_uri: str) -> str:
+    """Make the path of an asset whose own path holds the stems of another: `x%<hash>.wav`."""
+    folder, slash, name = path.rpartition("/")
+    stem, dot, suffix = name.rpartition(".") if "." in name[1:] else (name, "", "")
+    return f"{folder}{slash}{stem}{_mark(asset_uri)}{dot}{suffix}"
+
+
+def is_told_apart(path: str, asset_uri: str) -> bool:
+    return _mark(asset_uri) in path
+
+
+def _mark(asset_uri: str) -> str:
+    digest = hashlib.sha256(asset_uri.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"%{digest[:16]}"
 
 
 def _name_whole(uri: str) -> str:

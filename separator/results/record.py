@@ -8,10 +8,11 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from separator.errors import ObjectMissing, list_passing_codes
+from separator.errors import ObjectMissing, OutputDamaged, list_passing_codes
 from separator.results.schema import COLUMNS, Record
 from separator.rows import Failed, Measures, Remuxed, StemWritten, WorkItem
 from separator.storage import Storage
@@ -20,6 +21,18 @@ VERSION = 1
 URIS = ("stem_uri", "residual_uri", "remux_uri")
 PASSING = frozenset(list_passing_codes())
 SILENCE_DB = -200.0
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Every record has them as texts.
+TEXTS = ("asset_uri", "asset_etag", "query_name", "request", "run_id", "error_code", "created_at")
+
+
+@dataclass(frozen=True)
+class CommitFile:
+    """Hold what the commit file of an asset says."""
+
+    asset_uri: str = ""
+    records: list[Record] = field(default_factory=list)
+    obsolete_uris: tuple[str, ...] = ()  # files that no record names: to be deleted
 
 
 def hash_content(content: Any) -> str:
@@ -96,7 +109,7 @@ def _make_base(item: WorkItem, file: StemWritten | Failed, shared: Mapping[str, 
             "num_clipped": 0,
             "warning": item.warning,
             "decode_warnings": "",
-            "carried": asset.carried,
+            "carried": asset.carried or None,
             "request": item.id,
             "fingerprint": make_fingerprint(item.id, file.track.index),
         }
@@ -124,9 +137,13 @@ def to_db(value: float, factor: float) -> float:
     return max(SILENCE_DB, factor * math.log10(value)) if value > 0 else SILENCE_DB
 
 
-def make_timestamp() -> str:
-    """Tell the time for all rows of a commit: the manifest tells later commits by it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def make_timestamp(last_commit_us: int = 0) -> str:
+    """Tell the time for all rows of a commit: the manifest tells later commits by it.
+
+    Never before `last_commit_us`, the newest time in the manifest: a clock may have been set back.
+    """
+    least = EPOCH + timedelta(microseconds=last_commit_us + 1)
+    return max(datetime.now(UTC), least).isoformat(timespec="microseconds")
 
 
 def is_terminal(error_code: str, retry_failed: bool) -> bool:
@@ -134,19 +151,42 @@ def is_terminal(error_code: str, retry_failed: bool) -> bool:
     return not error_code or (not retry_failed and error_code not in PASSING)
 
 
-def read_record(storage: Storage, uri: str) -> list[Record]:
-    """Read the rows of an asset's commit file; none where the asset has not been committed."""
+def read_commit_file(storage: Storage, uri: str) -> CommitFile:
+    """Read an asset's commit file; an empty one where the asset has not been committed."""
     try:
-        content = json.loads(storage.read(uri))
+        data = storage.read(uri)
     except ObjectMissing:
-        return []
-    return [dict.fromkeys(COLUMNS) | row for row in content["records"]]
+        return CommitFile()
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise OutputDamaged(f"{uri}: is no JSON: {error}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("asset_uri"), str):
+        raise OutputDamaged(f"{uri}: names no asset")
+    rows, obsolete_uris = content.get("records"), content.get("obsolete", [])
+    if not (isinstance(rows, list) and all(map(is_record, rows))):
+        raise OutputDamaged(f"{uri}: holds no records")
+    if not (isinstance(obsolete_uris, list) and all(isinstance(u, str) for u in obsolete_uris)):
+        raise OutputDamaged(f"{uri}: obsolete={obsolete_uris!r:.60} is no list of URIs")
+    records = [dict.fromkeys(COLUMNS) | row for row in rows]
+    return CommitFile(content["asset_uri"], records, tuple(obsolete_uris))
 
 
-def pack_record(records: Sequence[Record]) -> bytes:
+def is_record(row: Any) -> bool:
+    if not isinstance(row, dict) or not isinstance(row.get("track_index"), int):
+        return False
+    uris = [row.get(key) for key in URIS]
+    return all(isinstance(row.get(key), str) for key in TEXTS) and all(
+        uri is None or isinstance(uri, str) for uri in uris
+    )
+
+
+def pack_commit_file(file: CommitFile) -> bytes:
     """Write the commit file: readable by people, the same bytes for the same rows."""
-    rows = sorted(records, key=lambda r: (r["track_index"], r["query_name"]))
-    content = {"version": VERSION, "asset_uri": rows[0]["asset_uri"], "records": rows}
+    rows = sorted(file.records, key=lambda r: (r["track_index"], r["query_name"]))
+    content = {"version": VERSION, "asset_uri": file.asset_uri, "records": rows}
+    if file.obsolete_uris:
+        content["obsolete"] = sorted(file.obsolete_uris)
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(
         "utf-8", "surrogateescape"
     )

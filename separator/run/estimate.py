@@ -36,6 +36,7 @@ class Plan:
     """The pending work. Hours are of tracks; a figure that could not be measured is None."""
 
     assets: int = 0
+    assets_failed: int = 0  # for good; they are left alone
     assets_pending: int = 0
     stems_pending: int = 0  # if every asset had one track
     bytes_pending: int = 0
@@ -82,6 +83,7 @@ def count_pending(target: Target) -> tuple[Plan, list[Asset]]:
         plan.assets += 1
         pending = done.select_pending(asset)
         if pending is None:
+            plan.assets_failed += done.has_failed(asset)
             continue
         num_queries = len(pending.list_names(STEM))
         residual = target.config.output.residual

@@ -17,7 +17,7 @@ import ray.exceptions
 
 from separator.errors import ClusterUnreachable
 
-MOST_STARTS = 2
+MOST_STARTS = 3
 KNOCK_S = 10.0
 START_ERRORS = (OSError, RuntimeError, ray.exceptions.RayError)
 
@@ -26,7 +26,7 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
     """Use the Ray that this process has, the cluster of RAY_ADDRESS, or one of this machine.
 
     `num_cpus` is for a Ray of this machine; `log_to_driver` shows what workers print.
-    ClusterUnreachable where Ray does not start twice.
+    ClusterUnreachable where Ray does not start after some tries.
     """
     if ray.is_initialized():
         return

@@ -45,6 +45,10 @@ class RunLock:
         self._change(self._enter)
         self._thread.start()
 
+    def list_live(self) -> list[str]:
+        """List the other runs that hold a share of the output."""
+        return list(self._list_others(self._change(lambda holders, _: holders)))
+
     def check(self) -> None:
         """Raise LockLost if another run took this one for dead."""
         if not self._thread.is_alive():

@@ -21,6 +21,7 @@ from separator.config import JobConfig
 from separator.errors import WorkerCrashed
 from separator.machine import count_cpus
 from separator.media.mux import MuxSettings
+from separator.results.done import DoneItems
 from separator.rows import (
     Asset,
     AssetBatch,
@@ -36,10 +37,11 @@ from separator.run.local_ray import quiet_loggers
 from separator.run.monitor import Monitor, MonitoredStage
 from separator.run.prepare import Flow, Target
 from separator.run.stats import ListingCounts, RunStats
-from separator.stages.collect import Assemble, Collector, Commit, Remux
+from separator.run.trouble import TroubleCount
+from separator.stages.collect import Assemble, Collector, Commit, Discard, Remux
 from separator.stages.commit import Committer
 from separator.stages.extract import Extractor
-from separator.stages.listing import DoneItems, pack
+from separator.stages.listing import pack
 from separator.stages.publish import Publisher
 from separator.stages.remux import Remuxer
 
@@ -65,8 +67,9 @@ def run_flow(
     committer: Committer,
     stats: RunStats,
     on_row: Callable[[Outcome], None],
-) -> int:
-    """Execute the flow once over all that is not done; return how many assets never came out.
+) -> tuple[int, tuple[str, ...]]:
+    """Execute the flow once over all that is not done; return how many assets never came out, and,
+    if `is_again`, the URIs of all that went in.
 
     `is_again`: the assets were tried before; each goes alone, so that it takes no other along.
     """
@@ -75,7 +78,7 @@ def run_flow(
     collector.drop_incomplete()
     num_closed = len(collector.closed)
     monitor = start_monitor(flow)
-    lister = _Lister(flow.target, ray.put(done), monitor, 1 if is_again else MAX_PACKED)
+    lister = _Lister(flow.target, ray.put(done), monitor, is_again)
     driver = _Driver(flow, collector, committer, on_row)
     asked_at = 0.0
     for ray_row in make_dataset(flow, lister, monitor, on_gpu, num_actors).iter_rows():
@@ -93,8 +96,8 @@ def run_flow(
         log.warning("%d rows name an asset again; the first row counts", counts.duplicates)
     stats.assets_listed = counts.assets
     if not is_again:  # later, assets that this run has committed would count
-        stats.assets_skipped = counts.skipped
-    return counts.assets - (len(collector.closed) - num_closed)
+        stats.assets_skipped, stats.assets_left = counts.skipped, counts.left
+    return counts.assets - (len(collector.closed) - num_closed), counts.uris
 
 
 def get_listing(monitor: Any, has_ended: bool = False) -> ListingCounts:
@@ -102,7 +105,7 @@ def get_listing(monitor: Any, has_ended: bool = False) -> ListingCounts:
     counts: Any = ray.get(monitor.get_listing.remote())
     if counts is None and has_ended:
         raise WorkerCrashed("the worker that lists the input died each time; see Ray's logs")
-    return counts or ListingCounts(0, 0, 0)
+    return counts or ListingCounts(0, 0, 0, 0)
 
 
 def make_dataset(
@@ -174,13 +177,17 @@ class _Driver:
         self.finishers = ray.put((make_publisher(flow), make_remuxer(flow.target)))
         self.start: Any = ray.remote(**CPU_TASK)(_finish)
         self.tasks: list[Any] = []
+        self.trouble = TroubleCount()
 
     def take(self, outcome: Outcome) -> None:
+        self.trouble.add(outcome)
         self.on_row(outcome)
         for command in self.collector.add(outcome):
             match command:
                 case Commit():
                     self.committer.commit(command)
+                case Discard():
+                    self.committer.discard(command)
                 case Assemble() | Remux():
                     self.tasks.append(self.start.remote(self.finishers, command))
 
@@ -206,26 +213,31 @@ class _Lister:
     """The first stage: assets with work left to do, small ones packed into one row. One generator
     for the whole input."""
 
-    def __init__(self, target: Target, done: ray.ObjectRef, monitor: Any, max_packed: int) -> None:
+    def __init__(self, target: Target, done: ray.ObjectRef, monitor: Any, is_again: bool) -> None:
         self.target, self.done, self.monitor = target, done, monitor
-        self.max_packed = max_packed
+        self.is_again = is_again
 
     def __call__(self, _: AssetBatch) -> Iterator[AssetBatch]:
         done, listing = ray.get(self.done), self.target.list_assets()
-        count = skipped = 0
+        count = skipped = left = 0
+        uris: list[str] = []
 
         def list_pending() -> Iterator[Asset]:
-            nonlocal skipped
-            for asset in listing:
-                if (pending := done.select_pending(asset)) is not None:
+            nonlocal skipped, left
+            for asset, pending in self.target.list_pending(done, listing):
+                if pending is not None:
                     yield pending
+                elif done.has_failed(asset):
+                    left += 1
                 else:
                     skipped += 1
 
-        for assets in pack(list_pending(), self.max_packed, MAX_PACKED_BYTES):
+        for assets in pack(list_pending(), 1 if self.is_again else MAX_PACKED, MAX_PACKED_BYTES):
             count += len(assets)
+            if self.is_again:
+                uris += [asset.uri for asset in assets]
             yield AssetBatch(assets)
-        counts = ListingCounts(count, listing.num_duplicates, skipped)
+        counts = ListingCounts(count, listing.num_duplicates, skipped, left, tuple(uris))
         ray.get(self.monitor.report_listing.remote(counts))
 
 

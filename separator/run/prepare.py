@@ -1,25 +1,30 @@
 """Prepare a run: the work to be done, cheaply; then the weights and conditions that it needs."""
 
+import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from separator.config import JobConfig
-from separator.errors import CheckpointError
+from separator.errors import CheckpointError, RequestError
 from separator.model import registry
 from separator.model.identity import find_sha256, remember_sha256, stamp_file
-from separator.results.manifest import find_done, find_failed
+from separator.results.done import DoneItems, find_done
+from separator.results.folders import find_folder
 from separator.results.paths import Layout
+from separator.results.record import hash_content
+from separator.rows import Asset
 from separator.run.cluster import find_precision
+from separator.run.run_file import FINISHED, RUNNING
 from separator.run.status import read_runs
 from separator.stages.extract import SpanPlan
-from separator.stages.listing import DoneItems, Listing, collect_texts
+from separator.stages.listing import STAT_THREADS, Listing, collect_texts, map_ahead
 from separator.stages.work import Work, make_work
 from separator.storage import Storage
 
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_RUNS_READ = 100
+CLOSED_BY = "closed_by"  # of a run file: the run that has completed its work
 
 
 @dataclass(frozen=True)
@@ -44,15 +50,29 @@ class Target:
     layout: Layout
     checkpoint_path: Path
     work: Work
+    # A run with other settings did not end: it may have replaced stems that the manifest names.
+    is_doubtful: bool = False
 
     def list_assets(self) -> Listing:
         return Listing(self.storage, self.config, self.work)
 
+    def list_pending(
+        self, done: DoneItems, assets: Iterable[Asset]
+    ) -> Iterator[tuple[Asset, Asset | None]]:
+        """Yield each asset, and the same with the work that is left to do, or None."""
+        if not self.is_doubtful or done.wanted is not None:
+            return ((asset, done.select_pending(asset)) for asset in assets)
+        return map_ahead(partial(self._look, done), iter(assets), STAT_THREADS)
+
+    def _look(self, done: DoneItems, asset: Asset) -> tuple[Asset, Asset | None]:
+        if asset.trouble:
+            return asset, done.select_pending(asset)
+        _, found = find_folder(self.storage, self.layout, asset)
+        return asset, done.select_pending(asset, {r["request"] for r in found.records})
+
     def find_done(self) -> DoneItems:
         run = self.config.run
-        done = find_done(self.storage, self.layout, run.retry_failed)
-        is_retry = run.only == "failed"
-        return DoneItems(done, find_failed(self.storage, self.layout) if is_retry else None)
+        return find_done(self.storage, self.layout, run.retry_failed, run.only == "failed")
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,51 @@ def resolve_precision(config: JobConfig, storage: Storage, layout: Layout) -> st
         if run.get("precision") and run["config"]["model"]["precision"] == "auto":
             return run["precision"]
     return find_precision(config.model.device)
+
+
+def check_precision(target: Target, wanted: str, run_id: str) -> None:
+    """Refuse the precision that `auto` came to (`wanted` is `auto`) if a shard that started a
+    moment before, on a machine of another kind, came to another."""
+    own = target.config.model.precision
+    for run in read_runs(target.storage, target.layout, MAX_RUNS_READ):
+        is_earlier = run["state"] == RUNNING and run["run_id"] < run_id
+        is_auto = wanted == run["config"]["model"]["precision"] == "auto"
+        if is_earlier and is_auto and (run.get("precision") or own) != own:
+            raise RequestError(
+                f"model.precision=auto is {own} on this machine and {run['precision']} in run "
+                f"{run['run_id']}, which is at work; set model.precision={run['precision']}"
+            )
+
+
+def hash_work(config: JobConfig, storage: Storage, work: Work) -> str:
+    """Hash what a run makes: two runs with one hash make the same files of the same assets."""
+    has_own = config.input.queries_column or config.input.tracks_column
+    rows = storage.stat(config.input.uri).etag if has_own else ""
+    queries = [[query.name, query.text] for query in work.queries]
+    return hash_content([queries, work.tracks, work.rule.settings, work.rule.recipes, rows])
+
+
+def find_unfinished(target: Target, run_id: str, live: Collection[str]) -> list[dict[str, Any]]:
+    """Find the run files of runs that were stopped or killed. `live`: the runs that are at work."""
+    runs = read_runs(target.storage, target.layout, MAX_RUNS_READ)
+    at_work = {run_id, *live}
+    return [
+        run
+        for run in runs
+        if run["state"] != FINISHED and not run.get(CLOSED_BY) and run["run_id"] not in at_work
+    ]
+
+
+def close_unfinished(target: Target, run_id: str, runs: Iterable[dict[str, Any]]) -> None:
+    """Mark the runs whose assets have all been looked at by this run."""
+    config = target.config
+    own = config.to_dict()["input"], config.run.shard or ""
+    for run in runs:
+        is_covered = (run["config"].get("input"), run.get("shard")) == own
+        if is_covered and config.run.limit is None and config.run.only == "all":
+            text = json.dumps(run | {CLOSED_BY: run_id}, indent=1, ensure_ascii=False) + "\n"
+            uri = target.layout.run(run["run_id"])
+            target.storage.write(uri, text.encode("utf-8", "surrogateescape"))
 
 
 def load_flow(target: Target, run_id: str) -> Flow:

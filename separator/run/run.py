@@ -4,9 +4,11 @@ Heavy imports wait until they are needed: a run with nothing to do starts neithe
 """
 
 import itertools
+import logging
 import platform
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -15,21 +17,32 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from separator.config import JobConfig
-from separator.errors import SeparatorError, WorkerCrashed
+from separator.errors import SeparatorError, WorkerCrashed, find_error
 from separator.machine import count_cpus
 from separator.results.compact import compact
+from separator.results.done import DoneItems
 from separator.results.manifest import ManifestWriter
 from separator.results.schema import Record
-from separator.rows import NO_TRACK, Outcome, fail
+from separator.rows import NO_TRACK, Asset, Outcome, fail
 from separator.run.cluster import started_ray
 from separator.run.lock import RunLock
-from separator.run.prepare import Target, load_flow, prepare_target, warn_of_queries
+from separator.run.prepare import (
+    Target,
+    check_precision,
+    close_unfinished,
+    find_unfinished,
+    hash_work,
+    load_flow,
+    prepare_target,
+    warn_of_queries,
+)
 from separator.run.run_file import FINISHED, STOPPED, RunFile
 from separator.run.stats import STARTING, WARMING, RunStats
 from separator.stages.collect import Collector, Commit
 from separator.stages.commit import Committer
-from separator.stages.listing import DoneItems
 from separator.storage import Storage
+
+log = logging.getLogger(__name__)
 
 ROWS_PER_PART = 10_000
 QUICK_LOOK = 10_000  # assets that are looked through before anything is started
@@ -50,6 +63,7 @@ def run_job(config: JobConfig, see: See) -> RunStats:
     about = describe_code() | {
         "config": config.to_dict(),
         "precision": target.config.model.precision,
+        "work": hash_work(config, storage, target.work),
     }
     layout, run_id = target.layout, stats.run_id
     run_file = RunFile(storage, layout.run(run_id), run_id, shard, lambda: about | stats.to_dict())
@@ -59,15 +73,18 @@ def run_job(config: JobConfig, see: See) -> RunStats:
     state = ""
     try:
         run_file.write()
+        check_precision(target, config.model.precision, run_id)
+        unfinished = find_unfinished(target, run_id, lock.list_live())
+        is_doubtful = any(run.get("work") != about["work"] for run in unfinished)
+        target = replace(target, is_doubtful=is_doubtful)
         done = target.find_done()
-        num_skipped = count_done(target, done)
+        pending = look_through(target, done, stats)
         state = STOPPED
-        if num_skipped is None:
-            run_passes(target, done, stats, see, lock)
-        else:
-            stats.assets_skipped = num_skipped
+        if pending is None or pending:
+            process(target, done, pending, stats, see, lock)
         stats.finish()
         see(stats)
+        close_unfinished(target, run_id, unfinished)
         if lock.try_alone():
             compact(storage, layout, run_id)
             lock.check()
@@ -86,17 +103,18 @@ def run_job(config: JobConfig, see: See) -> RunStats:
     return stats
 
 
-def run_passes(target: Target, done: DoneItems, stats: RunStats, see: See, lock: RunLock) -> None:
-    """Run until every asset has come out; those that never do get a record."""
-    from separator.run.pipeline import run_flow
+def process(
+    target: Target,
+    done: DoneItems,
+    pending: list[Asset] | None,
+    stats: RunStats,
+    see: See,
+    lock: RunLock,
+) -> None:
+    """Bring all pending assets to a record. `pending`: they, if the input is short."""
 
     def on_commit(records: Sequence[Record]) -> None:
         stats.count_records(records)
-        see(stats)
-
-    def on_row(outcome: Outcome) -> None:
-        lock.check()
-        stats.count_row(outcome)
         see(stats)
 
     run_columns = {
@@ -105,25 +123,60 @@ def run_passes(target: Target, done: DoneItems, stats: RunStats, see: See, lock:
         "checkpoint_sha256": target.work.checkpoint_sha256,
     }
     output = target.config.output
-    collector = Collector(run_columns, output.residual, output.remux != "none")
+    with_remux = output.remux != "none"
+    collector = Collector(run_columns, output.residual, with_remux, done.last_commit_us)
     writer = ManifestWriter(target.storage, target.layout, stats.run_id, ROWS_PER_PART)
     with Committer(target.storage, target.layout, writer, on_commit) as committer:
-        for is_again in (False, True):
-            now = done.add(committer.done_ids)
-            stats.phase = STARTING
+        if pending is not None and all(asset.trouble for asset in pending):
+            for asset in pending:  # nothing to work on: Ray need not start
+                error = find_error(asset.trouble_code)(asset.trouble)
+                commit_failure(asset, error, collector, committer)
+        else:
+            run_passes(target, done, collector, committer, stats, see, lock)
+    if committer.num_told_apart:
+        log.warning(
+            "%d assets have the path of another asset, of another library say: their folders below"
+            " stems/ end in %% and a hash", committer.num_told_apart
+        )  # fmt: skip
+
+
+def run_passes(
+    target: Target,
+    done: DoneItems,
+    collector: Collector,
+    committer: Committer,
+    stats: RunStats,
+    see: See,
+    lock: RunLock,
+) -> None:
+    """Run until every asset has come out; those that never do get a record."""
+    from separator.run.pipeline import run_flow
+
+    def on_row(outcome: Outcome) -> None:
+        lock.check()
+        stats.count_row(outcome)
+        see(stats)
+
+    for is_again in (False, True):
+        now = done.add(committer.done)
+        stats.phase = STARTING
+        see(stats)
+        # Weights are read while Ray starts. A fresh Ray for each pass: actors that keep dying
+        # would hold their device into the next one.
+        loading = run_in_thread(partial(load_flow, target, stats.run_id))
+        with started_ray():
+            flow = loading.get()
+            warn_of_queries(flow.target.work)
+            stats.phase = WARMING
             see(stats)
-            # Weights are read while Ray starts. A fresh Ray for each pass: actors that keep dying
-            # would hold their device into the next one.
-            loading = run_in_thread(partial(load_flow, target, stats.run_id))
-            with started_ray():
-                flow = loading.get()
-                warn_of_queries(flow.target.work)
-                stats.phase = WARMING
-                see(stats)
-                missing = run_flow(flow, now, is_again, collector, committer, stats, on_row)
-            if not missing:
-                return
-        record_missing(target, done.add(committer.done_ids), collector, committer)
+            missing, uris = run_flow(flow, now, is_again, collector, committer, stats, on_row)
+        if not missing:
+            return
+    tried, now = set(uris), done.add(committer.done)
+    for asset in target.list_assets():
+        if asset.uri in tried and (left := now.select_pending(asset)):
+            error = WorkerCrashed(f"{asset.uri}: {CRASHED}")
+            commit_failure(left, error, collector, committer)
 
 
 def run_in_thread(function: Callable[[], Out]) -> "AsyncResult[Out]":
@@ -134,25 +187,29 @@ def run_in_thread(function: Callable[[], Out]) -> "AsyncResult[Out]":
     return result
 
 
-def count_done(target: Target, done: DoneItems) -> int | None:
-    """Count the assets of a short input of which all are done; None where work is left or the
-    input is long."""
+def look_through(target: Target, done: DoneItems, stats: RunStats) -> list[Asset] | None:
+    """List the pending assets of a short input, and count the others; None for a long one."""
     first = list(itertools.islice(iter(target.list_assets()), QUICK_LOOK))
-    if len(first) == QUICK_LOOK or any(done.select_pending(asset) for asset in first):
+    if len(first) == QUICK_LOOK:
         return None
-    return len(first)
+    pending = []
+    for asset, each in target.list_pending(done, first):
+        if each is not None:
+            pending.append(each)
+        elif done.has_failed(asset):
+            stats.assets_left += 1
+        else:
+            stats.assets_skipped += 1
+    return pending
 
 
-def record_missing(
-    target: Target, done: DoneItems, collector: Collector, committer: Committer
+def commit_failure(
+    asset: Asset, error: SeparatorError, collector: Collector, committer: Committer
 ) -> None:
-    """Record assets that went in and never came out, in any pass."""
-    for asset in target.list_assets():
-        if pending := done.select_pending(asset):
-            error = WorkerCrashed(f"{asset.uri}: {CRASHED}")
-            for command in collector.add(fail((pending, NO_TRACK, 1), error, "extract")):
-                assert isinstance(command, Commit)
-                committer.commit(command)
+    """Record an asset that no stage has worked on."""
+    for command in collector.add(fail((asset, NO_TRACK, 1), error, "extract")):
+        assert isinstance(command, Commit)
+        committer.commit(command)
 
 
 def describe_code() -> dict[str, Any]:

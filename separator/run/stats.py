@@ -19,7 +19,9 @@ class ListingCounts:
 
     assets: int  # that went into the flow
     duplicates: int  # rows of a list that named an asset again
-    skipped: int  # assets that needed nothing more
+    skipped: int  # assets that are done
+    left: int  # assets that have failed for good and are left alone
+    uris: tuple[str, ...] = ()  # of the assets that went into a second pass
 
 
 @dataclass
@@ -32,7 +34,8 @@ class RunStats:
     assets_listed: int = 0  # of this pass; 0 while they are being listed
     assets_failed: int = 0
     assets_known: int = 0  # committed by an earlier run that could not write its manifest
-    assets_skipped: int = 0  # they needed nothing more
+    assets_skipped: int = 0  # they are done
+    assets_left: int = 0  # they have failed for good in an earlier run and are left alone
     stems: int = 0
     renditions: int = 0
     audio_s: float = 0.0

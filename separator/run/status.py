@@ -1,24 +1,26 @@
 """Read from the manifest and the run files what has become of an output so far. Writes nothing."""
 
+import itertools
 import json
+import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from separator.errors import ObjectMissing, RequestError
-from separator.results.compact import find_latest
-from separator.results.manifest import iterate_batches, list_entries
+from separator.results.latest import read_latest
+from separator.results.manifest import list_entries
 from separator.results.paths import Layout
 from separator.run.lock import STALE_S
 from separator.run.run_file import RUNNING, STARTING
 from separator.storage import Storage
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+log = logging.getLogger(__name__)
 
 NEWEST = 5
+TOTALS = ("assets", "assets_failed", "audio_s", "seconds")
 # Of an asset: (error code, detail) -> names of the queries it kept from being made.
 Reasons = dict[tuple[str, str], list[str]]
 
@@ -64,23 +66,6 @@ def read_failures(storage: Storage, layout: Layout) -> Iterator[tuple[str, Reaso
     return iter(sorted(assets.items()))
 
 
-def read_latest(
-    storage: Storage, layout: Layout, columns: Sequence[str]
-) -> "Iterator[pa.RecordBatch]":
-    """Read some columns of the manifest, without rows that a later commit has replaced."""
-    for uri, mask in find_latest(storage, layout).items():
-        start = 0
-        for batch in iterate_batches(storage, uri, columns):
-            yield batch.filter(_to_arrow(mask[start : start + len(batch)]))
-            start += len(batch)
-
-
-def _to_arrow(mask: Any) -> "pa.Array":
-    import pyarrow as pa  # imported here: it costs 0.2 s
-
-    return pa.array(mask)
-
-
 def check_output(storage: Storage, layout: Layout) -> None:
     """Refuse an output that no run has written to."""
     if not list_runs(storage, layout) and not list_entries(storage, layout):
@@ -91,14 +76,41 @@ def check_output(storage: Storage, layout: Layout) -> None:
 
 
 def read_runs(storage: Storage, layout: Layout, number: int = NEWEST) -> Iterator[dict[str, Any]]:
-    """Read the newest run files, newest first."""
-    for uri in reversed(list_runs(storage, layout)[-number:]):
-        yield json.loads(storage.read(uri))
+    """Read the newest run files, newest first by the store's clock. Other files are left out."""
+    found = (read_run(storage, uri) for uri in reversed(list_runs(storage, layout)))
+    return itertools.islice((run for run in found if run is not None), number)
+
+
+def read_run(storage: Storage, uri: str) -> dict[str, Any] | None:
+    """Read a run file; None, and a warning, for a file that no run has written."""
+    try:
+        run = json.loads(storage.read(uri))
+        if is_run(run):
+            return run
+    except ObjectMissing:  # deleted since it was listed
+        return None
+    except (ValueError, RecursionError):
+        pass
+    log.warning("%s: is no file of a run and is ignored: move it away", uri)
+    return None
+
+
+def is_run(content: Any) -> bool:
+    """Tell whether JSON content has what is read of a run file."""
+    try:
+        written_at = datetime.fromisoformat(content["written_at"])
+        texts = content["run_id"], content["state"], content["config"]["model"]["precision"]
+        numbers = [content["totals"][key] for key in TOTALS]
+    except (KeyError, TypeError, ValueError):
+        return False
+    is_number = all(isinstance(number, int | float) for number in numbers)
+    return written_at.tzinfo is not None and is_number and all(isinstance(t, str) for t in texts)
 
 
 def list_runs(storage: Storage, layout: Layout) -> list[str]:
     try:
-        return sorted(entry.uri for entry in storage.list(layout.runs(), ["*.json"]))
+        entries = storage.list(layout.runs(), ["*.json"], recursive=False)
+        return [e.uri for e in sorted(entries, key=lambda e: (e.modified_at, e.uri))]
     except ObjectMissing:
         return []
 

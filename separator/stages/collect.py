@@ -57,7 +57,15 @@ class Commit:
     orphan_uris: tuple[str, ...] = ()  # files of it that no record names
 
 
-Command = Assemble | Remux | Commit
+@dataclass(frozen=True)
+class Discard:
+    """Delete a file that came after its asset had failed as a whole: no record names it."""
+
+    asset: Asset
+    uri: str
+
+
+Command = Assemble | Remux | Commit | Discard
 Key = tuple[int, str, str]  # track index, kind, name
 
 
@@ -112,24 +120,35 @@ class Collector:
     """Takes outcomes in any order, some of them twice."""
 
     def __init__(
-        self, run_columns: Mapping[str, Any], residual: str = "none", with_remux: bool = False
+        self,
+        run_columns: Mapping[str, Any],
+        residual: str = "none",
+        with_remux: bool = False,
+        last_commit_us: int = 0,
     ) -> None:
-        """`run_columns`: columns that are the same in every record of a run."""
+        """`run_columns`: columns that are the same in every record of a run. `last_commit_us`: the
+        newest time in the manifest, which all commits of this run follow."""
         self.run_columns, self.residual, self.with_remux = dict(run_columns), residual, with_remux
+        self.last_commit_us = last_commit_us
         self.open: dict[str, _State] = {}  # by URI of the asset
         self.closed: set[int] = set()  # hashes of URIs of assets that were handed out
+        self.failed: set[int] = set()  # of those, the ones that failed as a whole
 
     def add(self, outcome: Outcome) -> list[Command]:
         """Take note of an outcome; say what is to be done next."""
         asset = outcome.asset
         if hash(asset.uri) in self.closed:
+            if isinstance(outcome, StemWritten) and hash(asset.uri) in self.failed:
+                return [Discard(asset, outcome.uri)]
             return []
         state = self.open.setdefault(asset.uri, _State())
         if isinstance(outcome, OfTrack):
             state.num_tracks = outcome.num_tracks
         match outcome:
             case AlreadyDone(records=records):
-                return [self._close(asset, list(records), is_new=False)]
+                # Their time is that of this commit: rows of a failed look at the asset go.
+                renewed = {"created_at": make_timestamp(self.last_commit_us)}
+                return [self._close(asset, [r | renewed for r in records], is_new=False)]
             case PartWritten():
                 parts = state.parts.setdefault(make_key(outcome), _Parts())
                 parts.add(outcome)
@@ -167,7 +186,7 @@ class Collector:
                     return [Remux(asset, name, tuple(tracks))]
                 if name not in state.remuxed:
                     return []
-        shared = self.run_columns | {"created_at": make_timestamp()}
+        shared = self.run_columns | {"created_at": make_timestamp(self.last_commit_us)}
         records = [
             make_record(
                 item,
@@ -190,6 +209,8 @@ class Collector:
     def _close(self, asset: Asset, records: list[Record], is_new: bool = True) -> Commit:
         state = self.open.pop(asset.uri)
         self.closed.add(hash(asset.uri))
+        if -1 in state.failed_tracks:
+            self.failed.add(hash(asset.uri))
         written = [*state.files.values(), *state.remuxed.values()]
         uris = {row.uri for row in written if not isinstance(row, Failed)}
         return Commit(asset, records, is_new, tuple(sorted(uris - set(list_uris(records)))))

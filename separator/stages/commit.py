@@ -2,15 +2,18 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
+from separator.results.folders import find_folder
+from separator.results.latest import hash_ids
 from separator.results.manifest import ManifestWriter
-from separator.results.paths import Layout
-from separator.results.record import list_uris, merge_records, pack_record, read_record
+from separator.results.paths import Layout, is_told_apart
+from separator.results.record import CommitFile, list_uris, merge_records, pack_commit_file
 from separator.results.schema import Record
-from separator.stages.collect import Commit
+from separator.rows import Asset
+from separator.stages.collect import Commit, Discard
 from separator.storage import Storage
 
 COMMITTERS = 8
@@ -29,7 +32,8 @@ class Committer:
     ) -> None:
         self.storage, self.layout, self.writer = storage, layout, writer
         self.on_commit = on_commit
-        self.done_ids: set[str] = set()  # of work items
+        self.done: set[int] = set()  # hashes of ids of work items
+        self.num_told_apart = 0  # assets whose own path holds the stems of another one
         self._pool = ThreadPoolExecutor(COMMITTERS)
         self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
@@ -51,18 +55,37 @@ class Committer:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(self._commit, order))
 
+    def discard(self, order: Discard) -> None:
+        self._delete(order.asset, [order.uri])
+
     def _commit(self, order: Commit) -> None:
+        asset, old = find_folder(self.storage, self.layout, order.asset)
         if order.is_new:
-            path = order.asset.path
-            uri = self.layout.record(path)
-            rows, replaced_uris = merge_records(read_record(self.storage, uri), order.records)
-            # From here on the asset is done, even if this process dies.
-            self.storage.write(uri, pack_record(rows))
-            for stem_uri in {*replaced_uris, *order.orphan_uris} - set(list_uris(rows)):
-                self.storage.delete(stem_uri)
-        # Also of an earlier run that died between its record and this line.
-        self.storage.clear(self.layout.parts(order.asset.path))
+            self._write(asset, old, order)
+        else:  # an earlier run may have died between its commit file and these lines
+            self._delete(asset, set(old.obsolete_uris) - set(list_uris(old.records)))
+        self.storage.clear(self.layout.parts(asset.path))
         with self._lock:
-            self.done_ids |= {record["request"] for record in order.records}
+            self.num_told_apart += is_told_apart(asset.path, asset.uri)
+            self.done.update(hash_ids([r["request"] for r in order.records]).tolist())
             self.writer.add(order.records)
             self.on_commit(order.records)
+
+    def _write(self, asset: Asset, old: CommitFile, order: Commit) -> None:
+        if not asset.etag and any(record["asset_etag"] for record in old.records):
+            return  # storage could not look at it: what is there stays
+        rows, replaced_uris = merge_records(old.records, order.records)
+        named = set(list_uris(rows))
+        self._delete(asset, set(old.obsolete_uris) - named)
+        obsolete = {*replaced_uris, *order.orphan_uris} - named
+        # From here on the asset is done, even if this process dies.
+        uri = self.layout.record(asset.path)
+        self.storage.write(uri, pack_commit_file(CommitFile(asset.uri, rows, tuple(obsolete))))
+        self._delete(asset, obsolete)
+
+    def _delete(self, asset: Asset, uris: Iterable[str]) -> None:
+        folder = self.layout.folder(asset.path) + "/"
+        for uri in uris:
+            # Else it is of an output that was copied here, or of a file that was tampered with.
+            if uri.startswith(folder) and ".." not in uri.split("/"):
+                self.storage.delete(uri)

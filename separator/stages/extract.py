@@ -21,13 +21,15 @@ from separator.errors import (
     MediaError,
     RequestError,
     StorageError,
+    find_error,
 )
 from separator.media.choose import choose_tracks
 from separator.media.decode import decode, output_rate
 from separator.media.limits import Limits
 from separator.media.probe import Media, Track, probe
+from separator.results.folders import find_folder, withdraw
 from separator.results.paths import Layout
-from separator.results.record import read_record, select_done
+from separator.results.record import select_done
 from separator.rows import NO_TRACK, AlreadyDone, Asset, Failed, Seconds, SpanRow, TrackInfo, fail
 from separator.storage import Entry, Storage
 
@@ -51,7 +53,7 @@ class Extractor:
     storage: Storage
     layout: Layout
     plan: SpanPlan
-    retry_failed: bool = True
+    retry_failed: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def __call__(self, asset: Asset) -> Iterator[SpanRow | Failed | AlreadyDone]:
@@ -61,9 +63,12 @@ class Extractor:
         started = time.monotonic()
         try:
             check_asset(asset)
-            if records := self._find_records(asset):
+            asset, found = find_folder(self.storage, self.layout, asset)
+            # A run may have committed the asset and died before it wrote its manifest.
+            if records := select_done(found.records, asset.items, self.retry_failed):
                 yield AlreadyDone(asset, tuple(records))
                 return
+            withdraw(self.storage, self.layout, asset, found)
             with tempfile.TemporaryDirectory(prefix="separator-") as folder:
                 for row in self._extract(asset, Path(folder)):
                     timed = replace(row, seconds=Seconds(extract=time.monotonic() - started))
@@ -75,11 +80,6 @@ class Extractor:
             return
         assert held is not None, asset.uri
         yield held
-
-    def _find_records(self, asset: Asset) -> list[dict]:
-        """Find the records of an asset that a run committed and did not put into its manifest."""
-        records = read_record(self.storage, self.layout.record(asset.path))
-        return select_done(records, asset.items, self.retry_failed)
 
     def _extract(self, asset: Asset, folder: Path) -> Iterator[SpanRow | Failed]:
         with self.storage.on_disk(make_entry(asset), folder) as path:
@@ -118,8 +118,9 @@ class Extractor:
 
 
 def check_asset(asset: Asset) -> None:
+    """Raise the error that was met when the asset was listed."""
     if asset.trouble:
-        raise RequestError(asset.trouble)
+        raise find_error(asset.trouble_code)(asset.trouble)
 
 
 def make_entry(asset: Asset) -> Entry:

@@ -5,26 +5,23 @@ Generators and pure functions; `run/pipeline.py` runs them as the first stage of
 
 import contextlib
 import itertools
-import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-
-import numpy as np
 
 from separator.config import JobConfig, check_renditions
 from separator.errors import QueryError, RequestError, StorageError
 from separator.queries import Query
-from separator.results.manifest import hash_requests, is_known
-from separator.results.paths import make_asset_path
+from separator.results.paths import make_asset_path, tell_apart
 from separator.results.record import hash_content
 from separator.rows import Asset
+from separator.stages.list_rows import NamedRow, name_row, write_carried
 from separator.stages.work import Work, list_items, read_queries, read_tracks
-from separator.storage import Entry, Storage, parse_uri
-from separator.storage.tables import find_uri_column, is_list, read_rows, resolve_uri
+from separator.storage import Entry, Storage
+from separator.storage.tables import URI_COLUMNS, find_uri_column, is_list, read_list
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STAT_THREADS = 16
@@ -32,35 +29,6 @@ MAX_TEXTS = 50_000  # 2 KB each, on every node
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-ListRow = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class DoneItems:
-    """Sorted hashes of work item ids: those that are done and, if given, the only wanted ones."""
-
-    done: np.ndarray
-    wanted: np.ndarray | None = None
-
-    def select_pending(self, asset: Asset) -> Asset | None:
-        """Keep the work items of an asset that are left to do; None if there are none."""
-        # An output of the first release holds its ids.
-        ids = [
-            hash_requests([item.id for item in asset.items]),
-            hash_requests([item.former_id for item in asset.items]),
-        ]
-        is_open = ~np.any([is_known(each, self.done) for each in ids], axis=0)
-        if self.wanted is not None:
-            is_open &= np.any([is_known(each, self.wanted) for each in ids], axis=0)
-        pairs = zip(asset.items, is_open, strict=True)
-        names = {item.name for item, chosen in pairs if chosen}
-        # A rendition is made of stems: they are made with it.
-        names |= {name for item in asset.items if item.name in names for name in item.needs}
-        items = tuple(item for item in asset.items if item.name in names)
-        return replace(asset, items=items) if items else None
-
-    def add(self, ids: set[str]) -> "DoneItems":
-        return DoneItems(np.union1d(self.done, hash_requests(sorted(ids))), self.wanted)
 
 
 def collect_texts(storage: Storage, config: JobConfig) -> list[str]:
@@ -69,9 +37,10 @@ def collect_texts(storage: Storage, config: JobConfig) -> list[str]:
     texts = dict.fromkeys(query.text for query in config.parse_queries())
     column = config.input.queries_column
     if column is not None:
-        for row in read_rows(storage, config.input.uri, [column]):
+        for row in read_list(storage, config.input.uri, [column]):
             with contextlib.suppress(QueryError):
-                texts |= dict.fromkeys(query.text for query in read_queries(row.get(column)))
+                queries = read_queries(row.columns.get(column))
+                texts |= dict.fromkeys(query.text for query in queries)
             if len(texts) > MAX_TEXTS:
                 raise RequestError(
                     f"input.queries_column={column!r}: more than {MAX_TEXTS:,} different texts; "
@@ -97,63 +66,72 @@ class Listing:
         return int(hash_content(asset_uri), 16) % self.num_shards == self.shard
 
     def _list_folder(self) -> Iterator[Asset]:
-        chosen = self.config.input
-        for entry in self.storage.list(chosen.uri, chosen.include, chosen.exclude):
+        chosen, work = self.config.input, self.work
+        found = self.storage.list(chosen.uri, chosen.include, chosen.exclude, with_errors=True)
+        for entry in found:
             if self._is_ours(entry.uri):
                 path = make_asset_path(entry.uri, chosen.uri)
-                yield make_asset(entry, path, self.work, list(self.work.queries), self.work.tracks)
+                yield make_asset(entry, path, work, work.queries, work.tracks)
 
     def _read_list(self) -> Iterator[Asset]:
-        rows = read_rows(self.storage, self.config.input.uri)
-        first = next(rows, None)
-        if first is None:
-            return
-        columns, uri = list(first), self.config.input.uri
-        uri_column = find_uri_column(columns, self.config.input.uri_column, uri)
-        self._check_columns(columns)
+        chosen, rows, first = self.config.input, read_list(self.storage, self.config.input.uri), []
+        for row in rows:
+            first.append(row)
+            if not row.trouble:
+                break
+        column = chosen.uri_column or URI_COLUMNS[0]
+        if first and not first[-1].trouble:
+            columns = list(first[-1].columns)
+            column = find_uri_column(columns, chosen.uri_column, chosen.uri)
+            self._check_columns(columns)
         named = (
-            (_name_asset(uri, str(row[uri_column])), row) for row in itertools.chain([first], rows)
+            name_row(chosen.uri, row, column, chosen.may_name_local)
+            for row in itertools.chain(first, rows)
         )
         # Before storage is asked: each asset is looked at once, and by one shard only.
-        ours = ((name, row) for name, row in named if self._is_ours(name))
-        yield from map_ahead(self._make_listed, self._deduplicate(ours), STAT_THREADS)
+        ours = (row for row in self._deduplicate(named) if self._is_ours(row.uri))
+        yield from map_ahead(self._make_listed, ours, STAT_THREADS)
 
-    def _deduplicate(self, named: Iterator[tuple[str, ListRow]]) -> Iterator[tuple[str, ListRow]]:
-        """Pass on the first row of each asset."""
-        seen: set[int] = set()
-        for name, row in named:
-            if hash(name) in seen:
-                self.num_duplicates += 1
+    def _deduplicate(self, rows: Iterable[NamedRow]) -> Iterator[NamedRow]:
+        """Pass on the first row of each asset, with a path that no other asset of the list has."""
+        owners: dict[int, int] = {}  # hash of a path: hash of the URI of its asset
+        for row in rows:
+            path, own = make_asset_path(row.uri, None), hash(row.uri)
+            if owners.get(hash(path), own) != own:
+                path = tell_apart(path, row.uri)
+            if hash(path) in owners:
+                self.num_duplicates += self._is_ours(row.uri)
                 continue
-            seen.add(hash(name))
-            yield name, row
+            owners[hash(path)] = own
+            yield replace(row, path=path)
 
-    def _make_listed(self, item: tuple[str, ListRow]) -> Asset:
+    def _make_listed(self, row: NamedRow) -> Asset:
         """Make the asset of a row of the list, with the columns that are its own."""
-        asset_uri, row = item
-        chosen, work, trouble = self.config.input, self.work, ""
-        try:
-            entry = self.storage.stat(asset_uri)
-        except (StorageError, RequestError):
-            # It gets its record like any other: `extract` meets the same error.
-            entry = Entry(asset_uri, 0, "", EPOCH)
+        chosen, work = self.config.input, self.work
+        entry, trouble = Entry(row.uri, 0, "", EPOCH), row.trouble
+        if not trouble:
+            try:
+                entry = self.storage.stat(row.uri)
+            except StorageError as error:
+                entry = replace(entry, error=error)
+            except RequestError as error:
+                trouble = str(error)
         queries, tracks = list(work.queries), work.tracks
         try:
             # Columns only where they are configured: pandas writes its index under the name "".
             if chosen.tracks_column is not None:
-                tracks = read_tracks(row.get(chosen.tracks_column), tracks)
+                tracks = read_tracks(row.columns.get(chosen.tracks_column), tracks)
             if chosen.queries_column is not None:
-                queries = read_queries(row.get(chosen.queries_column)) or queries
+                queries = read_queries(row.columns.get(chosen.queries_column)) or queries
             if not queries:
                 raise QueryError("neither its list nor the config has a query for it")
             check_renditions(work.output, queries)
         except RequestError as error:
-            trouble = f"{entry.uri}: {error}"
+            trouble = trouble or f"{entry.uri}: {error}"
             queries = queries or [Query("", "")]
-        carried = {name: row.get(name) for name in chosen.carry}
-        text = json.dumps(carried, default=str, ensure_ascii=False) if carried else ""
-        path = make_asset_path(entry.uri, None)
-        return make_asset(entry, path, work, queries, tracks, trouble, text)
+        carried = {name: row.columns.get(name) for name in chosen.carry}
+        text = write_carried(carried) if carried else ""
+        return make_asset(entry, row.path, work, queries, tracks, trouble, text)
 
     def _check_columns(self, columns: Sequence[str]) -> None:
         chosen = self.config.input
@@ -163,13 +141,6 @@ class Listing:
         for key, name in [*wanted, *(("carry", name) for name in chosen.carry)]:
             if name is not None and name not in columns:
                 raise RequestError(f"input.{key}={name!r}: {chosen.uri} has the columns {columns}")
-
-
-def _name_asset(list_uri: str, cell: str) -> str:
-    asset_uri = resolve_uri(list_uri, cell)
-    with contextlib.suppress(RequestError):  # else it gets its record under the name in the list
-        asset_uri = parse_uri(asset_uri).uri
-    return asset_uri
 
 
 def make_asset(
@@ -182,15 +153,21 @@ def make_asset(
     carried: str = "",
 ) -> Asset:
     version = [entry.uri, entry.etag, entry.num_bytes]
+    # The message of a storage error differs from time to time; it is not part of the ids.
+    items = list_items(queries, work, version, [tracks, trouble])
+    code = RequestError.code if trouble else ""
+    if entry.error is not None and not trouble:
+        trouble, code = str(entry.error), entry.error.code
     return Asset(
         uri=entry.uri,
         path=path,
         etag=entry.etag,
         num_bytes=entry.num_bytes,
         modified_at=entry.modified_at.isoformat(),
-        items=list_items(queries, work, version, [tracks, trouble]),
+        items=items,
         tracks=tracks,
         trouble=trouble,
+        trouble_code=code,
         carried=carried,
     )
 

@@ -19,8 +19,8 @@ from separator.audio.peak import TruePeak
 from separator.audio.renditions import Rendition, choose_gain
 from separator.errors import MediaError, StorageError
 from separator.media.encode import EncodeSettings, Tags, encode
+from separator.results.folders import read_folder
 from separator.results.paths import Layout
-from separator.results.record import read_record
 from separator.rows import (
     RENDITION,
     RESIDUAL,
@@ -95,7 +95,7 @@ class Publisher:
         """Tell whether this run has committed the asset: Ray repeats a task whose node was lost,
         even when all of its results were used. A part of it would never be cleared away."""
         own = {(item.id, self.run_id) for item in asset.items}
-        records = read_record(self.storage, self.layout.record(asset.path))
+        records = read_folder(self.storage, self.layout, asset.path).records
         return bool(own & {(r["request"], r["run_id"]) for r in records})
 
     def _name_part(self, row: StemRow | Assemble, number: int) -> str:

@@ -16,7 +16,8 @@ from separator.rows import RENDITION, STEM, WorkItem
 # a key that is added later cannot be forgotten.
 HARMLESS = {
     # Places, and the choice of assets.
-    "input.uri", "input.include", "input.exclude", "input.uri_column", "input.carry", "output.uri",
+    "input.uri", "input.include", "input.exclude", "input.uri_column", "input.carry",
+    "input.allow_local", "output.uri",
     "run.only", "run.retry_failed", "run.limit", "run.shard",
     # They enter the ids in another form: the asset, its queries and tracks, the weights' hash.
     "input.queries_column", "input.tracks_column", "queries", "tracks", "model.name",

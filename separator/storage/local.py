@@ -6,8 +6,10 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +27,8 @@ from separator.storage.uri import Entry, Place, name_file
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MISSING = (errno.ENOENT, errno.ENOTDIR)
+UNREACHABLE = (errno.ELOOP, errno.ENAMETOOLONG)  # a link to itself, say
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Of file systems without hard links.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 
@@ -46,6 +50,8 @@ def explain(error: OSError, uri: str) -> StorageError:
         return AccessDenied(f"{uri}: {reason}")
     if error.errno in MISSING:
         return ObjectMissing(f"{uri}: no such file")
+    if error.errno in UNREACHABLE:
+        return ObjectMissing(f"{uri}: {reason}")
     return StorageError(f"{uri}: {reason}")
 
 
@@ -55,18 +61,23 @@ class LocalStore:
         self.conditional_writes = conditional_writes
 
     def list(self, place: Place, recursive: bool) -> Iterator[Entry]:
-        """Yield the files, sorted by name within each folder."""
+        """Yield the files, sorted by name within each folder; what cannot be looked at, such as a
+        folder without permission, with its error."""
         with explained(place.uri):
             if not place.path.is_dir():
                 yield self.stat(place)
                 return
-            yield from _walk(place.key.rstrip("/") or "/", recursive, ())
+            yield from _Walk(recursive).list(place.key.rstrip("/") or "/", ())
 
     def stat(self, place: Place) -> Entry:
         with explained(place.uri):
             found = place.path.stat()
-            if place.path.is_dir():
-                raise ObjectMissing(f"{place.uri}: is a folder")
+        if stat.S_ISDIR(found.st_mode):
+            raise ObjectMissing(f"{place.uri}: is a folder")
+        if not stat.S_ISREG(found.st_mode):
+            raise ObjectMissing(f"{place.uri}: is a device or a pipe, not a file")
+        if found.st_dev in _find_system_devices():
+            raise ObjectMissing(f"{place.uri}: belongs to the operating system, not to a library")
         return _make_entry(place.key, found)
 
     def fetch(self, place: Place, path: Path, expected: Entry) -> None:
@@ -171,23 +182,51 @@ def _try_lock(file: BinaryIO, uri: str) -> bool:
     return True
 
 
-def _walk(folder: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-    """Follow links, but enter no folder from within itself."""
-    own = os.stat(folder)  # noqa: PTH116 # names that are no text: strings go through unharmed
-    identity = (own.st_dev, own.st_ino)
-    if identity in above:
-        return
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
-    for entry in entries:
-        try:
-            if entry.is_dir():
-                if recursive:
-                    yield from _walk(entry.path, recursive, (*above, identity))
-            elif entry.is_file():
-                yield _make_entry(entry.path, entry.stat())
-        except FileNotFoundError:  # gone since the folder was read, or a link to nothing
-            continue
+class _Walk:
+    """One walk through a folder. Links are followed, each linked folder once, and no folder is
+    entered from within itself."""
+
+    def __init__(self, recursive: bool) -> None:
+        self.recursive = recursive
+        self.linked: set[tuple[int, int]] = set()  # folders that were entered through a link
+
+    def list(self, folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
+        own = os.stat(folder)  # noqa: PTH116 # names that are no text: strings go through unharmed
+        identity = (own.st_dev, own.st_ino)
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            try:
+                yield from self._look(entry, (*above, identity))
+            except FileNotFoundError:  # gone since the folder was read, or a link to nothing
+                continue
+            except OSError as error:
+                uri = name_file(entry.path)
+                yield Entry(uri, 0, "", EPOCH, explain(error, uri))
+
+    def _look(self, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
+        if entry.is_dir():
+            if self.recursive and self._may_enter(entry, above):
+                yield from self.list(entry.path, above)
+        elif entry.is_file():
+            yield _make_entry(entry.path, entry.stat())
+
+    def _may_enter(self, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> bool:
+        found = entry.stat()
+        identity = (found.st_dev, found.st_ino)
+        if identity in above or (entry.is_symlink() and identity in self.linked):
+            return False
+        if entry.is_symlink():
+            self.linked.add(identity)
+        return True
+
+
+@cache
+def _find_system_devices() -> frozenset[int]:
+    """Find the file systems of /proc and /sys: their files change with every look."""
+    paths = [Path(name) for name in ("/proc", "/sys")]
+    devices = {path.stat().st_dev for path in paths if path.is_dir()}
+    return frozenset(devices - {Path("/").stat().st_dev})
 
 
 def _make_entry(path: str, found: os.stat_result) -> Entry:

@@ -47,16 +47,27 @@ class Storage:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         recursive: bool = True,
+        with_errors: bool = False,
     ) -> Iterator[Entry]:
         """Yield the objects of a folder, or the one object of that name. Folders that no pattern
-        can match are not listed."""
+        can match are not listed.
+
+        A file or folder that cannot be looked at raises its error, or is yielded with it if
+        `with_errors`; a pattern of `exclude` leaves it out.
+        """
         store, place = self._find(uri)
-        is_wanted = make_selector(include, exclude)
+        is_wanted, is_allowed = make_selector(include, exclude), make_selector((), exclude)
         root = place.key.rstrip("/") + "/" if place.key.strip("/") else place.key
         for entry in self._walk(store, place, root, find_folders(include), recursive):
             key = parse_uri(entry.uri).key
             name = key.removeprefix(root) if key.startswith(root) else key.rpartition("/")[2]
-            if is_wanted(name):
+            if entry.error is None:
+                if is_wanted(name):
+                    yield entry
+            # It may be a folder: then a pattern for what lies in it leaves it out too.
+            elif is_allowed(name) and is_allowed(f"{name}/x"):
+                if not with_errors:
+                    raise entry.error
                 yield entry
 
     def _walk(

@@ -7,6 +7,7 @@ import csv
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,18 @@ from separator.storage.uri import parse_uri
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson", ".json", ".txt")
 URI_COLUMNS = ("uri", "asset_uri", "url", "path", "file")
+LONGEST_FIELD = 1 << 24  # of a CSV file
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ListRow:
+    """Hold a row of a list, or the reason why it cannot be read."""
+
+    number: int  # from 1 on, empty lines included
+    columns: Row
+    trouble: str = ""
 
 
 def is_list(uri: str) -> bool:
@@ -28,9 +39,28 @@ def read_rows(storage: Storage, uri: str, columns: Sequence[str] | None = None) 
     """Yield the rows of a list, or of a folder's Parquet files. `columns`: the ones to read."""
     entries = [uri] if is_list(uri) else [e.uri for e in storage.list(uri, ["*.parquet"])]
     for entry_uri in entries:
-        entry = storage.stat(entry_uri)
-        with tempfile.TemporaryDirectory() as name, storage.on_disk(entry, Path(name)) as path:
-            yield from _read_file(entry_uri, path, columns)
+        for row in read_list(storage, entry_uri, columns):
+            if row.trouble:
+                raise RequestError(f"{entry_uri}: row {row.number}: {row.trouble}")
+            yield row.columns
+
+
+def read_list(
+    storage: Storage, uri: str, columns: Sequence[str] | None = None
+) -> Iterator[ListRow]:
+    """Yield all rows of one list, also those that cannot be read."""
+    entry = storage.stat(uri)
+    with tempfile.TemporaryDirectory() as name, storage.on_disk(entry, Path(name)) as path:
+        try:
+            for number, found in enumerate(_read_file(uri, path, columns), start=1):
+                match found:
+                    case dict():
+                        yield ListRow(number, found)
+                    case str():
+                        yield ListRow(number, {}, found)
+        except (ValueError, RecursionError, csv.Error) as error:  # pyarrow's are ValueErrors
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RequestError(f"{uri}: {reason}") from None
 
 
 def find_uri_column(columns: Sequence[str], wanted: str | None, uri: str) -> str:
@@ -50,35 +80,48 @@ def resolve_uri(list_uri: str, uri: str) -> str:
     return parse_uri(list_uri).uri.rpartition("/")[0] + "/" + uri
 
 
-def _read_file(uri: str, path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
+def _read_file(uri: str, path: Path, columns: Sequence[str] | None) -> Iterator[Row | str | None]:
+    """Yield a dict for a row, a text for one that cannot be read, None for an empty line."""
     suffix = "." + uri.lower().rpartition(".")[2]
+    if suffix == ".parquet":
+        import pyarrow.parquet as pq  # imported here: it costs 0.2 s
+
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(4096, columns=columns):
+                yield from batch.to_pylist()
+        return
+    if suffix == ".json":
+        content = json.loads(path.read_bytes())
+        if not (isinstance(content, dict) and isinstance(content.get("data"), list)):
+            raise ValueError('must hold {"data": [{"wav": ..., "caption": ...}, ...]}')
+        yield from map(_check, content["data"])
+        return
+    csv.field_size_limit(LONGEST_FIELD)
+    # utf-8-sig: files from spreadsheets begin with a byte order mark. A name that is no UTF-8 is
+    # kept as it is.
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        if suffix == ".csv":
+            yield from csv.DictReader(file)
+            return
+        parse = _parse if suffix in (".jsonl", ".ndjson") else _name
+        for line in file:
+            yield parse(line.rstrip("\r\n")) if line.strip() else None
+
+
+def _name(line: str) -> Row:
+    return {"uri": line.strip()}
+
+
+def _parse(line: str) -> Row | str:
     try:
-        if suffix == ".parquet":
-            import pyarrow.parquet as pq  # imported here: it costs 0.2 s
-
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(4096, columns=columns):
-                    yield from batch.to_pylist()
-        elif suffix == ".csv":
-            # utf-8-sig: files from spreadsheets begin with a byte order mark.
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                yield from csv.DictReader(file)
-        elif suffix == ".json":
-            content = json.loads(path.read_bytes())
-            if not (isinstance(content, dict) and isinstance(content.get("data"), list)):
-                raise ValueError('must hold {"data": [{"wav": ..., "caption": ...}, ...]}')
-            yield from content["data"]
-        else:
-            with path.open(encoding="utf-8") as file:
-                for number, line in enumerate(file, start=1):
-                    if line.strip():
-                        yield {"uri": line.strip()} if suffix == ".txt" else _parse(line, number)
-    except (ValueError, csv.Error) as error:  # pyarrow's and json's errors are ValueErrors
-        raise RequestError(f"{uri}: {str(error).splitlines()[0]}") from None
-
-
-def _parse(line: str, number: int) -> Row:
-    try:
-        return json.loads(line)
+        return _check(json.loads(line))
+    except RecursionError:
+        return "is nested too deeply"
     except ValueError as error:
-        raise ValueError(f"line {number}: {error}") from None
+        return f"is no JSON: {error}"
+
+
+def _check(content: Any) -> Row | str:
+    if isinstance(content, dict):
+        return content
+    return f"is {content!s:.40}, not an object with columns"

@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
-from separator.errors import RequestError
+from separator.errors import RequestError, StorageError
 
 # Characters that cannot be shown or stored as text: see `name_file`.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+SIGNATURE_KEYS = {"awsaccesskeyid", "signature"}  # in links to objects, beside x-amz-*
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Entry:
     num_bytes: int
     etag: str
     modified_at: datetime
+    error: StorageError | None = None  # the reason why it could not be looked at
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ def parse_uri(uri: str) -> Place:
     scheme, found, rest = uri.partition("://")
     if not uri or "\0" in uri:
         raise RequestError(f"{uri!r}: not a URI or a path")
+    if hidden := hide_secret(uri):
+        raise RequestError(
+            f"{hidden}: holds a password or is a signed link; name the object as s3://bucket/key, "
+            "and give credentials by the environment or storage.profile"
+        )
     if not found:
         # Absolute, so that it means the same in every process.
         return Place("", str(Path(uri).absolute()) + ("/" if uri.endswith("/") else ""))
@@ -68,6 +75,22 @@ def parse_uri(uri: str) -> Place:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", bucket):
         raise RequestError(f"{uri}: {bucket!r} is not a bucket name; use s3://bucket/key")
     return Place(bucket, key)
+
+
+def hide_secret(uri: str) -> str:
+    """Return the URI without the password or the signature that it holds; "" if it holds none."""
+    scheme, found, rest = uri.partition("://")
+    if not found:
+        return ""
+    name, mark, query = rest.partition("?")
+    host, slash, path = name.partition("/")
+    shown = f"{scheme}://***@{host.rpartition('@')[2]}{slash}{path}" if "@" in host else ""
+    keys = {pair.partition("=")[0].lower() for pair in query.split("&")}
+    is_signed = any(key.startswith("x-amz-") for key in keys) or bool(keys & SIGNATURE_KEYS)
+    # Keys of objects may hold question marks. URIs of other schemes cannot be read anyway.
+    if mark and (is_signed or scheme not in ("s3", "file")):
+        return (shown or f"{scheme}://{name}") + "?***"
+    return shown
 
 
 def name_file(path: str) -> str:

@@ -82,7 +82,7 @@ def test_a_run_with_nothing_to_do_writes_its_run_file_only(library, finished, tm
     out = copy(finished, tmp_path)
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
-    assert "nothing to do" in run_job(config, "run.retry_failed=false")
+    assert "failed before 2" in run_job(config, code=3)
     after = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
     new = {path.parent.name for path in after.keys() - before.keys()}
     assert before.items() <= after.items() | {(out / "lock.json", before[out / "lock.json"])}
@@ -94,7 +94,7 @@ def test_a_run_with_nothing_to_do_loads_neither_torch_nor_ray(library, finished,
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
     code = (
         "import sys; from jobs.separate import main\n"
-        f"assert main([{str(config)!r}, 'run.retry_failed=false']) == 0\n"
+        f"assert main([{str(config)!r}]) == 3\n"
         "print(sorted({'torch', 'ray'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code]

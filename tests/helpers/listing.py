@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from separator.config import JobConfig, read_config
-from separator.results.manifest import hash_requests
+from separator.results.done import DoneItems
+from separator.results.latest import hash_ids
 from separator.rows import Asset
-from separator.stages.listing import DoneItems, Listing
+from separator.stages.listing import Listing
 from separator.stages.work import Work, make_work
 from separator.storage import Storage
 
@@ -39,5 +40,5 @@ def list_ids(assets: list[Asset]) -> list[str]:
 
 
 def select_pending(assets: list[Asset], done: list[str], wanted=None) -> list[Asset]:
-    items = DoneItems(np.sort(hash_requests(done)), wanted)
+    items = DoneItems(np.sort(hash_ids(done)), wanted=wanted)
     return [asset for asset in map(items.select_pending, assets) if asset is not None]

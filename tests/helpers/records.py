@@ -11,6 +11,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def make_record(asset="x", query="a", track=0, etag="e", hour=0, code="", request=None):
     digest = hashlib.sha256(f"{asset}{query}{etag}".encode()).hexdigest()[:32]
     return dict.fromkeys(COLUMNS) | {
+        "run_id": "r",
         "asset_uri": asset,
         "asset_etag": etag,
         "query_name": query,

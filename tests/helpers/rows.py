@@ -63,4 +63,5 @@ def make_failure(
     track: int, code: str, tracks: int = 1, asset: Asset = ASSET, **more: Any
 ) -> Failed:
     info = make_track(track) if track >= 0 else NO_TRACK
-    return Failed(asset, info, tracks, code=code, stage="extract", detail="a reason", **more)
+    about = {"stage": "extract", "detail": "a reason"} | more
+    return Failed(asset, info, tracks, code=code, **about)

@@ -52,11 +52,11 @@ def test_plan_of_a_new_library(library, tmp_path, capsys):
 def test_plan_where_only_broken_assets_are_left(output, capsys):
     folder, config = output
     before = list_files(folder)
-    assert main(["plan", config]) == 0
+    assert main(["plan", config, "run.retry_failed=true"]) == 0
     out = capsys.readouterr().out
     assert "done 3   pending 2" in out and "estimated" not in out
-    assert main(["plan", config, "run.retry_failed=false"]) == 0
-    assert "done 5   pending 0" in capsys.readouterr().out
+    assert main(["plan", config]) == 0
+    assert "done 3   pending 0   failed 2 (left alone)" in capsys.readouterr().out
     assert list_files(folder) == before
 
 
@@ -188,5 +188,24 @@ def test_run_of_a_list_whose_rows_have_queries_of_their_own(library, tmp_path, c
         ("rain ü.wav", "wet", "", '{"licence": "by"}'),
         ("long.flac", "", "bad_request", '{"licence": "x"}'),
     }
-    assert main(["run", *arguments, "run.retry_failed=false"]) == 0
-    assert "nothing to do" in capsys.readouterr().out
+    assert main(["run", *arguments]) == 3
+    assert "failed before 1" in capsys.readouterr().out
+
+
+FOREIGN = {
+    "empty": "", "text": "no json", "list": "[]", "other": '{"name": "x"}', "deep": "[" * 100_000,
+    "types": '{"run_id": 1, "state": 2, "written_at": "2026-01-01", "config": [], "totals": {}}',
+}  # fmt: skip
+
+
+def test_status_and_failures_ignore_foreign_files_by_name(output, capsys, caplog):
+    folder, config = output
+    assert main(["status", config]) == 0
+    before = capsys.readouterr().out
+    for name, text in FOREIGN.items():
+        (folder / f"runs/{name}.json").write_text(text)
+    (folder / "manifest/empty.parquet").write_bytes(b"")
+    assert main(["status", config]) == 0 and main(["failures", config]) == 0
+    assert capsys.readouterr().out.startswith(before)
+    assert all(f"{name}.json" in caplog.text for name in FOREIGN)
+    assert "empty.parquet" in caplog.text

@@ -2,12 +2,12 @@
 
 import io
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from separator.results.compact import Keys, compact, merge, read_latest, select_latest
+from separator.results.compact import compact, merge
+from separator.results.latest import read_latest_tables
 from separator.results.manifest import ManifestWriter, list_files, make_table, write_table
 from separator.results.schema import make_schema
 from separator.storage import Storage
@@ -50,35 +50,6 @@ def list_keys(rows: pd.DataFrame) -> list[tuple]:
     return sorted(rows[KEYS].itertuples(index=False, name=None))
 
 
-def select_by_hand(rows: list[tuple[int, ...]]) -> list[bool]:
-    """Apply the rule as it is written, row by row."""
-    newest_etag, last_commit, first_row = {}, {}, {}
-    for row in sorted(rows, key=lambda row: row[4]):
-        newest_etag[row[0]] = row[1]
-    for asset, _, query, _, when in rows:
-        last_commit[asset, query] = max(when, last_commit.get((asset, query), when))
-    for number, row in enumerate(rows):
-        first_row.setdefault(row, number)
-    return [
-        row[1] == newest_etag[row[0]]
-        and row[4] == last_commit[row[0], row[2]]
-        and number == first_row[row]
-        for number, row in enumerate(rows)
-    ]
-
-
-def test_select_latest_follows_the_rule_on_random_rows():
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        # An asset has one version at a time, and a commit one row of each track.
-        drawn = rng.integers(0, [2, 3, 2, 6], (rng.integers(1, 30), 4)).tolist()
-        rows = [(asset, when // 2, query, track, when) for asset, query, track, when in drawn]
-        asset, etag, query, track, when = np.array(rows).T
-        item = 10 * asset + query
-        mask = select_latest(Keys(asset, etag, item, 10 * item + track, when))
-        assert mask.tolist() == select_by_hand(rows)
-
-
 def test_merge_joins_tables_up_to_a_size_and_yields_none_empty():
     sizes = [0, 2, 1, 0, 5, 1, 0]
     tables = [make_table([make_record(str(i)) for i in range(size)]) for size in sizes]
@@ -117,7 +88,7 @@ def test_compact_removes_superseded_rows(output):
 def test_read_latest_yields_the_rows_that_compact_keeps(output):
     write(output, "r1", FIRST_RUN)
     write(output, "r2", SECOND_RUN)
-    tables = [table.to_pandas() for table in read_latest(*output)]
+    tables = [table.to_pandas() for table in read_latest_tables(*output)]
     assert len(tables) == 2 and list_keys(pd.concat(tables)) == LATEST
 
 

@@ -2,7 +2,13 @@
 
 from dataclasses import replace
 
-from separator.results.record import merge_records, pack_record, read_record, select_done
+from separator.results.record import (
+    CommitFile,
+    merge_records,
+    pack_commit_file,
+    read_commit_file,
+    select_done,
+)
 from separator.storage import Storage
 from tests.helpers.records import make_record
 from tests.helpers.rows import ITEMS
@@ -10,11 +16,12 @@ from tests.helpers.rows import ITEMS
 
 def test_commit_file_is_read_back_and_does_not_depend_on_order(tmp_path):
     uri = str(tmp_path / "record.json")
-    assert read_record(Storage(), uri) == []
+    assert read_commit_file(Storage(), uri) == CommitFile()
     records = [make_record(query="b"), make_record(query="a")]
-    Storage().write(uri, pack_record(records))
-    assert [r["query_name"] for r in read_record(Storage(), uri)] == ["a", "b"]
-    assert pack_record(records) == pack_record(records[::-1])
+    file = CommitFile("x", records)
+    Storage().write(uri, pack_commit_file(file))
+    assert [r["query_name"] for r in read_commit_file(Storage(), uri).records] == ["a", "b"]
+    assert pack_commit_file(file) == pack_commit_file(CommitFile("x", records[::-1]))
 
 
 def test_merge_records_replaces_rows_made_again_and_rows_of_an_earlier_version():

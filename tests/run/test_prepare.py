@@ -1,6 +1,5 @@
 """Preparing a run: its precision, and the weights that need not be read again."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -8,15 +7,21 @@ import pytest
 import torch
 
 from separator.config import read_config
-from separator.errors import CheckpointError
+from separator.errors import CheckpointError, RequestError
 from separator.model import registry
 from separator.model.forward import choose_precision
 from separator.model.identity import find_sha256, remember_sha256, stamp_file
 from separator.model.precision import choose_cpu_precision
 from separator.results.paths import Layout
-from separator.run.prepare import load_flow, prepare_target, resolve_precision
+from separator.run.prepare import (
+    check_precision,
+    load_flow,
+    prepare_target,
+    resolve_precision,
+)
 from separator.storage import Storage
 from tests.helpers.listing import ROOT
+from tests.helpers.runs import write_run
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +50,21 @@ def test_cpu_precision_follows_the_flags(tmp_path, flags, wanted):
     assert choose_cpu_precision(tmp_path / "absent") == "fp32"
 
 
+def test_shards_that_come_to_different_precisions_at_once_are_refused(tmp_path):
+    """Both look at an empty output, and then write their run files."""
+    config = make_config(tmp_path, "model.precision=auto", "model.name=mini")
+    target = prepare_target(config, Storage())
+    other = {"bf16": "fp32", "fp32": "bf16"}[target.config.model.precision]
+    about: dict = {"precision": other, "config": {"model": {"precision": "auto"}}}
+    write_run(target.layout, "1", state="finished", **about)
+    check_precision(target, "auto", "3")
+    write_run(target.layout, "2", **about)
+    with pytest.raises(RequestError, match=f"set model.precision={other}"):
+        check_precision(target, "auto", "3")
+    check_precision(target, "auto", "1")  # the one that was first goes on
+    check_precision(target, target.config.model.precision, "3")
+
+
 def test_precision_is_that_of_the_config_or_of_the_outputs_earlier_runs(tmp_path):
     config = make_config(tmp_path, "model.precision=auto")
     layout = Layout(config.output.uri, "flac")
@@ -55,8 +75,7 @@ def test_precision_is_that_of_the_config_or_of_the_outputs_earlier_runs(tmp_path
     for run_id, asked, taken in (
         ("1", "auto", own), ("2", "auto", other), ("3", own, own), ("4", "auto", None)
     ):  # fmt: skip
-        content = {"run_id": run_id, "precision": taken, "config": {"model": {"precision": asked}}}
-        Storage().write(layout.run(run_id), json.dumps(content).encode())
+        write_run(layout, run_id, precision=taken, config={"model": {"precision": asked}})
     assert resolve_precision(config, Storage(), layout) == other
     explicit = make_config(tmp_path, f"model.precision={choose_cpu_precision()}")
     assert resolve_precision(explicit, Storage(), layout) == choose_cpu_precision()

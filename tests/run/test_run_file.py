@@ -9,12 +9,14 @@ from separator.run.process import identify_process
 from separator.run.run_file import FINISHED, RunFile
 from separator.run.status import describe_state, list_runs, read_runs
 from separator.storage import Storage
+from tests.helpers.runs import TOTALS
 
 
 def test_run_file_holds_state_and_description(tmp_path):
     storage, layout = Storage(), Layout(str(tmp_path), "flac")
-    totals = {"assets": 1}
-    run_file = RunFile(storage, layout.run("1"), "1", "2/4", lambda: {"totals": dict(totals)})
+    totals, config = dict(TOTALS), {"model": {"precision": "fp32"}}
+    describe = lambda: {"totals": dict(totals), "config": config}  # noqa: E731
+    run_file = RunFile(storage, layout.run("1"), "1", "2/4", describe)
     run_file.write()
     (first,) = read_runs(storage, layout)
     assert first["process"] == identify_process() and describe_state(first) == "running"
@@ -22,7 +24,7 @@ def test_run_file_holds_state_and_description(tmp_path):
     run_file.write(FINISHED)
     (last,) = read_runs(storage, layout)
     assert (last["run_id"], last["state"], last["shard"]) == ("1", "finished", "2/4")
-    assert last["totals"] == {"assets": 2} and last["written_at"] > first["written_at"]
+    assert last["totals"]["assets"] == 2 and last["written_at"] > first["written_at"]
     run_file.delete()
     assert list_runs(storage, layout) == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from separator.results.schema import COLUMNS
 from separator.rows import REMUX, RENDITION, RESIDUAL, AlreadyDone, Remuxed
-from separator.stages.collect import Assemble, Collector, Commit, Remux
+from separator.stages.collect import Assemble, Collector, Commit, Discard, Remux
 from tests.helpers.rows import (
     ASSET,
     ITEMS,
@@ -104,13 +104,34 @@ def test_collector_fails_every_item_when_the_asset_fails():
     assert [(r["query_name"], r["error_code"]) for r in commit.records] == [
         ("a", "object_changed"), ("b", "object_changed"),
     ]  # fmt: skip
-    # A late row, of a worker that was replaced, changes nothing.
+    # No record names a file that comes later.
+    assert collector.add(make_file(0, "b")) == [Discard(ASSET, "/out/0/b")]
+    assert collector.add(make_failure(0, "no_audio")) == []
+
+
+def test_collector_ignores_late_files_of_an_asset_that_is_done():
+    collector = Collector({})
+    assert [collector.add(make_file(0, name)) for name in "ab"][1]
     assert collector.add(make_file(0, "b")) == []
 
 
 def test_collector_passes_on_what_an_earlier_run_committed():
     known = dict.fromkeys(COLUMNS) | {"query_name": "a", "run_id": "earlier"}
-    assert Collector({}).add(AlreadyDone(ASSET, (known,))) == [Commit(ASSET, [known], is_new=False)]
+    (commit,) = Collector({}).add(AlreadyDone(ASSET, (known,)))
+    assert isinstance(commit, Commit) and not commit.is_new
+    (record,) = commit.records
+    assert record | {"created_at": None} == known and record["created_at"]
+
+
+def test_records_are_newer_than_all_before_also_when_the_clock_was_set_back():
+    year_2100_us = 4_102_444_800_000_000
+    collector = Collector({}, last_commit_us=year_2100_us)
+    commands = collector.add(make_failure(-1, "no_audio"))
+    known = dict.fromkeys(COLUMNS)
+    commands += collector.add(AlreadyDone(replace(ASSET, uri="/y.mp4"), (known,)))
+    for command in commands:
+        assert isinstance(command, Commit)
+        assert {r["created_at"] for r in command.records} == {"2100-01-01T00:00:00.000001+00:00"}
 
 
 @pytest.mark.parametrize("residual", ["per_query", "joint"])

@@ -9,6 +9,7 @@ import pytest
 from separator.errors import StorageError
 from separator.results.manifest import ManifestWriter, list_files
 from separator.results.paths import Layout
+from separator.results.record import CommitFile, pack_commit_file, read_commit_file
 from separator.stages.collect import Commit
 from separator.stages.commit import MAX_WAITING, Committer
 from separator.storage import Storage
@@ -21,8 +22,9 @@ def commit_all(folder: Path, number: int) -> list[str]:
     writer = ManifestWriter(storage, layout, "r", 1_000)
     with Committer(storage, layout, writer, lambda r: seen.append(r[0]["asset_uri"])) as committer:
         for i in range(number):
-            committer.commit(Commit(replace(ASSET, path=f"{i}"), [make_record(f"{i}")]))
-    assert len(committer.done_ids) == number and len(list_files(storage, layout)) == 1
+            asset = replace(ASSET, uri=f"{i}", path=f"{i}")
+            committer.commit(Commit(asset, [make_record(f"{i}")]))
+    assert len(committer.done) == number and len(list_files(storage, layout)) == 1
     return seen
 
 
@@ -43,12 +45,63 @@ def test_committer_raises_an_error_at_the_next_commit_or_at_the_end(tmp_path):
 
 def test_committer_deletes_files_that_no_record_names(tmp_path):
     storage, layout = Storage(), Layout(str(tmp_path), "flac")
-    for name in ("kept", "orphan"):
-        storage.write(f"{tmp_path}/{name}", b"x")
+    folder = tmp_path / "stems/x.mp4"
+    for name in ("kept", "orphan", "../elsewhere"):
+        storage.write(f"{folder}/{name}", b"x")
     storage.write(layout.part("x.mp4", 0, "stem", "a", 0), b"x")
-    record = make_record("x") | {"stem_uri": f"{tmp_path}/kept"}
+    record = make_record(ASSET.uri) | {"stem_uri": f"{folder}/kept"}
     writer = ManifestWriter(storage, layout, "r", 1_000)
     with Committer(storage, layout, writer, lambda _: None) as committer:
-        committer.commit(Commit(ASSET, [record], orphan_uris=(f"{tmp_path}/orphan",)))
-    assert (tmp_path / "kept").exists() and not (tmp_path / "orphan").exists()
-    assert not (tmp_path / "stems/x.mp4/.parts").exists()
+        orphans = (f"{folder}/orphan", f"{tmp_path}/stems/elsewhere")
+        committer.commit(Commit(ASSET, [record], orphan_uris=orphans))
+    assert sorted(path.name for path in folder.iterdir()) == ["kept", "record.json"]
+    assert (tmp_path / "stems/elsewhere").exists(), "of another asset: a record cannot delete it"
+
+
+def commit(folder: Path, order: Commit) -> list[dict]:
+    """Commit once; return the records that the commit file holds then."""
+    storage, layout = Storage(), Layout(str(folder), "flac")
+    writer = ManifestWriter(storage, layout, "r", 1_000)
+    with Committer(storage, layout, writer, lambda _: None) as committer:
+        committer.commit(order)
+    return read_commit_file(storage, layout.record(order.asset.path)).records
+
+
+def test_a_failed_look_at_an_asset_leaves_its_stems_and_its_commit_file(tmp_path):
+    stem = tmp_path / "stems/x.mp4/track-0/a.flac"
+    stem.parent.mkdir(parents=True)
+    stem.write_bytes(b"x")
+    good = make_record(ASSET.uri) | {"stem_uri": str(stem)}
+    commit(tmp_path, Commit(ASSET, [good]))
+    unseen = replace(ASSET, etag="")
+    failure = make_record(ASSET.uri, etag="", code="object_missing", track=-1)
+    assert commit(tmp_path, Commit(unseen, [failure])) == [good] and stem.exists()
+    # Without stems of earlier runs it is a failure like any other.
+    other = replace(unseen, uri="/y.mp4", path="y.mp4")
+    failure = make_record(other.uri, etag="", code="object_missing", track=-1)
+    assert commit(tmp_path, Commit(other, [failure])) == [failure]
+
+
+def test_files_that_a_killed_run_replaced_are_deleted_by_the_next_commit(tmp_path):
+    """The run died after the commit file was written and before the files were deleted."""
+    layout = Layout(str(tmp_path), "flac")
+    paths = [tmp_path / f"stems/x.mp4/track-0/{name}.flac" for name in ("old", "kept", "again")]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    old, kept, again = map(str, paths)
+    record = make_record(ASSET.uri) | {"stem_uri": kept}
+
+    file = CommitFile(ASSET.uri, [record], (old, again))
+
+    def leave_behind() -> None:
+        Storage().write(layout.record(ASSET.path), pack_commit_file(file))
+        Path(old).write_bytes(b"x")
+
+    leave_behind()
+    new = make_record(ASSET.uri, "b") | {"stem_uri": again}
+    assert len(commit(tmp_path, Commit(ASSET, [new]))) == 2
+    assert [path.exists() for path in paths] == [False, True, True]
+    leave_behind()
+    commit(tmp_path, Commit(ASSET, [record], is_new=False))
+    assert [path.exists() for path in paths] == [False, True, False]

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from separator.errors import RequestError
-from separator.results.manifest import hash_requests
-from separator.results.paths import Layout
+from separator.config import JobConfig
+from separator.errors import RequestError, Unreachable
+from separator.results.done import DoneItems
+from separator.results.latest import hash_ids
+from separator.results.paths import Layout, tell_apart
 from separator.stages.extract import Extractor, SpanPlan
-from separator.stages.listing import DoneItems, Listing, collect_texts, map_ahead, pack
-from separator.storage import Storage
+from separator.stages.listing import Listing, collect_texts, map_ahead, pack
+from separator.storage import Entry, Storage
 from tests.helpers.listing import (
     list_assets,
     list_ids,
@@ -63,14 +65,14 @@ def test_select_pending_leaves_out_done_items_query_by_query(library):
 def test_select_pending_keeps_only_wanted_items(library):
     rows = list_assets(make_config(library))
     requests = list_ids(rows)
-    wanted = np.sort(hash_requests([requests[1], requests[4], requests[5]]))
+    wanted = np.sort(hash_ids([requests[1], requests[4], requests[5]]))
     assert list_ids(select_pending(rows, [requests[4]], wanted)) == [requests[1], requests[5]]
     assert select_pending(rows, [], np.empty(0, np.uint64)) == []
 
 
 def test_done_items_grow_by_those_of_a_pass():
-    done = DoneItems(np.empty(0, np.uint64)).add({"1" * 32, "3" * 32}).add({"2" * 32})
-    assert list(done.done) == [int(digit * 16, 16) for digit in "123"]
+    done = DoneItems(np.empty(0, np.uint64)).add({1, 2**64 - 1}).add({2})
+    assert list(done.done) == [1, 2, 2**64 - 1]
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
@@ -154,6 +156,96 @@ def test_listing_keeps_the_first_row_of_an_asset(library):
     assert listing.num_duplicates == 1
 
 
+def write_rows(folder: Path, *lines: object) -> JobConfig:
+    """A JSONL list: texts as they are, all else as JSON."""
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    (folder / "list.jsonl").write_text("\n".join(texts))
+    return make_config(folder, f"input.uri={folder}/list.jsonl", "input.carry=[note]")
+
+
+def test_odd_rows_of_a_list_fail_alone_under_the_name_of_their_row(library):
+    odd = [
+        '{"uri": ', "7", "null", "[1]", "[" * 100_000, {"path": "in/a.mp4"}, {"uri": None},
+        {"uri": 5}, {"uri": ""}, {"uri": ["in/a.mp4"]}, '{"uri": "\\ud800.wav"}',
+        '{"uri": "in/a\\u0000.mp4"}',
+    ]  # fmt: skip
+    config = write_rows(library, {"uri": "in/a.mp4", "note": float("nan")}, *odd)
+    first, *failed = list_assets(config)
+    assert not first.trouble and first.carried == '{"note": null}'
+    assert [asset.trouble_code for asset in failed] == ["bad_request"] * len(odd)
+    list_uri = f"{library}/list.jsonl"
+    named = [asset.uri for asset in failed[:-1]]
+    assert named == [f"{list_uri}#row-{number}" for number in range(2, 13)]
+    assert all(asset.trouble.isprintable() for asset in failed)
+    assert all(len(asset.items) == 2 for asset in failed), "one record for each query"
+
+
+def test_a_list_of_odd_rows_alone_is_listed(library):
+    failed = list_assets(write_rows(library, "1", "2"))
+    assert [asset.trouble_code for asset in failed] == ["bad_request"] * 2
+
+
+def test_assets_of_a_list_never_share_a_path(library):
+    """An object and a file may have one name but for the scheme."""
+    local = f"/bucket/{library.name}/x.wav"
+    both = [{"uri": f"s3:/{local}"}, {"uri": local}, {"uri": f"s3:/{local}"}, {"uri": local}]
+    config = write_rows(library, *both)
+    listing = Listing(DeafStorage(), config, make_work_of(config))
+    one, two = listing
+    assert one.path == local[1:] and two.path == tell_apart(one.path, two.uri)
+    assert listing.num_duplicates == 2
+
+
+class DeafStorage(Storage):
+    """Fails to look at an object, as a store does that is away."""
+
+    def stat(self, uri: str) -> Entry:
+        if uri.startswith("s3://") and "list" not in uri:
+            raise Unreachable(f"{uri}: nobody answers")
+        return super().stat(uri)
+
+
+def test_an_asset_that_storage_cannot_look_at_keeps_the_reason(library):
+    config = write_rows(library, {"uri": "s3://bucket/x.wav"}, {"uri": "in/a.mp4"})
+    unseen, seen = Listing(DeafStorage(), config, make_work_of(config))
+    assert (unseen.trouble_code, unseen.etag) == ("unreachable", "") and not seen.trouble
+    extractor = Extractor(Storage(), Layout(str(library / "out"), "flac"), SpanPlan(8, 0, 1))  # pyright: ignore
+    (row,) = extractor(unseen)
+    assert (row.code, row.detail) == ("unreachable", "s3://bucket/x.wav: nobody answers")
+
+
+def test_a_list_on_s3_names_local_files_only_if_it_may(library, moto_bucket):
+    storage, uri = moto_bucket.storage, f"{moto_bucket.uri}/list.txt"
+    storage.write(uri, f"{library}/in/a.mp4\n".encode())
+    for value, may in (("auto", False), ("true", True), ("false", False)):
+        config = make_config(library, f"input.uri={uri}", f"input.allow_local={value}")
+        (asset,) = Listing(storage, config, make_work_of(config))
+        assert bool(asset.trouble) is not may and ("allow_local=true" in asset.trouble) is not may
+    config = make_config(library, f"input.uri={library}/list.txt", "input.allow_local=false")
+    (library / "list.txt").write_text("in/a.mp4\n")
+    assert "allow_local" in list_assets(config)[0].trouble
+
+
+SECRETS = [
+    "s3://user:hunter2@bucket/x.wav", "https://user:hunter2@host/x.wav",
+    "https://bucket.host/x.wav?X-Amz-Signature=hunter2&a=b", "s3://bucket/x.wav?AWSAccessKeyId=hunter2",
+    "https://host/x.wav?sig=hunter2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("uri", SECRETS)
+def test_secrets_of_a_list_reach_no_record(library, uri):
+    (asset,) = list_assets(write_rows(library, {"uri": uri}))
+    assert asset.trouble and "x.wav" in asset.uri
+    assert "hunter2" not in json.dumps(asdict(asset))
+
+
+def test_bad_entries_of_a_folder_are_assets_that_fail(library):
+    (library / "in/circle.mp4").symlink_to(library / "in/circle.mp4")
+    found = {asset.path: asset.trouble_code for asset in list_assets(make_config(library))}
+    assert found == {"a.mp4": "", "b/c.WAV": "", "circle.mp4": "object_missing", "e.flac": ""}
+
+
 class CountingStorage(Storage):
     def __init__(self) -> None:
         super().__init__()
@@ -230,7 +322,7 @@ def test_a_hundred_thousand_assets_are_listed_in_flat_memory(tmp_path):
     config = make_config(tmp_path)
     listing = Listing(Storage(), config, make_work_of(config))
     first = itertools.islice(iter(listing), 0, None, 2)
-    done = DoneItems(np.sort(hash_requests([i for row in first for i in list_ids([row])])))
+    done = DoneItems(np.sort(hash_ids([i for row in first for i in list_ids([row])])))
     before_mb = measure_resident_mb()
     pending = map(done.select_pending, listing)
     assert sum(row is not None for row in pending) == 50_000

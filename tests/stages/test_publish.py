@@ -9,7 +9,7 @@ import soundfile
 from separator.audio.renditions import Rendition
 from separator.media.encode import EncodeSettings
 from separator.results.paths import Layout
-from separator.results.record import pack_record, read_record
+from separator.results.record import CommitFile, pack_commit_file, read_commit_file
 from separator.rows import RENDITION, STEM, Failed, Seconds, StemRow, StemWritten
 from separator.stages.collect import Assemble, Collector, Commit
 from separator.stages.publish import Publisher
@@ -106,9 +106,9 @@ def test_publish_writes_no_part_after_the_commit(publisher, tmp_path):
     records = get_records(commands)
     assert parts.exists()
     storage, layout = publisher.storage, publisher.layout
-    storage.write(layout.record("x.mp4"), pack_record(records))
+    storage.write(layout.record("x.mp4"), pack_commit_file(CommitFile("/x.mp4", records)))
     storage.clear(layout.parts("x.mp4"))
-    assert len(read_record(storage, layout.record("x.mp4"))) == 2
+    assert len(read_commit_file(storage, layout.record("x.mp4")).records) == 2
     late = publisher.publish(make_stem(samples_CT[:, :9_000], 0, is_last=False))
     assert not isinstance(late, Failed) and not parts.exists()
     assert collector.add(late) == []
@@ -122,7 +122,7 @@ def test_publish_writes_parts_of_what_an_earlier_run_committed(publisher):
     records = get_records(collector.add(publisher.publish(make_stem(samples_CT, name="b"))))
     assert {record["status"] for record in records} == {"ok"}
     storage, layout = publisher.storage, publisher.layout
-    storage.write(layout.record("x.mp4"), pack_record(records))
+    storage.write(layout.record("x.mp4"), pack_commit_file(CommitFile("/x.mp4", records)))
     storage.clear(layout.parts("x.mp4"))
     publish_parts(publisher, Collector({"run_id": "now"}), samples_CT, "a")
 

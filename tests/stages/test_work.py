@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from separator.config import JobConfig
-from separator.results.manifest import find_done
+from separator.results.done import find_done
 from separator.results.paths import Layout
-from separator.results.record import read_record, select_done
+from separator.results.record import read_commit_file, select_done
 from separator.rows import RENDITION, STEM
-from separator.stages.listing import DoneItems, Listing
+from separator.stages.listing import Listing
 from separator.stages.work import FORMER_KEYS, HARMLESS, flatten, make_former_rule
 from separator.storage import Storage
 from tests.helpers.first_release import list_assets_of, read_first_config, upload
@@ -87,11 +87,11 @@ def test_outputs_of_the_first_release_are_done(moto_bucket):
     """Nothing is made again because the rule of ids has changed."""
     storage, config = upload(moto_bucket), read_first_config()
     assets = list_assets_of(storage, config)
-    done = DoneItems(find_done(storage, Layout(config.output.uri, "flac"), retry_failed=False))
+    done = find_done(storage, Layout(config.output.uri, "flac"), retry_failed=False)
     assert len(assets) == 3 and [done.select_pending(asset) for asset in assets] == [None] * 3
     for asset in assets:
         uri = Layout(config.output.uri, "flac").record(asset.path)
-        records = read_record(storage, uri)
+        records = read_commit_file(storage, uri).records
         assert len(select_done(records, asset.items, retry_failed=False)) == 3
     # Another setting that changes stems is work, a harmless one is not.
     for override, count in (("output.bit_depth=24", 3), ("run.span_s=30", 0)):

@@ -9,6 +9,7 @@ import pytest
 from separator.errors import AccessDenied, DiskFull, ObjectChanged, ObjectMissing, StorageError
 from separator.storage import Storage
 from separator.storage.local import explain
+from tests.helpers.users import call_as_nobody, open_folder
 
 
 def list_names(root: Path, **options) -> list[str]:
@@ -35,6 +36,76 @@ def test_list_follows_links_but_not_in_circles(tmp_path):
     (root / "broken.wav").symlink_to(tmp_path / "nothing")
     (root / "link.wav").symlink_to(root / "d/x.wav")
     assert list_names(root) == ["d/x.wav", "far/y.wav", "link.wav"]
+
+
+def test_list_enters_each_linked_folder_once(tmp_path):
+    names = [f"d{i}" for i in range(8)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        for other in names:
+            (tmp_path / name / f"to-{other}").symlink_to(tmp_path / other)
+    (tmp_path / "d0/x.wav").write_bytes(b"x")
+    assert len(list_names(tmp_path)) == 2, "under its own name and through one link"
+
+
+def list_with_errors(root: Path, **options) -> dict[str, str]:
+    """Return name: error code, empty for a file that was listed."""
+    entries = Storage().list(str(root), with_errors=True, **options)
+    return {
+        entry.uri.removeprefix(f"{root}/"): entry.error.code if entry.error else ""
+        for entry in entries
+    }
+
+
+def make_bad_entries(root: Path) -> None:
+    (root / "a.wav").write_bytes(b"x")
+    (root / "circle.wav").symlink_to(root / "circle.wav")
+    (root / "through.wav").symlink_to(root / "a.wav/b.wav")
+    (root / "long.wav").symlink_to(root / ("n" * 300))
+    (root / "closed").mkdir()
+    (root / "closed/c.wav").write_bytes(b"x")
+    (root / "z.wav").write_bytes(b"x")
+
+
+def test_list_tells_bad_entries_from_the_rest():
+    with open_folder() as root:
+        make_bad_entries(root)
+        (root / "closed").chmod(0)
+        found = call_as_nobody(lambda: list_with_errors(root))
+        assert found == {
+            "a.wav": "", "circle.wav": "object_missing", "closed": "access_denied",
+            "long.wav": "object_missing", "through.wav": "object_missing", "z.wav": "",
+        }  # fmt: skip
+        left_out = ["closed/**", "circle.wav"]
+        found = call_as_nobody(lambda: list_with_errors(root, exclude=left_out))
+        assert list(found) == ["a.wav", "long.wav", "through.wav", "z.wav"]
+
+
+def test_list_raises_the_error_of_a_bad_entry_by_name(tmp_path):
+    make_bad_entries(tmp_path)
+    with pytest.raises(ObjectMissing, match=r"circle\.wav: Too many levels"):
+        list_names(tmp_path)
+
+
+def test_list_names_a_root_without_permission():
+    with open_folder() as root:
+        (root / "closed").mkdir()
+        (root / "closed").chmod(0)
+
+        def list_root() -> str:
+            try:
+                return str(list_with_errors(root / "closed"))
+            except AccessDenied as error:
+                return f"denied {error}"
+
+        assert call_as_nobody(list_root) == f"denied {root}/closed: Permission denied"
+
+
+@pytest.mark.parametrize("path", ["/proc/self/environ", "/dev/null", "pipe"])
+def test_stat_refuses_what_is_no_file_of_a_library(tmp_path, path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ObjectMissing):
+        Storage().stat(str(tmp_path / path))
 
 
 def test_list_omits_unfinished_files(tmp_path):

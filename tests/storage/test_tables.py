@@ -1,6 +1,7 @@
 """Lists of objects in every form a user may have them."""
 
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +9,13 @@ import pytest
 
 from separator.errors import ObjectMissing, RequestError
 from separator.storage import Storage
-from separator.storage.tables import find_uri_column, is_list, read_rows, resolve_uri
+from separator.storage.tables import (
+    find_uri_column,
+    is_list,
+    read_list,
+    read_rows,
+    resolve_uri,
+)
 
 ROWS = [{"uri": "a.mp4", "licence": "cc"}, {"uri": "s3://b/ü c.mp4", "licence": "by"}]
 
@@ -49,13 +56,13 @@ def test_read_rows_streams_until_a_broken_line(tmp_path):
     path.write_text('{"uri": "a"}\nnot json\n')
     rows = read_rows(Storage(), str(path))
     assert next(rows) == {"uri": "a"}
-    with pytest.raises(RequestError, match=r"x\.jsonl: line 2: Expecting value"):
+    with pytest.raises(RequestError, match=r"x\.jsonl: row 2: is no JSON: Expecting value"):
         next(rows)
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("x.parquet", b"PAR1"), ("x.json", b"[]"), ("x.jsonl", b"\xff"), ("x.csv", b"a\n\xff")],
+    [("x.parquet", b"PAR1"), ("x.json", b"[]"), ("x.jsonl", b"\xff")],
 )
 def test_read_rows_names_the_broken_file(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -80,3 +87,32 @@ def test_resolve_uri_from_the_folder_of_the_list():
     assert resolve_uri("/lists/x.csv", "a.mp4") == "/lists/a.mp4"
     assert resolve_uri("/lists/x.csv", "/a.mp4") == "/a.mp4"
     assert resolve_uri("/lists/x.csv", "s3://b/a.mp4") == "s3://b/a.mp4"
+
+
+def test_read_list_yields_rows_that_cannot_be_read_with_the_reason(tmp_path):
+    path = tmp_path / "x.jsonl"
+    lines = ['{"uri": "a"}', "", "7", "[1]", "null", "{", "[" * 100_000, '{"uri": NaN}']
+    path.write_text("\ufeff" + "\n".join(lines))
+    rows = list(read_list(Storage(), str(path)))
+    assert [row.number for row in rows] == [1, 3, 4, 5, 6, 7, 8]
+    assert [bool(row.trouble) for row in rows] == [False, True, True, True, True, True, False]
+    assert rows[0].columns == {"uri": "a"} and "is 7, not" in rows[1].trouble
+    assert "nested too deeply" in rows[5].trouble
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.csv", "x.jsonl"])
+def test_read_list_skips_a_byte_order_mark_and_keeps_names_that_are_no_text(tmp_path, name):
+    lines = {
+        "x.txt": [b"a.wav", b"b\xff.wav"],
+        "x.csv": [b"uri", b"a.wav", b"b\xff.wav"],
+        "x.jsonl": [b'{"uri": "a.wav"}', b'{"uri": "b\xff.wav"}'],
+    }[name]
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines))
+    uris = [row.columns["uri"] for row in read_list(Storage(), str(tmp_path / name))]
+    assert [os.fsencode(uri) for uri in uris] == [b"a.wav", b"b\xff.wav"]
+
+
+def test_read_list_takes_long_fields_of_csv(tmp_path):
+    (tmp_path / "x.csv").write_text("uri,note\na.wav," + "x" * 200_000)
+    (row,) = read_list(Storage(), str(tmp_path / "x.csv"))
+    assert len(row.columns["note"]) == 200_000

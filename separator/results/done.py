@@ -1,0 +1,91 @@
+"""Tell which work items are done, by the current rows of the manifest."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from separator.results.latest import (
+    MAY_PASS,
+    NO_ETAG,
+    OK,
+    Keys,
+    find_unseen,
+    hash_ids,
+    join_keys,
+    read_all_keys,
+    select_latest,
+)
+from separator.results.paths import Layout
+from separator.rows import Asset
+from separator.storage import Storage
+
+
+@dataclass(frozen=True)
+class DoneItems:
+    """Sorted hashes of work item ids, 8 bytes each: of those that need nothing more, of those among
+    them that have failed for good and, if given, of the only wanted ones."""
+
+    done: np.ndarray
+    failed: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    wanted: np.ndarray | None = None
+    last_commit_us: int = 0  # the newest `created_at`
+
+    def select_pending(self, asset: Asset, recorded: Collection[str] | None = None) -> Asset | None:
+        """Keep the work items of an asset that are left to do; None if there are none. `recorded`:
+        the ids in its commit file, if the manifest alone is not to be relied on."""
+        is_open = ~self._find(asset, self.done)
+        if recorded is not None:
+            is_open |= [not {item.id, item.former_id} & set(recorded) for item in asset.items]
+        if self.wanted is not None:
+            is_open &= self._find(asset, self.wanted)
+        names = self._list_names(asset, is_open)
+        # A rendition is made of stems: they are made with it.
+        names |= {name for item in asset.items if item.name in names for name in item.needs}
+        items = tuple(item for item in asset.items if item.name in names)
+        return replace(asset, items=items) if items else None
+
+    def has_failed(self, asset: Asset) -> bool:
+        """Tell whether a work item of the asset has failed for good."""
+        return bool(self._find(asset, self.failed).any())
+
+    def add(self, hashes: "set[int]") -> "DoneItems":
+        """`hashes`: of the ids of work items that were committed since."""
+        more = np.fromiter(hashes, np.uint64, len(hashes))
+        return replace(self, done=np.union1d(self.done, more))
+
+    def _find(self, asset: Asset, hashes: np.ndarray) -> np.ndarray:
+        # An output of the first release holds its ids.
+        ids = [item.id for item in asset.items], [item.former_id for item in asset.items]
+        return np.any([is_known(hash_ids(each), hashes) for each in ids], axis=0)
+
+    def _list_names(self, asset: Asset, is_open: np.ndarray) -> set[str]:
+        pairs = zip(asset.items, is_open, strict=True)
+        return {item.name for item, chosen in pairs if chosen}
+
+
+def find_done(
+    storage: Storage, layout: Layout, retry_failed: bool, only_failed: bool = False
+) -> DoneItems:
+    """Read which work items are done on every track. `retry_failed`: those that have failed for
+    good are to be tried again; `only_failed`: nothing but failed ones is wanted."""
+    parts = read_all_keys(storage, layout)
+    every = join_keys(parts)
+    del parts  # as large again
+    is_latest, is_unseen = select_latest(every), find_unseen(every)
+    keys = Keys(*(column[is_latest] for column in every))
+    ids, outcome = keys.work_item.view(np.uint64), keys.outcome
+    # Once its asset can be looked at again, the records beside the stems say what is done.
+    is_open = (outcome == MAY_PASS) | (is_unseen[is_latest] & (keys.etag != NO_ETAG))
+    if retry_failed:
+        is_open |= outcome != OK
+    done = np.setdiff1d(ids[~is_open], ids[is_open])
+    failed = np.intersect1d(done, ids[outcome != OK])
+    wanted = np.unique(ids[outcome != OK]) if only_failed else None
+    return DoneItems(done, failed, wanted, int(every.created_at.max(initial=0)))
+
+
+def is_known(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Mark the hashes that are among the sorted `known`, by binary search."""
+    at = np.searchsorted(known, hashes)
+    return known[np.minimum(at, len(known) - 1)] == hashes if len(known) else at < 0

@@ -1,0 +1,77 @@
+"""Name the asset of each row of a list. Pure.
+
+A row that cannot be used still gets a name, `<list>#row-<number>`, under which it is recorded.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from separator.errors import RequestError
+from separator.storage import parse_uri
+from separator.storage.tables import ListRow, resolve_uri
+from separator.storage.uri import hide_secret
+
+
+@dataclass(frozen=True)
+class NamedRow:
+    """Hold a row of a list with the name of its asset."""
+
+    uri: str
+    columns: dict[str, Any]
+    trouble: str = ""  # the reason why the row cannot be used
+    path: str = ""
+
+
+def name_row(list_uri: str, row: ListRow, column: str, may_name_local: bool) -> NamedRow:
+    """`column`: the one with the asset's URI. `may_name_local`: it may be a local file."""
+    number = f"{parse_uri(list_uri).uri}#row-{row.number}"
+    if row.trouble:
+        return NamedRow(number, {}, f"{number}: {row.trouble}")
+    try:
+        return name_asset(list_uri, row, column, may_name_local)
+    except RequestError as error:
+        return NamedRow(number, row.columns, f"{number}: {error}")
+
+
+def name_asset(list_uri: str, row: ListRow, column: str, may_name_local: bool) -> NamedRow:
+    if column not in row.columns:
+        raise RequestError(f"has no column {column!r}")
+    cell = row.columns[column]
+    if not isinstance(cell, str) or not cell.strip():
+        raise RequestError(f"{column}={cell!r:.80}: is not the name of an asset")
+    try:
+        cell.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise RequestError(f"{column}={cell!a:.80}: is not valid text") from None
+    asset_uri = resolve_uri(list_uri, cell)
+    try:
+        place = parse_uri(asset_uri)
+    except RequestError as error:  # it gets its record under the name in the list
+        return NamedRow(hide_secret(asset_uri) or asset_uri, row.columns, str(error))
+    trouble = ""
+    if not place.bucket and not may_name_local:
+        trouble = (
+            f"{place.uri}: the list may not name files of the machine that runs the job; set "
+            "input.allow_local=true if you trust it"
+        )
+    return NamedRow(place.uri, row.columns, trouble)
+
+
+def write_carried(columns: Mapping[str, Any]) -> str:
+    """Write columns of a list as JSON: what JSON has no number for becomes null."""
+    cleaned = _clean(dict(columns))
+    text = json.dumps(cleaned, default=str, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(cleaned, default=str)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _clean(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(each) for each in value]
+    return value

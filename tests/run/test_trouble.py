@@ -1,0 +1,33 @@
+"""Trouble that ends a run, and failures that do not."""
+
+import pytest
+
+from separator.errors import DiskFull, Throttled, TokenExpired
+from separator.run.trouble import MOST_IN_A_ROW, TroubleCount
+from tests.helpers.rows import make_failure, make_file
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("disk_full", DiskFull), ("token_expired", TokenExpired)]
+)
+def test_a_result_that_cannot_be_written_ends_the_run(code, kind):
+    with pytest.raises(kind):
+        TroubleCount().add(make_failure(0, code, stage="publish"))
+
+
+def test_many_assets_in_a_row_that_cannot_be_read_end_the_run():
+    count = TroubleCount()
+    for _ in range(MOST_IN_A_ROW - 1):
+        count.add(make_failure(-1, "throttled"))
+    count.add(make_file(0, "a"))
+    for _ in range(MOST_IN_A_ROW - 1):
+        count.add(make_failure(-1, "throttled"))
+    with pytest.raises(Throttled, match=f"the last {MOST_IN_A_ROW} assets failed alike"):
+        count.add(make_failure(-1, "throttled"))
+
+
+@pytest.mark.parametrize("code", ["access_denied", "no_audio", "object_changed", "storage_error"])
+def test_failures_of_single_assets_end_nothing(code):
+    count = TroubleCount()
+    for _ in range(10 * MOST_IN_A_ROW):
+        count.add(make_failure(-1, code, stage="publish"))
