@@ -1,0 +1,38 @@
+"""List the numbers of a settings class, and values that no sensible person gives them."""
+
+from collections.abc import Callable, Collection
+from dataclasses import is_dataclass
+from typing import get_args, get_type_hints
+
+import pytest
+
+from separator.errors import RequestError
+
+ODD_NUMBERS = (".nan", ".inf", "-.inf", "-1", "0", "1e300", "1e-300", "9" * 30, "true", "''")
+
+
+def list_numbers(kind: type, prefix: str = "") -> list[str]:
+    """List the dotted keys whose value is a number, also the optional ones."""
+    found = []
+    for name, hint in get_type_hints(kind).items():
+        if is_dataclass(hint) and isinstance(hint, type):
+            found += list_numbers(hint, f"{prefix}{name}.")
+        elif (
+            hint in (int, float)
+            or {int, float} & set(get_args(hint))
+            and type(None) in get_args(hint)
+        ):
+            found.append(f"{prefix}{name}")
+    return found
+
+
+def try_odd_numbers(key: str, sensible: Collection[str], read: Callable[[str], object]) -> None:
+    """Call `read` with each odd number: the sensible ones work, others are refused by name."""
+    for odd in ODD_NUMBERS:
+        if odd in sensible:
+            read(odd)
+            continue
+        with pytest.raises(RequestError) as caught:
+            read(odd)
+        said = str(caught.value)
+        assert key.rpartition(".")[2] in said and "\n" not in said, (odd, said)
