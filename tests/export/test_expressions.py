@@ -1,45 +1,42 @@
 """Expressions of the user: bounded in time and memory, also where DuckDB's own limit is not."""
 
 import resource
-from collections.abc import Iterator
 
-import duckdb
 import pytest
 
 from separator.errors import RequestError
-from separator.export.expressions import Expressions
+from separator.export.select import select
+from separator.storage import Storage
+from tests.helpers.export_library import make_config, make_records, write_manifest
 
-NEVER_ENDS = "(select count(*) from range(1000000) a, range(10000000) b where a.range % 7 = 9) > 0"
+NEVER_ENDS = (
+    "(select count(*) from range(10000000) a, range(1000000) b"
+    " where a.range + b.range % 3 = a.range) > 0"
+)
 # One value of 16 GB, which DuckDB's memory limit does not count.
-HUGE = "len(range(2000000000)) > 1"
+HUGE = "len(range(2000000000))"
 
 
-@pytest.fixture
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        connection.execute("SET memory_limit = '200MB'")
-        connection.sql("select 1 as a").create("stems")
-        yield connection
+def count(tmp_path, *overrides: str) -> int:
+    output = tmp_path / "out"
+    write_manifest(Storage(), str(output), make_records(str(output), 2))
+    with select(Storage(), make_config(output, *overrides)) as selection:
+        return selection.num_stems
 
 
-def evaluate(connection: duckdb.DuckDBPyConnection, text: str, time_s: float) -> None:
-    def create(chosen: duckdb.Expression) -> None:
-        connection.table("stems").filter(chosen).create("found")
-
-    Expressions(connection, time_s, 200e6).evaluate("input.where", text, create)
-
-
-def test_expression_that_never_ends_is_stopped_and_the_connection_lives_on(connection):
+def test_expression_that_never_ends_is_stopped(tmp_path):
     with pytest.raises(RequestError, match=r"input\.where=.*longer than 0\.2 s; .*_time_s"):
-        evaluate(connection, NEVER_ENDS, 0.2)
-    evaluate(connection, "a = 1", 600)
-    assert connection.table("found").fetchall() == [(1,)]
+        count(tmp_path, f"input.where={NEVER_ENDS}", "input.expression_time_s=0.2")
 
 
-def test_expression_that_needs_too_much_memory_is_refused(connection):
+@pytest.mark.parametrize("given", [f"input.where={HUGE} > 1", f"split.by={HUGE}"])
+def test_expression_that_needs_too_much_memory_is_refused(tmp_path, given):
     before = resource.getrlimit(resource.RLIMIT_AS)
     with pytest.raises(RequestError, match=r"more than 200 MB of memory; .*expression_memory_mb"):
-        evaluate(connection, HUGE, 600)
+        count(tmp_path, given, "input.expression_memory_mb=200")
     assert resource.getrlimit(resource.RLIMIT_AS) == before
-    evaluate(connection, "a = 1", 600)
-    assert connection.table("found").fetchall() == [(1,)]
+
+
+def test_limits_of_expressions_leave_ordinary_ones_alone(tmp_path):
+    given = ["input.expression_memory_mb=100", "input.expression_time_s=100"]
+    assert count(tmp_path, "input.where=energy_share >= 0", *given) == 4

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import is_dataclass
-from typing import get_args, get_type_hints
+from typing import get_type_hints
 
 import pytest
 
 from separator.errors import RequestError
 
+NUMBERS = (int, float, int | None, float | None)
 ODD_NUMBERS = (".nan", ".inf", "-.inf", "-1", "0", "1e300", "1e-300", "9" * 30, "true", "''")
 
 
@@ -17,11 +18,7 @@ def list_numbers(kind: type, prefix: str = "") -> list[str]:
     for name, hint in get_type_hints(kind).items():
         if is_dataclass(hint) and isinstance(hint, type):
             found += list_numbers(hint, f"{prefix}{name}.")
-        elif (
-            hint in (int, float)
-            or {int, float} & set(get_args(hint))
-            and type(None) in get_args(hint)
-        ):
+        elif hint in NUMBERS:
             found.append(f"{prefix}{name}")
     return found
 
