@@ -1,7 +1,9 @@
 """Shards as training loops open them: webdataset and Hugging Face decode what was exported."""
 
+import glob
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +103,28 @@ def test_hugging_face_reads_splits_and_sounds(output, tmp_path, monkeypatch, for
         samples, rate_hz = soundfile.read(wanted[row[key]].stem_uri)
         assert heard.sample_rate == rate_hz
         np.testing.assert_allclose(heard.data.numpy()[0], samples, atol=2e-5)
+
+
+@FORMATS
+def test_card_names_the_sounds_as_its_own_reader_finds_them(
+    own_output, tmp_path, monkeypatch, form
+):
+    given = [f"output.format={form}", "output.residual=true"]
+    export(own_output, tmp_path / "set", *given, "split.valid=0")
+    card = (tmp_path / "set/README.md").read_text()
+    (line,) = [line for line in card.splitlines() if line.startswith("- Sounds: ")]
+    names = re.findall("`(.+?)`", line)
+    assert len(names) == 2
+    monkeypatch.chdir(tmp_path / "set")
+    if form == "webdataset":
+        (code,) = re.findall("`(webdataset.WebDataset.*)`", card)
+        rows = list(eval(code, {"webdataset": webdataset, "glob": glob.glob}))
+        sounds = [row[name] for row in rows for name in names]
+    else:
+        (path,) = Path("data").iterdir()
+        sounds = [each["bytes"] for name in names for each in pq.read_table(path)[name].to_pylist()]
+    assert len(sounds) == 2 * 18
+    assert all(len(decode(sound)) == RATE_HZ // 4 for sound in sounds)
 
 
 @FORMATS
