@@ -14,16 +14,15 @@ import soundfile
 import webdataset
 
 from separator.errors import RequestError
-from separator.export.card import make_card
 from separator.export.select import select
-from separator.export.settings import EXTENSIONS
-from separator.export.shards import Contents, ShardWriter
+from separator.export.shards import ShardWriter
 from separator.results.paths import ExportLayout
 from separator.results.schema import COLUMNS
 from separator.storage import Storage
 from tests.helpers.export_library import (
     NUM_STEMS,
     RATE_HZ,
+    export,
     hash_tree,
     make_config,
     make_records,
@@ -32,18 +31,6 @@ from tests.helpers.export_library import (
 )
 
 FORMATS = pytest.mark.parametrize("form", ["webdataset", "parquet"])
-
-
-def export(output: Path, folder: Path, *overrides: str) -> list[Contents]:
-    """Write a data set as jobs/export.py does, without Ray."""
-    config, storage = make_config(output, f"output.uri={folder}", *overrides), Storage()
-    form = config.output.format
-    layout = ExportLayout(config.output.uri, EXTENSIONS[form])
-    writer = ShardWriter(storage, layout, form == "webdataset", config.output.residual)
-    with select(storage, config) as selection:
-        contents = [writer(shard.split, shard.name, shard.rows) for shard in selection.iterate()]
-    storage.write(layout.card(), make_card(config, contents).encode())
-    return contents
 
 
 def load(folder: Path, monkeypatch):

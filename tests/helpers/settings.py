@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import is_dataclass
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -12,15 +12,20 @@ NUMBERS = (int, float, int | None, float | None)
 ODD_NUMBERS = (".nan", ".inf", "-.inf", "-1", "0", "1e300", "1e-300", "9" * 30, "true", "''")
 
 
-def list_numbers(kind: type, prefix: str = "") -> list[str]:
-    """List the dotted keys whose value is a number, also the optional ones."""
-    found = []
+def list_keys(kind: type, prefix: str = "") -> dict[str, Any]:
+    """Map every dotted key of a settings class to its type."""
+    found = {}
     for name, hint in get_type_hints(kind).items():
         if is_dataclass(hint) and isinstance(hint, type):
-            found += list_numbers(hint, f"{prefix}{name}.")
-        elif hint in NUMBERS:
-            found.append(f"{prefix}{name}")
+            found |= list_keys(hint, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = hint
     return found
+
+
+def list_numbers(kind: type) -> list[str]:
+    """List the keys whose value is a number, also the optional ones."""
+    return [key for key, hint in list_keys(kind).items() if hint in NUMBERS]
 
 
 def try_odd_numbers(key: str, sensible: Collection[str], read: Callable[[str], object]) -> None:
