@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
 UV := $(shell command -v uv || echo python3 -m uv)
 SHELL := /bin/bash
 
-.PHONY: help env dev ffmpeg rgw sounds lock test test-all test-gpu check demo bench mini scores clean
+.PHONY: help env dev ffmpeg rgw sounds lock test test-all test-gpu check demo bench mini scores sbom audit clean
 .DEFAULT_GOAL := test
 
 help:  ## list the targets
@@ -77,11 +77,19 @@ scores: dev  ## measure the bundled model on sounds/test: the tables of docs/mod
 	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/three --sounds 3
 
 # The smaller lock is constrained by the larger: pins of the extras (numpy < 2) bind both.
-COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url \
   --no-emit-find-links --no-header --python-version 3.11 --group build pyproject.toml
 lock:  ## renew both locks from pyproject.toml
 	$(COMPILE) --all-extras -o requirements-dev.lock
 	$(COMPILE) --constraint requirements-dev.lock -o requirements.lock
+
+# Tools of their own, not part of the product: uv fetches them when they are called.
+sbom: | .venv/bin/python  ## list what requirements.lock pins, with hashes, in sbom.json (CycloneDX)
+	$(UV) tool run --quiet --from 'cyclonedx-bom>=7,<8' cyclonedx-py requirements --output-reproducible \
+	  --output-file sbom.json requirements.lock
+
+audit: | .venv/bin/python  ## look for known weaknesses of what requirements.lock pins; asks pypi.org
+	$(UV) tool run --quiet --from 'pip-audit>=2.7,<3' pip-audit --disable-pip --require-hashes -r requirements.lock
 
 clean:  ## remove .venv and caches
 	rm -rf .venv .pytest_cache .ruff_cache

@@ -106,8 +106,11 @@ def check_input(config: "JobConfig", storage: "Storage") -> str:
 
 def check_output(uri: str, storage: "Storage") -> str:
     """Write a small object and delete it; of a local folder that is not there, in its parent."""
+    from separator.results.paths import Layout
+    from separator.results.refuse import refuse_files
     from separator.storage import join_uri, parse_uri
 
+    refuse_files(storage, Layout(uri, ""))
     place = parse_uri(uri)
     folder = uri
     if not place.bucket:

@@ -45,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
 def export(options: argparse.Namespace) -> "list[Contents]":
     say("reading the manifest ...")
     if importlib.util.find_spec("duckdb") is None:
-        raise RequestError("DuckDB is not installed: pip install 'separator[export]'")
+        raise RequestError(
+            "DuckDB is not installed: `make dev` in the checkout, or pip install '.[export]' there"
+        )
     from separator.config_file import read_settings
     from separator.export.card import make_card
     from separator.export.select import select

@@ -5,8 +5,8 @@ meaning of each key stands beside it in configs/local.yaml.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,14 @@ from omegaconf import MISSING, OmegaConf
 
 from separator.audio.channels import check_policy
 from separator.audio.renditions import REMUXES, RESIDUALS, Edits, Rendition
-from separator.config_file import build, merge_settings, read_settings
+from separator.config_file import (
+    build,
+    check_choice,
+    check_number,
+    merge_settings,
+    named,
+    read_settings,
+)
 from separator.errors import RequestError
 from separator.media.choose import check_tracks
 from separator.media.encode import EncodeSettings
@@ -33,20 +40,8 @@ SIMILARITY = ("auto", "off")
 ON_FAILED = ("exit3", "ok")
 ONLY = ("all", "failed")
 HIGHEST_GAIN_DB = 40.0
-
-
-@contextmanager
-def _named(prefix: str) -> Iterator[None]:
-    """Begin the message of a RequestError with the key that it is about."""
-    try:
-        yield
-    except RequestError as error:
-        raise RequestError(f"{prefix}{error}") from None
-
-
-def _check_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise RequestError(f"{key}={value!r}: must be one of {', '.join(allowed)}")
+BITRATES_BPS = (1_000, 10_000_000)
+MOST_ACTORS = 100_000
 
 
 def list_media_patterns() -> list[str]:
@@ -65,9 +60,9 @@ class InputSettings:
     allow_local: Any = "auto"
 
     def __post_init__(self) -> None:
-        with _named("input.uri: "):
+        with named("input.uri: "):
             parse_uri(self.uri)
-        with _named("input.include/exclude: "):
+        with named("input.include/exclude: "):
             make_selector(self.include, self.exclude)
         if self.allow_local not in ("auto", True, False):
             raise RequestError(
@@ -98,11 +93,13 @@ class ModelSettings:
     context: Any = "exact"
 
     def __post_init__(self) -> None:
-        _check_choice("model.device", self.device, DEVICES)
-        _check_choice("model.precision", self.precision, PRECISIONS)
-        _check_choice("model.compile", self.compile, COMPILE)
-        with _named("model."):
+        check_choice("model.device", self.device, DEVICES)
+        check_choice("model.precision", self.precision, PRECISIONS)
+        check_choice("model.compile", self.compile, COMPILE)
+        with named("model."):
             check_policy(self.channels)
+        if self.context != "exact":
+            check_number("model.context", self.context, 0, 1e6)
 
 
 @dataclass(frozen=True)
@@ -118,6 +115,10 @@ class RenditionSettings:
     def parse(self) -> Rendition:
         if not self.gains_db:
             raise RequestError(f"{self.name!r}: gains_db names no query; 0 dB leaves one as it is")
+        check_number("fade_s", self.fade_s, 0, 3600)
+        check_number("true_peak_dbtp", self.true_peak_dbtp, -100, 100)
+        if self.loudness_lufs is not None:
+            check_number("loudness_lufs", self.loudness_lufs, -70, 20)
         return Rendition(
             check_name(self.name, "name"),
             {name: to_factor(db, f"gains_db.{name}") for name, db in self.gains_db.items()},
@@ -161,16 +162,19 @@ class OutputSettings:
     remux_bitrate_bps: int | None = None
 
     def __post_init__(self) -> None:
-        with _named("output.uri: "):
+        with named("output.uri: "):
             parse_uri(self.uri)
-        with _named("output."):
+        with named("output."):
             integer_bits = self.encode.integer_bits
-        _check_choice("output.residual", self.residual, RESIDUALS)
-        _check_choice("output.similarity", self.similarity, SIMILARITY)
-        _check_choice("output.remux", self.remux, REMUXES)
+        check_choice("output.residual", self.residual, RESIDUALS)
+        check_choice("output.similarity", self.similarity, SIMILARITY)
+        check_choice("output.remux", self.remux, REMUXES)
         for number, rendition in enumerate(self.renditions):
-            with _named(f"output.renditions[{number}]: "):
+            with named(f"output.renditions[{number}]: "):
                 rendition.parse()
+        for name in ("bitrate_bps", "remux_bitrate_bps"):
+            if (bitrate_bps := getattr(self, name)) is not None:
+                check_number(f"output.{name}", bitrate_bps, *BITRATES_BPS)
         if self.remux != "none" and not self.renditions:
             raise RequestError(f"output.remux={self.remux!r}: needs output.renditions to put in")
         if self.residual != "none":
@@ -204,15 +208,17 @@ class RunSettings:
     failed_assets: str = "exit3"
 
     def __post_init__(self) -> None:
-        _check_choice("run.only", self.only, ONLY)
-        _check_choice("run.failed_assets", self.failed_assets, ON_FAILED)
+        check_choice("run.only", self.only, ONLY)
+        check_choice("run.failed_assets", self.failed_assets, ON_FAILED)
         actors = self.actors
-        if actors != "auto" and not (isinstance(actors, int) and actors >= 1):
-            raise RequestError(f"run.actors={actors!r}: must be auto or a number from 1 on")
-        if self.limit is not None and self.limit < 1:
-            raise RequestError(f"run.limit={self.limit}: must be at least 1")
-        if not 1 <= self.span_s <= 600:
-            raise RequestError(f"run.span_s={self.span_s}: must be from 1 to 600")
+        is_count = isinstance(actors, int) and not isinstance(actors, bool)
+        if actors != "auto" and not (is_count and 1 <= actors <= MOST_ACTORS):
+            raise RequestError(
+                f"run.actors={actors!r}: must be auto or a whole number from 1 to {MOST_ACTORS:,}"
+            )
+        if self.limit is not None:
+            check_number("run.limit", self.limit, 1, sys.maxsize)
+        check_number("run.span_s", self.span_s, 1, 600)
         self.parse_shard()
 
     def parse_shard(self) -> tuple[int, int]:
@@ -244,7 +250,7 @@ class JobConfig:
         queries = self.parse_queries()
         check_tracks(self.tracks)
         if self.input.queries_column is None:
-            with _named("output.renditions: "):
+            with named("output.renditions: "):
                 check_renditions(self.output, queries)
         makes_mixes = self.output.renditions or self.output.residual != "none"
         if self.model.channels == "mono" and makes_mixes:

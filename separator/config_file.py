@@ -5,7 +5,7 @@ and the way out. The meaning of the keys belongs to the dataclass.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -61,7 +61,10 @@ def _one_line(path: Path) -> Iterator[None]:
         yield
     except OmegaConfBaseException as error:
         key = f"{error.full_key}: " if error.full_key else ""
-        raise RequestError(f"{path}: {key}{str(error).splitlines()[0]}") from None
+        reason = str(error).splitlines()[0]
+        if reason.startswith("Incompatible value 'None'"):
+            reason = "has no value; write one, or leave the key out"
+        raise RequestError(f"{path}: {key}{reason}") from None
 
 
 def _read_yaml(path: Path) -> Any:
@@ -148,3 +151,24 @@ def _suggest(kind: type, key: str) -> str:
         if is_dataclass(hint) and key in get_type_hints(hint):
             return f"did you mean {section}.{key}?"
     return f"there are: {', '.join(names)}"
+
+
+@contextmanager
+def named(prefix: str) -> Iterator[None]:
+    """Begin the message of a RequestError with the key that it is about."""
+    try:
+        yield
+    except RequestError as error:
+        raise RequestError(f"{prefix}{error}") from None
+
+
+def check_choice(key: str, value: str, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        raise RequestError(f"{key}={value!r}: must be one of {', '.join(allowed)}")
+
+
+def check_number(key: str, value: Any, least: float, most: float) -> None:
+    """Refuse what is no number of that range; NaN is in none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and least <= value <= most):
+        raise RequestError(f"{key}={value!r}: must be a number from {least:g} to {most:g}")

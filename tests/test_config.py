@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from separator.config import JobConfig, is_within, read_config, read_output
+from separator.config import JobConfig, RenditionSettings, is_within, read_config, read_output
 from separator.errors import RequestError
+from tests.helpers.settings import list_numbers, try_odd_numbers
 
 ROOT = Path(__file__).parents[1]
 NEEDED = ["input.uri=/in", "output.uri=/out"]
@@ -48,6 +49,9 @@ def test_values_from_the_environment(monkeypatch):
         (["input.include=*.mp4"], "put quotes around it"),
         (["run.limit=many"], "run.limit"),
         (["run.limit=0"], "run.limit=0"),
+        (["model.context=.nan"], "model.context=nan"),
+        (["output.bitrate_bps=-1"], "output.bitrate_bps=-1"),
+        (["storage.timeout_s=.inf"], "storage.timeout_s=inf"),
         (["run.shard=0/3"], "run.shard='0/3'"),
         (["run.actors=0"], "run.actors=0"),
         (["model.precision=fp16"], "model.precision='fp16'"),
@@ -200,3 +204,38 @@ def test_output_is_read_without_an_input():
         read_output(ROOT / "configs/local.yaml", [])
     with pytest.raises(RequestError, match="no such key"):
         read_output(ROOT / "configs/local.yaml", ["output.uri=/out", "inptu=3"])
+
+
+@pytest.fixture
+def short_config(tmp_path) -> Path:
+    """A config that is read quickly."""
+    path = tmp_path / "job.yaml"
+    path.write_text("input: /in\noutput: /out\nqueries: siren\n")
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.check
+@pytest.mark.parametrize("key", [*list_numbers(JobConfig), "model.context", "run.actors"])
+def test_odd_number_is_refused_by_the_name_of_its_key(key, short_config):
+    sensible = {"model.context": {"0", "1e-300"}}.get(key, set())
+    try_odd_numbers(key, sensible, lambda odd: read_config(short_config, [f"{key}={odd}"]))
+
+
+@pytest.mark.slow
+@pytest.mark.check
+@pytest.mark.parametrize("key", list_numbers(RenditionSettings))
+def test_odd_number_of_a_rendition_is_refused_by_the_name_of_its_key(key, short_config):
+    small = {"0", "1e-300"}
+    sensible = {
+        "rest_db": {"-.inf", "-1"} | small,
+        "fade_s": small,
+        "loudness_lufs": {"-1"} | small,
+        "true_peak_dbtp": {"-1"} | small,
+    }
+
+    def read(odd: str) -> object:
+        rendition = f"{{name: x, gains_db: {{siren: 0}}, {key}: {odd}}}"
+        return read_config(short_config, [f"output.renditions=[{rendition}]"])
+
+    try_odd_numbers(key, sensible[key], read)

@@ -28,7 +28,7 @@ from separator.errors import EncoderMissing
 if TYPE_CHECKING:
     from transformers import RobertaModel
 
-WAY_OUT = "pip install 'separator[clap]'"
+WAY_OUT = "`make dev` in the checkout, or pip install '.[clap]' there"
 
 
 def import_clap_module(name: str = "model", package: str = "laion_clap") -> ModuleType:

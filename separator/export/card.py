@@ -61,7 +61,7 @@ def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
         seed=config.split.seed,
         models=", ".join(sorted(counts["model_name"])),
         checkpoints=", ".join(sorted(counts["checkpoint_sha256"])),
-        sounds="`audio`" + ", and the track without it: `residual`" * config.output.residual,
+        sounds=name_sounds(config, counts["suffix"]),
         reader=READERS[form],
         features=make_features(config, counts["suffix"]),
         queries=make_counts(counts["query_text"]),
@@ -70,6 +70,18 @@ def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
             ["column", "meaning"], [[name, about] for name, (_, about) in EXPORTED.items()]
         ),
     )
+
+
+def name_sounds(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
+    """Name the columns of the sounds as a reader of the format finds them."""
+    stems, residuals = ["audio"], ["residual"]
+    if config.output.format == "webdataset":  # which names a column by the file's ending
+        stems = [suffix.removeprefix(".") for suffix in sorted(suffixes)]
+        residuals = [f"residual.{ending}" for ending in stems]
+    text = " or ".join(f"`{name}`" for name in stems)
+    if config.output.residual:
+        text += ", and the track without it: " + " or ".join(f"`{name}`" for name in residuals)
+    return text
 
 
 def make_splits(totals: Mapping[str, Total]) -> str:

@@ -8,17 +8,18 @@ import hashlib
 import itertools
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from separator.errors import RequestError
+from separator.export.expressions import Expressions
 from separator.export.settings import ExportConfig
+from separator.machine import measure_ram
 from separator.results.latest import read_latest_tables
 from separator.results.manifest import list_files
 from separator.results.paths import Layout
@@ -108,8 +109,11 @@ def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
     with tempfile.TemporaryDirectory(prefix="separator-") as name:
         for number, table in enumerate(read_latest_tables(storage, layout)):
             pq.write_table(table, Path(name) / f"{number:05}.parquet")
-        with contextlib.closing(open_manifest(Path(name))) as connection:
-            yield make_selection(connection, config)
+        memory_mb = config.input.expression_memory_mb
+        memory_bytes = measure_ram() / 2 if memory_mb is None else memory_mb * 1e6
+        with contextlib.closing(open_manifest(Path(name), memory_bytes)) as connection:
+            limits = Expressions(connection, config.input.expression_time_s, memory_bytes)
+            yield make_selection(limits, config)
 
 
 def check_runs(storage: Storage, layout: Layout) -> None:
@@ -127,9 +131,10 @@ def check_runs(storage: Storage, layout: Layout) -> None:
             )
 
 
-def open_manifest(folder: Path) -> duckdb.DuckDBPyConnection:
+def open_manifest(folder: Path, memory_bytes: float) -> duckdb.DuckDBPyConnection:
     """Open the files of a folder as the view `latest`; no expression can read anything else."""
     connection = duckdb.connect()
+    connection.execute(f"SET memory_limit = '{int(memory_bytes)}B'")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET temp_directory = '{folder}/spill'")
     connection.execute(f"SET allowed_directories = ['{folder}']")
@@ -140,15 +145,22 @@ def open_manifest(folder: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def make_selection(connection: duckdb.DuckDBPyConnection, config: ExportConfig) -> Selection:
+def make_selection(expressions: Expressions, config: ExportConfig) -> Selection:
     where, by, licence = config.input.where, config.split.by, config.output.licence
+    connection = expressions.connection
     found = connection.table("latest").filter(f"status = 'ok' AND kind = '{config.input.kind}'")
     # Tables, not views: each expression is evaluated once, even one that is random.
-    _explain("input.where", where, lambda: found.filter(where).create("found"))
+    expressions.evaluate("input.where", where, lambda chosen: found.filter(chosen).create("found"))
     path = json.dumps(f"{licence}", ensure_ascii=False).replace("'", "''")
     carried = "''" if licence is None else f"coalesce(carried ->> '$.{path}', '')"
-    columns = f"*, {carried} AS licence, ({by})::VARCHAR AS split_by"
-    _explain("split.by", by, lambda: connection.table("found").project(columns).create("selected"))
+    given = duckdb.StarExpression(), duckdb.SQLExpression(carried).alias("licence")
+
+    def create(group: duckdb.Expression) -> None:
+        columns = *given, group.cast("VARCHAR").alias("split_by")
+        connection.table("found").project(*columns).create("selected")
+
+    expressions.evaluate("split.by", by, create)
+    check_groups(connection, by)
     ((num_stems, digest, no_residual, licenced, grouped),) = connection.sql(SUMMARY).fetchall()
     if not num_stems:
         raise RequestError(f"input.where={where!r}: selects no {config.input.kind} that is ok")
@@ -173,10 +185,11 @@ def make_selection(connection: duckdb.DuckDBPyConnection, config: ExportConfig) 
     return Selection(connection, name, num_stems)
 
 
-def _explain(key: str, text: str, action: Callable[[], Any]) -> Any:
-    """Run `action`; a mistake in the expression `text` names its key of the config."""
-    try:
-        return action()
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise RequestError(f"{key}={text!r}: {reason}") from None
+def check_groups(connection: duckdb.DuckDBPyConnection, by: str) -> None:
+    """Refuse a `split.by` that gives a stem several values (`unnest`, `COLUMNS`), or none."""
+    names = connection.table("selected").columns
+    counts = [connection.table(name).count("*").fetchall() for name in ("found", "selected")]
+    if counts[0] != counts[1] or names[-2:] != ["licence", "split_by"]:
+        raise RequestError(
+            f"split.by={by!r}: must give one value for each stem; without unnest or COLUMNS it does"
+        )

@@ -7,11 +7,13 @@ from omegaconf import MISSING
 
 from separator.audio.renditions import RENDITION, STEM
 from separator.config import is_within
+from separator.config_file import check_choice, check_number, named
 from separator.errors import RequestError
 from separator.storage import StorageSettings, parse_uri
 
 KINDS = (STEM, RENDITION)
 EXTENSIONS = {"webdataset": "tar", "parquet": "parquet"}  # by format
+MOST = 1e9  # seconds or MB: beyond any machine
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class InputSettings:
     kind: str = "stem"
     where: str = "true"
     unfinished: bool = False
+    expression_time_s: float = 600.0
+    expression_memory_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,25 +51,23 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         for key, uri in (("input.uri", self.input.uri), ("output.uri", self.output.uri)):
-            try:
+            with named(f"{key}: "):
                 parse_uri(uri)
-            except RequestError as error:
-                raise RequestError(f"{key}: {error}") from None
         if is_within(self.output.uri, self.input.uri):
             raise RequestError(
                 f"output.uri={self.output.uri!r}: lies inside input.uri={self.input.uri!r}; choose"
                 " a folder outside it"
             )
-        if self.output.format not in EXTENSIONS:
-            raise RequestError(
-                f"output.format={self.output.format!r}: must be one of {', '.join(EXTENSIONS)}"
-            )
-        if self.input.kind not in KINDS:
-            raise RequestError(f"input.kind={self.input.kind!r}: must be one of {', '.join(KINDS)}")
-        if not self.output.shard_mb > 0:
-            raise RequestError(f"output.shard_mb={self.output.shard_mb}: must be more than 0")
-        if not 0 <= self.split.valid <= 1:
-            raise RequestError(f"split.valid={self.split.valid}: must be a share, from 0 to 1")
+        check_choice("output.format", self.output.format, EXTENSIONS)
+        check_choice("input.kind", self.input.kind, KINDS)
+        for key, text in (("input.where", self.input.where), ("split.by", self.split.by)):
+            if not text.strip():
+                raise RequestError(f"{key}={text!r}: is empty; give an SQL expression")
+        check_number("input.expression_time_s", self.input.expression_time_s, 0.001, MOST)
+        if self.input.expression_memory_mb is not None:
+            check_number("input.expression_memory_mb", self.input.expression_memory_mb, 100, MOST)
+        check_number("output.shard_mb", self.output.shard_mb, 0.001, MOST)
+        check_number("split.valid", self.split.valid, 0, 1)
 
     def describe(self) -> str:
         """Return as JSON all settings that change the content of shards, which URIs do not."""

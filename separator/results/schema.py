@@ -21,7 +21,7 @@ COLUMNS = {
     "query_name": ("string", "the stem's file name, or the rendition's"),
     "query_text": ("string", "what was asked for"),
     "status": ("string", "ok or failed"),
-    "error_code": ("string", "stable, see docs/job.md; empty when ok"),
+    "error_code": ("string", "stable, see docs/errors.md; empty when ok"),
     "error_stage": ("string", "extract, separate, publish or remux"),
     "error_detail": ("string", "one line"),
     "stem_uri": ("string", "where the stem lies"),

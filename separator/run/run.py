@@ -22,6 +22,7 @@ from separator.machine import count_cpus
 from separator.results.compact import compact
 from separator.results.done import DoneItems
 from separator.results.manifest import ManifestWriter
+from separator.results.refuse import refuse_files
 from separator.results.schema import Record
 from separator.rows import NO_TRACK, Asset, Outcome, fail
 from separator.run.cluster import started_ray
@@ -58,6 +59,7 @@ def run_job(config: JobConfig, see: See) -> RunStats:
     see(stats)
     storage = Storage(config.storage)
     target = prepare_target(config, storage)
+    refuse_files(storage, target.layout)
     number, num_shards = config.parse_shard()
     shard = f"{number + 1}/{num_shards}" if config.run.shard else ""
     about = describe_code() | {

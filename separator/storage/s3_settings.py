@@ -7,6 +7,13 @@ from separator.errors import RequestError
 
 CHECKSUMS = ("when_supported", "when_required")
 MIB = 1 << 20
+RANGES = {
+    "connections": (1, 10_000),
+    "part_bytes": (5 * MIB, 5 << 30),  # S3's own limits
+    "attempts": (1, 10_000),
+    "backoff_s": (1e-6, 3600),
+    "timeout_s": (1e-3, 86_400),
+}
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,9 @@ class StorageSettings:
             raise RequestError(
                 f"storage.anonymous and storage.profile={self.profile!r}: choose one"
             )
-        for name, least in (("connections", 1), ("attempts", 1), ("part_bytes", 5 * MIB)):
-            if (value := getattr(self, name)) < least:
-                raise RequestError(f"storage.{name}={value}: must be at least {least}")
-        for name in ("backoff_s", "timeout_s"):
-            if not (value := getattr(self, name)) > 0:
-                raise RequestError(f"storage.{name}={value}: must be above 0")
+        for name, (least, most) in RANGES.items():
+            if not least <= (value := getattr(self, name)) <= most:  # NaN too
+                raise RequestError(f"storage.{name}={value}: must be from {least:g} to {most:g}")
 
 
 def hide_password(uri: str) -> str:

@@ -1,7 +1,9 @@
 """Shards as training loops open them: webdataset and Hugging Face decode what was exported."""
 
+import glob
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +14,15 @@ import soundfile
 import webdataset
 
 from separator.errors import RequestError
-from separator.export.card import make_card
 from separator.export.select import select
-from separator.export.settings import EXTENSIONS
-from separator.export.shards import Contents, ShardWriter
+from separator.export.shards import ShardWriter
 from separator.results.paths import ExportLayout
 from separator.results.schema import COLUMNS
 from separator.storage import Storage
 from tests.helpers.export_library import (
     NUM_STEMS,
     RATE_HZ,
+    export,
     hash_tree,
     make_config,
     make_records,
@@ -30,18 +31,6 @@ from tests.helpers.export_library import (
 )
 
 FORMATS = pytest.mark.parametrize("form", ["webdataset", "parquet"])
-
-
-def export(output: Path, folder: Path, *overrides: str) -> list[Contents]:
-    """Write a data set as jobs/export.py does, without Ray."""
-    config, storage = make_config(output, f"output.uri={folder}", *overrides), Storage()
-    form = config.output.format
-    layout = ExportLayout(config.output.uri, EXTENSIONS[form])
-    writer = ShardWriter(storage, layout, form == "webdataset", config.output.residual)
-    with select(storage, config) as selection:
-        contents = [writer(shard.split, shard.name, shard.rows) for shard in selection.iterate()]
-    storage.write(layout.card(), make_card(config, contents).encode())
-    return contents
 
 
 def load(folder: Path, monkeypatch):
@@ -101,6 +90,28 @@ def test_hugging_face_reads_splits_and_sounds(output, tmp_path, monkeypatch, for
         samples, rate_hz = soundfile.read(wanted[row[key]].stem_uri)
         assert heard.sample_rate == rate_hz
         np.testing.assert_allclose(heard.data.numpy()[0], samples, atol=2e-5)
+
+
+@FORMATS
+def test_card_names_the_sounds_as_its_own_reader_finds_them(
+    own_output, tmp_path, monkeypatch, form
+):
+    given = [f"output.format={form}", "output.residual=true"]
+    export(own_output, tmp_path / "set", *given, "split.valid=0")
+    card = (tmp_path / "set/README.md").read_text()
+    (line,) = [line for line in card.splitlines() if line.startswith("- Sounds: ")]
+    names = re.findall("`(.+?)`", line)
+    assert len(names) == 2
+    monkeypatch.chdir(tmp_path / "set")
+    if form == "webdataset":
+        (code,) = re.findall("`(webdataset.WebDataset.*)`", card)
+        rows = list(eval(code, {"webdataset": webdataset, "glob": glob.glob}))
+        sounds = [row[name] for row in rows for name in names]
+    else:
+        (path,) = Path("data").iterdir()
+        sounds = [each["bytes"] for name in names for each in pq.read_table(path)[name].to_pylist()]
+    assert len(sounds) == 2 * 18
+    assert all(len(decode(sound)) == RATE_HZ // 4 for sound in sounds)
 
 
 @FORMATS

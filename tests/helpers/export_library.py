@@ -10,9 +10,12 @@ import numpy as np
 import soundfile
 
 from separator.config import read_settings
-from separator.export.settings import ExportConfig
+from separator.export.card import make_card
+from separator.export.select import select
+from separator.export.settings import EXTENSIONS, ExportConfig
+from separator.export.shards import Contents, ShardWriter
 from separator.results.manifest import ManifestWriter
-from separator.results.paths import Layout
+from separator.results.paths import ExportLayout, Layout
 from separator.results.schema import COLUMNS
 from separator.storage import Storage
 
@@ -96,3 +99,15 @@ def make_config(output: Path, *overrides: str) -> ExportConfig:
 def hash_tree(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def export(output: Path, folder: Path, *overrides: str) -> list[Contents]:
+    """Write a data set as jobs/export.py does, without Ray."""
+    config, storage = make_config(output, f"output.uri={folder}", *overrides), Storage()
+    form = config.output.format
+    layout = ExportLayout(config.output.uri, EXTENSIONS[form])
+    writer = ShardWriter(storage, layout, form == "webdataset", config.output.residual)
+    with select(storage, config) as selection:
+        contents = [writer(shard.split, shard.name, shard.rows) for shard in selection.iterate()]
+    storage.write(layout.card(), make_card(config, contents).encode())
+    return contents

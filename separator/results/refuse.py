@@ -1,0 +1,21 @@
+"""Refuse an output whose folders cannot be made, before any work is done."""
+
+from separator.errors import RequestError
+from separator.results.paths import STEMS, Layout
+from separator.storage import Storage, join_uri, parse_uri
+
+
+def refuse_files(storage: Storage, layout: Layout) -> None:
+    """Refuse an output in which a file lies where a folder has to be. Stores of objects have no
+    folders."""
+    root = layout.root_uri
+    place = parse_uri(root)
+    if place.bucket:
+        return
+    above = map(str, reversed(place.path.parents))
+    for uri in (*above, root, join_uri(root, STEMS), layout.manifest(), layout.runs()):
+        if storage.exists(uri):  # a folder does not
+            raise RequestError(
+                f"output.uri={root!r}: {uri} is a file, where a folder has to be; move it away or"
+                " choose another output.uri"
+            )
