@@ -62,7 +62,7 @@ def test_as_tensor_leaves_kinds_of_numbers_to_the_engine(kind: str) -> None:
         (np.ma.masked_array(SAMPLES, mask=SAMPLES > 0), r"waveform\.filled"),
         (torch.tensor(SAMPLES).to_sparse(), "make it dense"),
         (torch.tensor(SAMPLES).to("meta"), "make it dense"),
-        (torch.nested.nested_tensor([torch.ones(3)]), "make it dense"),
+        (torch.nested.nested_tensor([torch.ones(3)], layout=torch.jagged), "make it dense"),
     ],
 )
 def test_as_tensor_refuses_what_holds_no_plain_numbers(values: Any, message: str) -> None:

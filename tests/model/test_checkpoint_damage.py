@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import random
+import struct
 import zipfile
 from pathlib import Path
 
@@ -197,6 +198,17 @@ def test_read_checkpoint_without_state_dict_raises_mismatch(
         ({"config": "[1]"}, CheckpointMismatch),
         ({"config": '{"hop": "x"}'}, CheckpointMismatch),
         ({"config": '{"hop": 0}'}, CheckpointMismatch),
+        ({"config": '{"hop": 1}'}, CheckpointMismatch),
+        ({"config": '{"hop": 320.5}'}, CheckpointMismatch),
+        ({"config": '{"hop": true}'}, CheckpointMismatch),
+        ({"config": '{"hop": Infinity}'}, CheckpointMismatch),
+        ({"config": '{"hop": 1e999}'}, CheckpointMismatch),
+        ({"config": '{"rate_hz": NaN}'}, CheckpointMismatch),
+        ({"config": '{"rate_hz": 1000000000000}'}, CheckpointMismatch),
+        ({"config": f'{{"rate_hz": {"9" * 9_999}}}'}, CheckpointMismatch),
+        ({"config": '{"rate_hz": 1}'}, CheckpointMismatch),
+        ({"config": "[" * 100_000}, CheckpointMismatch),
+        ({"config": '{"a":' * 100_000}, CheckpointMismatch),
         ({"sha256": "0" * 64}, ChecksumMismatch),
         ({"sha256": None}, ChecksumMismatch),
     ],
@@ -210,8 +222,36 @@ def test_read_checkpoint_checks_metadata(
     assert read_checkpoint(path).sha256 == good["sha256"]
     bad = {k: v for k, v in (good | change).items() if v is not None}
     save_file(net.state_dict(), path, bad)
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         read_checkpoint(path)
+    assert len(str(caught.value)) < 600 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"__metadata__": {"format": ' + b"[" * 100_000,
+        b'{"__metadata__": ' + b'{"a": ' * 100_000,
+        b'{"x": {"dtype": "F32", "shape": [Infinity], "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [1e99], "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [9223372036854775807, 9], "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 18446744073709551615]}}',
+    ],
+    ids=["brackets", "braces", "infinity", "float", "overflow", "offsets"],
+)
+def test_read_checkpoint_of_hostile_header_raises_truncated(tmp_path: Path, header: bytes) -> None:
+    (tmp_path / "x").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
+    for read in (read_checkpoint, read_encoder_state):
+        with pytest.raises(CheckpointTruncated):
+            read(tmp_path / "x")
+
+
+def test_read_checkpoint_does_not_unfold_repeated_values(tmp_path: Path, net: ResUNet) -> None:
+    """A file of a few bytes must not claim gigabytes: one stored value, repeated by strides."""
+    state = {name: torch.zeros(()).expand(t.shape) for name, t in net.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointMismatch, match=r"holds no separator|missing"):
+        read_checkpoint(tmp_path / "x.ckpt")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
