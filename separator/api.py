@@ -162,7 +162,7 @@ def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:
         return check_encoder(path, mini.read_mini(path), encoder_id)
     if (state := read_clap_state(path)) is None:
         raise EncoderMissing(
-            f"{path.name} was trained with the text encoder {encoder_id} and holds no copy of "
+            f"{path.name} was trained with the text encoder {encoder_id!r} and holds no copy of "
             f"it: put {registry.CLAP_FILE} (from {registry.CLAP_URI}) at {find_clap_file()}"
         )
     return check_encoder(path, load_clap(state), encoder_id)
@@ -199,8 +199,11 @@ def find_clap_file() -> Path:
 def check_encoder(path: Path, encoder: TextEncoder, encoder_id: str | None) -> TextEncoder:
     """Return the encoder if it is the one the checkpoint was trained with."""
     if encoder.encoder_id != encoder_id:
+        way_out = f"put the matching file at {find_clap_file()}"
+        if mini.is_mini(encoder_id):  # which only the checkpoint itself holds
+            way_out = "the file is damaged, take another copy"
         raise EncoderMissing(
-            f"{path.name} needs the text encoder {encoder_id}, found {encoder.encoder_id}: "
-            f"put the matching file at {find_clap_file()}"
+            f"{path.name} needs the text encoder {encoder_id!r}, found {encoder.encoder_id}: "
+            f"{way_out}"
         )
     return encoder

@@ -19,6 +19,8 @@ from separator.errors import (
 )
 from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
 from separator.model.engine import Engine
+from separator.model.registry import BUNDLED
+from separator.model.tensors import read_tensors, write_tensors
 from tests.helpers import golden
 from tests.helpers.golden import make_small_net, relative_error
 
@@ -105,6 +107,23 @@ def test_separate_never_returns_nan_for_loud_samples(model, conditions, level, r
     waveform = np.sign(make_stereo(8_000)).astype(np.float64) * level
     with pytest.raises(NonFiniteAudio, match=r"full scale (of|is) 1\.0"):
         model.separate(waveform, rate_hz, conditions=conditions)
+
+
+def test_separate_never_returns_nan_for_weights_that_overflow(conditions, tmp_path):
+    net = make_small_net()
+    torch.nn.init.constant_(net.get_buffer("base.bn0.running_var"), -1.0)
+    write_safetensors(net, tmp_path / "x.safetensors", None)
+    model = load_model(tmp_path / "x.safetensors", device="cpu", precision="fp32")
+    with pytest.raises(NonFiniteAudio, match="another checkpoint"):
+        model.separate(make_stereo(8_000), 8_000, conditions=conditions)
+
+
+def test_separate_refuses_a_mini_encoder_that_is_not_the_named_one(tmp_path):
+    tensors, metadata = read_tensors(BUNDLED)
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, tensors, metadata | {"encoder": "mini:0123\n"})
+    with pytest.raises(EncoderMissing, match=r"mini:0123\\n.* is damaged"):
+        load_model(path, device="cpu").encode(["rain"])
 
 
 @pytest.mark.parametrize("level", [1e38, 1e300, np.nan, np.inf])

@@ -36,6 +36,7 @@ SPAN_S = 122.88
 MOST_CHANNELS = 64
 # Embeddings have length 1. Far larger ones overflow inside the network, whatever the samples.
 LARGEST_CONDITION = 1e6
+LOUD = 1e6  # samples up to here are not to blame for an overflow
 
 
 class Engine:
@@ -223,9 +224,11 @@ def check_stem(stem_CT: Tensor, samples_CT: Tensor) -> Tensor:
     if is_finite(stem_CT):
         return stem_CT
     peak = samples_CT.abs().max().item()
+    way_out = "try precision=fp32, or another checkpoint"
+    if peak > LOUD:
+        way_out = "scale them to a full scale of 1.0"
     raise NonFiniteAudio(
-        f"the network's output is NaN or infinite, from samples of up to {peak:.3g}; scale them to "
-        "a full scale of 1.0, or try precision=fp32"
+        f"the network's output is NaN or infinite, from samples of up to {peak:.3g}; {way_out}"
     )
 
 
