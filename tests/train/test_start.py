@@ -39,6 +39,16 @@ def folder(tmp_path, sounds_list, encoder_file, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory) -> Path:
+    """Two networks: `net`, which a training may start from, and `narrow`, which it may not."""
+    folder = tmp_path_factory.mktemp("networks")
+    write_safetensors(make_small_net(), folder / "net.safetensors", None)
+    narrow = NetworkConfig(n_fft=256, hop=128, widths=(4,) * 6, condition_size=8)
+    write_safetensors(ResUNet(narrow), folder / "narrow.safetensors", None)
+    return folder
+
+
 @pytest.fixture
 def no_ray(monkeypatch) -> None:
     """Let Ray fail to start with another exit code: what is refused with 2 came before it."""
@@ -80,8 +90,8 @@ def make_settings(**changes: str) -> TrainSettings:
     return TrainSettings(**named, net=net, data=DataSettings(lists))  # pyright: ignore
 
 
-def test_check_start_makes_paths_absolute_and_keeps_names(folder):
-    write_safetensors(make_small_net(), folder / "net.safetensors", None)
+def test_check_start_makes_paths_absolute_and_keeps_names(folder, networks):
+    (folder / "net.safetensors").symlink_to(networks / "net.safetensors")
     checked = check_start(make_settings(start_from="net.safetensors"))
     assert checked.encoder == str(folder / "encoder.safetensors")
     assert checked.net.start_from == str(folder / "net.safetensors")
@@ -103,10 +113,11 @@ def test_check_start_makes_paths_absolute_and_keeps_names(folder):
         ("net.widths=[1]", "net: widths=(1,)"),
     ],
 )
-def test_train_refuses_a_wrong_start_before_ray(folder, no_ray, override, message, capsys):
-    write_safetensors(make_small_net(), folder / "net.safetensors", None)
-    narrow = NetworkConfig(n_fft=256, hop=128, widths=(4,) * 6, condition_size=8)
-    write_safetensors(ResUNet(narrow), folder / "narrow.safetensors", None)
+def test_train_refuses_a_wrong_start_before_ray(
+    folder, networks, no_ray, override, message, capsys
+):
+    for name in ("net.safetensors", "narrow.safetensors"):
+        (folder / name).symlink_to(networks / name)
     named = list_train_arguments(
         Path("runs"), Path("sounds/train/sounds.jsonl"), Path("encoder.safetensors")
     )
