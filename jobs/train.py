@@ -16,16 +16,16 @@ KEYS = """\
 keys most used, as in the file or as key=value on the command line:
   output             where checkpoints go: a folder or s3://...
   name               of the run, below output
-  encoder            a checkpoint that holds the text encoder
+  encoder            a checkpoint that holds the text encoder: mini, a path, s3://...
   data.lists         lists of captioned sounds: [sounds.jsonl]
-  net.start_from     a checkpoint to fine-tune
+  net.start_from     a checkpoint to fine-tune: mini, a path, s3://...
   optim.num_steps    when to stop
   workers, use_gpu   processes in step with each other; one GPU for each
 every key: configs/train-audiosep.yaml"""
 
 
 def run(options: argparse.Namespace) -> None:
-    print("reading the lists ...", flush=True)
+    print("reading lists and weights ...", flush=True)
     from separator.config_file import read_settings
     from separator.train.recipe import TrainSettings
 
@@ -34,10 +34,9 @@ def run(options: argparse.Namespace) -> None:
 
 def train(settings: "TrainSettings") -> str:
     """Train to the end, or go on from the newest checkpoint; return the path of the last one."""
-    from separator.storage import Storage
-    from separator.train.sound_lists import read_lists
+    from separator.train.start import check_start
 
-    read_lists(settings.data.lists, Storage(settings.storage))  # a bad list stops it here
+    settings = check_start(settings)  # a bad list, encoder or network stops it here
     print("starting Ray ...", flush=True)
     from separator.run.local_ray import join_ray
 

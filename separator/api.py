@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from separator.audio.arrays import as_rate, as_tensor
 from separator.encoders import mini
 from separator.encoders.cache import FileCache, encode_cached
 from separator.encoders.clap import load_clap, read_clap_file
@@ -61,7 +61,7 @@ class Separator:
         """Separate one stem for each query; give either queries or conditions.
 
         Args:
-            waveform: samples (C, T) in floating point, full scale 1.0.
+            waveform: samples (C, T) in floating point, full scale 1.0; up to 64 channels.
             rate_hz: any whole number from 8000 to 192000.
             queries: texts, or mappings such as {"name": "siren", "text": "an emergency siren"}.
             conditions: embeddings (Q, D) of queries, for example from `encode`.
@@ -77,7 +77,8 @@ class Separator:
             assert queries is not None
             conditions = self.encode(queries)
         samples = as_tensor(waveform, "waveform")
-        stems = self.engine.separate(samples, rate_hz, as_tensor(conditions, "conditions"))
+        conditions_QD = as_tensor(conditions, "conditions")
+        stems = self.engine.separate(samples, as_rate(rate_hz), conditions_QD)
         if isinstance(waveform, Tensor):
             return stems.to(waveform.device)
         return stems.numpy()
@@ -161,7 +162,7 @@ def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:
         return check_encoder(path, mini.read_mini(path), encoder_id)
     if (state := read_clap_state(path)) is None:
         raise EncoderMissing(
-            f"{path.name} was trained with the text encoder {encoder_id} and holds no copy of "
+            f"{path.name} was trained with the text encoder {encoder_id!r} and holds no copy of "
             f"it: put {registry.CLAP_FILE} (from {registry.CLAP_URI}) at {find_clap_file()}"
         )
     return check_encoder(path, load_clap(state), encoder_id)
@@ -198,18 +199,11 @@ def find_clap_file() -> Path:
 def check_encoder(path: Path, encoder: TextEncoder, encoder_id: str | None) -> TextEncoder:
     """Return the encoder if it is the one the checkpoint was trained with."""
     if encoder.encoder_id != encoder_id:
+        way_out = f"put the matching file at {find_clap_file()}"
+        if mini.is_mini(encoder_id):  # which only the checkpoint itself holds
+            way_out = "the file is damaged, take another copy"
         raise EncoderMissing(
-            f"{path.name} needs the text encoder {encoder_id}, found {encoder.encoder_id}: "
-            f"put the matching file at {find_clap_file()}"
+            f"{path.name} needs the text encoder {encoder_id!r}, found {encoder.encoder_id}: "
+            f"{way_out}"
         )
     return encoder
-
-
-def as_tensor(values: np.ndarray | Tensor, what: str) -> Tensor:
-    """Convert to a tensor; `what` names the argument in the error."""
-    if isinstance(values, Tensor):
-        return values.detach()
-    if isinstance(values, np.ndarray):
-        # A read-only array is copied: torch warns of a tensor that could write to it.
-        return torch.from_numpy(values if values.flags.writeable else values.copy())
-    raise RequestError(f"{what} is a {type(values).__name__}: a numpy array or tensor is needed")

@@ -9,9 +9,18 @@ import torch
 from separator import Separator, load_model
 from separator.api import find_audio_encoder
 from separator.encoders.clap_audio import ClapAudio
-from separator.errors import EncoderMissing, QueryError, RequestError
+from separator.errors import (
+    AudioError,
+    CheckpointMissing,
+    EncoderMissing,
+    NonFiniteAudio,
+    QueryError,
+    RequestError,
+)
 from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
 from separator.model.engine import Engine
+from separator.model.registry import BUNDLED
+from separator.model.tensors import read_tensors, write_tensors
 from tests.helpers import golden
 from tests.helpers.golden import make_small_net, relative_error
 
@@ -54,6 +63,77 @@ def test_separate_accepts_float64(model, conditions):
     np.testing.assert_array_equal(double, model.separate(waveform, 16_000, conditions=conditions))
 
 
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x[:, ::-1][:, ::-1],
+        lambda x: x.astype(">f4"),
+        lambda x: x.astype(np.longdouble),
+        np.asfortranarray,
+    ],
+    ids=["strides", "byte-order", "long-double", "fortran"],
+)
+def test_separate_accepts_every_layout_of_an_array(model, conditions, convert):
+    waveform = make_stereo(8_000)
+    stems = model.separate(convert(waveform), np.int64(8_000), conditions=convert(conditions))
+    np.testing.assert_array_equal(stems, model.separate(waveform, 8_000, conditions=conditions))
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (make_stereo(8_000).T, r"\(8000, 2\) looks transposed.*waveform\.T"),
+        (np.zeros((65, 9), np.float32), r"at most 64 channels"),
+        (make_stereo(80)[0], r"waveform\[None\]"),
+        ((make_stereo(80) * 9_999).astype(np.int16), "32768"),
+        (make_stereo(80).astype(np.complex64), r"waveform\.real"),
+        (torch.ones(1, 9, dtype=torch.complex64), r"waveform\.real"),
+    ],
+)
+def test_separate_says_what_is_wrong_with_an_array(model, conditions, waveform, message):
+    with pytest.raises(AudioError, match=message):
+        model.separate(waveform, 8_000, conditions=conditions)
+
+
+def test_separate_accepts_64_channels(model, conditions):
+    stems = model.separate(np.zeros((64, 9), np.float32), 8_000, conditions=conditions)
+    assert stems.shape == (3, 64, 9)
+
+
+@pytest.mark.parametrize(
+    ("level", "rate_hz"), [(1e300, 8_000), (3e38, 8_000), (3e38, 32_000), (3e38, 44_101)]
+)
+def test_separate_never_returns_nan_for_loud_samples(model, conditions, level, rate_hz):
+    waveform = np.sign(make_stereo(8_000)).astype(np.float64) * level
+    with pytest.raises(NonFiniteAudio, match=r"full scale (of|is) 1\.0"):
+        model.separate(waveform, rate_hz, conditions=conditions)
+
+
+def test_separate_never_returns_nan_for_weights_that_overflow(conditions, tmp_path):
+    net = make_small_net()
+    torch.nn.init.constant_(net.get_buffer("base.bn0.running_var"), -1.0)
+    write_safetensors(net, tmp_path / "x.safetensors", None)
+    model = load_model(tmp_path / "x.safetensors", device="cpu", precision="fp32")
+    with pytest.raises(NonFiniteAudio, match="another checkpoint"):
+        model.separate(make_stereo(8_000), 8_000, conditions=conditions)
+
+
+def test_separate_refuses_a_mini_encoder_that_is_not_the_named_one(tmp_path):
+    tensors, metadata = read_tensors(BUNDLED)
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, tensors, metadata | {"encoder": "mini:0123\n"})
+    with pytest.raises(EncoderMissing, match=r"mini:0123\\n.* is damaged"):
+        load_model(path, device="cpu").encode(["rain"])
+
+
+@pytest.mark.parametrize("level", [1e38, 1e300, np.nan, np.inf])
+def test_separate_never_returns_nan_for_large_conditions(model, conditions, level):
+    with pytest.raises(RequestError, match=r"conditions reach .*length 1"):
+        model.separate(make_stereo(8_000), 8_000, conditions=conditions.astype(float) * level)
+    with pytest.raises(RequestError, match="real"):
+        model.separate(make_stereo(80), 8_000, conditions=conditions.astype(complex))
+
+
 def test_separate_needs_queries_or_conditions(model, conditions):
     for kwargs in ({}, {"queries": ["a dog"], "conditions": conditions}):
         with pytest.raises(RequestError, match="either"):
@@ -69,11 +149,32 @@ def test_separate_refuses_bad_queries_before_loading_encoder(model):
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("device", "tpu"), ("precision", "fp8"), ("compile", "maybe"), ("channels", "left")],
+    [
+        ("device", "tpu"),
+        ("device", None),
+        ("precision", "fp8"),
+        ("compile", "maybe"),
+        ("channels", "left"),
+        ("memory_bytes", "9"),
+        ("memory_bytes", float("nan")),
+        ("context", float("nan")),
+    ],
 )
 def test_load_model_checks_settings(small, setting, value):
-    with pytest.raises(RequestError, match=value):
+    with pytest.raises(RequestError, match=str(value)):
         load_model(small, **{setting: value})
+
+
+@pytest.mark.parametrize("name", ["", None, b"mini", "a\0.ckpt", "s3://bucket/a\0.ckpt"])
+def test_load_model_refuses_what_is_no_name(name):
+    with pytest.raises(RequestError, match="no name, path"):
+        load_model(name)
+
+
+@pytest.mark.parametrize("name", ["a" * 5_000, "./" + "a" * 5_000, "~nobody-at-all/x.ckpt"])
+def test_load_model_of_impossible_path_is_missing(name):
+    with pytest.raises(CheckpointMissing):
+        load_model(name)
 
 
 def test_missing_encoder_error_names_path(model, monkeypatch, tmp_path):

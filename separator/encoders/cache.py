@@ -77,8 +77,9 @@ def unpack(data: bytes | None) -> dict[str, tuple[str, np.ndarray]]:
         entries = {name: (labels[name], conditions[name]) for name in conditions}
         for name, (label, condition_D) in entries.items():
             _check_entry(name, label, condition_D)
-    # TypeError: JSON of another shape; KeyError: an unlabelled tensor, or a dtype numpy lacks.
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    # TypeError: JSON of another shape; KeyError: an unlabelled tensor, or a dtype numpy lacks;
+    # RecursionError: JSON nested too deeply.
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.warning("the condition cache is damaged and will be replaced: %r", error)
         return {}
     return entries

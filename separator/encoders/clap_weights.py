@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from separator.errors import EncoderError
-from separator.model.checkpoint import read_tensors
+from separator.model.tensors import read_tensors
 
 # The numbers 0, 1, 2, ...; transformers saved them in the file until 4.31.
 CONSTANTS = frozenset({"text_branch.embeddings.position_ids"})

@@ -19,9 +19,14 @@ from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.encoders.encoder import CONDITION_SIZE
 from separator.encoders.words import split_words
-from separator.errors import AudioError, CheckpointMismatch, EncoderMissing, NonFiniteAudio
-from separator.model.checkpoint import FORMAT, read_tensors
-from separator.model.tensors import write_tensors
+from separator.errors import (
+    AudioError,
+    CheckpointError,
+    CheckpointMismatch,
+    EncoderMissing,
+    NonFiniteAudio,
+)
+from separator.model.tensors import FORMAT, read_json, read_tensors, write_tensors
 
 PREFIX = "mini:"
 TENSORS = "query_encoder.mini."
@@ -177,11 +182,16 @@ def read_mini(path: Path) -> MiniEncoder:
     tensors, metadata = read_tensors(path)
     if "words" not in metadata:
         raise EncoderMissing(f"{path}: holds no mini encoder; use a checkpoint that holds one")
-    encoder = MiniEncoder(json.loads(metadata["words"]))
+    words = read_json(path, metadata, "words", "[]")
+    if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+        raise CheckpointMismatch(f"{path}: words: must be a list of texts")
+    encoder = MiniEncoder(words)
     own = {k.removeprefix(TENSORS): t.clone() for k, t in tensors.items() if k.startswith(TENSORS)}
     try:
         encoder.load_state_dict(own)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointMismatch(f"{path}: its mini encoder has other tensors: {reason}") from None
+    if not all(tensor.isfinite().all() for tensor in encoder.state_dict().values()):
+        raise CheckpointError(f"{path}: NaN or infinity in its mini encoder")
     return encoder.eval().requires_grad_(False)

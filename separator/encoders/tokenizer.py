@@ -65,7 +65,7 @@ def _check_files(folder: Path) -> None:
     try:
         tokens = json.loads(vocabulary_path.read_text(encoding="utf-8"))
         lines = merges_path.read_text(encoding="utf-8").split("\n")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TokenizerBroken(f"{folder}: damaged ({error}); download the files again") from error
     if not isinstance(tokens, dict) or not all(type(number) is int for number in tokens.values()):
         raise TokenizerBroken(f"{vocabulary_path}: no table of tokens; download it again")

@@ -1,39 +1,29 @@
-"""Read weights from an official Lightning checkpoint or our safetensors, and write safetensors.
+"""Read a network and its identity from a file of any container, and write safetensors.
 
-It knows local paths and tensors; `registry.py` knows names and downloads.
+`tensors.py` opens containers; `registry.py` knows names and downloads.
 """
 
 import hashlib
 import json
 import math
-import pickle
-import re
-import struct
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from separator.errors import (
-    CheckpointError,
-    CheckpointMismatch,
-    CheckpointMissing,
-    CheckpointTruncated,
-    CheckpointUnsafe,
-    ChecksumMismatch,
-)
+from separator.errors import CheckpointError, CheckpointMismatch, ChecksumMismatch
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.model.tensors import write_tensors
+from separator.model.tensors import FORMAT, read_json, read_tensors, write_tensors
 
-FORMAT = "separator/1"
 NETWORK, ENCODER = "ss_model.", "query_encoder.model."
 TEXT_SIDE = ("text_branch.", "text_projection.")
 # A buffer of 0, 1, 2, ... that some versions of transformers save.
 NOT_TEXT_SIDE = "text_branch.embeddings.position_ids"
+# (rate_hz, n_fft, hop) of the checkpoints that were published when a network's identity was the
+# hash of its weights alone; it still is, so that the outputs made with them stay done.
+PUBLISHED_SETTINGS = {(32_000, 2048, 320), (32_000, 1280, 640)}
 
 
 @dataclass(frozen=True)
@@ -48,37 +38,32 @@ class Checkpoint:
     sha256: str
 
 
-class Ignored:
-    """Stand in for every object in a Lightning file that is not a tensor."""
-
-    def __init__(self, *args: object) -> None: ...
-    def __setstate__(self, state: object) -> None: ...
-
-
-# Lightning writes scores of callbacks (numpy) and paths beside the weights. `Ignored` stands in for
-# each of these objects, so no code of numpy or pathlib runs on the file's contents.
-HARMLESS = ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype"]
-HARMLESS += ["pathlib.PosixPath", "pathlib.WindowsPath"]
-# torch keeps the allowed names in one global set and removes these after use.
-SAFE_GLOBALS_LOCK = threading.Lock()
-# Everything that torch's unpickler and zip reader raise on damaged bytes, which they do not check:
-# a stack underflow is an IndexError, a bad argument a TypeError, a seek too far back an OSError.
-DAMAGED = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError)
-DAMAGED += (AttributeError, AssertionError, ArithmeticError, MemoryError, OSError, struct.error)
-
-
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and check the network in a file of any container; evaluation mode, fp32."""
     tensors, metadata = read_tensors(path)
     encoder_id = _name_encoder(tensors, metadata)
     tensors = _select_network(path, tensors)
     net = _build(path, _read_config(path, tensors, metadata), tensors)
-    sha256 = hash_weights(net.state_dict())
-    recorded = metadata.get("sha256") if metadata else sha256
-    if recorded != sha256:
-        raise ChecksumMismatch(f"{path}: its weights hash to {sha256}, metadata says {recorded}")
     _check_finite(path, net.state_dict())
+    weights_sha256 = hash_weights(net.state_dict())
+    sha256 = identify(net.config, weights_sha256)
+    recorded = metadata.get("sha256") if metadata else sha256
+    if recorded not in (sha256, weights_sha256):  # older files record the hash of the weights
+        raise ChecksumMismatch(
+            f"{path}: its weights and settings hash to {sha256}, metadata says {recorded}"
+        )
     return Checkpoint(net, encoder_id, sha256)
+
+
+def identify(config: NetworkConfig, weights_sha256: str) -> str:
+    """Return the identity of a network: the hash of all that changes its stems.
+
+    Sizes enter by the weights' shapes; rate and hop have no trace there.
+    """
+    if (config.rate_hz, config.n_fft, config.hop) in PUBLISHED_SETTINGS:
+        return weights_sha256
+    settings = f"{weights_sha256} rate_hz={config.rate_hz} hop={config.hop}"
+    return hashlib.sha256(settings.encode()).hexdigest()
 
 
 def read_encoder_id(path: Path) -> str | None:
@@ -114,7 +99,7 @@ def write_safetensors(
         name: t.cpu().to(dtype if t.is_floating_point() else t.dtype).contiguous()
         for name, t in net.state_dict().items()
     }
-    sha256 = hash_weights(tensors)
+    sha256 = identify(net.config, hash_weights(tensors))
     metadata = {"config": json.dumps(asdict(net.config)), "format": FORMAT, "sha256": sha256}
     metadata |= {"encoder": encoder_id} if encoder_id else {}
     metadata |= {"source_sha256": source_sha256} if source_sha256 else {}
@@ -146,79 +131,6 @@ def compute_encoder_id(state: Mapping[str, Tensor]) -> str | None:
     return f"clap:{digest.hexdigest()[:16]}"
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read every named tensor of a file, memory-mapped if possible, and our metadata."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise CheckpointMissing(f"{path}: {error.strerror or error}") from None
-    # Checked first: the length of its header may begin with the first byte of a pickle.
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
-        return _load_safetensors(path)
-    if head.startswith((b"PK\x03\x04", b"\x80")):
-        return _flatten(path, _load_pickled(path, mmap=head.startswith(b"PK"))), {}
-    raise CheckpointTruncated(f"{path}: begins with {head!r}: neither torch's nor safetensors")
-
-
-def _load_pickled(path: Path, mmap: bool) -> object:
-    stand_ins = torch.serialization.safe_globals([(Ignored, name) for name in HARMLESS])
-    try:
-        with SAFE_GLOBALS_LOCK, stand_ins:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except DAMAGED as error:
-        refused = _find_refused(path, str(error))
-        if refused:
-            raise CheckpointUnsafe(f"{path}: reading it would run {refused}; refused") from None
-        reason = str(error).strip().split("\n")[-1][:200]
-        raise CheckpointTruncated(f"{path}: not whole, or not a checkpoint: {reason}") from None
-
-
-def _find_refused(path: Path, message: str) -> str | None:
-    """Return the name that torch refused to resolve, if that is why it stopped."""
-    found = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", message)
-    with path.open("rb") as file:
-        head = file.read(1 << 20)
-    if found:
-        # In a file cut inside a name, the rest of the name is missing; a whole name ends its line.
-        name = found[1].rpartition(".")[2]
-        whole = head.startswith(b"PK") or (name and f"{name}\n".encode() in head)
-        return found[1] if whole else None
-    if "Unsupported operand" not in message:
-        return None
-    # torch reads pickle protocol 2 and stops at the first newer instruction, before any name. In
-    # newer protocols two strings and an instruction make a global.
-    pairs = re.findall(rb"\x8c.([\w.]+)\x94?\x8c.([\w.]+)\x94?\x93", head, re.DOTALL)
-    names = [f"{module.decode()}.{name.decode()}" for module, name in pairs]
-    return next((n for n in names if not n.startswith(("torch.", "collections."))), None)
-
-
-def _flatten(path: Path, content: object) -> dict[str, Tensor]:
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict):
-        raise CheckpointMismatch(f"{path}: holds a {type(content).__name__}, not a state dict")
-    # Sparse, quantized and meta tensors are not weights of this network.
-    return {
-        name: t
-        for name, t in content.items()
-        if isinstance(name, str) and isinstance(t, Tensor)
-        if t.layout == torch.strided and t.device.type == "cpu" and not t.is_quantized
-    }
-
-
-def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointTruncated(f"{path}: not whole, or not safetensors ({error})") from None
-    if metadata.get("format", FORMAT) != FORMAT:
-        raise CheckpointMismatch(f"{path}: format={metadata['format']!r}: must be {FORMAT!r}")
-    return tensors, metadata if "format" in metadata else {}
-
-
 def _take(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
@@ -247,17 +159,20 @@ def _read_config(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
 
     film = "film.encoder_block1->conv_block1->beta1.weight"
     blocks = [f"base.encoder_block{i}.conv_block1.conv1.weight" for i in range(1, 7)]
+    recorded = read_json(path, metadata, "config", "{}")
+    if not isinstance(recorded, dict):
+        raise CheckpointMismatch(f"{path}: config={recorded!r}: must be an object"[:300])
+    settings = {key: recorded.get(key, getattr(default, key)) for key in ("rate_hz", "hop")}
+    if wrong := [f"{key}={value!r}" for key, value in settings.items() if type(value) is not int]:
+        raise CheckpointMismatch(f"{path}: config: {wrong[0]}: must be a whole number"[:300])
     try:
-        recorded = {"rate_hz": default.rate_hz, "hop": default.hop}
-        recorded |= json.loads(metadata.get("config", "{}"))
         return NetworkConfig(
-            rate_hz=int(recorded["rate_hz"]),
-            hop=int(recorded["hop"]),
+            **settings,
             n_fft=2 * (size("base.bn0.weight", 0, default.num_bins) - 1),
             condition_size=size(film, 1, default.condition_size),
             widths=tuple(size(n, 0, w) for n, w in zip(blocks, default.widths, strict=True)),
         )
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise CheckpointMismatch(f"{path}: these sizes make no network: {error}") from None
 
 

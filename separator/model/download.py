@@ -53,7 +53,7 @@ def check_sha256(path: Path, sha256: str, sidecar: Path) -> None:
     """Hash a file and compare, unless `sidecar` says that this very file has been hashed before."""
     stat = path.stat()
     seen = {"sha256": sha256, "num_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         if json.loads(sidecar.read_text()) == seen:
             return
     found = hash_file(path)

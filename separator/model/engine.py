@@ -6,6 +6,7 @@ carry all the context the network can see, and the inverse runs over the whole s
 Shapes: C channels, T samples, N frames, F bins, Q queries, D condition, P passes, S shifts.
 """
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
@@ -32,6 +33,10 @@ from separator.model.spectrogram import compute_spectrum, invert_spectrum
 
 CONTEXT_FRAMES = 11 * GRID_FRAMES  # the network sees 319 to either side, STFT and resampler 5 more
 SPAN_S = 122.88
+MOST_CHANNELS = 64
+# Embeddings have length 1. Far larger ones overflow inside the network, whatever the samples.
+LARGEST_CONDITION = 1e6
+LOUD = 1e6  # samples up to here are not to blame for an overflow
 
 
 class Engine:
@@ -73,7 +78,8 @@ class Engine:
             # The grid is no whole number of samples: resample the whole track first.
             inner = resample(waveform_CT.float().cpu(), rate_hz, self.config.rate_hz)
             stems = self.separate(inner, self.config.rate_hz, conditions_QD, span_s)
-            return resample(stems, self.config.rate_hz, rate_hz)[..., :num_samples]
+            stems = resample(stems, self.config.rate_hz, rate_hz)[..., :num_samples]
+            return check_stem(stems, waveform_CT)
         num_out = 1 if self.policy == "mono" else num_channels
         stems = torch.empty(len(conditions_QD), num_out, num_samples)
         spans = self.plan_spans(num_samples, rate_hz, span_s)
@@ -111,7 +117,7 @@ class Engine:
             outer = resample(inner, self.config.rate_hz, rate_hz)
             skipped = first * self.config.hop * rate_hz // self.config.rate_hz
             core = slice(span.core.start - skipped, span.core.stop - skipped)
-            yield outer[:, core].cpu()
+            yield check_stem(outer[:, core].cpu(), samples_CT)
 
     def _frames_to_keep(self, span: Span, rate_hz: int, num_frames: int) -> tuple[int, int]:
         """Return the frames whose gains the core needs: its cells and one more at each side."""
@@ -164,26 +170,66 @@ class Engine:
 
     def _check(self, waveform_CT: Tensor, rate_hz: int, conditions_QD: Tensor) -> None:
         check_rate(rate_hz)
-        if waveform_CT.ndim != 2 or len(waveform_CT) == 0:
-            raise AudioError(
-                f"waveform of shape {tuple(waveform_CT.shape)}: (channels, samples) is needed; "
-                "for one channel give waveform[None]"
-            )
-        if not waveform_CT.is_floating_point():
-            raise AudioError(
-                f"waveform of {waveform_CT.dtype}: floating point is needed; "
-                "divide 16-bit integers by 32768"
-            )
+        check_samples(waveform_CT)
         size = self.config.condition_size
         if conditions_QD.ndim != 2 or len(conditions_QD) == 0 or conditions_QD.shape[1] != size:
             raise RequestError(
                 f"conditions of shape {tuple(conditions_QD.shape)}: (queries, {size}) is needed"
             )
-        if not torch.isfinite(conditions_QD).all():
-            raise RequestError("conditions hold NaN or infinity")
-        if not torch.isfinite(waveform_CT).all():
-            at = tuple((~torch.isfinite(waveform_CT)).nonzero()[0].tolist())
-            raise NonFiniteAudio(f"waveform holds {waveform_CT[at].item()} at {at}")
+        if conditions_QD.is_complex():
+            raise RequestError(f"conditions of {conditions_QD.dtype}: real numbers are needed")
+        largest = conditions_QD.float().abs().max().item()
+        if not largest <= LARGEST_CONDITION:
+            raise RequestError(
+                f"conditions reach {largest:.3g}: embeddings have length 1; "
+                "give them as the encoder makes them"
+            )
+
+
+def check_samples(waveform_CT: Tensor) -> None:
+    """Raise AudioError unless these are finite samples of a plausible number of channels."""
+    shape = tuple(waveform_CT.shape)
+    if waveform_CT.ndim != 2 or len(waveform_CT) == 0:
+        raise AudioError(
+            f"waveform of shape {shape}: (channels, samples) is needed; "
+            "for one channel give waveform[None]"
+        )
+    if len(waveform_CT) > MOST_CHANNELS:
+        raise AudioError(
+            f"waveform of shape {shape} looks transposed: (channels, samples) is needed, with at "
+            f"most {MOST_CHANNELS} channels; give waveform.T"
+        )
+    if waveform_CT.is_complex():
+        raise AudioError(f"waveform of {waveform_CT.dtype}: samples are real; give waveform.real")
+    if not waveform_CT.is_floating_point():
+        raise AudioError(
+            f"waveform of {waveform_CT.dtype}: floating point is needed; "
+            "divide 16-bit integers by 32768"
+        )
+    samples_CT = waveform_CT.float()  # what the network gets: large float64 values become infinite
+    if not is_finite(samples_CT):
+        at = tuple((~torch.isfinite(samples_CT)).nonzero()[0].tolist())
+        value = waveform_CT[at].item()
+        what = ", too large for float32" if math.isfinite(value) else ""
+        raise NonFiniteAudio(f"waveform holds {value}{what} at {at}: full scale is 1.0")
+
+
+def is_finite(samples: Tensor) -> bool:
+    """Tell whether all are finite: the extremes are not if any is not, and are found faster."""
+    return samples.numel() == 0 or all(math.isfinite(x) for x in samples.aminmax())
+
+
+def check_stem(stem_CT: Tensor, samples_CT: Tensor) -> Tensor:
+    """Return a stem whose samples are finite; else raise, for no NaN may pass as sound."""
+    if is_finite(stem_CT):
+        return stem_CT
+    peak = samples_CT.abs().max().item()
+    way_out = "try precision=fp32, or another checkpoint"
+    if peak > LOUD:
+        way_out = "scale them to a full scale of 1.0"
+    raise NonFiniteAudio(
+        f"the network's output is NaN or infinite, from samples of up to {peak:.3g}; {way_out}"
+    )
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -192,12 +238,14 @@ def choose_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise RequestError(f"device={device!r}: must be auto, cpu, cuda or cuda:N") from None
     if chosen.type not in ("cpu", "cuda"):
         raise RequestError(f"device={device!r}: must be auto, cpu, cuda or cuda:N")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise RequestError(f"device={device!r}: no CUDA device is visible; use device=cpu")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise RequestError(f"device={device!r}: there are {torch.cuda.device_count()} CUDA devices")
     return chosen
 
 

@@ -52,8 +52,8 @@ class Forward:
         self.compiled = None
         self.last_shape = torch.Size()
         self.budget_bytes = choose_budget(device) if memory_bytes is None else memory_bytes
-        if self.budget_bytes <= 0:
-            raise RequestError(f"memory_bytes={memory_bytes}: must be positive")
+        if not (isinstance(self.budget_bytes, int | float) and self.budget_bytes > 0):
+            raise RequestError(f"memory_bytes={memory_bytes!r}: must be a positive number of bytes")
         if compile == "on":
             self.use_compiled()
 

@@ -7,17 +7,22 @@ still the file that was hashed.
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from separator.model import registry
 from separator.storage.atomic import write_whole
 
 MAX_ENTRIES = 100
+RULE = 2  # of hashing; entries of another rule are made again
 
 
 def find_sha256(path: Path) -> str | None:
     """The hash of the weights in a file, if this very file was hashed before."""
     entry = _read_entries().get(_name(path))
-    return entry["sha256"] if entry and entry["stamp"] == stamp_file(path) else None
+    if not isinstance(entry, dict) or entry.get("stamp") != stamp_file(path):
+        return None
+    sha256 = entry.get("sha256")
+    return sha256 if entry.get("rule") == RULE and isinstance(sha256, str) else None
 
 
 def stamp_file(path: Path) -> list[int]:
@@ -33,7 +38,7 @@ def remember_sha256(path: Path, sha256: str, stamp: list[int]) -> None:
         return
     entries = _read_entries()
     entries.pop(_name(path), None)
-    entries[_name(path)] = {"sha256": sha256, "stamp": stamp}
+    entries[_name(path)] = {"sha256": sha256, "stamp": stamp, "rule": RULE}
     newest = dict(list(entries.items())[-MAX_ENTRIES:])
     with suppress(OSError):
         _find_file().parent.mkdir(parents=True, exist_ok=True)
@@ -44,8 +49,8 @@ def _find_file() -> Path:
     return registry.home() / "identities.json"
 
 
-def _read_entries() -> dict[str, dict]:
-    with suppress(OSError, ValueError):
+def _read_entries() -> dict[str, Any]:
+    with suppress(OSError, ValueError, RecursionError):
         entries = json.loads(_find_file().read_text())
         if isinstance(entries, dict):
             return entries

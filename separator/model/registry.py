@@ -83,6 +83,8 @@ def home() -> Path:
 
 def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
     """Return the local file of a path, an `s3://` URI or a published name; fetch it if needed."""
+    if not isinstance(x, str | Path) or not str(x) or "\0" in str(x):
+        raise RequestError(f"{x!r}: no name, path or s3:// URI of a checkpoint; try {MINI!r}")
     if isinstance(x, str):
         if x == MINI:
             return _require(BUNDLED, "this package comes without the mini model")
@@ -94,15 +96,24 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
             raise RequestError(
                 f"{x.split('?')[0]!r}: only s3:// URIs can be read; download it and give its path"
             )
-    path = Path(x).expanduser()
-    if isinstance(x, Path) or path.exists() or _looks_like_path(x):
-        return _require(path, "no such file")
+    try:
+        path = Path(x).expanduser()
+        if isinstance(x, Path) or path.exists() or _looks_like_path(x):
+            return _require(path, "no such file")
+    # A name too long, a folder without permission; a RuntimeError: the folder of no user.
+    except (OSError, RuntimeError) as error:
+        raise CheckpointMissing(f"{str(x)[:200]!r}: {error}"[:400]) from None
     names = [MINI, *PUBLISHED]
     near = difflib.get_close_matches(x.lower(), names)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise RequestError(
         f"{x!r}: no such checkpoint; {hint}known are {', '.join(names)}, or give a path"
     )
+
+
+def is_path(x: str) -> bool:
+    """Tell whether `resolve` takes this for a path: the same on another machine, if absolute."""
+    return x != MINI and x not in PUBLISHED and "://" not in x
 
 
 def obtain(published: Published) -> Path:

@@ -12,12 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from separator.audio.spans import HIGHEST_HZ, LOWEST_HZ
 from separator.model.spectrogram import compute_gain, compute_spectrum, invert_spectrum
 
 # Five of the six poolings halve the frames, all six halve the bins.
 GRID_FRAMES = 32
 GRID_BINS = 64
 LEAK = 0.01
+# Of what a file may ask for; the released networks have sizes up to 2048 and frames that overlap
+# seven times.
+LARGEST_SIZE, MOST_OVERLAP = 65_536, 64
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,20 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         # Lists come from JSON metadata; a tuple keeps the config hashable.
         object.__setattr__(self, "widths", tuple(self.widths))
-        if len(self.widths) != 6 or min(self.widths) < 1:
-            raise ValueError(f"widths={self.widths}: six positive channel counts are needed")
-        if self.n_fft % (2 * GRID_BINS):
-            raise ValueError(f"n_fft={self.n_fft}: must be a multiple of {2 * GRID_BINS}")
-        if not 1 <= self.hop <= self.n_fft // 2:
-            raise ValueError(f"hop={self.hop}: must lie in 1..n_fft/2={self.n_fft // 2}")
-        if min(self.rate_hz, self.condition_size) < 1:
-            raise ValueError(f"rate_hz and condition_size must be positive, got {self}")
+        if len(self.widths) != 6 or not all(1 <= w <= LARGEST_SIZE for w in self.widths):
+            raise ValueError(f"widths={self.widths}: six channel counts to {LARGEST_SIZE} needed")
+        if self.n_fft % (2 * GRID_BINS) or not 0 < self.n_fft <= LARGEST_SIZE:
+            raise ValueError(
+                f"n_fft={self.n_fft}: must be a multiple of {2 * GRID_BINS} up to {LARGEST_SIZE}"
+            )
+        # Short hops take memory without end: each frame is a whole spectrum.
+        lowest, highest = max(1, self.n_fft // MOST_OVERLAP), self.n_fft // 2
+        if not lowest <= self.hop <= highest:
+            raise ValueError(f"hop={self.hop}: must lie in {lowest}..n_fft/2={highest}")
+        if not LOWEST_HZ <= self.rate_hz <= HIGHEST_HZ:
+            raise ValueError(f"rate_hz={self.rate_hz}: must lie in {LOWEST_HZ}..{HIGHEST_HZ}")
+        if not 1 <= self.condition_size <= LARGEST_SIZE:
+            raise ValueError(f"condition_size={self.condition_size}: must lie in 1..{LARGEST_SIZE}")
 
     @property
     def num_bins(self) -> int:

@@ -1,13 +1,140 @@
-"""Write named tensors into one safetensors file: whole or not at all, always the same bytes."""
+"""Read named tensors from a file of any container, and write them into safetensors.
+
+Nothing in a file is trusted: no code of it runs, and all that is wrong with it is a
+`CheckpointError`. Written files are whole or not there, and always the same bytes.
+"""
 
 import json
+import pickle
+import re
 import struct
+import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from separator.errors import (
+    CheckpointMismatch,
+    CheckpointMissing,
+    CheckpointTruncated,
+    CheckpointUnsafe,
+)
 from separator.storage.atomic import write_whole
+
+FORMAT = "separator/1"
+
+
+class Ignored:
+    """Stand in for every object in a Lightning file that is not a tensor."""
+
+    def __init__(self, *args: object) -> None: ...
+    def __setstate__(self, state: object) -> None: ...
+
+
+# Lightning writes scores of callbacks (numpy) and paths beside the weights. `Ignored` stands in for
+# each of these objects, so no code of numpy or pathlib runs on the file's contents.
+HARMLESS = ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype"]
+HARMLESS += ["pathlib.PosixPath", "pathlib.WindowsPath"]
+# torch keeps the allowed names in one global set and removes these after use.
+SAFE_GLOBALS_LOCK = threading.Lock()
+# Everything that torch's unpickler and zip reader raise on damaged bytes, which they do not check:
+# a stack underflow is an IndexError, a bad argument a TypeError, a seek too far back an OSError.
+DAMAGED = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError)
+DAMAGED += (AttributeError, AssertionError, ArithmeticError, MemoryError, OSError, struct.error)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read every named tensor of a file, memory-mapped if possible, and our metadata."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise CheckpointMissing(f"{path}: {error.strerror or error}") from None
+    # Checked first: the length of its header may begin with the first byte of a pickle.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
+        return _load_safetensors(path)
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        return _flatten(path, _load_pickled(path, mmap=head.startswith(b"PK"))), {}
+    raise CheckpointTruncated(f"{path}: begins with {head!r}: neither torch's nor safetensors")
+
+
+def _load_pickled(path: Path, mmap: bool) -> object:
+    stand_ins = torch.serialization.safe_globals([(Ignored, name) for name in HARMLESS])
+    try:
+        with SAFE_GLOBALS_LOCK, stand_ins:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except DAMAGED as error:
+        refused = _find_refused(path, str(error))
+        if refused:
+            raise CheckpointUnsafe(f"{path}: reading it would run {refused}; refused") from None
+        reason = str(error).strip().split("\n")[-1][:200]
+        raise CheckpointTruncated(f"{path}: not whole, or not a checkpoint: {reason}") from None
+
+
+def _find_refused(path: Path, message: str) -> str | None:
+    """Return the name that torch refused to resolve, if that is why it stopped."""
+    found = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", message)
+    with path.open("rb") as file:
+        head = file.read(1 << 20)
+    if found:
+        # In a file cut inside a name, the rest of the name is missing; a whole name ends its line.
+        name = found[1].rpartition(".")[2]
+        whole = head.startswith(b"PK") or (name and f"{name}\n".encode() in head)
+        return found[1] if whole else None
+    if "Unsupported operand" not in message:
+        return None
+    # torch reads pickle protocol 2 and stops at the first newer instruction, before any name. In
+    # newer protocols two strings and an instruction make a global.
+    pairs = re.findall(rb"\x8c.([\w.]+)\x94?\x8c.([\w.]+)\x94?\x93", head, re.DOTALL)
+    names = [f"{module.decode()}.{name.decode()}" for module, name in pairs]
+    return next((n for n in names if not n.startswith(("torch.", "collections."))), None)
+
+
+def _flatten(path: Path, content: object) -> dict[str, Tensor]:
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict):
+        raise CheckpointMismatch(f"{path}: holds a {type(content).__name__}, not a state dict")
+    # Sparse, quantized and meta tensors are not weights of this network; nor is a tensor that
+    # repeats its storage: a small file could claim any amount of memory.
+    return {
+        name: t
+        for name, t in content.items()
+        if isinstance(name, str) and isinstance(t, Tensor)
+        if t.layout == torch.strided and t.device.type == "cpu" and not t.is_quantized
+        if t.numel() * t.element_size() <= t.untyped_storage().nbytes()
+    }
+
+
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointTruncated(f"{path}: not whole, or not safetensors ({error})") from None
+    if metadata.get("format", FORMAT) != FORMAT:
+        raise CheckpointMismatch(f"{path}: format={metadata['format']!r}: must be {FORMAT!r}")
+    return tensors, metadata if "format" in metadata else {}
+
+
+def read_json(path: Path, metadata: Mapping[str, str], key: str, otherwise: str) -> Any:
+    """Read a key of the metadata as JSON, in which NaN and infinity are no numbers."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no number")
+
+    try:
+        return json.loads(metadata.get(key, otherwise), parse_constant=refuse)
+    except RecursionError:
+        raise CheckpointMismatch(f"{path}: {key}: nested too deeply") from None
+    except ValueError as error:
+        raise CheckpointMismatch(f"{path}: {key}: not JSON: {error}") from None
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -17,16 +17,17 @@ import ray.train
 import ray.train.torch
 import torch
 
-from separator.api import find_encoder
 from separator.encoders.mini import pack_mini
 from separator.machine import count_cpus
-from separator.model.checkpoint import read_checkpoint, read_encoder_id, write_safetensors
+from separator.model.checkpoint import write_safetensors
 from separator.model.memory import keep_pages
-from separator.model.resunet import NetworkConfig, ResUNet
+from separator.model.resunet import ResUNet
+from separator.storage import Storage
 from separator.train.feed import Feed
 from separator.train.loop import State, make_state, run_steps
 from separator.train.plot import draw_curve
 from separator.train.recipe import TrainSettings
+from separator.train.start import load_encoder, make_net
 
 STATE, MODEL, METRICS, CURVE = "state.pt", "model.safetensors", "metrics.jsonl", "loss.png"
 LINE_EVERY_S = 15.0
@@ -45,7 +46,8 @@ def run_worker(settings: TrainSettings, show: Show) -> None:
         # Ray sets one thread per CPU that a worker reserves, which is far less than one.
         torch.set_num_threads(max(1, count_cpus() // context.get_local_world_size()))
     torch.manual_seed(settings.seed)
-    net = make_net(settings)
+    storage = Storage(settings.storage)
+    net = make_net(settings.net, storage)
     state = make_worker_state(net, settings)
     history: History = []
     if checkpoint := ray.train.get_checkpoint():
@@ -53,8 +55,7 @@ def run_worker(settings: TrainSettings, show: Show) -> None:
             history = resume(state, Path(folder))
         if context.get_world_rank() == 0:
             show(f"going on from step {state.step:,}")
-    encoder = find_encoder(Path(settings.encoder), read_encoder_id(Path(settings.encoder)))
-    feed = Feed(settings, net.config.rate_hz, encoder)
+    feed = Feed(settings, net.config.rate_hz, load_encoder(settings.encoder, storage))
     with contextlib.nullcontext() if settings.use_gpu else keep_pages():
         train(state, feed, settings, history, show)
 
@@ -91,18 +92,6 @@ def average_figures(figures: dict[str, float], device: torch.device) -> dict[str
     loss, num_workers, gain_db, num_gains = sums_4.tolist()
     mean_gain_db = gain_db / num_gains if num_gains else math.nan
     return {"loss": loss / num_workers, "sdri_db": mean_gain_db}
-
-
-def make_net(settings: TrainSettings) -> ResUNet:
-    """Build the network of the recipe, or read the one of `net.start_from`."""
-    chosen = settings.net
-    if chosen.start_from is None:
-        config = NetworkConfig(n_fft=chosen.n_fft, hop=chosen.hop, widths=tuple(chosen.widths))
-        return ResUNet(config)
-    saved = read_checkpoint(Path(chosen.start_from)).net
-    net = ResUNet(saved.config)  # a new one: the parameters of `saved` are frozen
-    net.load_state_dict(saved.state_dict())
-    return net
 
 
 def make_worker_state(net: ResUNet, settings: TrainSettings) -> State:

@@ -9,9 +9,15 @@ import torch
 from separator.api import load_model
 from separator.encoders.mini import MiniEncoder, make_mel_bands, pack_mini, read_mini, write_mini
 from separator.encoders.words import collect_words, split_words, stem
-from separator.errors import AudioError, CheckpointMismatch, EncoderMissing, NonFiniteAudio
-from separator.model.checkpoint import FORMAT, read_encoder_id, write_safetensors
-from separator.model.tensors import write_tensors
+from separator.errors import (
+    AudioError,
+    CheckpointError,
+    CheckpointMismatch,
+    EncoderMissing,
+    NonFiniteAudio,
+)
+from separator.model.checkpoint import read_encoder_id, write_safetensors
+from separator.model.tensors import FORMAT, write_tensors
 from tests.helpers.golden import make_small_net
 
 CAPTIONS = ["a dog barking", "rain falling on a roof", "an emergency siren", "a man speaking"]
@@ -139,3 +145,19 @@ def test_read_mini_refuses_files_without_its_tensors(tmp_path):
     write_tensors(path, tensors, metadata | {"format": FORMAT})
     with pytest.raises(CheckpointMismatch, match="other tensors"):
         read_mini(path)
+
+
+@pytest.mark.parametrize("words", ["", "5", "{}", "[5]", "[NaN]", "[" * 100_000, "null"])
+def test_read_mini_refuses_damaged_words(tmp_path, words):
+    tensors, metadata = pack_mini(make_encoder())
+    write_tensors(tmp_path / "x", tensors, metadata | {"format": FORMAT, "words": words})
+    with pytest.raises(CheckpointMismatch, match="words: "):
+        read_mini(tmp_path / "x")
+
+
+def test_read_mini_refuses_weights_that_are_not_finite(tmp_path):
+    encoder = make_encoder()
+    torch.nn.init.constant_(encoder.text.weights.weight[:1], float("nan"))
+    write_mini(tmp_path / "x", encoder)
+    with pytest.raises(CheckpointError, match="NaN or infinity"):
+        read_mini(tmp_path / "x")

@@ -1,5 +1,7 @@
 """Test that every container gives the same network and hash."""
 
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from separator.model import registry
 from separator.model.checkpoint import (
     compute_encoder_id,
     hash_weights,
     read_checkpoint,
     read_encoder_state,
-    read_tensors,
     write_safetensors,
 )
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.model.tensors import write_tensors
 from tests.helpers import golden
 from tests.helpers.checkpoints import ENCODER, SMALL, make_net, write_lightning
 
@@ -51,6 +52,36 @@ def test_hash_weights_detects_smallest_change(net: ResUNet) -> None:
     weight = state["base.after_conv.bias"]
     weight[0] = torch.nextafter(weight[0], torch.tensor(9.0))
     assert hash_weights(state) != before
+
+
+def test_identity_of_a_network_holds_rate_and_hop(tmp_path: Path) -> None:
+    """The same weights at another rate or hop give other stems, and so are another checkpoint."""
+    net, found = make_net(), {}
+    for settings in ({}, {"hop": 160}, {"rate_hz": 16_000}, {"rate_hz": 16_000, "hop": 160}):
+        net.config = replace(SMALL, **settings)
+        path = tmp_path / f"{len(found)}.safetensors"
+        sha256 = write_safetensors(net, path, None)
+        assert read_checkpoint(path).sha256 == sha256
+        found[sha256] = settings
+    assert len(found) == 4
+    assert found[hash_weights(net.state_dict())] == {}  # the default enters as it always did
+
+
+def test_identity_of_published_networks_is_the_hash_of_their_weights(official_checkpoint) -> None:
+    """Outputs made before rate and hop entered stay done."""
+    for path in (official_checkpoint, registry.BUNDLED):
+        checkpoint = read_checkpoint(path)
+        assert checkpoint.sha256 == hash_weights(checkpoint.net.state_dict())
+
+
+def test_read_checkpoint_of_older_file_with_other_hop(tmp_path: Path) -> None:
+    """Such a file records the hash of its weights alone; it is whole, and has a new identity."""
+    config, weights_sha256 = replace(SMALL, hop=160), hash_weights(make_net().state_dict())
+    metadata = {"format": "separator/1", "config": json.dumps(asdict(config))}
+    save_file(make_net().state_dict(), tmp_path / "x", metadata | {"sha256": weights_sha256})
+    checkpoint = read_checkpoint(tmp_path / "x")
+    assert checkpoint.net.config == config
+    assert checkpoint.sha256 != weights_sha256
 
 
 @pytest.mark.parametrize(
@@ -149,14 +180,3 @@ def test_read_checkpoint_does_not_depend_on_file_afterwards(
         checkpoint = read_checkpoint(path)
         path.write_bytes(b"\xff" * path.stat().st_size)
         assert hash_weights(checkpoint.net.state_dict()) == checkpoint.sha256
-
-
-def test_read_tensors_of_header_that_begins_like_pickle(tmp_path):
-    path = tmp_path / "a.safetensors"
-    tensors = {"x": torch.ones(2)}
-    for padding in range(300):
-        write_tensors(path, tensors, {"padding": "." * padding})
-        if path.read_bytes()[0] == 0x80:
-            break
-    assert path.read_bytes()[0] == 0x80
-    assert torch.equal(read_tensors(path)[0]["x"], tensors["x"])

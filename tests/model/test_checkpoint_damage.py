@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import random
+import struct
 import zipfile
 from pathlib import Path
 
@@ -212,6 +213,60 @@ def test_read_checkpoint_checks_metadata(
     save_file(net.state_dict(), path, bad)
     with pytest.raises(error):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"hop": 1}',
+        '{"hop": 320.5}',
+        '{"hop": true}',
+        '{"hop": Infinity}',
+        '{"hop": 1e999}',
+        '{"rate_hz": NaN}',
+        '{"rate_hz": 1}',
+        '{"rate_hz": 1000000000000}',
+        f'{{"rate_hz": {"9" * 9_999}}}',
+        "[" * 100_000,
+        '{"a":' * 100_000,
+    ],
+    ids=range(11),
+)
+def test_read_checkpoint_refuses_senseless_settings_in_one_line(
+    tmp_path: Path, net: ResUNet, config: str
+) -> None:
+    metadata = {"format": "separator/1", "config": config}
+    save_file(net.state_dict(), tmp_path / "x", metadata)
+    with pytest.raises(CheckpointMismatch) as caught:
+        read_checkpoint(tmp_path / "x")
+    assert len(str(caught.value)) < 600 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"__metadata__": {"format": ' + b"[" * 100_000,
+        b'{"__metadata__": ' + b'{"a": ' * 100_000,
+        b'{"x": {"dtype": "F32", "shape": [Infinity], "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [1e99], "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [9223372036854775807, 9], "data_offsets": [0, 4]}}',
+        b'{"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 18446744073709551615]}}',
+    ],
+    ids=["brackets", "braces", "infinity", "float", "overflow", "offsets"],
+)
+def test_read_checkpoint_of_hostile_header_raises_truncated(tmp_path: Path, header: bytes) -> None:
+    (tmp_path / "x").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
+    for read in (read_checkpoint, read_encoder_state):
+        with pytest.raises(CheckpointTruncated):
+            read(tmp_path / "x")
+
+
+def test_read_checkpoint_does_not_unfold_repeated_values(tmp_path: Path, net: ResUNet) -> None:
+    """A file of a few bytes must not claim gigabytes: one stored value, repeated by strides."""
+    state = {name: torch.zeros(()).expand(t.shape) for name, t in net.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointMismatch, match=r"holds no separator|missing"):
+        read_checkpoint(tmp_path / "x.ckpt")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -77,6 +77,17 @@ def test_separate_fails_a_track_of_nan_once_for_all_queries(stage, residual):
     assert (row.code, row.stage, row.track.index) == ("non_finite_audio", "separate", 0)
 
 
+@pytest.mark.parametrize("residual", ["none", "per_query", "joint"])
+def test_separate_fails_a_track_whose_stem_would_be_nan(stage, residual):
+    """Finite samples that overflow inside the network, as in a float file with a wild value."""
+    samples_CT = np.full((1, 16_000), 3e38, np.float32)
+    samples_CT[:, ::2] *= -1
+    stage = SeparatorStage(stage.engine, stage.conditions, Edits(residual, 24))
+    (row,) = stage(make_span(samples_CT))
+    assert isinstance(row, Failed)
+    assert (row.code, row.stage, row.track.index) == ("non_finite_audio", "separate", 0)
+
+
 class LevelMeter(SimilarityMeter):
     """Gives the sound and the condition that it was given, in one number."""
 

@@ -1,0 +1,137 @@
+"""Test what a training starts from: found as `load_model` finds it, and checked before Ray."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from jobs.cli import main
+from jobs.train import main as train
+from separator.api import load_model
+from separator.model.checkpoint import read_encoder_id, write_safetensors
+from separator.model.resunet import NetworkConfig, ResUNet
+from separator.storage import Storage
+from separator.train.recipe import DataSettings, NetSettings, TrainSettings
+from separator.train.start import check_start, make_net
+from tests.helpers.golden import make_small_net
+from tests.helpers.training import ROOT, TINY, find_newest, list_train_arguments, read_rows
+
+
+@pytest.fixture
+def folder(tmp_path, sounds_list, encoder_file, monkeypatch) -> Path:
+    """A user's working directory, with the files that the documents' commands name."""
+    rows = read_rows(sounds_list)
+    for row in rows:
+        row["audio"] = str(sounds_list.parent / row["audio"])
+    for name in ("configs", "sounds"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "sounds/train").symlink_to(sounds_list.parent)
+    for config in (ROOT / "configs").glob("train*.yaml"):
+        (tmp_path / "configs" / config.name).symlink_to(config)
+    (tmp_path / "bucket").mkdir()
+    pd.DataFrame(rows).to_parquet(tmp_path / "bucket/captions.parquet")
+    for name in ("audiosep.ckpt", "encoder.safetensors"):
+        (tmp_path / name).symlink_to(encoder_file)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory) -> Path:
+    """Two networks: `net`, which a training may start from, and `narrow`, which it may not."""
+    folder = tmp_path_factory.mktemp("networks")
+    write_safetensors(make_small_net(), folder / "net.safetensors", None)
+    narrow = NetworkConfig(n_fft=256, hop=128, widths=(4,) * 6, condition_size=8)
+    write_safetensors(ResUNet(narrow), folder / "narrow.safetensors", None)
+    return folder
+
+
+@pytest.fixture
+def no_ray(monkeypatch) -> None:
+    """Let Ray fail to start with another exit code: what is refused with 2 came before it."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+
+
+def find_command(path: Path, begin: str) -> list[str]:
+    """Find a command in a document, without the continuation of lines and the name before it."""
+    text = re.sub(r"\\\n", " ", path.read_text())
+    found = re.search(rf"^[# ]*separator ({re.escape(begin)}.*)$", text, re.MULTILINE)
+    assert found, f"{path}: no line begins with separator {begin}"
+    return shlex.split(found[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("document", "begin"),
+    [
+        pytest.param("README.md", "train configs/train-audiosep.yaml", marks=pytest.mark.check),
+        ("configs/train-mini.yaml", "train configs/train-mini.yaml"),
+    ],
+)
+def test_train_runs_the_documents_own_command(shared_ray, folder, document, begin):
+    command = [
+        each.replace("s3://bucket", "bucket") for each in find_command(ROOT / document, begin)
+    ]
+    short = [*TINY, "name=run", "optim.num_steps=1", "checkpoint_every=1", "max_failures=0"]
+    assert main([*command, *short, "net.start_from=mini"]) == 0
+    output = next(each for each in command if each.startswith("output=")).removeprefix("output=")
+    model = load_model(find_newest(folder / output) / "model.safetensors", device="cpu")
+    assert model.encoder_id == read_encoder_id(folder / "encoder.safetensors")
+
+
+def make_settings(**changes: str) -> TrainSettings:
+    net = NetSettings(start_from=changes.pop("start_from", None))
+    named = {"output": "runs", "encoder": "encoder.safetensors"} | changes
+    lists = ["sounds/train/sounds.jsonl"]
+    return TrainSettings(**named, net=net, data=DataSettings(lists))  # pyright: ignore
+
+
+def test_check_start_makes_paths_absolute_and_keeps_names(folder, networks):
+    (folder / "net.safetensors").symlink_to(networks / "net.safetensors")
+    checked = check_start(make_settings(start_from="net.safetensors"))
+    assert checked.encoder == str(folder / "encoder.safetensors")
+    assert checked.net.start_from == str(folder / "net.safetensors")
+    assert checked.data.lists == [str(folder / "sounds/train/sounds.jsonl")]
+    checked = check_start(make_settings(encoder="mini", start_from="mini"))
+    assert (checked.encoder, checked.net.start_from) == ("mini", "mini")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("encoder=no-such.safetensors", "no-such.safetensors: no such file"),
+        ("encoder=minni", "did you mean 'mini'"),
+        ("encoder=net.safetensors", "holds no encoder"),
+        ("net.start_from=no-such.ckpt", "no-such.ckpt: no such file"),
+        ("net.start_from=encoder.safetensors", "holds no separator"),
+        ("net.start_from=narrow.safetensors", "conditions of 8 values"),
+        ("net.hop=0", "net: hop=0"),
+        ("net.widths=[1]", "net: widths=(1,)"),
+    ],
+)
+def test_train_refuses_a_wrong_start_before_ray(
+    folder, networks, no_ray, override, message, capsys
+):
+    for name in ("net.safetensors", "narrow.safetensors"):
+        (folder / name).symlink_to(networks / name)
+    named = list_train_arguments(
+        Path("runs"), Path("sounds/train/sounds.jsonl"), Path("encoder.safetensors")
+    )
+    assert train([*named, override]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (folder / "runs").exists()
+
+
+def test_make_net_trains_the_same_parameters_when_fine_tuning(tmp_path):
+    saved = make_small_net()
+    write_safetensors(saved, tmp_path / "m.safetensors", None)
+    net = make_net(NetSettings(start_from=str(tmp_path / "m.safetensors")), Storage())
+    fresh = ResUNet(saved.config)
+    for (name, own), other in zip(net.named_parameters(), fresh.parameters(), strict=True):
+        # DDP waits for the gradient of every parameter that asks for one.
+        assert own.requires_grad == other.requires_grad, name
+        assert torch.equal(own, saved.get_parameter(name))
