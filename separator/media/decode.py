@@ -18,6 +18,7 @@ from separator.errors import (
     MediaTruncated,
     MediaUnreadable,
 )
+from separator.media.chains import find_chain
 from separator.media.ffmpeg import QUIET, SIDE, Child, raise_for_exit
 from separator.media.length import find_cut, find_end, states_length
 from separator.media.limits import SAFE_INPUT, Limits, check_file, put_paths, show_name
@@ -61,6 +62,7 @@ class Repairs:
     num_filled: int = 0  # silence in the gaps
     num_dropped: int = 0  # of packets that overlap earlier ones
     num_missing: int = 0  # at the end, of the length that the header states; less is tolerated
+    num_links: int = 1  # files in one, one after the other
 
     def describe(self) -> str:
         """List the repairs in a line; empty if there are none.
@@ -69,6 +71,8 @@ class Repairs:
         '3 gaps filled (0.12 s); 512 samples dropped'
         """
         parts = []
+        if self.num_links > 1:
+            parts.append(f"{self.num_links} files one after the other")
         if self.num_gaps:
             gaps = f"{self.num_gaps} gap{'s' if self.num_gaps > 1 else ''}"
             parts.append(f"{gaps} filled ({self.num_filled / self.rate_hz:.2f} s)")
@@ -102,7 +106,12 @@ class Decoding(Iterator[np.ndarray]):
         """The repairs so far; complete after the last block."""
         line = self._timeline
         return Repairs(
-            line.rate_hz, line.num_gaps, line.num_filled, line.num_dropped, line.num_missing
+            line.rate_hz,
+            line.num_gaps,
+            line.num_filled,
+            line.num_dropped,
+            line.num_missing,
+            line.num_links,
         )
 
 
@@ -139,6 +148,9 @@ def _decode(
 ) -> Generator[np.ndarray, None, None]:
     check_file(path)
     _check_track(path, track)
+    chain = find_chain(path, media.container)
+    timeline.num_links = chain.num_links
+    timeline.has_times = timeline.has_times and chain.has_times
     rate_hz, num_samples = timeline.rate_hz, 0
     cut = find_cut(media, track, rate_hz)
     blocks = _Blocks(track.num_channels, block_samples)

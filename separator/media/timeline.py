@@ -22,8 +22,9 @@ class Timeline:
         self.num_filled = 0  # silence in all gaps
         self.num_dropped = 0  # overlaps after the first packet
         self.num_missing = 0  # at the end; set by the decoder
+        self.num_links = 1  # of a chained file; set by the decoder
         self._zero = zero
-        self._has_times = has_times
+        self.has_times = has_times
         tick = tick_s * rate_hz if tick_s <= COARSEST_ROUNDING_S else 0.0
         self._rounding = 1.5 * tick if tick > 1.01 else 0.0
         self._most_jitter = LONGEST_JITTER_S * rate_hz
@@ -53,7 +54,7 @@ class Timeline:
     def _find_lateness(self, timestamp: int, num_samples: int) -> int:
         if self._zero is None:
             self._zero = timestamp
-        if not self._has_times:
+        if not self.has_times:
             return 0
         late = timestamp - self._zero - self.position
         bound = self._rounding
