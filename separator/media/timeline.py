@@ -1,5 +1,7 @@
 """Place decoded packets on a track's timeline: silence before them, gaps, overlaps."""
 
+from dataclasses import dataclass
+
 # Timestamps coarser than a sample are rounded (Matroska, FLV, ASF: to 1 ms); ticks coarser than
 # this count packets (AVI) and are exact.
 COARSEST_ROUNDING_S = 0.002
@@ -7,6 +9,36 @@ COARSEST_ROUNDING_S = 0.002
 # missing or doubled. Less is jitter of the recorder's clock; correcting it would only add clicks.
 GAP_SHARE = 0.75
 LONGEST_JITTER_S = 0.05
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """Changes that decoding made to a track to keep it in sync, in samples at the decoded rate."""
+
+    rate_hz: int
+    num_gaps: int = 0
+    num_filled: int = 0  # silence in the gaps
+    num_dropped: int = 0  # of packets that overlap earlier ones
+    num_missing: int = 0  # at the end, of the length that the header states; less is tolerated
+    num_links: int = 1  # files in one, one after the other
+
+    def describe(self) -> str:
+        """List the repairs in a line; empty if there are none.
+
+        >>> Repairs(48_000, num_gaps=3, num_filled=5760, num_dropped=512).describe()
+        '3 gaps filled (0.12 s); 512 samples dropped'
+        """
+        parts = []
+        if self.num_links > 1:
+            parts.append(f"{self.num_links} files one after the other")
+        if self.num_gaps:
+            gaps = f"{self.num_gaps} gap{'s' if self.num_gaps > 1 else ''}"
+            parts.append(f"{gaps} filled ({self.num_filled / self.rate_hz:.2f} s)")
+        if self.num_dropped:
+            parts.append(f"{self.num_dropped} samples dropped")
+        if self.num_missing:
+            parts.append(f"ends {self.num_missing / self.rate_hz:.2f} s early")
+        return "; ".join(parts)
 
 
 class Timeline:
@@ -30,6 +62,18 @@ class Timeline:
         self._most_jitter = LONGEST_JITTER_S * rate_hz
         self._longest = 0
         self._started = False
+
+    @property
+    def repairs(self) -> Repairs:
+        """The changes so far."""
+        return Repairs(
+            self.rate_hz,
+            self.num_gaps,
+            self.num_filled,
+            self.num_dropped,
+            self.num_missing,
+            self.num_links,
+        )
 
     def place(self, timestamp: int, num_samples: int) -> tuple[int, int]:
         """Return (samples of silence before the packet, samples to drop from its head)."""

@@ -14,9 +14,10 @@ from separator.errors import (
     MediaUnreadable,
     NoAudio,
 )
-from separator.media.decode import Repairs, decode
+from separator.media.decode import decode
 from separator.media.limits import Limits
 from separator.media.probe import probe
+from separator.media.timeline import Repairs
 from tests.helpers import media_files as make
 
 # Slow, but run by `make check`.
@@ -81,6 +82,22 @@ def test_repairs_report_a_slightly_early_end(tmp_path: Path) -> None:
     _, decoding = make.read(path)
     assert decoding.repairs.num_missing == pytest.approx(9600, abs=5)  # lengths in microseconds
     assert decoding.repairs.describe() == "ends 0.20 s early"
+
+
+@pytest.mark.parametrize("num_bytes", [-1, 1, 3])
+def test_decode_of_wav_ignores_a_piece_of_a_sample_at_its_end(
+    num_bytes: int, tmp_path: Path
+) -> None:
+    """As a recorder leaves it that died, or one that counts a stray byte as sound."""
+    path = make.write(tmp_path / "x.wav", make.make_noise(2, 9000, 16), "-fflags", "+bitexact")
+    whole_CT, _ = make.read(path)
+    data = path.read_bytes()
+    sizes = [(size + num_bytes).to_bytes(4, "little") for size in (len(data) - 8, len(data) - 44)]
+    data = data[:4] + sizes[0] + data[8:40] + sizes[1] + data[44:]
+    path.write_bytes(data + b"UUU"[:num_bytes] if num_bytes > 0 else data[:num_bytes])
+    decoded_CT, decoding = make.read(path)
+    np.testing.assert_array_equal(decoded_CT, whole_CT[:, : 9000 - (num_bytes < 0)])
+    assert decoding.repairs.describe() == ""
 
 
 def test_repairs_describe_lists_all_repairs() -> None:
