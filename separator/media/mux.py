@@ -102,7 +102,9 @@ def build_command(
     offset_s = (start_s or 0.0) - media.start_s
     # In RESTARTING containers ffmpeg moves the first copied stream to 0, unless an offset is given.
     moved = {"itsoffset": "0.000001"} if set(media.container.split(",")) & RESTARTING else {}
-    old = ffmpeg.input("path:old", **SAFE_INPUT, **moved)
+    # A program stream (vob, mpg) has no times of its B-frames: count them.
+    counted = {"fflags": "+genpts"} if media.container == "mpeg" else {}
+    old = ffmpeg.input("path:old", **SAFE_INPUT, **moved, **counted)
     replaced = {new.replaces.stream_index: i for i, new in enumerate(tracks) if new.replaces}
     # (kind, stream of the old file, number of the new track or None)
     order = [(kind, at, replaced.get(at)) for at, kind in enumerate(media.stream_kinds)]

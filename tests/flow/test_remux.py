@@ -15,7 +15,7 @@ from separator.stages.publish import Publisher
 from separator.stages.remux import Remuxer
 from separator.storage import Storage
 from tests.helpers import media_files as make
-from tests.helpers.films import check_sync, hash_packets, make_film
+from tests.helpers.films import check_sync, hash_packets, make_film, picture_times
 from tests.helpers.job import check_whole, run_job, write_config
 from tests.helpers.stages import make_stage, run_stages
 
@@ -63,6 +63,19 @@ def test_remux_keeps_the_picture_and_stays_in_sync(stage, suffix, tmp_path):
     # Of the two mixes each film has its own.
     loud_CT, same_CT = (read(Path(films[name])) for name in ("loud", "same"))
     assert np.square(loud_CT).sum() > 1.5 * np.square(same_CT).sum()
+
+
+@pytest.mark.parametrize("suffix", [".vob", ".mpg"])
+def test_remux_of_a_program_stream_is_in_sync(stage, suffix, tmp_path):
+    """Its B-frames have no times of their own; they are counted."""
+    film = make_film(tmp_path / f"film{suffix}")
+    records = remux(stage, film, tmp_path / "out", "replace")
+    assert {r["status"] for r in records} == {"ok"}
+    path = Path(records[-1]["remux_uri"])
+    assert path == tmp_path / f"out/stems/film{suffix}/remux/same.mkv"
+    assert np.ptp(np.diff(picture_times(path))) < 0.0011  # every 40 ms
+    assert hash_packets(path, "v:0") == hash_packets(film, "v:0")
+    check_sync(film, path, 48, first_sign=1)
 
 
 @pytest.mark.slow
@@ -114,7 +127,7 @@ def test_remux_of_audio_alone_keeps_the_container_that_fits(stage, name, wanted,
 
 
 def test_remux_that_fails_fails_the_rendition_alone(stage, tmp_path):
-    """Its stems are all right; what was written for the mix is taken away."""
+    """Its stems are all right, and its mixes stay, readable and named by their records."""
     film = make_film(tmp_path / "film.mp4")
     records = remux(stage, film, tmp_path / "out", "replace", codec="pcm_s16le")
     by_kind = {kind: [r for r in records if r["kind"] == kind] for kind in ("stem", "rendition")}
@@ -123,5 +136,7 @@ def test_remux_that_fails_fails_the_rendition_alone(stage, tmp_path):
         assert (record["status"], record["error_stage"]) == ("failed", "remux")
         assert record["error_code"] == "encoder_failed" and record["remux_uri"] == ""
         assert "\n" not in record["error_detail"]
-    files = {p.name for p in (tmp_path / "out").rglob("*") if p.is_file()}
-    assert files == {"a.flac", "b.flac"}
+        assert read(Path(record["stem_uri"])).shape[1] == record["num_samples"] > 0
+        assert record["loudness_lufs"] is not None
+    files = {str(p) for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert files == {record["stem_uri"] for record in records}
