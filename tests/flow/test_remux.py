@@ -109,6 +109,31 @@ def test_remux_adds_a_track(stage, tmp_path):
         np.testing.assert_allclose(read(path, index + 2), read(film, index), atol=1e-4)
 
 
+@pytest.mark.parametrize(("how", "titles"), [("add", ["Ton", "same"]), ("replace", ["Ton"])])
+def test_remux_names_a_track_of_an_mp4(stage, how, titles, tmp_path):
+    """Players show the handler's name: an mp4 has no titles of tracks."""
+    named = ["-metadata:s:a:0", "handler_name=Ton"]
+    film = make.write(tmp_path / "film.mp4", make.make_tones(1, 9000), *named, layout="mono")
+    records = remux(stage, film, tmp_path / "out", how)
+    streams = make.ask(Path(records[-1]["remux_uri"]))["streams"]
+    assert [stream["tags"]["handler_name"] for stream in streams] == titles
+
+
+def test_remux_keeps_the_cover_of_an_mkv(stage, tmp_path):
+    covers = []
+    for name in ("cover.jpg", "cover.png"):
+        make.start("-f", "lavfi", "-i", "testsrc=size=64x48", "-frames:v", 1, tmp_path / name)
+        covers += ["-attach", tmp_path / name]
+    covers += ["-metadata:s:1", "mimetype=image/jpeg", "-metadata:s:2", "mimetype=image/png"]
+    path = make.write(tmp_path / "x.mkv", make.make_tones(1, 9000), *covers, layout="mono")
+    records = remux(stage, path, tmp_path / "out", "add")
+    streams = make.ask(Path(records[-1]["remux_uri"]))["streams"]
+    kinds = [(s["codec_name"], s["disposition"]["attached_pic"]) for s in streams]
+    assert kinds == [("vorbis", 0), ("flac", 0), ("mjpeg", 1), ("png", 1)]
+    assert [s["tags"]["filename"] for s in streams[2:]] == ["cover.jpg", "cover.png"]
+    assert list((tmp_path / "out/stems/x.mkv/remux").iterdir()) == [Path(records[-1]["remux_uri"])]
+
+
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [("x.wav", "x.wav"), ("x.flac", "x.flac"), ("x.m4a", "x.m4a"), ("x.mp3", "x.mp3"),
