@@ -13,6 +13,7 @@ import numpy as np
 
 from separator.errors import (
     LayoutUnsupported,
+    MediaDamaged,
     MediaTooLarge,
     MediaTruncated,
     MediaUnreadable,
@@ -43,6 +44,8 @@ OFFSET_S = 1
 CHECKED_CODECS = {"flac"}
 # Their bytes are samples: the one packet that cannot be decoded is a piece of a sample at the end.
 BARE_SAMPLES = {"aiff", "au", "caf", "sox", "voc", "w64", "wav"}
+# Silence that ends later than this after the stated end comes of a damaged time.
+MOST_BEYOND_S = 10.0
 LEAST_MISSING_S = 0.1  # players and headers differ by up to a packet
 
 
@@ -125,6 +128,7 @@ def _decode(
                     f"{show_name(path)}: track {track.index} is longer than"
                     f" max_duration_s={limits.max_duration_s:g}"
                 )
+            _check_gap(path, media, track, silence / rate_hz, timeline.position / rate_hz)
             keep = None if cut is None else max(0, cut - num_samples - silence)
             yield from blocks.add(silence, samples_TC[:keep])
             num_samples += silence + len(samples_TC[:keep])
@@ -133,6 +137,16 @@ def _decode(
     timeline.num_missing = round(missing_s * rate_hz)
     if blocks.rest().size:
         yield blocks.rest()
+
+
+def _check_gap(path: Path, media: Media, track: Track, gap_s: float, end_s: float) -> None:
+    if media.duration_s is None or gap_s <= MOST_BEYOND_S:
+        return
+    if end_s > media.duration_s + MOST_BEYOND_S:
+        raise MediaDamaged(
+            f"{show_name(path)}: track {track.index} has a gap of {gap_s:.0f} s that ends after the"
+            f" {media.duration_s:.3f} s that the file states"
+        )
 
 
 def build_command(path: Path, media: Media, track: Track, limits: Limits) -> list[str]:

@@ -225,6 +225,17 @@ def test_decode_checks_stated_and_real_length(tmp_path: Path) -> None:
         make.read(path, limits=Limits(max_duration_s=60))
 
 
+def test_decode_raises_damaged_for_a_gap_beyond_the_stated_end(tmp_path: Path) -> None:
+    """A few flipped bits in a time must not become hours of silence."""
+    cut = ("-c:a", "libopus", "-cluster_time_limit", 500)
+    path = make.write(tmp_path / "x.mka", make.make_tones(1, 2 * make.HZ), *cut, layout="mono")
+    data = path.read_bytes()
+    at = data.index(b"\xe7\x82\x03")  # the time of the cluster after 0.768 s
+    path.write_bytes(data[: at + 2] + b"\xff" + data[at + 3 :])
+    with pytest.raises(MediaDamaged, match=r"a gap of 6\d s .* 2\.\d+ s that the file states"):
+        make.read(path)
+
+
 def test_decode_of_gap_of_days_is_too_large(tmp_path: Path) -> None:
     path = tmp_path / "x.mkv"
     one = make.write(tmp_path / "1.wav", make.make_noise(1, 9000, 16), layout="mono")
