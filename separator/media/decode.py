@@ -132,7 +132,8 @@ def _decode(
             keep = None if cut is None else max(0, cut - num_samples - silence)
             yield from blocks.add(silence, samples_TC[:keep])
             num_samples += silence + len(samples_TC[:keep])
-        code, tail = child.finish()
+        code, timeline.errors = child.finish()
+    tail = timeline.errors
     missing_s = _check_end(path, media, track, limits, num_samples / rate_hz, code, tail)
     timeline.num_missing = round(missing_s * rate_hz)
     if blocks.rest().size:

@@ -21,6 +21,7 @@ class Repairs:
     num_dropped: int = 0  # of packets that overlap earlier ones
     num_missing: int = 0  # at the end, of the length that the header states; less is tolerated
     num_links: int = 1  # files in one, one after the other
+    errors: str = ""  # as ffmpeg reports them, in a line; told where nothing else tells of them
 
     def describe(self) -> str:
         """List the repairs in a line; empty if there are none.
@@ -38,6 +39,8 @@ class Repairs:
             parts.append(f"{self.num_dropped} samples dropped")
         if self.num_missing:
             parts.append(f"ends {self.num_missing / self.rate_hz:.2f} s early")
+        if self.errors and not parts:
+            parts.append(f"ffmpeg reports: {self.errors}")
         return "; ".join(parts)
 
 
@@ -55,6 +58,7 @@ class Timeline:
         self.num_dropped = 0  # overlaps after the first packet
         self.num_missing = 0  # at the end; set by the decoder
         self.num_links = 1  # of a chained file; set by the decoder
+        self.errors = ""  # of ffmpeg; set by the decoder
         self._zero = zero
         self.has_times = has_times
         tick = tick_s * rate_hz if tick_s <= COARSEST_ROUNDING_S else 0.0
@@ -73,6 +77,7 @@ class Timeline:
             self.num_dropped,
             self.num_missing,
             self.num_links,
+            self.errors,
         )
 
     def place(self, timestamp: int, num_samples: int) -> tuple[int, int]:

@@ -97,7 +97,19 @@ def test_decode_of_wav_ignores_a_piece_of_a_sample_at_its_end(
     path.write_bytes(data + b"UUU"[:num_bytes] if num_bytes > 0 else data[:num_bytes])
     decoded_CT, decoding = make.read(path)
     np.testing.assert_array_equal(decoded_CT, whole_CT[:, : 9000 - (num_bytes < 0)])
-    assert decoding.repairs.describe() == ""
+    assert decoding.repairs.describe().startswith("ffmpeg reports: [pcm_s16le] Invalid PCM packet")
+
+
+def test_repairs_report_a_lost_end_that_only_ffmpeg_saw(tmp_path: Path) -> None:
+    """An ogg does not state its length: only ffmpeg's words tell that its last page is lost."""
+    path = make_file(tmp_path / "x.ogg", 2.0)
+    whole_CT, _ = make.read(path)
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    decoded_CT, decoding = make.read(path)
+    assert decoded_CT.shape[1] < whole_CT.shape[1]
+    assert decoding.repairs.describe().startswith("ffmpeg reports: [ogg] CRC mismatch!")
 
 
 def test_repairs_describe_lists_all_repairs() -> None:
