@@ -14,8 +14,13 @@ from separator.storage import Storage
 from tests.helpers import media_files as make
 from tests.helpers.stages import make_stage, run_stages
 
+# Slow, but run by `make check`.
+CHECKED = (pytest.mark.slow, pytest.mark.check)
 
-@pytest.mark.parametrize(("rate_hz", "form"), [(5_000, "flac"), (1_000, "mp3")])
+
+@pytest.mark.parametrize(
+    ("rate_hz", "form"), [(5_000, "flac"), pytest.param(1_000, "mp3", marks=CHECKED)]
+)
 def test_stems_have_the_low_rate_of_their_track(rate_hz: int, form: str, tmp_path: Path) -> None:
     tones_CT = make.make_tones(1, 6 * rate_hz, rate_hz)
     path = make.write(tmp_path / "x.wav", tones_CT, rate_hz=rate_hz, layout="mono")
