@@ -62,7 +62,7 @@ class Separator:
 
         Args:
             waveform: samples (C, T) in floating point, full scale 1.0; up to 64 channels.
-            rate_hz: any whole number from 8000 to 192000.
+            rate_hz: any whole number from 1000 to 192000.
             queries: texts, or mappings such as {"name": "siren", "text": "an emergency siren"}.
             conditions: embeddings (Q, D) of queries, for example from `encode`.
 

@@ -27,7 +27,7 @@ from separator.errors import RequestError
 from separator.media.choose import check_tracks
 from separator.media.encode import EncodeSettings
 from separator.queries import Query, check_name, parse_queries
-from separator.storage import StorageSettings, parse_uri
+from separator.storage import StorageSettings, is_within, parse_uri
 from separator.storage.patterns import make_selector
 from separator.storage.tables import SUFFIXES, is_list
 
@@ -298,7 +298,3 @@ def check_renditions(output: OutputSettings, queries: Sequence[Query]) -> None:
         if rendition.name.casefold() in taken:
             raise RequestError(f"{rendition.name!r}: a query or a rendition has that name already")
         taken.add(rendition.name.casefold())
-
-
-def is_within(uri: str, folder_uri: str) -> bool:
-    return f"{parse_uri(uri).uri}/".startswith(parse_uri(folder_uri).uri.rstrip("/") + "/")

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from separator.config import JobConfig, RenditionSettings, is_within, read_config, read_output
+from separator.config import JobConfig, RenditionSettings, read_config, read_output
 from separator.errors import RequestError
+from separator.storage import is_within
 from tests.helpers.settings import list_numbers, try_odd_numbers
 
 ROOT = Path(__file__).parents[1]

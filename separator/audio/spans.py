@@ -13,7 +13,8 @@ import numpy as np
 
 from separator.errors import RateError, RequestError
 
-LOWEST_HZ, HIGHEST_HZ = 8_000, 192_000
+# Below the lowest rate, the resampler would reach beyond the context that spans carry.
+LOWEST_HZ, HIGHEST_HZ = 1_000, 192_000
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from separator.errors import RequestError
 from separator.export.expressions import Expressions
 from separator.export.settings import ExportConfig
 from separator.machine import measure_ram
-from separator.results.latest import read_latest_tables
+from separator.results.latest import find_latest, read_latest_tables
 from separator.results.manifest import list_files
 from separator.results.paths import Layout
 from separator.run.run_file import FINISHED, RUNNING, STARTING
@@ -102,8 +102,14 @@ def _split_batch(batch: pa.RecordBatch) -> Iterator[tuple[tuple[str, int], pa.Re
 def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
     """Select stems by the config; the selection lives as long as the context."""
     layout = Layout(config.input.uri, "")
-    if not list_files(storage, layout):
+    files = list_files(storage, layout)
+    if not files:
         raise RequestError(f"input.uri={config.input.uri!r}: no manifest there; run the job first")
+    if damaged := sorted(set(files) - set(find_latest(storage, layout))):
+        raise RequestError(
+            f"{damaged[0]}: cannot be read, so stems may be missing; move the file away and run the"
+            " job once more, which takes its rows from the records beside the stems"
+        )
     if not config.input.unfinished:
         check_runs(storage, layout)
     with tempfile.TemporaryDirectory(prefix="separator-") as name:

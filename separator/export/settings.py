@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, field
 from omegaconf import MISSING
 
 from separator.audio.renditions import RENDITION, STEM
-from separator.config import is_within
 from separator.config_file import check_choice, check_number, named
 from separator.errors import RequestError
-from separator.storage import StorageSettings, parse_uri
+from separator.storage import StorageSettings, is_within, parse_uri
 
 KINDS = (STEM, RENDITION)
 EXTENSIONS = {"webdataset": "tar", "parquet": "parquet"}  # by format

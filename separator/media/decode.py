@@ -6,7 +6,6 @@ Shapes: T samples, C channels.
 
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
@@ -14,15 +13,17 @@ import numpy as np
 
 from separator.errors import (
     LayoutUnsupported,
+    MediaDamaged,
     MediaTooLarge,
     MediaTruncated,
     MediaUnreadable,
 )
+from separator.media.chains import find_chain
 from separator.media.ffmpeg import QUIET, SIDE, Child, raise_for_exit
 from separator.media.length import find_cut, find_end, states_length
 from separator.media.limits import SAFE_INPUT, Limits, check_file, put_paths, show_name
 from separator.media.probe import Media, Track
-from separator.media.timeline import COARSEST_ROUNDING_S, Timeline
+from separator.media.timeline import COARSEST_ROUNDING_S, Repairs, Timeline
 
 BLOCK_SAMPLES = 1 << 16
 SAMPLE_BYTES = 4
@@ -41,6 +42,10 @@ WITHOUT_TIMES = {
 OFFSET_S = 1
 # Frames with a wrong checksum count as errors in codecs whose encoders always write a right one.
 CHECKED_CODECS = {"flac"}
+# Their bytes are samples: the one packet that cannot be decoded is a piece of a sample at the end.
+BARE_SAMPLES = {"aiff", "au", "caf", "sox", "voc", "w64", "wav"}
+# Silence that ends later than this after the stated end comes of a damaged time.
+MOST_BEYOND_S = 10.0
 LEAST_MISSING_S = 0.1  # players and headers differ by up to a packet
 
 
@@ -50,33 +55,6 @@ def output_rate(track: Track) -> int:
         return track.rate_hz
     higher = [rate_hz for rate_hz in USUAL_RATES_HZ if rate_hz > track.rate_hz]
     return higher[0] if higher else -(-track.rate_hz // GRID_HZ) * GRID_HZ
-
-
-@dataclass(frozen=True)
-class Repairs:
-    """Changes that decoding made to a track to keep it in sync, in samples at the decoded rate."""
-
-    rate_hz: int
-    num_gaps: int = 0
-    num_filled: int = 0  # silence in the gaps
-    num_dropped: int = 0  # of packets that overlap earlier ones
-    num_missing: int = 0  # at the end, of the length that the header states; less is tolerated
-
-    def describe(self) -> str:
-        """List the repairs in a line; empty if there are none.
-
-        >>> Repairs(48_000, num_gaps=3, num_filled=5760, num_dropped=512).describe()
-        '3 gaps filled (0.12 s); 512 samples dropped'
-        """
-        parts = []
-        if self.num_gaps:
-            gaps = f"{self.num_gaps} gap{'s' if self.num_gaps > 1 else ''}"
-            parts.append(f"{gaps} filled ({self.num_filled / self.rate_hz:.2f} s)")
-        if self.num_dropped:
-            parts.append(f"{self.num_dropped} samples dropped")
-        if self.num_missing:
-            parts.append(f"ends {self.num_missing / self.rate_hz:.2f} s early")
-        return "; ".join(parts)
 
 
 class Decoding(Iterator[np.ndarray]):
@@ -100,10 +78,7 @@ class Decoding(Iterator[np.ndarray]):
     @property
     def repairs(self) -> Repairs:
         """The repairs so far; complete after the last block."""
-        line = self._timeline
-        return Repairs(
-            line.rate_hz, line.num_gaps, line.num_filled, line.num_dropped, line.num_missing
-        )
+        return self._timeline.repairs
 
 
 def decode(
@@ -139,10 +114,13 @@ def _decode(
 ) -> Generator[np.ndarray, None, None]:
     check_file(path)
     _check_track(path, track)
+    chain = find_chain(path, media.container)
+    timeline.num_links = chain.num_links
+    timeline.has_times = timeline.has_times and chain.has_times
     rate_hz, num_samples = timeline.rate_hz, 0
     cut = find_cut(media, track, rate_hz)
     blocks = _Blocks(track.num_channels, block_samples)
-    command = build_command(path, track, limits)
+    command = build_command(path, media, track, limits)
     with Child(command, path, limits) as child:
         for silence, samples_TC in _place(path, track, child.read(), timeline):
             if timeline.position > limits.max_duration_s * rate_hz:
@@ -150,24 +128,38 @@ def _decode(
                     f"{show_name(path)}: track {track.index} is longer than"
                     f" max_duration_s={limits.max_duration_s:g}"
                 )
+            _check_gap(path, media, track, silence / rate_hz, timeline.position / rate_hz)
             keep = None if cut is None else max(0, cut - num_samples - silence)
             yield from blocks.add(silence, samples_TC[:keep])
             num_samples += silence + len(samples_TC[:keep])
-        code, tail = child.finish()
+        code, timeline.errors = child.finish()
+    tail = timeline.errors
     missing_s = _check_end(path, media, track, limits, num_samples / rate_hz, code, tail)
     timeline.num_missing = round(missing_s * rate_hz)
     if blocks.rest().size:
         yield blocks.rest()
 
 
-def build_command(path: Path, track: Track, limits: Limits) -> list[str]:
+def _check_gap(path: Path, media: Media, track: Track, gap_s: float, end_s: float) -> None:
+    if media.duration_s is None or gap_s <= MOST_BEYOND_S:
+        return
+    if end_s > media.duration_s + MOST_BEYOND_S:
+        raise MediaDamaged(
+            f"{show_name(path)}: track {track.index} has a gap of {gap_s:.0f} s that ends after the"
+            f" {media.duration_s:.3f} s that the file states"
+        )
+
+
+def build_command(path: Path, media: Media, track: Track, limits: Limits) -> list[str]:
     """Build ffmpeg's command: interleaved float32 on stdout, packets' times on a second pipe."""
     options: dict[str, object] = {"threads": 1, "itsoffset": _choose_offset(track), **SAFE_INPUT}
     if track.codec in CHECKED_CODECS:
         options["err_detect"] = "crccheck+explode"
     stream = ffmpeg.input("path:input", **options)[str(track.stream_index)]
     rate_hz = output_rate(track)
-    same = {"acodec": "pcm_f32le", "ar": rate_hz, "max_error_rate": limits.max_error_share}
+    bare = media.container in BARE_SAMPLES and track.codec.startswith("pcm_")
+    most_errors = 1.0 if bare else limits.max_error_share
+    same = {"acodec": "pcm_f32le", "ar": rate_hz, "max_error_rate": most_errors}
     if rate_hz != track.rate_hz:
         same["af"] = f"aresample={rate_hz}:filter_size=64:phase_shift=10:linear_interp=1"
     samples = ffmpeg.output(stream, "pipe:1", format="f32le", **same)

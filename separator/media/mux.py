@@ -1,15 +1,24 @@
 """Put edited tracks back into a file; all other streams are copied bit for bit."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
 
 from separator.errors import EncoderFailed, LayoutUnsupported, RequestError
-from separator.media.ffmpeg import QUIET, Child
+from separator.media.ffmpeg import QUIET, Child, run
 from separator.media.formats import SIDE_AS_BACK
-from separator.media.limits import SAFE_INPUT, Limits, check_file, clean_tag, put_paths, show_name
+from separator.media.limits import (
+    SAFE_INPUT,
+    Limits,
+    check_file,
+    clean_tag,
+    name_input,
+    put_paths,
+    show_name,
+)
 from separator.media.probe import Media, Track, probe
 
 # Muxer and usual audio codec of a container.
@@ -31,6 +40,11 @@ COPY: dict[str, object] = {
     "max_interleave_delta": 0,
 }
 RESTARTING = {"mpegts", "mpeg", "ogg"}
+# Players show the name of the handler where a container has no titles of tracks.
+HANDLER_MUXERS, HANDLER = ("mp4", "mov"), "SoundHandler"
+# Matroska keeps a cover as an attachment; copied as a stream it would become a picture track.
+COVERS = {b"\xff\xd8\xff": ("cover.jpg", "image/jpeg"), b"\x89PNG": ("cover.png", "image/png")}
+MAX_COVER_BYTES = 64 << 20
 COPIED_KINDS = ("video", "picture", "audio", "subtitle", "attachment")
 
 
@@ -68,7 +82,15 @@ def put_tracks(
     probed = [probe(new.path, limits).tracks[0] for new in tracks]
     if output_path.absolute() in (path.absolute(), *(new.path.absolute() for new in tracks)):
         raise RequestError(f"{show_name(output_path)}: must not be one of the input files")
-    command = build_command(path, media, tracks, probed, output_path, settings)
+    with tempfile.TemporaryDirectory(dir=output_path.parent) as folder:
+        covers = {}
+        if MUXERS.get(output_path.suffix.lower(), ("",))[0] == "matroska":
+            covers = dict(_extract_covers(path, media, Path(folder), limits))
+        command = build_command(path, media, tracks, probed, output_path, settings, covers)
+        _write(command, path, output_path, limits)
+
+
+def _write(command: list[str], path: Path, output_path: Path, limits: Limits) -> None:
     try:
         with Child(command, path, limits, hung=EncoderFailed) as child:
             code, tail = child.finish()
@@ -89,8 +111,10 @@ def build_command(
     probed: Sequence[Track],
     output_path: Path,
     settings: MuxSettings,
+    covers: dict[int, Path],
 ) -> list[str]:
-    """Build ffmpeg's command that copies all streams of `path` in order, but the replaced ones."""
+    """Build ffmpeg's command that copies all streams of `path` in order, but the replaced ones.
+    `covers`: pictures to attach, by the stream that they were."""
     suffix = output_path.suffix.lower()
     if suffix not in MUXERS:
         raise RequestError(f"{show_name(output_path)}: must end in one of {', '.join(MUXERS)}")
@@ -102,7 +126,9 @@ def build_command(
     offset_s = (start_s or 0.0) - media.start_s
     # In RESTARTING containers ffmpeg moves the first copied stream to 0, unless an offset is given.
     moved = {"itsoffset": "0.000001"} if set(media.container.split(",")) & RESTARTING else {}
-    old = ffmpeg.input("path:old", **SAFE_INPUT, **moved)
+    # A program stream (vob, mpg) has no times of its B-frames: count them.
+    counted = {"fflags": "+genpts"} if media.container == "mpeg" else {}
+    old = ffmpeg.input("path:old", **SAFE_INPUT, **moved, **counted)
     replaced = {new.replaces.stream_index: i for i, new in enumerate(tracks) if new.replaces}
     # (kind, stream of the old file, number of the new track or None)
     order = [(kind, at, replaced.get(at)) for at, kind in enumerate(media.stream_kinds)]
@@ -113,8 +139,11 @@ def build_command(
             edited = ffmpeg.input(f"path:new{number}", itsoffset=f"{offset_s:.9f}", **SAFE_INPUT)
             streams.append(edited["a:0"])
             place = (len(streams) - 1, num_audio)
-            options |= _make_options(probed[number], tracks[number], *place, codec, settings)
-        elif kind in COPIED_KINDS:
+            stem, new = probed[number], tracks[number]
+            options |= _make_options(stem, new, *place, codec, settings)
+            if muxer in HANDLER_MUXERS:  # the 0 only makes the key another one
+                options[f"metadata:s:0{place[0]}"] = f"handler_name={_find_title(new) or HANDLER}"
+        elif kind in COPIED_KINDS and at not in covers:
             streams.append(old[str(at)])
         else:
             continue
@@ -123,8 +152,41 @@ def build_command(
     # -progress: output for the stall limit.
     flags = (*QUIET, "-progress", "pipe:1")
     command = output.global_args(*flags).overwrite_output().compile()
+    at = command.index("path:output")
+    command[at:at] = _attach(covers, len(streams))
     names = {f"new{number}": new.path for number, new in enumerate(tracks)}
     return put_paths(command, old=path, output=output_path, **names)
+
+
+def _extract_covers(
+    path: Path, media: Media, folder: Path, limits: Limits
+) -> Iterator[tuple[int, Path]]:
+    """Write each cover of a file into a folder of its own; yield it with its stream."""
+    for at, kind in enumerate(media.stream_kinds):
+        if kind != "picture":
+            continue
+        picture = ffmpeg.input("path:old", **SAFE_INPUT)[str(at)]
+        output = ffmpeg.output(picture, "pipe:1", format="data", c="copy", **{"frames:v": 1})
+        command = put_paths(output.global_args(*QUIET).compile(), old=path)
+        data = run(command, path, limits, MAX_COVER_BYTES)
+        for start, (name, _) in COVERS.items():
+            if data.startswith(start):
+                (folder / str(at)).mkdir()
+                (folder / str(at) / name).write_bytes(data)
+                yield at, folder / str(at) / name
+
+
+def _attach(covers: dict[int, Path], place: int) -> list[str]:
+    kinds = dict(COVERS.values())
+    words = []
+    for number, cover_path in enumerate(covers.values(), start=place):
+        words += ["-attach", name_input(cover_path)]
+        words += [f"-metadata:s:{number}", f"mimetype={kinds[cover_path.name]}"]
+    return words
+
+
+def _find_title(new: NewTrack) -> str:
+    return clean_tag(new.title or (new.replaces and new.replaces.title) or "")
 
 
 def _make_options(
@@ -132,13 +194,12 @@ def _make_options(
 ) -> dict[str, object]:
     old = new.replaces
     language = new.language or (old and old.language) or "und"
-    title = new.title or (old and old.title) or ""
     options: dict[str, object] = {
         f"c:{place}": codec,
         f"disposition:{place}": "default" if old and old.is_default else "0",
         # Two names of one stream, as a key can be given once; empty removes the stem's title.
         f"metadata:s:{place}": f"language={clean_tag(language)}",
-        f"metadata:s:a:{audio_place}": f"title={clean_tag(title)}",
+        f"metadata:s:a:{audio_place}": f"title={_find_title(new)}",
     }
     if settings.bitrate_bps:
         options[f"b:{place}"] = settings.bitrate_bps

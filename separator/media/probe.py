@@ -16,6 +16,9 @@ ENTRIES = (
     ":stream_tags:stream_disposition=default,attached_pic,timed_thumbnails"
     ":format=format_name,start_time,duration"
 )
+# Names that programs give to every track.
+HANDLERS = {"SoundHandler", "SoundHandle", "Sound Media Handler", "Apple Sound Media Handler",
+            "Core Media Audio"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,18 @@ def _read_track(index: int, stream: dict[str, Any], total_s: float | None) -> Tr
         layout=_read_layout(stream),
         bit_depth=_read_bit_depth(stream),
         language=None if language in ("", "und") else language,
-        title=tags.get("title") or None,
+        title=_read_title(tags),
         is_default=bool(stream.get("disposition", {}).get("default")),
         start_s=_seconds(stream.get("start_time")),
         duration_s=_read_duration(stream, tags, total_s),
         tick_s=_read_tick(stream.get("time_base", "")),
     )
+
+
+def _read_title(tags: dict[str, str]) -> str | None:
+    """Read a track's title; mp4 and mov have the name of its handler instead."""
+    handler = tags.get("handler_name", "")
+    return tags.get("title") or (None if handler in HANDLERS else handler) or None
 
 
 def _read_video(stream: dict[str, Any]) -> Video:

@@ -1,5 +1,7 @@
 """Place decoded packets on a track's timeline: silence before them, gaps, overlaps."""
 
+from dataclasses import dataclass
+
 # Timestamps coarser than a sample are rounded (Matroska, FLV, ASF: to 1 ms); ticks coarser than
 # this count packets (AVI) and are exact.
 COARSEST_ROUNDING_S = 0.002
@@ -7,6 +9,39 @@ COARSEST_ROUNDING_S = 0.002
 # missing or doubled. Less is jitter of the recorder's clock; correcting it would only add clicks.
 GAP_SHARE = 0.75
 LONGEST_JITTER_S = 0.05
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """Changes that decoding made to a track to keep it in sync, in samples at the decoded rate."""
+
+    rate_hz: int
+    num_gaps: int = 0
+    num_filled: int = 0  # silence in the gaps
+    num_dropped: int = 0  # of packets that overlap earlier ones
+    num_missing: int = 0  # at the end, of the length that the header states; less is tolerated
+    num_links: int = 1  # files in one, one after the other
+    errors: str = ""  # as ffmpeg reports them, in a line; told where nothing else tells of them
+
+    def describe(self) -> str:
+        """List the repairs in a line; empty if there are none.
+
+        >>> Repairs(48_000, num_gaps=3, num_filled=5760, num_dropped=512).describe()
+        '3 gaps filled (0.12 s); 512 samples dropped'
+        """
+        parts = []
+        if self.num_links > 1:
+            parts.append(f"{self.num_links} files one after the other")
+        if self.num_gaps:
+            gaps = f"{self.num_gaps} gap{'s' if self.num_gaps > 1 else ''}"
+            parts.append(f"{gaps} filled ({self.num_filled / self.rate_hz:.2f} s)")
+        if self.num_dropped:
+            parts.append(f"{self.num_dropped} samples dropped")
+        if self.num_missing:
+            parts.append(f"ends {self.num_missing / self.rate_hz:.2f} s early")
+        if self.errors and not parts:
+            parts.append(f"ffmpeg reports: {self.errors}")
+        return "; ".join(parts)
 
 
 class Timeline:
@@ -22,13 +57,28 @@ class Timeline:
         self.num_filled = 0  # silence in all gaps
         self.num_dropped = 0  # overlaps after the first packet
         self.num_missing = 0  # at the end; set by the decoder
+        self.num_links = 1  # of a chained file; set by the decoder
+        self.errors = ""  # of ffmpeg; set by the decoder
         self._zero = zero
-        self._has_times = has_times
+        self.has_times = has_times
         tick = tick_s * rate_hz if tick_s <= COARSEST_ROUNDING_S else 0.0
         self._rounding = 1.5 * tick if tick > 1.01 else 0.0
         self._most_jitter = LONGEST_JITTER_S * rate_hz
         self._longest = 0
         self._started = False
+
+    @property
+    def repairs(self) -> Repairs:
+        """The changes so far."""
+        return Repairs(
+            self.rate_hz,
+            self.num_gaps,
+            self.num_filled,
+            self.num_dropped,
+            self.num_missing,
+            self.num_links,
+            self.errors,
+        )
 
     def place(self, timestamp: int, num_samples: int) -> tuple[int, int]:
         """Return (samples of silence before the packet, samples to drop from its head)."""
@@ -53,7 +103,7 @@ class Timeline:
     def _find_lateness(self, timestamp: int, num_samples: int) -> int:
         if self._zero is None:
             self._zero = timestamp
-        if not self._has_times:
+        if not self.has_times:
             return 0
         late = timestamp - self._zero - self.position
         bound = self._rounding

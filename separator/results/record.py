@@ -53,15 +53,11 @@ def make_record(
     shared: Mapping[str, Any],
 ) -> Record:
     """Say what became of a work item. `shared`: columns that are the same in all records of a
-    commit. A failure of the residual or of the remuxed file is a failure of the item."""
-    for each in (file, residual, remuxed):
+    commit. A failure of the residual or of the remuxed file is a failure of the item; if only the
+    remux failed, the record still names the mix."""
+    for each in (file, residual):
         if isinstance(each, Failed):
-            return _make_base(item, file, shared) | {
-                "status": "failed",
-                "error_code": each.code,
-                "error_stage": each.stage,
-                "error_detail": each.detail,
-            }
+            return _make_base(item, file, shared) | _describe_failure(each)
     assert isinstance(file, StemWritten) and not isinstance(residual, Failed)
     record = _make_base(item, file, shared) | _measure(file.measures, file.track.rate_hz)
     record |= {
@@ -78,9 +74,20 @@ def make_record(
             "null_error": residual.measures.null_error,
             "residual_similarity": _to_value(residual.measures.similarity),
         }
-    if isinstance(remuxed, Remuxed):
+    if isinstance(remuxed, Failed):
+        return record | _describe_failure(remuxed)
+    if remuxed is not None:
         record["remux_uri"] = remuxed.uri
     return record
+
+
+def _describe_failure(failed: Failed) -> Record:
+    return {
+        "status": "failed",
+        "error_code": failed.code,
+        "error_stage": failed.stage,
+        "error_detail": failed.detail,
+    }
 
 
 def _make_base(item: WorkItem, file: StemWritten | Failed, shared: Mapping[str, Any]) -> Record:

@@ -24,7 +24,7 @@ COLUMNS = {
     "error_code": ("string", "stable, see docs/errors.md; empty when ok"),
     "error_stage": ("string", "extract, separate, publish or remux"),
     "error_detail": ("string", "one line"),
-    "stem_uri": ("string", "where the stem lies"),
+    "stem_uri": ("string", "where the stem lies; of a rendition also where only its remux failed"),
     "residual_uri": ("string", "where the track without it lies (joint: without all stems)"),
     "remux_uri": ("string", "of a rendition: the asset with this sound"),
     "null_error": ("float32", "0: stem + residual is the track to the last bit; else how far off"),

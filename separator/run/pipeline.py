@@ -119,7 +119,14 @@ def make_dataset(
     context.target_max_block_size = 4 << 20  # a span is a block, short ones go together
     context.enable_progress_bars = False
     target = flow.target
-    extractor = Extractor(target.storage, target.layout, flow.spans, target.config.run.retry_failed)
+    config = target.config
+    extractor = Extractor(
+        target.storage,
+        target.layout,
+        flow.spans,
+        config.run.retry_failed,
+        channels=config.model.channels,
+    )
     actors = ray.data.ActorPoolStrategy(
         size=num_actors, max_tasks_in_flight_per_actor=SPANS_PER_ACTOR
     )

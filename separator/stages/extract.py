@@ -25,6 +25,7 @@ from separator.errors import (
 )
 from separator.media.choose import choose_tracks
 from separator.media.decode import decode, output_rate
+from separator.media.formats import FORMATS, choose_layout
 from separator.media.limits import Limits
 from separator.media.probe import Media, Track, probe
 from separator.results.folders import find_folder, withdraw
@@ -55,6 +56,7 @@ class Extractor:
     plan: SpanPlan
     retry_failed: bool = False
     limits: Limits = field(default_factory=Limits)
+    channels: str = "linked"  # of the stems, as in the config
 
     def __call__(self, asset: Asset) -> Iterator[SpanRow | Failed | AlreadyDone]:
         """Yield spans as they are decoded. The very last row is held back until the asset is known
@@ -99,6 +101,8 @@ class Extractor:
         if not rate_hz:
             raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
         check_rate(rate_hz)
+        if self.channels != "mono":  # refuse what no stem can hold before it is separated
+            choose_layout(FORMATS[self.layout.extension], track.num_channels, track.layout)
         plan, number = self.plan, 0
         with contextlib.closing(decode(path, media, track, self.limits)) as blocks:
             spans = cut_spans(blocks, rate_hz, plan.span_s, plan.context_s, plan.grid_s)

@@ -100,6 +100,10 @@ def name_file(path: str) -> str:
     return "file://" + quote_from_bytes(os.fsencode(path))
 
 
+def is_within(uri: str, folder_uri: str) -> bool:
+    return f"{parse_uri(uri).uri}/".startswith(parse_uri(folder_uri).uri.rstrip("/") + "/")
+
+
 def join_uri(folder_uri: str, *names: str) -> str:
     """Join names to a folder, for every scheme."""
     return "/".join([folder_uri.rstrip("/"), *names])

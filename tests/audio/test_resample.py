@@ -6,7 +6,7 @@ import torch
 
 from separator.audio.resample import resample, resample_by_sample
 
-RATES = [8_000, 11_025, 44_100, 192_000, 44_056]
+RATES = [5_000, 8_000, 11_025, 44_100, 192_000, 44_056]
 
 
 def make_tone(rate_hz: int, hz: float, seconds: float = 0.5) -> torch.Tensor:

@@ -251,3 +251,11 @@ def test_output_of_an_unfinished_run_is_refused_unless_allowed(tmp_path, states,
         with pytest.raises(RequestError, match="let the job finish first"):
             choose(output)
     assert choose(output, f"input.unfinished={is_refused}")
+
+
+def test_select_refuses_a_manifest_with_a_damaged_file(tmp_path):
+    """Its stems would be missing in the data set."""
+    output = write(tmp_path)
+    (output / "manifest/cut.parquet").write_bytes(b"PAR1")
+    with pytest.raises(RequestError, match=r"cut\.parquet: cannot be read, .* move the file away"):
+        choose(output)

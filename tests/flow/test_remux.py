@@ -15,10 +15,12 @@ from separator.stages.publish import Publisher
 from separator.stages.remux import Remuxer
 from separator.storage import Storage
 from tests.helpers import media_files as make
-from tests.helpers.films import check_sync, hash_packets, make_film
+from tests.helpers.films import check_sync, hash_packets, make_film, picture_times
 from tests.helpers.job import check_whole, run_job, write_config
 from tests.helpers.stages import make_stage, run_stages
 
+# Slow, but run by `make check`.
+CHECKED = (pytest.mark.slow, pytest.mark.check)
 SAME = Rendition("same", {"a": 1.0, "b": 1.0})  # the track itself, so that it can be told
 LOUD = Rendition("loud", {"a": 4.0})
 
@@ -65,6 +67,19 @@ def test_remux_keeps_the_picture_and_stays_in_sync(stage, suffix, tmp_path):
     assert np.square(loud_CT).sum() > 1.5 * np.square(same_CT).sum()
 
 
+@pytest.mark.parametrize("suffix", [pytest.param(".vob", marks=CHECKED), ".mpg"])
+def test_remux_of_a_program_stream_is_in_sync(stage, suffix, tmp_path):
+    """Its B-frames have no times of their own; they are counted."""
+    film = make_film(tmp_path / f"film{suffix}")
+    records = remux(stage, film, tmp_path / "out", "replace")
+    assert {r["status"] for r in records} == {"ok"}
+    path = Path(records[-1]["remux_uri"])
+    assert path == tmp_path / f"out/stems/film{suffix}/remux/same.mkv"
+    assert np.ptp(np.diff(picture_times(path))) < 0.0011  # every 40 ms
+    assert hash_packets(path, "v:0") == hash_packets(film, "v:0")
+    check_sync(film, path, 48, first_sign=1)
+
+
 @pytest.mark.slow
 def test_run_remuxes_films(tmp_path):
     """As a user runs it, with the bundled model; and again, when there is nothing to do."""
@@ -97,6 +112,34 @@ def test_remux_adds_a_track(stage, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("how", "titles"),
+    [("add", ["Ton", "same"]), pytest.param("replace", ["Ton"], marks=CHECKED)],
+)
+def test_remux_names_a_track_of_an_mp4(stage, how, titles, tmp_path):
+    """Players show the handler's name: an mp4 has no titles of tracks."""
+    named = ["-metadata:s:a:0", "handler_name=Ton"]
+    film = make.write(tmp_path / "film.mp4", make.make_tones(1, 9000), *named, layout="mono")
+    records = remux(stage, film, tmp_path / "out", how)
+    streams = make.ask(Path(records[-1]["remux_uri"]))["streams"]
+    assert [stream["tags"]["handler_name"] for stream in streams] == titles
+
+
+def test_remux_keeps_the_cover_of_an_mkv(stage, tmp_path):
+    covers = []
+    for name in ("cover.jpg", "cover.png"):
+        make.start("-f", "lavfi", "-i", "testsrc=size=64x48", "-frames:v", 1, tmp_path / name)
+        covers += ["-attach", tmp_path / name]
+    covers += ["-metadata:s:1", "mimetype=image/jpeg", "-metadata:s:2", "mimetype=image/png"]
+    path = make.write(tmp_path / "x.mkv", make.make_tones(1, 9000), *covers, layout="mono")
+    records = remux(stage, path, tmp_path / "out", "add")
+    streams = make.ask(Path(records[-1]["remux_uri"]))["streams"]
+    kinds = [(s["codec_name"], s["disposition"]["attached_pic"]) for s in streams]
+    assert kinds == [("vorbis", 0), ("flac", 0), ("mjpeg", 1), ("png", 1)]
+    assert [s["tags"]["filename"] for s in streams[2:]] == ["cover.jpg", "cover.png"]
+    assert list((tmp_path / "out/stems/x.mkv/remux").iterdir()) == [Path(records[-1]["remux_uri"])]
+
+
+@pytest.mark.parametrize(
     ("name", "wanted"),
     [("x.wav", "x.wav"), ("x.flac", "x.flac"), ("x.m4a", "x.m4a"), ("x.mp3", "x.mp3"),
      ("x.mka", "x.mka"), ("x.aiff", "x.mka")],
@@ -114,7 +157,7 @@ def test_remux_of_audio_alone_keeps_the_container_that_fits(stage, name, wanted,
 
 
 def test_remux_that_fails_fails_the_rendition_alone(stage, tmp_path):
-    """Its stems are all right; what was written for the mix is taken away."""
+    """Its stems are all right, and its mixes stay, readable and named by their records."""
     film = make_film(tmp_path / "film.mp4")
     records = remux(stage, film, tmp_path / "out", "replace", codec="pcm_s16le")
     by_kind = {kind: [r for r in records if r["kind"] == kind] for kind in ("stem", "rendition")}
@@ -123,5 +166,7 @@ def test_remux_that_fails_fails_the_rendition_alone(stage, tmp_path):
         assert (record["status"], record["error_stage"]) == ("failed", "remux")
         assert record["error_code"] == "encoder_failed" and record["remux_uri"] == ""
         assert "\n" not in record["error_detail"]
-    files = {p.name for p in (tmp_path / "out").rglob("*") if p.is_file()}
-    assert files == {"a.flac", "b.flac"}
+        assert read(Path(record["stem_uri"])).shape[1] == record["num_samples"] > 0
+        assert record["loudness_lufs"] is not None
+    files = {str(p) for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert files == {record["stem_uri"] for record in records}

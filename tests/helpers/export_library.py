@@ -63,6 +63,7 @@ def make_records(output_uri: str, num_assets: int = NUM_ASSETS) -> list[dict]:
                     "energy_share": None if failed else i / num_assets,
                     "carried": json.dumps({"licence": LICENCES[i % 3], "speaker": f"s{i // 4}"}),
                     "model_name": "mini",
+                    "request": hashlib.sha256(f"{i}{name}".encode()).hexdigest()[:32],
                     "checkpoint_sha256": "abc",
                     "fingerprint": hashlib.sha256(f"{i}{j}".encode()).hexdigest()[:32],
                     "created_at": (START + timedelta(hours=i)).isoformat(),

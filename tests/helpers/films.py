@@ -23,23 +23,28 @@ def make_film(path: Path, offset_s: float = 0.0) -> Path:
     (folder / "x.srt").write_text("1\n00:00:00,100 --> 00:00:01,000\nhello\n")
     (folder / "x.txt").write_text(CHAPTERS)
     picture = make.write_picture(folder / "picture.mp4")
+    dvd = path.suffix in (".vob", ".mpg")
     clicks = make.make_clicks(CLICKS, 2 * HZ)
     sound = make.write(folder / "clicks.wav", clicks, "-c:a", "pcm_s16le", layout="mono")
     inputs = ["-i", picture, "-itsoffset", offset_s, "-i", sound, "-itsoffset", 0, "-i", sound]
     inputs += ["-i", folder / "x.srt", "-i", folder / "x.txt"]
-    ts = path.suffix == ".ts"
-    maps = ["-map", 0, "-map", 1, "-map", 2, *([] if ts else ["-map", 3]), "-map_metadata", 4]
+    bare = dvd or path.suffix == ".ts"
+    maps = ["-map", 0, "-map", 1, "-map", 2, *([] if bare else ["-map", 3]), "-map_metadata", 4]
     names = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng"]
     names += ["-metadata:s:a:0", "title=Ton"]
     subtitles = ["-c:s", "mov_text"] if path.suffix in (".mp4", ".mov") else []
-    make.start(*inputs, *maps, "-c:v", "copy", "-c:a", "aac", *subtitles, *names, path)
+    codecs = ["-c:v", "copy", "-c:a", "aac"]
+    if dvd:
+        codecs = ["-c:v", "mpeg2video", "-bf", 2, "-c:a", "ac3" if path.suffix == ".vob" else "mp2"]
+    make.start(*inputs, *maps, *codecs, *subtitles, *names, path)
     return path
 
 
 def hash_packets(path: Path, stream: str) -> str:
     """Hash the packets of a stream, without container and times, as ffmpeg copies them."""
     command = ["ffmpeg", "-v", "error", "-i", path, "-map", f"0:{stream}", "-c", "copy"]
-    bitstream = ["-bsf:v", "h264_mp4toannexb"] if stream.startswith("v") else []
+    is_h264 = stream == "v:0" and make.ask(path)["streams"][0]["codec_name"] == "h264"
+    bitstream = ["-bsf:v", "h264_mp4toannexb"] if is_h264 else []
     done = subprocess.run(
         [*command, *bitstream, "-f", "data", "-"], capture_output=True, check=True
     )
@@ -65,5 +70,6 @@ def check_sync(
 
 
 def picture_times(path: Path) -> np.ndarray:
-    entries = ("-select_streams", "v", "-show_entries", "packet=pts_time")
+    # An mpg has no times of its B-frames: ffprobe counts them.
+    entries = ("-fflags", "+genpts", "-select_streams", "v", "-show_entries", "packet=pts_time")
     return np.sort([float(packet["pts_time"]) for packet in make.ask(path, *entries)["packets"]])

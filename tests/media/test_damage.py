@@ -14,9 +14,10 @@ from separator.errors import (
     MediaUnreadable,
     NoAudio,
 )
-from separator.media.decode import Repairs, decode
+from separator.media.decode import decode
 from separator.media.limits import Limits
 from separator.media.probe import probe
+from separator.media.timeline import Repairs
 from tests.helpers import media_files as make
 
 # Slow, but run by `make check`.
@@ -81,6 +82,34 @@ def test_repairs_report_a_slightly_early_end(tmp_path: Path) -> None:
     _, decoding = make.read(path)
     assert decoding.repairs.num_missing == pytest.approx(9600, abs=5)  # lengths in microseconds
     assert decoding.repairs.describe() == "ends 0.20 s early"
+
+
+@pytest.mark.parametrize("num_bytes", [-1, 1, 3])
+def test_decode_of_wav_ignores_a_piece_of_a_sample_at_its_end(
+    num_bytes: int, tmp_path: Path
+) -> None:
+    """As a recorder leaves it that died, or one that counts a stray byte as sound."""
+    path = make.write(tmp_path / "x.wav", make.make_noise(2, 9000, 16), "-fflags", "+bitexact")
+    whole_CT, _ = make.read(path)
+    data = path.read_bytes()
+    sizes = [(size + num_bytes).to_bytes(4, "little") for size in (len(data) - 8, len(data) - 44)]
+    data = data[:4] + sizes[0] + data[8:40] + sizes[1] + data[44:]
+    path.write_bytes(data + b"UUU"[:num_bytes] if num_bytes > 0 else data[:num_bytes])
+    decoded_CT, decoding = make.read(path)
+    np.testing.assert_array_equal(decoded_CT, whole_CT[:, : 9000 - (num_bytes < 0)])
+    assert decoding.repairs.describe().startswith("ffmpeg reports: [pcm_s16le] Invalid PCM packet")
+
+
+def test_repairs_report_a_lost_end_that_only_ffmpeg_saw(tmp_path: Path) -> None:
+    """An ogg does not state its length: only ffmpeg's words tell that its last page is lost."""
+    path = make_file(tmp_path / "x.ogg", 2.0)
+    whole_CT, _ = make.read(path)
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    decoded_CT, decoding = make.read(path)
+    assert decoded_CT.shape[1] < whole_CT.shape[1]
+    assert decoding.repairs.describe().startswith("ffmpeg reports: [ogg] CRC mismatch!")
 
 
 def test_repairs_describe_lists_all_repairs() -> None:
@@ -206,6 +235,17 @@ def test_decode_checks_stated_and_real_length(tmp_path: Path) -> None:
         file.truncate(0x7FFF_0000)  # zeros that take no room
     with pytest.raises(MediaTooLarge, match="max_duration_s=60"):
         make.read(path, limits=Limits(max_duration_s=60))
+
+
+def test_decode_raises_damaged_for_a_gap_beyond_the_stated_end(tmp_path: Path) -> None:
+    """A few flipped bits in a time must not become hours of silence."""
+    cut = ("-c:a", "libopus", "-cluster_time_limit", 500)
+    path = make.write(tmp_path / "x.mka", make.make_tones(1, 2 * make.HZ), *cut, layout="mono")
+    data = path.read_bytes()
+    at = data.index(b"\xe7\x82\x03")  # the time of the cluster after 0.768 s
+    path.write_bytes(data[: at + 2] + b"\xff" + data[at + 3 :])
+    with pytest.raises(MediaDamaged, match=r"a gap of 6\d s .* 2\.\d+ s that the file states"):
+        make.read(path)
 
 
 def test_decode_of_gap_of_days_is_too_large(tmp_path: Path) -> None:

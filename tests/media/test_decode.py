@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from separator.errors import LayoutUnsupported
-from separator.media.decode import Repairs, decode, output_rate
+from separator.media.decode import decode, output_rate
 from separator.media.probe import probe
+from separator.media.timeline import Repairs
 from tests.helpers import media_files as make
 
 # Slow, but run by `make check`.

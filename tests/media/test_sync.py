@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from separator.media.decode import Repairs
 from separator.media.probe import probe
+from separator.media.timeline import Repairs
 from tests.helpers import media_files as make
 from tests.helpers.media_files import HZ
 

@@ -88,7 +88,11 @@ def test_separate_does_not_depend_on_span(net, span_s, num_samples):
 
 @pytest.mark.parametrize(
     "rate_hz",
-    [8_000, 44_100, *(pytest.param(r, marks=CHECKED) for r in (11_025, 48_000, 96_000, 192_000))],
+    [
+        1_000,
+        44_100,
+        *(pytest.param(r, marks=CHECKED) for r in (5_000, 8_000, 11_025, 48_000, 96_000, 192_000)),
+    ],
 )
 def test_separate_does_not_depend_on_span_at_other_rates(engine, rate_hz):
     waveform, conditions = make_noise(1, int(12.3 * rate_hz)), make_conditions(1)
@@ -98,7 +102,7 @@ def test_separate_does_not_depend_on_span_at_other_rates(engine, rate_hz):
     assert relative_error(spans, whole) < 1e-5
 
 
-@pytest.mark.parametrize("rate_hz", [8_001, 44_056])
+@pytest.mark.parametrize("rate_hz", [1_001, 44_056])
 def test_separate_resamples_rates_off_the_grid(engine, rate_hz):
     waveform, conditions = make_noise(1, rate_hz), make_conditions(1)
     stem = engine.separate(waveform, rate_hz, conditions)
@@ -108,7 +112,7 @@ def test_separate_resamples_rates_off_the_grid(engine, rate_hz):
         engine.plan_spans(rate_hz, rate_hz)
 
 
-@pytest.mark.parametrize("rate_hz", [7_999, 192_001, 0, -1, 44_100.0])
+@pytest.mark.parametrize("rate_hz", [999, 192_001, 0, -1, 44_100.0])
 def test_separate_refuses_rates_out_of_range(engine, rate_hz):
     with pytest.raises(RateError, match=str(rate_hz)):
         engine.separate(make_noise(1, 100), rate_hz, make_conditions(1))

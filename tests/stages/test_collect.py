@@ -188,7 +188,10 @@ def test_collector_orders_the_remux_of_each_rendition_before_it_commits():
     assert [found[i, "m"]["remux_uri"] for i in (0, 1)] == ["/out/remux/m.mp4"] * 2
     assert [found[i, "n"]["error_stage"] for i in (0, 1)] == ["remux"] * 2
     assert {r["status"] for r in commit.records if r["query_name"] != "n"} == {"ok"}
-    assert commit.orphan_uris == ("/out/0/rendition/n", "/out/1/rendition/n")
+    # The mix itself stays.
+    assert [found[i, "n"]["stem_uri"] for i in (0, 1)] == [f"/out/{i}/rendition/n" for i in (0, 1)]
+    assert found[0, "n"]["num_samples"] == found[0, "m"]["num_samples"] > 0
+    assert commit.orphan_uris == ()
 
 
 def test_collector_orders_no_remux_where_a_track_has_failed():
