@@ -40,7 +40,7 @@ class Plan:
     assets_pending: int = 0
     stems_pending: int = 0  # if every asset had one track
     bytes_pending: int = 0
-    bytes_asked: int = 0  # the same times the queries
+    bytes_to_separate: int = 0  # the same times the queries
     bytes_written: int = 0  # the same times the files: stems, residuals, renditions
     looked_into: int = 0
     unusable: int = 0  # of those
@@ -91,7 +91,7 @@ def count_pending(target: Target) -> tuple[Plan, list[Asset]]:
         plan.assets_pending += 1
         plan.stems_pending += num_queries
         plan.bytes_pending += asset.num_bytes
-        plan.bytes_asked += asset.num_bytes * num_queries
+        plan.bytes_to_separate += asset.num_bytes * num_queries
         plan.bytes_written += asset.num_bytes * (len(pending.items) + residuals)
         if len(chosen) < LOOK_INTO:
             chosen.append(pending)
@@ -123,7 +123,7 @@ def estimate(plan: Plan, flow: Flow, looks: Sequence[_Look]) -> None:
     look = max(looks, key=lambda look: look.piece.shape[1])
     plan.device, plan.real_time, stem_bytes_per_s = measure(flow, look)
     plan.hours = plan.bytes_pending * seconds_per_byte / 3600
-    plan.device_hours = plan.bytes_asked * seconds_per_byte / plan.real_time / 3600
+    plan.device_hours = plan.bytes_to_separate * seconds_per_byte / plan.real_time / 3600
     plan.output_bytes = plan.bytes_written * seconds_per_byte * stem_bytes_per_s
 
 

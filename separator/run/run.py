@@ -38,7 +38,7 @@ from separator.run.prepare import (
     warn_of_queries,
 )
 from separator.run.run_file import FINISHED, STOPPED, RunFile
-from separator.run.stats import STARTING, WARMING, RunStats
+from separator.run.stats import STARTING_RAY, WARMING, RunStats
 from separator.stages.collect import Collector, Commit
 from separator.stages.commit import Committer
 from separator.storage import Storage
@@ -161,7 +161,7 @@ def run_passes(
 
     for is_again in (False, True):
         now = done.add(committer.done)
-        stats.phase = STARTING
+        stats.phase = STARTING_RAY
         see(stats)
         # Weights are read while Ray starts. A fresh Ray for each pass: actors that keep dying
         # would hold their device into the next one.

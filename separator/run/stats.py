@@ -10,7 +10,7 @@ from separator.results.schema import Record
 from separator.rows import RENDITION, STEM, Row, Seconds
 
 PHASES = ("checking the library", "starting Ray", "warming up", "separating", "finishing")
-CHECKING, STARTING, WARMING, SEPARATING, FINISHING = PHASES
+CHECKING, STARTING_RAY, WARMING, SEPARATING, FINISHING = PHASES
 
 
 @dataclass(frozen=True)
