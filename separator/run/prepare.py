@@ -1,27 +1,24 @@
 """Prepare a run: the work to be done, cheaply; then the weights and conditions that it needs."""
 
-import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from separator.config import JobConfig
-from separator.errors import CheckpointError, RequestError
+from separator.errors import CheckpointError
 from separator.model import registry
 from separator.model.identity import find_sha256, remember_sha256, stamp_file
 from separator.results.done import DoneItems, find_done
 from separator.results.folders import find_folder
 from separator.results.paths import Layout
-from separator.results.record import hash_content
 from separator.rows import Asset
 from separator.run.cluster import find_precision
-from separator.run.run_file import FINISHED, RUNNING
 from separator.run.status import read_runs
 from separator.stages.extract import SpanPlan
 from separator.stages.listing import STAT_THREADS, Listing, collect_texts, map_ahead
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_RUNS_READ = 100
-CLOSED_BY = "closed_by"  # of a run file: the run that has completed its work
 
 
 @dataclass(frozen=True)
@@ -117,51 +113,6 @@ def resolve_precision(config: JobConfig, storage: Storage, layout: Layout) -> st
         if run.get("precision") and run["config"]["model"]["precision"] == "auto":
             return run["precision"]
     return find_precision(config.model.device)
-
-
-def check_precision(target: Target, wanted: str, run_id: str) -> None:
-    """Refuse the precision that `auto` came to (`wanted` is `auto`) if a shard that started a
-    moment before, on a machine of another kind, came to another."""
-    own = target.config.model.precision
-    for run in read_runs(target.storage, target.layout, MAX_RUNS_READ):
-        is_earlier = run["state"] == RUNNING and run["run_id"] < run_id
-        is_auto = wanted == run["config"]["model"]["precision"] == "auto"
-        if is_earlier and is_auto and (run.get("precision") or own) != own:
-            raise RequestError(
-                f"model.precision=auto is {own} on this machine and {run['precision']} in run "
-                f"{run['run_id']}, which is at work; set model.precision={run['precision']}"
-            )
-
-
-def hash_work(config: JobConfig, storage: Storage, work: Work) -> str:
-    """Hash what a run makes: two runs with one hash make the same files of the same assets."""
-    has_own = config.input.queries_column or config.input.tracks_column
-    rows = storage.stat(config.input.uri).etag if has_own else ""
-    queries = [[query.name, query.text] for query in work.queries]
-    return hash_content([queries, work.tracks, work.rule.settings, work.rule.recipes, rows])
-
-
-def find_unfinished(target: Target, run_id: str, live: Collection[str]) -> list[dict[str, Any]]:
-    """Find the run files of runs that were stopped or killed. `live`: the runs that are at work."""
-    runs = read_runs(target.storage, target.layout, MAX_RUNS_READ)
-    at_work = {run_id, *live}
-    return [
-        run
-        for run in runs
-        if run["state"] != FINISHED and not run.get(CLOSED_BY) and run["run_id"] not in at_work
-    ]
-
-
-def close_unfinished(target: Target, run_id: str, runs: Iterable[dict[str, Any]]) -> None:
-    """Mark the runs whose assets have all been looked at by this run."""
-    config = target.config
-    own = config.to_dict()["input"], config.run.shard or ""
-    for run in runs:
-        is_covered = (run["config"].get("input"), run.get("shard")) == own
-        if is_covered and config.run.limit is None and config.run.only == "all":
-            text = json.dumps(run | {CLOSED_BY: run_id}, indent=1, ensure_ascii=False) + "\n"
-            uri = target.layout.run(run["run_id"])
-            target.storage.write(uri, text.encode("utf-8", "surrogateescape"))
 
 
 def load_flow(target: Target, run_id: str) -> Flow:

@@ -27,12 +27,15 @@ from separator.results.schema import Record
 from separator.rows import NO_TRACK, Asset, Outcome, fail
 from separator.run.cluster import started_ray
 from separator.run.lock import RunLock
-from separator.run.prepare import (
-    Target,
+from separator.run.others import (
+    ALL_CLOSED,
     check_precision,
     close_unfinished,
     find_unfinished,
     hash_work,
+)
+from separator.run.prepare import (
+    Target,
     load_flow,
     prepare_target,
     warn_of_queries,
@@ -75,8 +78,9 @@ def run_job(config: JobConfig, see: See) -> RunStats:
     state = ""
     try:
         run_file.write()
-        check_precision(target, config.model.precision, run_id)
-        unfinished = find_unfinished(target, run_id, lock.list_live())
+        live = lock.list_live()
+        check_precision(target, config.model.precision, run_id, live)
+        unfinished = find_unfinished(target, run_id, live)
         is_doubtful = any(run.get("work") != about["work"] for run in unfinished)
         target = replace(target, is_doubtful=is_doubtful)
         done = target.find_done()
@@ -86,7 +90,8 @@ def run_job(config: JobConfig, see: See) -> RunStats:
             process(target, done, pending, stats, see, lock)
         stats.finish()
         see(stats)
-        close_unfinished(target, run_id, unfinished)
+        is_alone = not live and not lock.list_live()
+        about[ALL_CLOSED] = close_unfinished(target, run_id, unfinished) and is_alone
         if lock.try_alone():
             compact(storage, layout, run_id)
             lock.check()

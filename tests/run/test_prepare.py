@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from separator.config import read_config
-from separator.errors import CheckpointError, RequestError
+from separator.errors import CheckpointError
 from separator.model import registry
 from separator.model.forward import choose_precision
 from separator.model.identity import find_sha256, remember_sha256, stamp_file
 from separator.model.precision import choose_cpu_precision
 from separator.results.paths import Layout
 from separator.run.prepare import (
-    check_precision,
     load_flow,
     prepare_target,
     resolve_precision,
@@ -48,21 +47,6 @@ def test_cpu_precision_follows_the_flags(tmp_path, flags, wanted):
     path.write_text(f"processor : 0\nflags\t\t: {flags}\n\nprocessor : 1\n")
     assert choose_cpu_precision(path) == wanted
     assert choose_cpu_precision(tmp_path / "absent") == "fp32"
-
-
-def test_shards_that_come_to_different_precisions_at_once_are_refused(tmp_path):
-    """Both look at an empty output, and then write their run files."""
-    config = make_config(tmp_path, "model.precision=auto", "model.name=mini")
-    target = prepare_target(config, Storage())
-    other = {"bf16": "fp32", "fp32": "bf16"}[target.config.model.precision]
-    about: dict = {"precision": other, "config": {"model": {"precision": "auto"}}}
-    write_run(target.layout, "1", state="finished", **about)
-    check_precision(target, "auto", "3")
-    write_run(target.layout, "2", **about)
-    with pytest.raises(RequestError, match=f"set model.precision={other}"):
-        check_precision(target, "auto", "3")
-    check_precision(target, "auto", "1")  # the one that was first goes on
-    check_precision(target, target.config.model.precision, "3")
 
 
 def test_precision_is_that_of_the_config_or_of_the_outputs_earlier_runs(tmp_path):

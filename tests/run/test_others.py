@@ -1,0 +1,71 @@
+"""Other runs on an output: their precision, and what those that did not end leave open."""
+
+import pytest
+
+from separator.errors import RequestError
+from separator.run.others import check_precision, close_unfinished, find_unfinished, hash_work
+from separator.run.prepare import Target, prepare_target
+from separator.storage import Storage
+from tests.helpers.listing import make_config, make_library
+from tests.helpers.runs import write_run
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "home"))
+    make_library(tmp_path)
+
+    def make(*overrides: str) -> Target:
+        config = make_config(tmp_path, "model.device=cpu", *overrides)
+        return prepare_target(config, Storage())
+
+    return make
+
+
+def test_shards_that_come_to_different_precisions_at_once_are_refused(prepare):
+    """Both look at an empty output, and then write their run files."""
+    target = prepare()
+    other = {"bf16": "fp32", "fp32": "bf16"}[target.config.model.precision]
+    about: dict = {"precision": other, "config": {"model": {"precision": "auto"}}}
+    write_run(target.layout, "1", **about)
+    check_precision(target, "auto", "3", [])
+    check_precision(target, "auto", "0", ["1"])  # the one that was first goes on
+    check_precision(target, target.config.model.precision, "3", ["1"])
+    with pytest.raises(RequestError, match=f"set model.precision={other}"):
+        check_precision(target, "auto", "3", ["1"])
+
+
+def list_ids(runs: list[dict]) -> list[str]:
+    return [run["run_id"] for run in runs]
+
+
+def test_runs_that_did_not_end_are_open_until_a_run_of_their_assets_ends(prepare):
+    target = prepare()
+    config = target.config.to_dict()
+    elsewhere = config | {"input": config["input"] | {"uri": "/elsewhere"}}
+    write_run(target.layout, "0", state="stopped", config=config, shard="")
+    write_run(target.layout, "1", state="finished", all_closed=True, config=config)
+    write_run(target.layout, "2", state="running", config=config, shard="")
+    write_run(target.layout, "3", state="stopped", config=elsewhere, shard="")
+    write_run(target.layout, "4", state="running", config=config, shard="1/2")
+    write_run(target.layout, "5", state="running", config=config, shard="")
+    found = find_unfinished(target, "6", ["5"])
+    assert list_ids(found) == ["4", "3", "2"], "the newest first; before 1 nothing is open"
+    assert not close_unfinished(prepare("run.limit=1"), "6", found)
+    assert list_ids(find_unfinished(target, "6", ["5"])) == ["4", "3", "2"]
+    assert not close_unfinished(target, "6", found)
+    assert sorted(list_ids(find_unfinished(target, "6", ["5"]))) == ["3", "4"]
+    assert close_unfinished(target, "6", [])
+
+
+@pytest.mark.parametrize(
+    ("override", "is_same"),
+    [
+        ("run.span_s=8", True), ("input.include=['*.mp4']", True), ("output.bit_depth=16", False),
+        ("queries=[siren]", False), ("tracks=first", False), ("model.channels=each", False),
+    ],
+)  # fmt: skip
+def test_hash_work_changes_with_what_changes_a_file(prepare, override, is_same):
+    one, two = prepare(), prepare(override)
+    hashes = [hash_work(each.config, each.storage, each.work) for each in (one, two)]
+    assert (hashes[0] == hashes[1]) is is_same
