@@ -11,8 +11,10 @@ import pytest
 
 from separator.errors import RequestError
 from separator.export.select import select
+from separator.results.paths import Layout
 from separator.storage import Storage
 from tests.helpers.export_library import NUM_STEMS, make_config, make_records, write_manifest
+from tests.helpers.runs import write_run
 
 
 @pytest.fixture(scope="module")
@@ -244,9 +246,9 @@ def test_output_of_an_unfinished_run_is_refused_unless_allowed(tmp_path, states,
     output = write(tmp_path, make_records(str(tmp_path / "out"), 2))
     for number, state in enumerate(states):
         ago = timedelta(hours=1) if state.endswith("hour") else timedelta(0)
-        about = {"run_id": f"{number}", "written_at": (datetime.now(UTC) - ago).isoformat()}
-        about["state"] = state.partition(" ")[0]
-        Storage().write(str(output / f"runs/{number}.json"), json.dumps(about).encode())
+        written_at = (datetime.now(UTC) - ago).isoformat()
+        about = {"state": state.partition(" ")[0], "written_at": written_at}
+        write_run(Layout(str(output), ""), f"{number}", **about)
     if is_refused:
         with pytest.raises(RequestError, match="let the job finish first"):
             choose(output)
