@@ -22,7 +22,7 @@ def check_path(path: str) -> None:
         assert not set(part) & set('\\:*?"<>|\0\n'), path
 
 
-@examples(100)
+@examples(60)
 @given(uris)
 def test_a_path_stays_below_the_output(uri):
     # No file and no object has such a name.
@@ -34,7 +34,7 @@ def test_a_path_stays_below_the_output(uri):
     assert told != path and told.count("/") == path.count("/")
 
 
-@examples(100)
+@examples(60)
 @given(st.sampled_from(["/lib", "s3://bucket/x", "file:///lib//"]), names, names)
 def test_paths_of_one_folder_are_as_different_as_its_assets(folder, one, other):
     try:

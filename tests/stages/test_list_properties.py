@@ -75,7 +75,7 @@ def check(assets: list[Asset]) -> None:
         assert isinstance(commit, Commit) and len(make_table(commit.records)) == len(asset.items)
 
 
-@examples(30)
+@examples(15)
 @given(content=st.lists(lines, max_size=4))
 def test_each_line_of_a_jsonl_list_comes_out(listed, content):
     data = b"\n".join(content)
@@ -88,21 +88,21 @@ def test_each_line_of_a_jsonl_list_comes_out(listed, content):
     assert len(assets) <= num_lines
 
 
-@examples(30)
+@examples(15)
 @given(content=st.lists(rows, max_size=4))
 def test_each_row_of_a_jsonl_list_comes_out(listed, content):
     data = "".join(json.dumps(row) + "\n" for row in content).encode()
     assert len(listed(".jsonl", data)) == len(content)
 
 
-@examples(30)
+@examples(15)
 @given(content=st.lists(st.fixed_dictionaries({"uri": st.just("in/a.mp4"), "tracks": languages})))
 def test_odd_tracks_fail_alone(listed, content):
     data = "".join(json.dumps(row) + "\n" for row in content).encode()
     assert len(listed(".jsonl", data)) == len(content)
 
 
-@examples(30)
+@examples(15)
 @given(content=st.lists(st.lists(cells.map(str), min_size=1, max_size=6), max_size=4))
 def test_each_row_of_a_csv_list_comes_out(listed, content):
     sink = io.StringIO()
@@ -110,7 +110,7 @@ def test_each_row_of_a_csv_list_comes_out(listed, content):
     assert len(listed(".csv", sink.getvalue().encode("utf-8", "surrogatepass"))) == len(content)
 
 
-@examples(30)
+@examples(15)
 @given(content=st.binary(max_size=200) | st.lists(names).map("\n".join))
 def test_each_line_of_a_text_list_comes_out(listed, content):
     if isinstance(content, str):
@@ -120,7 +120,7 @@ def test_each_line_of_a_text_list_comes_out(listed, content):
     assert len(listed(".txt", content)) == num_lines
 
 
-@examples(30)
+@examples(15)
 @given(
     content=st.lists(
         st.fixed_dictionaries(

@@ -22,7 +22,7 @@ def parse(uri: str) -> Place | None:
         return None
 
 
-@examples(100)
+@examples(60)
 @given(uris)
 def test_parse_uri_names_one_place_or_refuses(uri):
     if (place := parse(uri)) is None:
@@ -33,7 +33,7 @@ def test_parse_uri_names_one_place_or_refuses(uri):
     place.uri.encode()  # a table can hold it
 
 
-@examples(100)
+@examples(60)
 @given(names)
 def test_a_path_and_its_file_uri_are_one_place(name):
     path = "/" + name.replace("\0", "").replace("://", "")
@@ -46,7 +46,7 @@ def test_a_path_and_its_file_uri_are_one_place(name):
     assert parse_uri(path) == parse_uri(name_file(path))
 
 
-@examples(100)
+@examples(60)
 @given(
     st.sampled_from(["s3", "https", "file", "ftp"]),
     st.sampled_from(["", "user:", "@", "user@x:"]),
