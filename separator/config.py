@@ -265,9 +265,6 @@ class JobConfig:
             return []
         return parse_queries(self.queries)
 
-    def parse_shard(self) -> tuple[int, int]:
-        return self.run.parse_shard()
-
     def to_dict(self) -> dict[str, Any]:
         """The config as JSON holds it: infinite gains as texts, which can be read back."""
         return json.loads(json.dumps(asdict(self)), parse_constant=str)

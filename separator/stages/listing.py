@@ -56,7 +56,7 @@ class Listing:
     def __init__(self, storage: Storage, config: JobConfig, work: Work) -> None:
         self.storage, self.config, self.work = storage, config, work
         self.num_duplicates = 0  # rows of a list that named an asset again, so far
-        self.shard, self.num_shards = config.parse_shard()
+        self.shard, self.num_shards = config.run.parse_shard()
 
     def __iter__(self) -> Iterator[Asset]:
         is_table = is_list(self.config.input.uri)

@@ -67,7 +67,7 @@ class LocalStore:
             if not place.path.is_dir():
                 yield self.stat(place)
                 return
-            yield from _Walk(recursive).list(place.key.rstrip("/") or "/", ())
+            yield from _Walk(recursive).list(place.key.rstrip("/") or "/")
 
     def stat(self, place: Place) -> Entry:
         with explained(place.shown):
@@ -190,26 +190,34 @@ class _Walk:
         self.recursive = recursive
         self.linked: set[tuple[int, int]] = set()  # folders that were entered through a link
 
-    def list(self, folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-        own = os.stat(folder)  # noqa: PTH116 # names that are no text: strings go through unharmed
-        identity = (own.st_dev, own.st_ino)
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-        for entry in entries:
+    def list(self, root: str) -> Iterator[Entry]:
+        levels = [self._read(root, ())]  # no recursion: folders may lie deeper than Python's limit
+        while levels:
+            if (step := next(levels[-1], None)) is None:
+                levels.pop()
+                continue
+            entry, above = step
             try:
-                yield from self._look(entry, (*above, identity))
+                if entry.is_dir():
+                    if self.recursive and self._may_enter(entry, above):
+                        levels.append(self._read(entry.path, above))
+                elif entry.is_file():
+                    yield _make_entry(entry.path, entry.stat())
             except FileNotFoundError:  # gone since the folder was read, or a link to nothing
                 continue
             except OSError as error:
                 uri = name_file(entry.path)
                 yield Entry(uri, 0, "", EPOCH, explain(error, show_uri(uri)))
 
-    def _look(self, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-        if entry.is_dir():
-            if self.recursive and self._may_enter(entry, above):
-                yield from self.list(entry.path, above)
-        elif entry.is_file():
-            yield _make_entry(entry.path, entry.stat())
+    def _read(
+        self, folder: str, above: tuple[tuple[int, int], ...]
+    ) -> Iterator[tuple[os.DirEntry[str], tuple[tuple[int, int], ...]]]:
+        """Read a folder; return its entries, each with the folders that it lies in."""
+        own = os.stat(folder)  # noqa: PTH116 # names that are no text: strings go through unharmed
+        inside = (*above, (own.st_dev, own.st_ino))
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        return ((entry, inside) for entry in entries)
 
     def _may_enter(self, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> bool:
         found = entry.stat()
@@ -231,6 +239,8 @@ def _find_system_devices() -> frozenset[int]:
 
 def _make_entry(path: str, found: os.stat_result) -> Entry:
     etag = f"{found.st_mtime_ns:x}-{found.st_size:x}"
-    return Entry(
-        name_file(path), found.st_size, etag, datetime.fromtimestamp(found.st_mtime, tz=UTC)
-    )
+    try:
+        modified_at = datetime.fromtimestamp(found.st_mtime, tz=UTC)
+    except (ValueError, OverflowError):  # a year that no calendar holds
+        modified_at = EPOCH
+    return Entry(name_file(path), found.st_size, etag, modified_at)

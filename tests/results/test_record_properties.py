@@ -31,6 +31,10 @@ records = st.builds(
 damages = st.dictionaries(st.sampled_from(sorted(COLUMNS)), json_values | any_text, max_size=2)
 
 
+def find_key(row: dict) -> tuple[int, str]:
+    return row["track_index"], row["query_name"]
+
+
 def read_back(data: bytes) -> CommitFile | None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "record.json")
@@ -43,9 +47,7 @@ def read_back(data: bytes) -> CommitFile | None:
 
 
 @examples(25)
-@given(
-    texts, st.lists(records, max_size=4, unique_by=lambda r: (r["track_index"], r["query_name"]))
-)
+@given(texts, st.lists(records, max_size=4, unique_by=find_key))
 def test_a_commit_file_is_read_back(asset_uri, rows):
     file = CommitFile(asset_uri, rows, ("gone",))
     found = read_back(pack_commit_file(file))
@@ -85,12 +87,16 @@ rows_of_runs = st.lists(
 def select_latest(rows: list[dict]) -> list[dict]:
     """Apply the rule as docs/job.md tells it, to rows whose assets could be looked at."""
     newest = {r["asset_uri"]: r for r in sorted(rows, key=lambda r: r["created_at"])}
-    rows = [r for r in rows if r["asset_etag"] == newest[r["asset_uri"]]["asset_etag"]]
     last = {}
     for row in rows:
         key = row["asset_uri"], row["query_name"]
         last[key] = max(row["created_at"], last.get(key, ""))
-    return [r for r in rows if r["created_at"] == last[r["asset_uri"], r["query_name"]]]
+    return [
+        r
+        for r in rows
+        if r["asset_etag"] == newest[r["asset_uri"]]["asset_etag"]
+        and r["created_at"] == last[r["asset_uri"], r["query_name"]]
+    ]
 
 
 def select_done(rows: list[dict], retry_failed: bool) -> set[int]:
