@@ -65,9 +65,7 @@ class InputSettings:
         with named("input.include/exclude: "):
             make_selector(self.include, self.exclude)
         if self.allow_local not in ("auto", True, False):
-            raise RequestError(
-                f"input.allow_local={self.allow_local!r}: must be auto, true or false"
-            )
+            raise RequestError(f"input.allow_local={self.allow_local!r}: auto, true or false")
         for key in ("uri_column", "queries_column", "tracks_column", "carry"):
             value = getattr(self, key)
             if value and not is_list(self.uri):
