@@ -51,7 +51,7 @@ check: dev ffmpeg rgw sounds  ## the gate: lint, types, all tests but the slowes
 	$(PYTEST) --durations=10 -m '(not slow or check) and not gpu'
 
 test-all: dev ffmpeg rgw sounds  ## all tests but those on a GPU
-	$(PYTEST) -m 'not gpu'
+	SEPARATOR_EXAMPLES=20 $(PYTEST) -m 'not gpu'
 
 test-gpu: dev  ## tests on a CUDA device
 	$(PYTHON) -m pytest -m gpu

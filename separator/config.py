@@ -65,9 +65,7 @@ class InputSettings:
         with named("input.include/exclude: "):
             make_selector(self.include, self.exclude)
         if self.allow_local not in ("auto", True, False):
-            raise RequestError(
-                f"input.allow_local={self.allow_local!r}: must be auto, true or false"
-            )
+            raise RequestError(f"input.allow_local={self.allow_local!r}: auto, true or false")
         for key in ("uri_column", "queries_column", "tracks_column", "carry"):
             value = getattr(self, key)
             if value and not is_list(self.uri):
@@ -264,9 +262,6 @@ class JobConfig:
         if self.input.queries_column is not None and not self.queries:
             return []
         return parse_queries(self.queries)
-
-    def parse_shard(self) -> tuple[int, int]:
-        return self.run.parse_shard()
 
     def to_dict(self) -> dict[str, Any]:
         """The config as JSON holds it: infinite gains as texts, which can be read back."""

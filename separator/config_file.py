@@ -56,20 +56,28 @@ def build(tree: Any, path: Path) -> Any:
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
+def _one_line(where: Path | str) -> Iterator[None]:
     try:
         yield
     except OmegaConfBaseException as error:
         key = f"{error.full_key}: " if error.full_key else ""
+        key = key if key.isprintable() else ascii(key)[1:-1]
         reason = str(error).splitlines()[0]
         if reason.startswith("Incompatible value 'None'"):
             reason = "has no value; write one, or leave the key out"
-        raise RequestError(f"{path}: {key}{reason}") from None
+        raise RequestError(f"{where}: {key}{reason}") from None
+    except (RequestError, UnicodeDecodeError):
+        raise
+    except RecursionError:
+        raise RequestError(f"{where}: is nested too deeply") from None
+    except (ValueError, OverflowError) as error:  # numbers without end, bytes that are no text
+        raise RequestError(f"{where}: {error}") from None
 
 
 def _read_yaml(path: Path) -> Any:
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path))
+        with _one_line(path):
+            tree = OmegaConf.to_container(OmegaConf.load(path))
     except OSError as error:
         raise RequestError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -88,7 +96,8 @@ def _read_override(override: str) -> Any:
             f"argument {override!r}: has no '='; did you mean key=value, such as output.uri=stems?"
         )
     try:
-        return OmegaConf.to_container(OmegaConf.from_dotlist([override]))
+        with _one_line(f"argument {override!r:.80}"):
+            return OmegaConf.to_container(OmegaConf.from_dotlist([override]))
     except yaml.YAMLError as error:
         raise RequestError(f"{key}: {_explain_yaml(error, value, '')}") from None
 

@@ -1,6 +1,5 @@
 """Choose the tracks of a file to work on, by position, flag or language. Pure."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,17 +24,21 @@ def choose_tracks(tracks: Sequence[Track], how: Any = "all") -> list[Track]:
     elif isinstance(how, Sequence) and how and all(_is_position(item) for item in how):
         chosen = [track for track in tracks if track.index in how]
     else:
-        raise RequestError(f"tracks={how!r}: must be {FORMS}")
+        raise RequestError(f"tracks={how!r:.80}: must be {FORMS}")
     if not chosen:
         there = ", ".join(f"{track.index} ({track.language or 'no language'})" for track in tracks)
-        raise TrackMissing(f"tracks={how!r}: matches no track; the file has: {there or 'none'}")
+        raise TrackMissing(f"tracks={how!r:.80}: matches no track; the file has: {there or 'none'}")
     return chosen
 
 
 def check_tracks(how: Any) -> None:
     """Raise RequestError unless `how` has one of the forms."""
-    with contextlib.suppress(TrackMissing):  # without tracks only the form is checked
+    try:
         choose_tracks([], how)
+    except TrackMissing:  # without tracks only the form is checked
+        return
+    except RecursionError:
+        raise RequestError("tracks: a fallback is nested too deeply") from None
 
 
 def _choose_named(tracks: Sequence[Track], how: str) -> list[Track]:
@@ -45,7 +48,7 @@ def _choose_named(tracks: Sequence[Track], how: str) -> list[Track]:
         return list(tracks[:1])
     if how == "default":
         return [track for track in tracks if track.is_default][:1] or list(tracks[:1])
-    raise RequestError(f"tracks={how!r}: must be {FORMS}")
+    raise RequestError(f"tracks={how!r:.80}: must be {FORMS}")
 
 
 def _choose_languages(tracks: Sequence[Track], how: dict[str, Any]) -> list[Track]:
@@ -53,9 +56,9 @@ def _choose_languages(tracks: Sequence[Track], how: dict[str, Any]) -> list[Trac
     wanted = [wanted] if isinstance(wanted, str) else wanted
     unknown = set(how) - {"language", "fallback"}
     if unknown or not isinstance(wanted, Sequence) or not wanted:
-        raise RequestError(f"tracks={how!r}: must be {{language: [...], fallback: ...}}")
-    if not all(isinstance(code, str) and code for code in wanted):
-        raise RequestError(f"tracks={how!r}: languages are codes such as en, eng or pt-BR")
+        raise RequestError(f"tracks={how!r:.80}: must be {{language: [...], fallback: ...}}")
+    if not all(isinstance(code, str) and code and code.isprintable() for code in wanted):
+        raise RequestError(f"tracks={how!r:.80}: languages are codes such as en, eng or pt-BR")
     chosen = [
         track
         for track in tracks

@@ -4,9 +4,11 @@ A folder belongs to the asset that its commit file names. Assets of two librarie
 the one that comes later gets a folder of its own beside the other's.
 """
 
+import functools
 import logging
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from separator.errors import OutputDamaged
 from separator.results.latest import read_latest_tables
@@ -21,6 +23,9 @@ from separator.results.record import (
 from separator.results.schema import Record
 from separator.rows import REMUX, Asset
 from separator.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +68,18 @@ def read_folder(storage: Storage, layout: Layout, path: str) -> CommitFile:
     records = [
         record | {"created_at": record["created_at"].isoformat(timespec="microseconds")}
         for table in read_latest_tables(storage, layout)
-        for record in table.to_pylist()
+        for record in _select_below(table, folder).to_pylist()
         if any(_is_in(record, key, folder) for key in URIS)
     ]
     return CommitFile(records[0]["asset_uri"] if records else "", records)
+
+
+def _select_below(table: "pa.Table", folder: str) -> "pa.Table":
+    """Keep the rows with a file below the folder, before they become Python's: those are large."""
+    import pyarrow.compute as pc  # imported here: it costs 0.2 s
+
+    found = [pc.fill_null(pc.starts_with(table[key], folder), False) for key in URIS]  # pyright: ignore
+    return table.filter(functools.reduce(pc.or_, found))  # pyright: ignore
 
 
 def _is_in(record: Record, key: str, folder: str) -> bool:

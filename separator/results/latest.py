@@ -130,7 +130,13 @@ def join_keys(parts: dict[str, np.ndarray]) -> Keys:
 
 def read_keys(storage: Storage, uri: str) -> np.ndarray:
     """Read the `Keys` of one file as an array (7, rows)."""
-    parts = [_make_empty()]
+    try:
+        return np.concatenate([_make_empty(), *_iterate_keys(storage, uri)], axis=1)
+    except ValueError as error:  # a text that is no UTF-8, an id that is none
+        raise OutputDamaged(f"{uri}: is no manifest: {error}") from None
+
+
+def _iterate_keys(storage: Storage, uri: str) -> Iterator[np.ndarray]:
     for batch in iterate_batches(storage, uri, KEY_COLUMNS):
         if any(column.null_count for column in batch.columns):
             raise OutputDamaged(f"{uri}: is no manifest, a column that says what a row is has gaps")
@@ -142,8 +148,7 @@ def read_keys(storage: Storage, uri: str) -> np.ndarray:
         hashes = [np.fromiter(map(hash, group), np.int64, len(batch)) for group in groups]
         created_at = batch["created_at"].cast("int64").to_numpy()
         outcomes = np.fromiter(map(find_outcome, codes), np.int64, len(batch))
-        parts.append(np.stack([*hashes, created_at, hash_ids(ids).view(np.int64), outcomes]))
-    return np.concatenate(parts, axis=1)
+        yield np.stack([*hashes, created_at, hash_ids(ids).view(np.int64), outcomes])
 
 
 def _make_empty() -> np.ndarray:

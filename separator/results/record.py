@@ -7,18 +7,21 @@ manifest is made of them and can be made of them again.
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from separator.errors import ObjectMissing, OutputDamaged, list_passing_codes
+from separator.results.manifest import make_table
 from separator.results.schema import COLUMNS, Record
 from separator.rows import Failed, Measures, Remuxed, StemWritten, WorkItem
 from separator.storage import Storage
 
 VERSION = 1
 URIS = ("stem_uri", "residual_uri", "remux_uri")
+ID = re.compile("[0-9a-f]{32}")  # of a work item
 PASSING = frozenset(list_passing_codes())
 SILENCE_DB = -200.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -176,6 +179,10 @@ def read_commit_file(storage: Storage, uri: str) -> CommitFile:
     if not (isinstance(obsolete_uris, list) and all(isinstance(u, str) for u in obsolete_uris)):
         raise OutputDamaged(f"{uri}: obsolete={obsolete_uris!r:.60} is no list of URIs")
     records = [dict.fromkeys(COLUMNS) | row for row in rows]
+    try:  # the manifest takes them as they are
+        make_table(records)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise OutputDamaged(f"{uri}: holds no records: {str(error)!r:.200}") from None
     return CommitFile(content["asset_uri"], records, tuple(obsolete_uris))
 
 
@@ -183,8 +190,11 @@ def is_record(row: Any) -> bool:
     if not isinstance(row, dict) or not isinstance(row.get("track_index"), int):
         return False
     uris = [row.get(key) for key in URIS]
-    return all(isinstance(row.get(key), str) for key in TEXTS) and all(
-        uri is None or isinstance(uri, str) for uri in uris
+    has_id = isinstance(row.get("request"), str) and ID.fullmatch(row["request"])
+    return (
+        bool(has_id)
+        and all(isinstance(row.get(key), str) for key in TEXTS)
+        and all(uri is None or isinstance(uri, str) for uri in uris)
     )
 
 

@@ -63,7 +63,7 @@ def run_job(config: JobConfig, see: See) -> RunStats:
     storage = Storage(config.storage)
     target = prepare_target(config, storage)
     refuse_files(storage, target.layout)
-    number, num_shards = config.parse_shard()
+    number, num_shards = config.run.parse_shard()
     shard = f"{number + 1}/{num_shards}" if config.run.shard else ""
     about = describe_code() | {
         "config": config.to_dict(),
@@ -165,7 +165,7 @@ def run_passes(
         see(stats)
 
     for is_again in (False, True):
-        now = done.add(committer.done)
+        now = done.add(committer.find_done())
         stats.phase = STARTING_RAY
         see(stats)
         # Weights are read while Ray starts. A fresh Ray for each pass: actors that keep dying
@@ -179,7 +179,7 @@ def run_passes(
             missing, uris = run_flow(flow, now, is_again, collector, committer, stats, on_row)
         if not missing:
             return
-    tried, now = set(uris), done.add(committer.done)
+    tried, now = set(uris), done.add(committer.find_done())
     for asset in target.list_assets():
         if asset.uri in tried and (left := now.select_pending(asset)):
             error = WorkerCrashed(f"{asset.uri}: {CRASHED}")

@@ -85,7 +85,7 @@ def read_run(storage: Storage, uri: str) -> dict[str, Any] | None:
     """Read a run file; None, and a warning, for a file that no run has written."""
     try:
         run = json.loads(storage.read(uri))
-        if is_run(run):
+        if is_run(run) and uri.endswith(f"/{run['run_id']}.json"):
             return run
     except ObjectMissing:  # deleted since it was listed
         return None

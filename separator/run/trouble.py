@@ -21,17 +21,17 @@ class TroubleCount:
     """Raise what ends the run: its stage cannot go on, and each asset would fail the same way."""
 
     def __init__(self) -> None:
-        self.in_a_row = 0
+        self.assets: set[str] = set()  # that failed in a row
 
     def add(self, outcome: Outcome) -> None:
         if not isinstance(outcome, Failed) or outcome.code not in OF_MANY:
-            self.in_a_row = 0
+            self.assets.clear()
             return
-        self.in_a_row += 1
+        self.assets.add(outcome.asset.uri)  # with many queries, one asset fails many times
         if outcome.stage != "extract" and outcome.code in OF_OUTPUT:
             raise make_error(outcome, "")
-        if self.in_a_row >= MOST_IN_A_ROW:
-            raise make_error(outcome, f"the last {self.in_a_row} assets failed alike: ")
+        if len(self.assets) >= MOST_IN_A_ROW:
+            raise make_error(outcome, f"the last {len(self.assets)} assets failed alike: ")
 
 
 def make_error(outcome: Failed, before: str) -> SeparatorError:

@@ -32,7 +32,7 @@ class Committer:
     ) -> None:
         self.storage, self.layout, self.writer = storage, layout, writer
         self.on_commit = on_commit
-        self.done: set[int] = set()  # hashes of ids of work items
+        self._done: set[int] = set()
         self.num_told_apart = 0  # assets whose own path holds the stems of another one
         self._pool = ThreadPoolExecutor(COMMITTERS)
         self._waiting: deque[Future[None]] = deque()
@@ -55,6 +55,12 @@ class Committer:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(self._commit, order))
 
+    def find_done(self) -> set[int]:
+        """Wait for all commits; return hashes of the ids of their work items."""
+        while self._waiting:
+            self._waiting.popleft().result()
+        return self._done
+
     def discard(self, order: Discard) -> None:
         self._delete(order.asset, [order.uri])
 
@@ -67,7 +73,7 @@ class Committer:
         self.storage.clear(self.layout.parts(asset.path))
         with self._lock:
             self.num_told_apart += is_told_apart(asset.path, asset.uri)
-            self.done.update(hash_ids([r["request"] for r in order.records]).tolist())
+            self._done.update(hash_ids([r["request"] for r in order.records]).tolist())
             self.writer.add(order.records)
             self.on_commit(order.records)
 

@@ -12,7 +12,7 @@ from typing import Any
 from separator.errors import RequestError
 from separator.storage import parse_uri
 from separator.storage.tables import ListRow, resolve_uri
-from separator.storage.uri import hide_secret
+from separator.storage.uri import hide_secret, show_uri
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,13 @@ class NamedRow:
 def name_row(list_uri: str, row: ListRow, column: str, may_name_local: bool) -> NamedRow:
     """`column`: the one with the asset's URI. `may_name_local`: it may be a local file."""
     number = f"{parse_uri(list_uri).uri}#row-{row.number}"
-    if row.trouble:
-        return NamedRow(number, {}, f"{number}: {row.trouble}")
-    try:
-        return name_asset(list_uri, row, column, may_name_local)
-    except RequestError as error:
-        return NamedRow(number, row.columns, f"{number}: {error}")
+    trouble = row.trouble
+    if not trouble:
+        try:
+            return name_asset(list_uri, row, column, may_name_local)
+        except RequestError as error:
+            trouble = str(error)
+    return NamedRow(number, row.columns, f"{show_uri(number)}: {trouble}")
 
 
 def name_asset(list_uri: str, row: ListRow, column: str, may_name_local: bool) -> NamedRow:
@@ -42,19 +43,18 @@ def name_asset(list_uri: str, row: ListRow, column: str, may_name_local: bool) -
     cell = row.columns[column]
     if not isinstance(cell, str) or not cell.strip():
         raise RequestError(f"{column}={cell!r:.80}: is not the name of an asset")
-    try:
-        cell.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise RequestError(f"{column}={cell!a:.80}: is not valid text") from None
     asset_uri = resolve_uri(list_uri, cell)
     try:
         place = parse_uri(asset_uri)
-    except RequestError as error:  # it gets its record under the name in the list
-        return NamedRow(hide_secret(asset_uri) or asset_uri, row.columns, str(error))
+    except RequestError as error:
+        shown = hide_secret(asset_uri) or asset_uri
+        if not shown.isprintable():
+            raise
+        return NamedRow(shown, row.columns, str(error))  # its record has the name in the list
     trouble = ""
     if not place.bucket and not may_name_local:
         trouble = (
-            f"{place.uri}: the list may not name files of the machine that runs the job; set "
+            f"{place.shown}: the list may not name files of the machine that runs the job; set "
             "input.allow_local=true if you trust it"
         )
     return NamedRow(place.uri, row.columns, trouble)
@@ -62,9 +62,12 @@ def name_asset(list_uri: str, row: ListRow, column: str, may_name_local: bool) -
 
 def write_carried(columns: Mapping[str, Any]) -> str:
     """Write columns of a list as JSON: what JSON has no number for becomes null."""
-    cleaned = _clean(dict(columns))
-    text = json.dumps(cleaned, default=str, ensure_ascii=False)
-    return text if text.isprintable() else json.dumps(cleaned, default=str)
+    try:
+        cleaned = _clean(dict(columns))
+        text = json.dumps(cleaned, default=str, ensure_ascii=False)
+        return text if text.isprintable() else json.dumps(cleaned, default=str)
+    except RecursionError:
+        raise RequestError("input.carry: a cell is nested too deeply") from None
 
 
 def _clean(value: Any) -> Any:

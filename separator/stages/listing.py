@@ -22,6 +22,7 @@ from separator.stages.list_rows import NamedRow, name_row, write_carried
 from separator.stages.work import Work, list_items, read_queries, read_tracks
 from separator.storage import Entry, Storage
 from separator.storage.tables import URI_COLUMNS, find_uri_column, is_list, read_list
+from separator.storage.uri import show_uri
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STAT_THREADS = 16
@@ -55,7 +56,7 @@ class Listing:
     def __init__(self, storage: Storage, config: JobConfig, work: Work) -> None:
         self.storage, self.config, self.work = storage, config, work
         self.num_duplicates = 0  # rows of a list that named an asset again, so far
-        self.shard, self.num_shards = config.parse_shard()
+        self.shard, self.num_shards = config.run.parse_shard()
 
     def __iter__(self) -> Iterator[Asset]:
         is_table = is_list(self.config.input.uri)
@@ -116,7 +117,7 @@ class Listing:
                 entry = replace(entry, error=error)
             except RequestError as error:
                 trouble = str(error)
-        queries, tracks = list(work.queries), work.tracks
+        queries, tracks, text = list(work.queries), work.tracks, ""
         try:
             # Columns only where they are configured: pandas writes its index under the name "".
             if chosen.tracks_column is not None:
@@ -126,11 +127,11 @@ class Listing:
             if not queries:
                 raise QueryError("neither its list nor the config has a query for it")
             check_renditions(work.output, queries)
+            carried = {name: row.columns.get(name) for name in chosen.carry}
+            text = write_carried(carried) if carried else ""
         except RequestError as error:
-            trouble = trouble or f"{entry.uri}: {error}"
+            trouble = trouble or f"{show_uri(entry.uri)}: {error}"
             queries = queries or [Query("", "")]
-        carried = {name: row.columns.get(name) for name in chosen.carry}
-        text = write_carried(carried) if carried else ""
         return make_asset(entry, row.path, work, queries, tracks, trouble, text)
 
     def _check_columns(self, columns: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ HARMLESS = {
     "storage.part_bytes", "storage.attempts", "storage.backoff_s", "storage.timeout_s",
     "storage.conditional_writes",
 }  # fmt: skip
+LONGEST_INDEX = 10  # digits
 REMUX_KEYS = ("remux", "remux_codec", "remux_bitrate_bps")
 # The keys that the first release hashed, with their values also where these are the defaults.
 FORMER_MODEL_KEYS = ("channels", "context", "precision")
@@ -216,8 +217,10 @@ def read_tracks(value: Any, default: Any) -> Any:
     value = _read_json(value)
     if value is None or value == "":
         return default
-    if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
-        value = [int(value)]
+    if isinstance(value, str) and value.isdecimal() and len(value) < LONGEST_INDEX:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
     check_tracks(value)
     return value
 
@@ -230,3 +233,5 @@ def _read_json(value: Any) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise QueryError(f"{text[:80]!r} is not JSON: {error}") from None
+    except RecursionError:
+        raise QueryError(f"{text[:80]!r} is nested too deeply") from None

@@ -22,7 +22,7 @@ from separator.errors import (
     StorageError,
 )
 from separator.storage.atomic import replacing, sync_folder, temporary_beside, write_synced
-from separator.storage.uri import Entry, Place, name_file
+from separator.storage.uri import Entry, Place, name_file, show_uri
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -63,25 +63,25 @@ class LocalStore:
     def list(self, place: Place, recursive: bool) -> Iterator[Entry]:
         """Yield the files, sorted by name within each folder; what cannot be looked at, such as a
         folder without permission, with its error."""
-        with explained(place.uri):
+        with explained(place.shown):
             if not place.path.is_dir():
                 yield self.stat(place)
                 return
-            yield from _Walk(recursive).list(place.key.rstrip("/") or "/", ())
+            yield from _Walk(recursive).list(place.key.rstrip("/") or "/")
 
     def stat(self, place: Place) -> Entry:
-        with explained(place.uri):
+        with explained(place.shown):
             found = place.path.stat()
         if stat.S_ISDIR(found.st_mode):
-            raise ObjectMissing(f"{place.uri}: is a folder")
+            raise ObjectMissing(f"{place.shown}: is a folder")
         if not stat.S_ISREG(found.st_mode):
-            raise ObjectMissing(f"{place.uri}: is a device or a pipe, not a file")
+            raise ObjectMissing(f"{place.shown}: is a device or a pipe, not a file")
         if found.st_dev in _find_system_devices():
-            raise ObjectMissing(f"{place.uri}: belongs to the operating system, not to a library")
+            raise ObjectMissing(f"{place.shown}: belongs to the operating system, not to a library")
         return _make_entry(place.key, found)
 
     def fetch(self, place: Place, path: Path, expected: Entry) -> None:
-        with explained(place.uri):
+        with explained(place.shown):
             shutil.copyfile(place.path, path)
         self.check(place, expected)
 
@@ -89,16 +89,16 @@ class LocalStore:
         """Raise ObjectChanged if the file is not the one that was listed."""
         if (now := self.stat(place)).etag != expected.etag:
             raise ObjectChanged(
-                f"{place.uri}: changed while it was read ({expected.num_bytes:,} bytes, now "
+                f"{place.shown}: changed while it was read ({expected.num_bytes:,} bytes, now "
                 f"{now.num_bytes:,}); the next run reads it"
             )
 
     def read(self, place: Place) -> bytes:
-        with explained(place.uri):
+        with explained(place.shown):
             return place.path.read_bytes()
 
     def write(self, place: Place, blocks: Iterable[bytes], if_absent: bool) -> None:
-        with explained(place.uri):
+        with explained(place.shown):
             place.path.parent.mkdir(parents=True, exist_ok=True)
             if if_absent:
                 _write_new(place, blocks)
@@ -121,8 +121,8 @@ class LocalStore:
 
     def _try_replace(self, place: Place, data: bytes, version: str) -> bool:
         # NFS locks only files that are open for writing.
-        with explained(place.uri), place.path.open("r+b") as file:
-            if self.conditional_writes and not _try_lock(file, place.uri):
+        with explained(place.shown), place.path.open("r+b") as file:
+            if self.conditional_writes and not _try_lock(file, place.shown):
                 return False
             # Another process may have renamed its file to this path before the lock was taken.
             if not os.path.samestat(os.fstat(file.fileno()), place.path.stat()):
@@ -134,18 +134,18 @@ class LocalStore:
             return True
 
     def delete(self, place: Place) -> None:
-        with explained(place.uri):
+        with explained(place.shown):
             place.path.unlink(missing_ok=True)
 
     def clear(self, place: Place) -> None:
-        with explained(place.uri), contextlib.suppress(FileNotFoundError):
+        with explained(place.shown), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(place.path)
 
 
 def _write_new(place: Place, blocks: Iterable[bytes]) -> None:
     """Link a finished file to its name; the kernel refuses if the name is in use."""
     path = place.path
-    taken = ObjectExists(f"{place.uri}: exists already")
+    taken = ObjectExists(f"{place.shown}: exists already")
     if path.exists():
         raise taken
     with temporary_beside(path) as temporary:
@@ -190,26 +190,34 @@ class _Walk:
         self.recursive = recursive
         self.linked: set[tuple[int, int]] = set()  # folders that were entered through a link
 
-    def list(self, folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-        own = os.stat(folder)  # noqa: PTH116 # names that are no text: strings go through unharmed
-        identity = (own.st_dev, own.st_ino)
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-        for entry in entries:
+    def list(self, root: str) -> Iterator[Entry]:
+        levels = [self._read(root, ())]  # no recursion: folders may lie deeper than Python's limit
+        while levels:
+            if (step := next(levels[-1], None)) is None:
+                levels.pop()
+                continue
+            entry, above = step
             try:
-                yield from self._look(entry, (*above, identity))
+                if entry.is_dir():
+                    if self.recursive and self._may_enter(entry, above):
+                        levels.append(self._read(entry.path, above))
+                elif entry.is_file():
+                    yield _make_entry(entry.path, entry.stat())
             except FileNotFoundError:  # gone since the folder was read, or a link to nothing
                 continue
             except OSError as error:
                 uri = name_file(entry.path)
-                yield Entry(uri, 0, "", EPOCH, explain(error, uri))
+                yield Entry(uri, 0, "", EPOCH, explain(error, show_uri(uri)))
 
-    def _look(self, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-        if entry.is_dir():
-            if self.recursive and self._may_enter(entry, above):
-                yield from self.list(entry.path, above)
-        elif entry.is_file():
-            yield _make_entry(entry.path, entry.stat())
+    def _read(
+        self, folder: str, above: tuple[tuple[int, int], ...]
+    ) -> Iterator[tuple[os.DirEntry[str], tuple[tuple[int, int], ...]]]:
+        """Read a folder; return its entries, each with the folders that it lies in."""
+        own = os.stat(folder)  # noqa: PTH116 # names that are no text: strings go through unharmed
+        inside = (*above, (own.st_dev, own.st_ino))
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        return ((entry, inside) for entry in entries)
 
     def _may_enter(self, entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> bool:
         found = entry.stat()
@@ -231,6 +239,8 @@ def _find_system_devices() -> frozenset[int]:
 
 def _make_entry(path: str, found: os.stat_result) -> Entry:
     etag = f"{found.st_mtime_ns:x}-{found.st_size:x}"
-    return Entry(
-        name_file(path), found.st_size, etag, datetime.fromtimestamp(found.st_mtime, tz=UTC)
-    )
+    try:
+        modified_at = datetime.fromtimestamp(found.st_mtime, tz=UTC)
+    except (ValueError, OverflowError):  # a year that no calendar holds
+        modified_at = EPOCH
+    return Entry(name_file(path), found.st_size, etag, modified_at)

@@ -124,4 +124,4 @@ def _parse(line: str) -> Row | str:
 def _check(content: Any) -> Row | str:
     if isinstance(content, dict):
         return content
-    return f"is {content!s:.40}, not an object with columns"
+    return f"is {content!r:.40}, not an object with columns"

@@ -1,7 +1,8 @@
 """Parse URIs of local files and S3 objects. Pure: nothing is opened here.
 
 A local path and `file://` name files, `s3://bucket/key` objects. The key of an S3 URI is taken as
-it stands: `%`, `?` and `#` are characters like any other. A `file://` URI is percent-encoded.
+it stands: `%`, `?` and `#` are characters like any other. A `file://` URI is percent-encoded; `?`
+and `#` need not be.
 """
 
 import os
@@ -9,7 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from separator.errors import RequestError, StorageError
 
@@ -42,8 +43,8 @@ class Place:
 
     @property
     def shown(self) -> str:
-        """Return the URI for a message: on one line whatever the key holds."""
-        return self.uri if self.uri.isprintable() else ascii(self.uri)[1:-1]
+        """Return the URI for a message."""
+        return show_uri(self.uri)
 
     @property
     def path(self) -> Path:
@@ -54,27 +55,51 @@ class Place:
 def parse_uri(uri: str) -> Place:
     scheme, found, rest = uri.partition("://")
     if not uri or "\0" in uri:
-        raise RequestError(f"{uri!r}: not a URI or a path")
+        raise RequestError(f"{uri!r:.80}: not a URI or a path")
+    shown = show_uri(uri)
     if hidden := hide_secret(uri):
         raise RequestError(
-            f"{hidden}: holds a password or is a signed link; name the object as s3://bucket/key, "
-            "and give credentials by the environment or storage.profile"
+            f"{show_uri(hidden)}: holds a password or is a signed link; name the object as "
+            "s3://bucket/key, and give credentials by the environment or storage.profile"
         )
-    if not found:
-        # Absolute, so that it means the same in every process.
-        return Place("", str(Path(uri).absolute()) + ("/" if uri.endswith("/") else ""))
-    if scheme == "file":
-        parts = urlsplit(uri)
-        if parts.netloc not in ("", "localhost"):
-            raise RequestError(f"{uri}: names a file on another machine; write file:///path")
-        return Place("", os.fsdecode(unquote_to_bytes(parts.path)))
+    try:
+        if not found:
+            return Place("", _make_absolute(os.fsencode(uri)))
+        if scheme == "file":
+            return Place("", _make_absolute(_read_file_uri(shown, rest)))
+        rest.encode()
+    except UnicodeEncodeError:
+        raise RequestError(f"{shown}: is not valid text") from None
     if scheme != "s3":
-        raise RequestError(f"{uri}: unknown scheme; use a local path, file:// or s3://")
+        raise RequestError(f"{shown}: unknown scheme; use a local path, file:// or s3://")
     bucket, _, key = rest.partition("/")
     # Three or more of these also keep `..` and the like from being a bucket.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", bucket):
-        raise RequestError(f"{uri}: {bucket!r} is not a bucket name; use s3://bucket/key")
+        raise RequestError(f"{shown}: {bucket!r} is not a bucket name; use s3://bucket/key")
     return Place(bucket, key)
+
+
+def show_uri(uri: str) -> str:
+    """Return the URI for a message: on one line whatever it holds."""
+    return uri if uri.isprintable() else ascii(uri)[1:-1]
+
+
+def _read_file_uri(shown: str, rest: str) -> bytes:
+    host, slash, path = rest.partition("/")
+    if host not in ("", "localhost"):
+        raise RequestError(f"{shown}: names a file on another machine; write file:///path")
+    raw = unquote_to_bytes(os.fsencode(slash + path))
+    if not raw or b"\0" in raw:
+        raise RequestError(f"{shown}: names no file; write file:///path")
+    return raw
+
+
+def _make_absolute(raw: bytes) -> str:
+    """Name a path so that it means the same in every process, one way for each place."""
+    text = os.fsdecode(raw)
+    path = str(Path(text).absolute())
+    path = f"/{path.lstrip('/')}"  # Path keeps two slashes at the beginning
+    return f"{path.rstrip('/')}/" if text.endswith("/") else path
 
 
 def hide_secret(uri: str) -> str:

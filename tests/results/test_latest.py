@@ -77,7 +77,10 @@ def pack(**columns: list) -> bytes:
 
 WHOLE = io.BytesIO()
 pq.write_table(make_table([make_record("y")] * 1000), WHOLE, compression="none")
+ODD_IDS = io.BytesIO()
+pq.write_table(make_table([make_record("y", request="run 7")]), ODD_IDS)
 FOREIGN = {
+    "other ids": ODD_IDS.getvalue(),
     "empty": b"",
     "text": b"not a table",
     "cut": WHOLE.getvalue()[:2_000],

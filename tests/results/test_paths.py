@@ -18,6 +18,8 @@ from separator.results.paths import LONGEST_PART_BYTES, Layout, encode_part, mak
         ("s3://bkt/x/../../a.mp4", "s3://bkt/x", "%2E%2E/%2E%2E/a.mp4"),
         ("s3://bkt/x/a%2Fb\n.mp4", "s3://bkt/x", "a%252Fb%0A.mp4"),
         ("file:///lib/%FF.wav", "/lib", "%FF.wav"),
+        ("/lib/x/a/b.wav", "file:///lib//x", "a/b.wav"),
+        ("file:///lib/a#1?.wav", "/lib", "a#1%3F.wav"),
     ],
 )
 def test_paths_of_assets(asset, root, path):

@@ -24,7 +24,8 @@ def commit_all(folder: Path, number: int) -> list[str]:
         for i in range(number):
             asset = replace(ASSET, uri=f"{i}", path=f"{i}")
             committer.commit(Commit(asset, [make_record(f"{i}")]))
-    assert len(committer.done) == number and len(list_files(storage, layout)) == 1
+        assert len(committer.find_done()) == number, "it waits for all of them"
+    assert len(list_files(storage, layout)) == 1
     return seen
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,24 @@ def test_list_enters_each_linked_folder_once(tmp_path):
             (tmp_path / name / f"to-{other}").symlink_to(tmp_path / other)
     (tmp_path / "d0/x.wav").write_bytes(b"x")
     assert len(list_names(tmp_path)) == 2, "under its own name and through one link"
+
+
+def test_list_reaches_files_deeper_than_python_recurses(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        for _ in range(700):
+            Path("d").mkdir()
+            patch.chdir("d")
+        Path("x.wav").touch()
+    assert list_names(tmp_path) == ["d/" * 700 + "x.wav"]
+
+
+def test_list_takes_a_time_that_no_calendar_holds():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:  # file systems on disks hold none
+        path = Path(folder, "x.wav")
+        path.touch()
+        os.utime(path, (1e13, 1e13))
+        assert list_names(Path(folder)) == ["x.wav"]
 
 
 def list_with_errors(root: Path, **options) -> dict[str, str]:
