@@ -11,6 +11,7 @@ from separator.media.ffmpeg import QUIET, Child
 from separator.media.formats import SIDE_AS_BACK
 from separator.media.limits import SAFE_INPUT, Limits, check_file, clean_tag, put_paths, show_name
 from separator.media.probe import Media, Track, probe
+from separator.media.unwritten import raise_for_output
 
 # Muxer and usual audio codec of a container.
 MUXERS = {
@@ -72,11 +73,8 @@ def put_tracks(
     try:
         with Child(command, path, limits, hung=EncoderFailed) as child:
             code, tail = child.finish()
-        if code != 0:
-            raise EncoderFailed(
-                f"{show_name(output_path)}: {show_name(path)} and the new tracks cannot be muxed"
-                f" (ffmpeg exited with {code}): {tail}"
-            )
+        what = f"{show_name(path)} and the new tracks cannot be muxed: "
+        raise_for_output(output_path, code, tail, what)
     except BaseException:
         output_path.unlink(missing_ok=True)
         raise
