@@ -30,6 +30,8 @@ COPY: dict[str, object] = {
     "map_chapters": 0,
     # Without a limit, as the file's own streams may lie far apart.
     "max_interleave_delta": 0,
+    # The same input gives the same bytes: Matroska would get a random id.
+    "fflags": "+bitexact",
 }
 RESTARTING = {"mpegts", "mpeg", "ogg"}
 COPIED_KINDS = ("video", "picture", "audio", "subtitle", "attachment")
