@@ -13,7 +13,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from separator.errors import LockLost, OutputTaken, StorageError
-from separator.run.holders import Holder, Holders, HolderWatch, Verdicts, find_live, overlap
+from separator.run.holders import (
+    Holder,
+    Holders,
+    HolderWatch,
+    Verdicts,
+    find_live,
+    overlap,
+    read_holders,
+)
 from separator.run.process import identify_process
 from separator.storage import Storage
 from separator.storage.shared import SharedObject
@@ -128,11 +136,11 @@ class RunLock:
 
     def _change(self, decide: Callable[[Holders, Verdicts], Holders | None]) -> Holders:
         def decide_content(content: dict[str, Any], asked_at: float) -> dict[str, Any] | None:
-            holders = {run_id: Holder(**about) for run_id, about in content.items()}
+            holders = read_holders(content, self.uri)
             decision = decide(holders, self._watch.judge(holders, asked_at))
             return None if decision is None else {r: asdict(h) for r, h in decision.items()}
 
-        return {r: Holder(**about) for r, about in self._shared.change(decide_content).items()}
+        return read_holders(self._shared.change(decide_content), self.uri)
 
     def _get_age_s(self) -> float:
         return (datetime.now(UTC) - self.storage.stat(self.uri).modified_at).total_seconds()

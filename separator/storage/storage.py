@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from separator.errors import ObjectChanged, ObjectMissing, StorageError
+from separator.errors import ObjectChanged, ObjectMissing, StorageBusy, StorageError
 from separator.storage.local import LocalStore
 from separator.storage.patterns import find_folders, make_selector
 from separator.storage.s3_settings import StorageSettings
@@ -133,7 +133,11 @@ class Storage:
             raise StorageError(
                 f"{uri}: {num_bytes:,} bytes; at most {MOST_READ_BYTES:,} are read into memory"
             )
-        return store.read(place)
+        data = store.read(place)
+        # It may have been written anew between the two looks: then it is as long as it is now.
+        if len(data) != num_bytes and len(data) != (num_bytes := store.stat(place).num_bytes):
+            raise StorageBusy(f"{place.shown}: {len(data):,} bytes arrived of {num_bytes:,}")
+        return data
 
     def write(self, uri: str, data: bytes | Iterable[bytes], *, if_absent: bool = False) -> None:
         """Write bytes, or a stream of blocks. With `if_absent`, raise ObjectExists if the object

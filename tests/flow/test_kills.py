@@ -68,7 +68,9 @@ def disturb(config: Path, out: Path, wanted: dict[str, object], num_kills: int, 
             if kill_one(process, kind):
                 told.append(kind)
         _, err = process.communicate(timeout=1_500)
-        assert process.returncode in (0, -9), (told, err[-3_000:])
+        # A busy machine may not start Ray in time: that is said, and loses nothing.
+        has_said = process.returncode == 1 and "Ray does not start" in err
+        assert process.returncode in (0, -9) or has_said, (told, err[-3_000:])
         if process.returncode == 0:
             check_same(out, wanted, told)
             shutil.rmtree(out)
