@@ -19,6 +19,7 @@ from separator.media.ffmpeg import QUIET, Child
 from separator.media.formats import FORMATS, choose_layout, choose_rate
 from separator.media.limits import Limits, clean_tag, put_paths, show_name
 from separator.media.quantise import DITHERS, find_peak, full_scale, quantise
+from separator.media.unwritten import describe_full, raise_for_output
 
 CLIPS = ("clip", "scale", "error")
 SPOOL_SAMPLES = 1 << 16
@@ -95,7 +96,7 @@ def encode(
         return _write(blocks, path, command, settings, limits, meter, gain)
     with tempfile.TemporaryFile(dir=path.parent) as file:
         for block_CT in blocks:
-            file.write(block_CT.T.astype("<f4").tobytes())
+            _spool(file, path, block_CT)
         gain = _choose_gain(settings, meter.peak)
         spooled = _read_spool(file, audio_format.num_channels)
         return _write(spooled, path, command, settings, limits, meter, gain)
@@ -118,8 +119,7 @@ def _write(
                 if not child.write(data):
                     break
             code, tail = child.finish()
-        if code != 0:
-            raise EncoderFailed(f"{show_name(path)}: {tail or f'ffmpeg exited with {code}'}")
+        raise_for_output(path, code, tail)
         if not meter.num_samples and not FORMATS[settings.format].bit_depths:
             raise EncoderFailed(f"{show_name(path)}: {settings.format} cannot hold 0 samples")
     except BaseException:
@@ -194,6 +194,14 @@ def _render(
 def _choose_gain(settings: EncodeSettings, peak: float) -> float:
     most = full_scale(settings.integer_bits, settings.dither)
     return most / peak if peak > most else 1.0
+
+
+def _spool(file: IO[bytes], path: Path, block_CT: np.ndarray) -> None:
+    try:
+        file.write(block_CT.T.astype("<f4").tobytes())
+        file.flush()
+    except OSError:
+        raise describe_full(path) from None
 
 
 def _read_spool(file: IO[bytes], num_channels: int) -> Iterator[np.ndarray]:

@@ -3,6 +3,8 @@
 import struct
 from pathlib import Path
 
+from separator.errors import StorageError
+from separator.media.limits import show_name
 from separator.media.probe import Media, Track
 
 # A file is truncated if more than this is missing at its end: players differ by a few frames.
@@ -45,8 +47,11 @@ def _scale_by_bytes(path: Path, track: Track) -> float | None:
     """Scale ffprobe's length, that of the existing bytes, to the bytes that the header states."""
     if track.duration_s is None:
         return None
-    actual = path.stat().st_size
-    stated = _read_riff_bytes(path)
+    try:
+        actual = path.stat().st_size
+        stated = _read_riff_bytes(path)
+    except OSError as error:  # gone since it was decoded, say
+        raise StorageError(f"{show_name(path)}: {error.strerror}") from None
     if stated is None or stated <= actual:
         return None
     return track.duration_s * stated / actual

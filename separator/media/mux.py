@@ -20,6 +20,7 @@ from separator.media.limits import (
     show_name,
 )
 from separator.media.probe import Media, Track, probe
+from separator.media.unwritten import raise_for_output
 
 # Muxer and usual audio codec of a container.
 MUXERS = {
@@ -38,6 +39,8 @@ COPY: dict[str, object] = {
     "map_chapters": 0,
     # Without a limit, as the file's own streams may lie far apart.
     "max_interleave_delta": 0,
+    # The same input gives the same bytes: Matroska would get a random id.
+    "fflags": "+bitexact",
 }
 RESTARTING = {"mpegts", "mpeg", "ogg"}
 # Players show the name of the handler where a container has no titles of tracks.
@@ -94,11 +97,8 @@ def _write(command: list[str], path: Path, output_path: Path, limits: Limits) ->
     try:
         with Child(command, path, limits, hung=EncoderFailed) as child:
             code, tail = child.finish()
-        if code != 0:
-            raise EncoderFailed(
-                f"{show_name(output_path)}: {show_name(path)} and the new tracks cannot be muxed"
-                f" (ffmpeg exited with {code}): {tail}"
-            )
+        what = f"{show_name(path)} and the new tracks cannot be muxed: "
+        raise_for_output(output_path, code, tail, what)
     except BaseException:
         output_path.unlink(missing_ok=True)
         raise

@@ -1,9 +1,12 @@
 """Holders of the lock of an output: which of them overlap, and which are alive."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from separator.errors import OutputDamaged
 from separator.run.process import is_alive
 
 CLOCK_SKEW_S = 1800.0  # S3 refuses requests of clocks that are wrong by half of this
@@ -20,6 +23,23 @@ class Holder:
 
 Holders = dict[str, Holder]
 Verdicts = dict[str, bool | None]  # alive, dead, or to be watched further
+
+
+def read_holders(content: dict[str, Any], uri: str) -> Holders:
+    """Take the holders from the content of a lock; OutputDamaged if no run has written it."""
+    try:
+        holders = {run_id: Holder(**about) for run_id, about in content.items()}
+    except TypeError:
+        holders = None
+    if holders is None or not all(map(_is_whole, holders.values())):
+        raise OutputDamaged(f"{uri}: is no lock; delete it if no run is at work on this output")
+    return holders
+
+
+def _is_whole(holder: Holder) -> bool:
+    texts, number = (holder.shard, holder.process), holder.heartbeat
+    is_typed = all(isinstance(text, str) for text in texts) and isinstance(number, int)
+    return is_typed and bool(re.fullmatch(r"(\d+/\d+)?", holder.shard))
 
 
 def overlap(one: str, other: str) -> bool:

@@ -6,13 +6,22 @@ other, so two runs that overlap are never both let in.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from separator.errors import LockLost, OutputTaken, StorageError
-from separator.run.holders import Holder, Holders, HolderWatch, Verdicts, find_live, overlap
+from separator.run.holders import (
+    Holder,
+    Holders,
+    HolderWatch,
+    Verdicts,
+    find_live,
+    overlap,
+    read_holders,
+)
 from separator.run.process import identify_process
 from separator.storage import Storage
 from separator.storage.shared import SharedObject
@@ -20,6 +29,8 @@ from separator.storage.shared import SharedObject
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S, STALE_S = 10.0, 60.0
+# Also goes on while the machine sleeps.
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class RunLock:
@@ -31,11 +42,12 @@ class RunLock:
     ) -> None:  # fmt: skip
         """`shard`: i/n, or empty for the whole output. `process`: another than this, for tests."""
         self.storage, self.uri, self.run_id = storage, uri, run_id
-        self.heartbeat_s, self.on_heartbeat = heartbeat_s, on_heartbeat
+        self.heartbeat_s, self.stale_s, self.on_heartbeat = heartbeat_s, stale_s, on_heartbeat
         self._own = Holder(shard, process or identify_process())
         self._shared = SharedObject(storage, uri, run_id, heartbeat_s / 20)
         self._watch = HolderWatch(self._own.process, stale_s, 2 * heartbeat_s, self._get_age_s)
         self._lost = "its heartbeat has ended"
+        self._renewed_at = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -43,6 +55,7 @@ class RunLock:
         """Raise OutputTaken if a live run overlaps; a run elsewhere is watched to find that out."""
         self._shared.check_store()
         self._change(self._enter)
+        self._renewed_at = time.clock_gettime(CLOCK)
         self._thread.start()
 
     def list_live(self) -> list[str]:
@@ -53,6 +66,14 @@ class RunLock:
         """Raise LockLost if another run took this one for dead."""
         if not self._thread.is_alive():
             raise LockLost(f"run {self.run_id} stops: {self._lost}")
+        # A process that was stopped, or its machine, goes on before its heartbeat does.
+        if time.clock_gettime(CLOCK) - self._renewed_at > self.stale_s / 2:
+            try:
+                self._renew_now()
+            except LockLost as error:
+                raise LockLost(f"run {self.run_id} stops: {error}") from None
+            except StorageError as error:
+                log.warning("the heartbeat failed: %s", error)
 
     def try_alone(self) -> bool:
         """Hold the whole output if no other run is alive; else give this run's share back.
@@ -74,13 +95,18 @@ class RunLock:
     def _beat(self) -> None:
         while not self._ended.wait(self.heartbeat_s):
             try:
-                self._change(self._renew)
+                self._renew_now()
                 self.on_heartbeat()
             except LockLost as error:
                 self._lost = str(error)
                 return
             except StorageError as error:
                 log.warning("the heartbeat failed, next in %g s: %s", self.heartbeat_s, error)
+
+    def _renew_now(self) -> None:
+        began_at = time.clock_gettime(CLOCK)
+        self._change(self._renew)
+        self._renewed_at = began_at
 
     def _enter(self, holders: Holders, verdicts: Verdicts) -> Holders | None:
         others = self._list_others(holders)
@@ -110,11 +136,11 @@ class RunLock:
 
     def _change(self, decide: Callable[[Holders, Verdicts], Holders | None]) -> Holders:
         def decide_content(content: dict[str, Any], asked_at: float) -> dict[str, Any] | None:
-            holders = {run_id: Holder(**about) for run_id, about in content.items()}
+            holders = read_holders(content, self.uri)
             decision = decide(holders, self._watch.judge(holders, asked_at))
             return None if decision is None else {r: asdict(h) for r, h in decision.items()}
 
-        return {r: Holder(**about) for r, about in self._shared.change(decide_content).items()}
+        return read_holders(self._shared.change(decide_content), self.uri)
 
     def _get_age_s(self) -> float:
         return (datetime.now(UTC) - self.storage.stat(self.uri).modified_at).total_seconds()

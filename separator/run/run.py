@@ -133,7 +133,7 @@ def process(
     with_remux = output.remux != "none"
     collector = Collector(run_columns, output.residual, with_remux, done.last_commit_us)
     writer = ManifestWriter(target.storage, target.layout, stats.run_id, ROWS_PER_PART)
-    with Committer(target.storage, target.layout, writer, on_commit) as committer:
+    with Committer(target.storage, target.layout, writer, on_commit, lock.check) as committer:
         if pending is not None and all(asset.trouble for asset in pending):
             for asset in pending:  # nothing to work on: Ray need not start
                 error = find_error(asset.trouble_code)(asset.trouble)

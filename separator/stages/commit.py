@@ -29,10 +29,13 @@ class Committer:
         layout: Layout,
         writer: ManifestWriter,
         on_commit: Callable[[Sequence[Record]], None],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        """`check` is called before a commit file is written, and raises if that is no longer for
+        this run to do."""
         self.storage, self.layout, self.writer = storage, layout, writer
-        self.on_commit = on_commit
-        self._done: set[int] = set()
+        self.on_commit, self.check = on_commit, check
+        self._done: set[int] = set()  # hashes of ids of work items
         self.num_told_apart = 0  # assets whose own path holds the stems of another one
         self._pool = ThreadPoolExecutor(COMMITTERS)
         self._waiting: deque[Future[None]] = deque()
@@ -86,6 +89,7 @@ class Committer:
         obsolete = {*replaced_uris, *order.orphan_uris} - named
         # From here on the asset is done, even if this process dies.
         uri = self.layout.record(asset.path)
+        self.check()
         self.storage.write(uri, pack_commit_file(CommitFile(asset.uri, rows, tuple(obsolete))))
         self._delete(asset, obsolete)
 

@@ -4,7 +4,6 @@ An error of the asset becomes a failure row. Knows storage and media, not the ne
 """
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -33,6 +32,7 @@ from separator.results.paths import Layout
 from separator.results.record import select_done
 from separator.rows import NO_TRACK, AlreadyDone, Asset, Failed, Seconds, SpanRow, TrackInfo, fail
 from separator.storage import Entry, Storage
+from separator.storage.temporary import temporary_folder
 
 # Errors of an asset. Anything else is a bug and stops the run.
 ASSET_ERRORS = (MediaError, StorageError, AudioError, RequestError)
@@ -71,8 +71,8 @@ class Extractor:
                 yield AlreadyDone(asset, tuple(records))
                 return
             withdraw(self.storage, self.layout, asset, found)
-            with tempfile.TemporaryDirectory(prefix="separator-") as folder:
-                for row in self._extract(asset, Path(folder)):
+            with temporary_folder() as folder:
+                for row in self._extract(asset, folder):
                     timed = replace(row, seconds=Seconds(extract=time.monotonic() - started))
                     if held is not None:
                         yield held

@@ -5,11 +5,9 @@ part of bare float32 samples, and `assemble` makes the stem of them when all are
 storage and encoders, no network.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -37,6 +35,7 @@ from separator.rows import (
 )
 from separator.stages.collect import Assemble
 from separator.storage import Storage
+from separator.storage.temporary import temporary_folder
 
 PUBLISH_ERRORS = (MediaError, StorageError)
 
@@ -122,8 +121,8 @@ class Publisher:
             blocks = level(read, audio_format, rendition)
         loudness, peak = Meter(audio_format), TruePeak(audio_format)
         uri = self.layout.stem(row.asset.path, track.index, row.kind, row.name)
-        with tempfile.TemporaryDirectory(prefix="separator-") as folder:
-            path = Path(folder) / f"stem.{self.layout.extension}"
+        with temporary_folder() as folder:
+            path = folder / f"stem.{self.layout.extension}"
             report = encode(
                 _metered(blocks, loudness, peak),
                 path,

@@ -3,7 +3,6 @@
 Knows storage and containers, not how the rendition was made.
 """
 
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from separator.rows import NO_TRACK, REMUX, RENDITION, Failed, Remuxed, Seconds,
 from separator.stages.collect import Remux
 from separator.stages.extract import ASSET_ERRORS, make_entry
 from separator.storage import Storage
+from separator.storage.temporary import temporary_folder
 
 PICTURES = ("video", "subtitle")
 
@@ -44,10 +44,10 @@ class Remuxer:
     def _remux(self, order: Remux) -> str:
         asset, name = order.asset, order.name
         with (
-            tempfile.TemporaryDirectory(prefix="separator-") as folder_name,
-            self.storage.on_disk(make_entry(asset), Path(folder_name)) as path,
+            temporary_folder() as folder,
+            self.storage.on_disk(make_entry(asset), folder) as path,
         ):
-            folder, media = Path(folder_name), probe(path)
+            media = probe(path)
             suffix = choose_suffix(Path(asset.path).suffix.lower(), media, self.how)
             mixes = {}
             for index in order.track_indexes:

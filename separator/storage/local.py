@@ -45,7 +45,7 @@ def explained(uri: str) -> Iterator[None]:
 def explain(error: OSError, uri: str) -> StorageError:
     reason = error.strerror or str(error)
     if error.errno in FULL:
-        return DiskFull(f"{uri}: {reason}; free some space or choose another output")
+        return DiskFull(f"{uri}: {reason}; make room, or choose another disk (TMPDIR, output.uri)")
     if error.errno in DENIED:
         return AccessDenied(f"{uri}: {reason}")
     if error.errno in MISSING:

@@ -13,7 +13,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from separator.errors import ObjectChanged, ObjectExists, ObjectMissing, StorageBusy, StorageError
+from separator.errors import (
+    ObjectChanged,
+    ObjectExists,
+    ObjectMissing,
+    OutputDamaged,
+    StorageBusy,
+    StorageError,
+)
 from separator.storage.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -69,7 +76,15 @@ class SharedObject:
             data, version = self.storage.read_versioned(self.uri)
         except ObjectMissing:
             return {}, ""
-        return json.loads(data), version
+        try:
+            content = json.loads(data)
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            raise OutputDamaged(
+                f"{self.uri}: holds no JSON object; delete it if no program is at work on it"
+            )
+        return content, version
 
     def _write(self, content: Content, version: str) -> bool:
         try:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from separator.errors import ObjectMissing, StorageError
+from separator.errors import ObjectChanged, ObjectMissing, StorageBusy, StorageError
 from separator.storage.local import LocalStore
 from separator.storage.patterns import find_folders, make_selector
 from separator.storage.s3_settings import StorageSettings
@@ -112,13 +112,16 @@ class Storage:
         """Yield a local path: the file itself, or a copy in `folder` that is removed afterwards."""
         store, place = self._find(entry.uri)
         if isinstance(store, LocalStore):
-            store.check(place, entry)
+            with _listed(entry):
+                store.check(place, entry)
             yield place.path
-            store.check(place, entry)
+            with _listed(entry):
+                store.check(place, entry)
             return
         path = folder / ("object" + Path(place.key).suffix[:16])
         try:
-            self.fetch(entry.uri, path, entry)
+            with _listed(entry):
+                self.fetch(entry.uri, path, entry)
             yield path
         finally:
             path.unlink(missing_ok=True)
@@ -130,7 +133,11 @@ class Storage:
             raise StorageError(
                 f"{uri}: {num_bytes:,} bytes; at most {MOST_READ_BYTES:,} are read into memory"
             )
-        return store.read(place)
+        data = store.read(place)
+        # It may have been written anew between the two looks: then it is as long as it is now.
+        if len(data) != num_bytes and len(data) != (num_bytes := store.stat(place).num_bytes):
+            raise StorageBusy(f"{place.shown}: {len(data):,} bytes arrived of {num_bytes:,}")
+        return data
 
     def write(self, uri: str, data: bytes | Iterable[bytes], *, if_absent: bool = False) -> None:
         """Write bytes, or a stream of blocks. With `if_absent`, raise ObjectExists if the object
@@ -174,3 +181,14 @@ class Storage:
         from separator.storage.s3 import S3Store  # imported here: boto3 costs 0.3 s
 
         return S3Store(self.settings), place
+
+
+@contextmanager
+def _listed(entry: Entry) -> Iterator[None]:
+    """Say of an object that was listed and is gone that it changed: it may come back as it was."""
+    try:
+        yield
+    except ObjectMissing:
+        raise ObjectChanged(
+            f"{parse_uri(entry.uri).shown}: gone since it was listed; the next run looks again"
+        ) from None

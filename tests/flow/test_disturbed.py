@@ -1,9 +1,7 @@
 """Kills, lost nodes, a store that is away and bad files: the same stems, and nothing is lost."""
 
-import contextlib
 import io
 import json
-import os
 import random
 import shutil
 import signal
@@ -12,7 +10,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 from ray.cluster_utils import Cluster
@@ -20,46 +17,13 @@ from ray.cluster_utils import Cluster
 from separator.errors import MediaError
 from tests.helpers import media_files as make
 from tests.helpers.job import check_whole, read_stems, run_job, start_job, write_config
+from tests.helpers.kills import kill_driver, kill_one
 
-WORKERS = {"actor": "SeparateActor", "worker": "ray::FlatMap", "assembler": "_assemble"}
 EDITS = [
     "output.residual=per_query",
     "output.renditions=[{name: quiet, gains_db: {siren: -inf}, loudness_lufs: -30}]",
     "output.remux=replace",
 ]
-
-
-def find_workers(process: subprocess.Popen, kind: str) -> list[psutil.Process]:
-    found = []
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                line = " ".join(child.cmdline())
-                is_actor = WORKERS["actor"] in line
-                if WORKERS[kind] in line and is_actor == (kind == "actor"):
-                    found.append(child)
-    return found
-
-
-def kill_one(process: subprocess.Popen, kind: str) -> bool:
-    """The first of its kind that is seen at work; false if the run ended before."""
-    while process.poll() is None:
-        for child in find_workers(process, kind):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-                return True
-        time.sleep(0.02)
-    return False
-
-
-def kill_driver(process: subprocess.Popen) -> None:
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    for child in children:  # a Ray whose driver died ends by itself, but not at once
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-    psutil.wait_procs(children, 30)
 
 
 def wait_for(process: subprocess.Popen, folder: Path, pattern: str, timeout_s: float = 200) -> None:

@@ -34,6 +34,25 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {suffix: make_film(folder / f"film{suffix}") for suffix in (".mp4", ".mkv")}
 
 
+@pytest.mark.slow
+@pytest.mark.check
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".mka", ".webm", ".ts"])
+def test_put_tracks_writes_the_same_bytes_again(suffix: str, films, tmp_path: Path) -> None:
+    source = films.get(suffix, films[".mp4"])
+    if suffix in (".mka", ".webm"):  # without picture and subtitles
+        source = make.write(tmp_path / f"in{suffix}", make.make_tones(1, make.HZ), layout="mono")
+    elif suffix == ".ts":
+        source = make_film(tmp_path / "in.ts")
+    media = probe(source)
+    mix = make.write(tmp_path / "mix.flac", make.make_tones(1, 2 * make.HZ), layout="mono")
+    written = []
+    for number in range(2):
+        output = tmp_path / f"{number}{suffix}"
+        put_tracks(source, media, [NewTrack(mix, replaces=media.tracks[0])], output)
+        written.append(output.read_bytes())
+    assert written[0] == written[1]
+
+
 @pytest.mark.parametrize(
     ("suffix", "codec"),
     [

@@ -4,7 +4,10 @@ import time
 
 import pytest
 
+from separator.errors import OutputDamaged
 from separator.run.holders import Holder, HolderWatch, find_live, overlap
+from separator.storage import Storage
+from tests.helpers.locks import make_lock
 
 
 @pytest.mark.parametrize(
@@ -46,3 +49,16 @@ def test_watch_starts_again_after_a_gap():
 def test_watch_takes_the_age_of_the_lock_only_beyond_any_clock_skew():
     for age_s, expected in ((1_700.0, None), (3_600.0, False)):
         assert judge(HolderWatch("here/1/1", 60.0, 20.0, lambda age_s=age_s: age_s), 7) is expected
+
+
+FOREIGN = ["", "{", "[]", '{"a": 1}', '{"a": {"x": 1}}', '{"a": {"shard": "1", "process": "q"}}']
+FOREIGN += ['{"a": {"shard": "", "process": 5}}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", FOREIGN, ids=range(len(FOREIGN)))
+def test_acquire_names_a_lock_that_no_run_has_written(tmp_path, text):
+    path = tmp_path / "lock.json"
+    path.write_text(text)
+    with pytest.raises(OutputDamaged, match=r"lock\.json: .*; delete it if no") as caught:
+        make_lock((Storage(), str(tmp_path)), "2").acquire()
+    assert "\n" not in str(caught.value) and path.read_text() == text

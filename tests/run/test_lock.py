@@ -115,6 +115,19 @@ def test_check_raises_after_another_run_took_over(local):
     second.release()
 
 
+def test_check_after_a_long_stop_raises_before_the_heartbeat_found_the_takeover(local):
+    """The driver goes on at once where it was stopped; its heartbeat would come later."""
+    first = make_lock(local, "1", heartbeat_s=600.0, stale_s=0.1)
+    first.acquire()
+    first.check()
+    write_lock(local, "2")
+    time.sleep(0.1)
+    with pytest.raises(LockLost, match="run 1 stops: taken for dead; at work now: 2"):
+        first.check()
+    first.release()
+    assert list(read_lock(local)) == ["2"]
+
+
 def test_try_alone_raises_before_the_heartbeat_found_the_takeover(local):
     first = make_lock(local, "1", heartbeat_s=600.0)
     first.acquire()

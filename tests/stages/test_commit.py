@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from separator.errors import StorageError
+from separator.errors import LockLost, StorageError
 from separator.results.manifest import ManifestWriter, list_files
 from separator.results.paths import Layout
 from separator.results.record import CommitFile, pack_commit_file, read_commit_file
@@ -42,6 +42,20 @@ def test_committer_raises_an_error_at_the_next_commit_or_at_the_end(tmp_path):
     for number in (1, 3 * MAX_WAITING):
         with pytest.raises(StorageError):
             commit_all(tmp_path, number)
+
+
+def test_committer_writes_nothing_for_a_run_that_lost_its_lock(tmp_path):
+    def check() -> None:
+        raise LockLost("taken for dead")
+
+    storage, layout = Storage(), Layout(str(tmp_path), "flac")
+    writer = ManifestWriter(storage, layout, "r", 1_000)
+    with (
+        pytest.raises(LockLost),
+        Committer(storage, layout, writer, lambda _: None, check) as committer,
+    ):
+        committer.commit(Commit(ASSET, [make_record(ASSET.uri)]))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_committer_deletes_files_that_no_record_names(tmp_path):

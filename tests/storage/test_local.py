@@ -203,6 +203,6 @@ def test_fetch_raises_disk_full(tmp_path):
     (tmp_path / "x").write_bytes(b"1" * 100_000)
     # By a link, because what could not be written whole is removed.
     (tmp_path / "full").symlink_to("/dev/full")
-    with pytest.raises(DiskFull, match="free some space"):
+    with pytest.raises(DiskFull, match="make room"):
         Storage().fetch(str(tmp_path / "x"), tmp_path / "full")
     assert not (tmp_path / "full").is_symlink()

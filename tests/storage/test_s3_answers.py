@@ -185,6 +185,14 @@ def test_fetch_ends_after_attempts_without_progress(tmp_path):
     assert 3 <= len(server.seen) <= 6
 
 
+def test_read_detects_a_store_that_sends_less_than_it_has():
+    about = {"ETag": f'"{ETAG}"', "Last_Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    head, cut = Answer(200, length=9, **about), Answer(200, b"part", **about)
+    with serve(head, cut, head) as server, pytest.raises(StorageBusy, match="4 bytes arrived of 9"):
+        reach(server).read("s3://bucket/key")
+    assert [command for command, _ in server.seen] == ["HEAD", "GET", "HEAD"]
+
+
 OWN_ETAG = hashlib.md5(b"data").hexdigest()
 REFUSED = fail(412, "PreconditionFailed")
 

@@ -1,0 +1,33 @@
+"""Tell from the words of ffmpeg that its output could not be written, and why."""
+
+import re
+from pathlib import Path
+
+from separator.errors import DiskFull, EncoderFailed
+from separator.media.limits import show_name
+
+# What ffmpeg says of output that it could not write. Names of input files never stand there.
+UNWRITTEN = re.compile(
+    r"(?:\[[^]]*\] )?(?:av_interleaved_write_frame|Could not write header"
+    r"|Error (?:writing trailer|closing file|submitting a packet|muxing)).*: ([^:]+)"
+)
+NO_ROOM = ("No space left on device", "Disk quota exceeded")
+
+
+def raise_for_output(path: Path, code: int, tail: str, what: str = "") -> None:
+    """Raise the error of a program that wrote `path`; `what` comes before its own words.
+
+    ffmpeg 5 exits with 0 also where only the end of its output could not be written.
+    """
+    found = [match[1] for line in tail.split(" | ") if (match := UNWRITTEN.fullmatch(line))]
+    if any(reason in NO_ROOM for reason in found):
+        raise describe_full(path)
+    if code or found:
+        raise EncoderFailed(f"{show_name(path)}: {what}{tail or f'ffmpeg exited with {code}'}")
+
+
+def describe_full(path: Path) -> DiskFull:
+    return DiskFull(
+        f"{path}: no space left on its disk; make room, or set TMPDIR to another disk for temporary"
+        " files"
+    )
