@@ -33,7 +33,7 @@ def test_unpack_reads_files_and_files_in_a_zip_and_leaves_nothing(tmp_path):
     with unpack(deb, []) as opened:
         assert opened.read("usr/a.wav") == b"a"
         assert opened.read("usr/b.zip!c/d.wav") == b"d"
-        for path in ("usr/none.wav", "usr/b.zip!none", "../../etc/passwd"):
+        for path in ("usr/none.wav", "usr/b.zip!none", f"../{deb.name}"):
             with pytest.raises(RequestError, match="not in the package"):
                 opened.read(path)
     assert not opened.root.exists()

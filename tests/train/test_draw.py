@@ -130,6 +130,17 @@ def test_draw_sound_moves_the_pitch_of_recordings_alone(tone):
         assert (np.ptp(pitches) > 50) == is_moved
 
 
+def test_draw_sound_takes_rumble_and_highs_out_of_any_sound(tmp_path):
+    rng, path = make_rng(), str(tmp_path / "noise.wav")
+    soundfile.write(path, 0.1 * rng.standard_normal(2 * RATE_HZ) + 0.3, RATE_HZ)
+    changes = ChangeSettings(high_pass_hz=30.0, low_pass_ratio=1.0, low_pass_hz=[4_000, 4_000])
+    for package in ("p", ""):
+        source = Source(path, ("x",), package=package)
+        drawn_T = draw_sound(STORAGE, source, RATE_HZ, RATE_HZ, make_rng(), changes)
+        below_db, above_db = measure_bands_db(drawn_T, 4_000)
+        assert above_db < below_db - 30 and abs(drawn_T[RATE_HZ // 2 :].mean()) < 0.01
+
+
 def test_draw_sound_puts_recordings_into_a_room(tone):
     source = Source(tone, ("x",), package="p", joins=(tone,))
     room = ChangeSettings(room_ratio=1.0)
