@@ -72,7 +72,7 @@ def bring_package(
             try:
                 samples_T = decode(opened.read(recording.path), recording, rate_hz)
             except SeparatorError as error:
-                left_out.append(str(error))
+                left_out.append(" ".join(str(error).split()))
                 continue
             write_sound(folder / name_file(recording), samples_T, rate_hz)
     return left_out
@@ -88,7 +88,7 @@ def decode(data: bytes, recording: Recording, rate_hz: int) -> np.ndarray:
     path = recording.path
     if path.endswith(BY_FFMPEG):
         head = ["-v", "error", "-f", path.rpartition(".")[2], "-i", "pipe:0"]
-        data = start("ffmpeg", [*head, "-c:a", "pcm_s16le", "-f", "au", "pipe:1"], data)
+        data = start("ffmpeg", [*head, "-c:a", "pcm_s16be", "-f", "au", "pipe:1"], data)
     try:
         samples_TC, from_hz = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:

@@ -18,6 +18,12 @@ def make_tone(seconds: float, rate_hz: int, freq_hz: float = 440.0) -> bytes:
     return out.getvalue()
 
 
+def encode_g722(wav: bytes) -> bytes:
+    """Encode a wav file of 16 kHz by ffmpeg, as telephone systems store speech."""
+    command = ["ffmpeg", "-v", "error", "-i", "pipe:0", "-f", "g722", "pipe:1"]
+    return subprocess.run(command, input=wav, check=True, capture_output=True).stdout
+
+
 def build_deb(folder: Path, package: str, files: dict[str, bytes]) -> Path:
     """Build PACKAGE_1_all.deb with these files; `a.zip!b` is a file in a zip."""
     root = folder / f"root-{package}"

@@ -19,7 +19,7 @@ from separator.sounds.real import (
 from separator.sounds.recordings import Recording
 from separator.storage import Storage
 from separator.train.sound_lists import read_list
-from tests.helpers.packages import build_deb, make_tone
+from tests.helpers.packages import build_deb, encode_g722, make_tone
 
 RATE_HZ = 32_000
 
@@ -34,10 +34,15 @@ def list_recording(path: str, seconds: float, kind="dog", package="small-data") 
 FILES = {
     "usr/a.wav": make_tone(0.5, 16_000),
     "usr/b.zip!b.wav": make_tone(0.25, 8_000),
+    "usr/c.g722": encode_g722(make_tone(0.5, 16_000)),
     "usr/long.wav": make_tone(2.0, 16_000),
     "usr/broken.wav": b"RIFF and no more",
 }
-GOOD = [list_recording("usr/a.wav", 0.5), list_recording("usr/b.zip!b.wav", 0.25)]
+GOOD = [
+    list_recording("usr/a.wav", 0.5),
+    list_recording("usr/b.zip!b.wav", 0.25),
+    list_recording("usr/c.g722", 0.5),
+]
 BAD = [
     list_recording("usr/long.wav", 1.0),
     list_recording("usr/broken.wav", 1.0),
@@ -78,7 +83,7 @@ def test_bring_counts_recordings_of_another_length_broken_or_missing(brought):
     *_, lines = brought
     (line,) = [line for line in lines if line.startswith("small-data")]
     assert line.startswith(
-        "small-data: 2 recordings, 0.0 minutes; 3 left out, such as usr/long.wav"
+        "small-data: 3 recordings, 0.0 minutes; 3 left out, such as usr/long.wav"
     )
     assert "2.00 s long, 1.00 s in the list" in line
 
@@ -96,10 +101,10 @@ def test_write_lists_makes_lists_of_what_is_there_that_training_reads(tmp_path):
     for recording in (*GOOD, unknown, owl):
         write_sound(tmp_path / name_file(recording), np.ones(100), RATE_HZ)
     numbers = write_lists(tmp_path, [*GOOD, *BAD, unknown], [owl])
-    assert numbers == {"train": 2, "held_out": 1, "more": 1}
+    assert numbers == {"train": 3, "held_out": 1, "more": 1}
     sources = read_list(str(tmp_path / "train.jsonl"), Storage())
     assert {s.uri for s in sources} == {str(tmp_path / name_file(r)) for r in GOOD}
-    assert all(s.package == "small-data" and len(s.joins) == 2 for s in sources)
+    assert all(s.package == "small-data" and len(s.joins) == 3 for s in sources)
     assert "a dog barking" in sources[0].captions and "dogs here" in sources[0].captions
     row = json.loads((tmp_path / "more.jsonl").read_text())
     assert row["licence"] == "CC0" and row["path"] == "usr/u.wav" and row["joins"] == []
