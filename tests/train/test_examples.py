@@ -158,16 +158,16 @@ def count_real(samples_T) -> tuple[bool, bool]:
 
 def test_make_mixes_origins_a_third_each(tmp_path):
     examples = make_examples(write_origins(tmp_path), real_ratio=0.5, same_origin_ratio=2 / 3)
-    pairs = [count_real(examples.make(number).mixture) for number in range(300)]
+    pairs = [count_real(examples.make(number).mixture) for number in range(180)]
     for pair in ((True, True), (True, False), (False, True)):
-        assert 70 <= pairs.count(pair) <= 130
+        assert 40 <= pairs.count(pair) <= 80
 
 
 def test_make_draws_the_packages_of_a_kind_equally_often(tmp_path):
     examples = make_examples(write_origins(tmp_path))
-    captions = [examples.make(number).caption for number in range(400)]
+    captions = [examples.make(number).caption for number in range(250)]
     big, small = captions.count("kind 0 big"), captions.count("kind 0 small")
-    assert big + small > 25 and 0.3 < small / (big + small) < 0.7
+    assert big + small > 15 and 0.2 < small / (big + small) < 0.8
 
 
 def test_examples_refuse_origins_of_too_few_kinds(tmp_path):
