@@ -1,6 +1,9 @@
-"""Render the generator's sounds to a folder, with a list of them.
+"""Render the generator's sounds to a folder, or bring real ones.
 
-Training and evaluation read the list, FOLDER/sounds.jsonl.
+Training and evaluation read the list, FOLDER/sounds.jsonl. With `real` before the folder nothing
+is rendered: the public packages of the project's list are downloaded through apt-get and npm,
+decoded, and listed in FOLDER/train.jsonl, held_out.jsonl (packages kept from training) and
+more.jsonl (kinds that `mini` has no word for). What is there already is kept.
 """
 
 import argparse
@@ -10,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import Command
+from jobs.command import OK, SOME_FAILED, Command, say
 from separator.errors import RequestError
 
 if TYPE_CHECKING:
@@ -21,6 +24,10 @@ BANK_MINUTES = 1.5  # of each voice and instrument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "real", nargs="?", choices=("real",), help="bring real recordings; of the options below\n"
+        "only --classes and --packages count",
+    )  # fmt: skip
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="gets sounds and sounds.jsonl")
     parser.add_argument("--takes", type=int, default=100, help="sounds of each class (100)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a sound (10)")
@@ -32,7 +39,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of speech and music by espeak-ng and fluidsynth; built once",
     )
     parser.add_argument("--classes", help="a,b,c (all)")
+    parser.add_argument("--packages", help="of real: a,b,c (all)")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="one per CPU")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.real:
+        return bring_real(options)
+    render(options)
+    return OK
+
+
+def bring_real(options: argparse.Namespace) -> int:
+    """Bring what was asked for; the lists hold all that is in the folder then."""
+    from separator.sounds import real, recordings
+
+    listed = recordings.read_recordings()
+    training, held_out = recordings.choose_for_training(listed), recordings.choose_held_out(listed)
+    chosen = [*training, *held_out]
+    for name, wanted in (("package", options.packages), ("kind", options.classes)):
+        wanted = wanted.split(",") if wanted else []
+        held = {getattr(recording, name) for recording in listed}
+        if unknown := [one for one in wanted if one not in held]:
+            raise RequestError(f"{unknown[0]!r} is none of {', '.join(sorted(held))}")
+        chosen = [r for r in chosen if not wanted or getattr(r, name) in wanted]
+    left_out = real.bring(chosen, options.folder, RATE_HZ, show=say)
+    for name, number in real.write_lists(options.folder, training, held_out).items():
+        print(f"{options.folder / name}.jsonl: {number:,} recordings")
+    return SOME_FAILED if left_out else OK
 
 
 def render(options: argparse.Namespace) -> None:
@@ -108,7 +142,7 @@ def write_sound(job: tuple[Path, str, int, int, bool]) -> None:
 
 
 SOUNDS = Command(
-    "sounds", "jobs.sounds", __doc__, add_arguments, render,
+    "sounds", "jobs.sounds", __doc__, add_arguments, run,
     example="sounds/train --takes 120 --seconds 6",
 )  # fmt: skip
 main = SOUNDS.main

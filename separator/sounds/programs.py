@@ -1,6 +1,6 @@
-"""Start the programs that speak (espeak-ng) and play (fluidsynth).
+"""Start the programs that speak (espeak-ng), play (fluidsynth), and bring and open packages.
 
-They are needed to build a bank for training, never to separate.
+They are needed to make sounds for training, never to separate.
 """
 
 import io
@@ -21,7 +21,11 @@ SOUNDFONT_FOLDERS = (
     Path("/usr/share/soundfonts"),
     Path("/usr/local/share/soundfonts"),
 )
-PACKAGES = {"espeak-ng": "espeak-ng", "fluidsynth": "fluidsynth fluid-soundfont-gm"}
+PACKAGES = {
+    "fluidsynth": "fluidsynth fluid-soundfont-gm",
+    "apt-get": "apt",
+    "dpkg-deb": "dpkg",
+}
 TIMEOUT_S = 120.0
 PERCUSSION_BANK = 128
 
@@ -61,7 +65,7 @@ def speak(
     `pitch` goes from 0 to 99; `word_gap` is in units of 10 ms.
     """
     settings = ["-p", str(pitch), "-s", str(speed_wpm), "-g", str(word_gap)]
-    spoken = _start("espeak-ng", ["--stdin", "--stdout", "-v", voice, *settings], text.encode())
+    spoken = start("espeak-ng", ["--stdin", "--stdout", "-v", voice, *settings], text.encode())
     with wave.open(io.BytesIO(spoken)) as reader:
         # The header was written before the length was known: read to the end of what came.
         samples = np.frombuffer(reader.readframes(reader.getnframes()), "<i2")
@@ -87,24 +91,31 @@ def play(midi_bytes: bytes, rate_hz: int, soundfont: Path | None = None) -> np.n
         effects = ["-R", "0", "-C", "0", "-o", "synth.dynamic-sample-loading=1"]
         output = ["-r", str(rate_hz), "-g", "0.4", "-T", "raw", "-O", "float", "-E", "little"]
         files = ["-F", str(rendered), str(soundfont), str(score)]
-        _start("fluidsynth", ["-n", "-i", "-q", *effects, *output, *files], b"")
+        start("fluidsynth", ["-n", "-i", "-q", *effects, *output, *files], b"")
         stereo = np.fromfile(rendered, "<f4") if rendered.exists() else np.zeros(0, np.float32)
     if not stereo.any():
         raise RequestError(f"fluidsynth played nothing with {soundfont}: replace that file")
     return stereo.reshape(-1, 2).mean(axis=1)
 
 
-def _start(name: str, arguments: list[str], stdin: bytes) -> bytes:
+def start(
+    name: str,
+    arguments: list[str],
+    stdin: bytes = b"",
+    folder: Path | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> bytes:
+    """Run a program to its end, in `folder`, and return what it wrote to its output."""
     program = find_program(name)
     if program is None:
         packages = PACKAGES.get(name, name)
         raise RequestError(f"{name} is not installed: apt-get install {packages}")
     try:
         done = subprocess.run(
-            [program, *arguments], input=stdin, capture_output=True, timeout=TIMEOUT_S
+            [program, *arguments], input=stdin, capture_output=True, timeout=timeout_s, cwd=folder
         )
     except subprocess.TimeoutExpired as error:
-        raise RequestError(f"{name} {arguments}: stopped after {TIMEOUT_S:.0f} s") from error
+        raise RequestError(f"{name} {arguments}: stopped after {timeout_s:.0f} s") from error
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip()
         raise RequestError(f"{name} {arguments}: exit code {done.returncode}: {reason}")

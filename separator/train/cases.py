@@ -17,9 +17,12 @@ from separator.audio.metrics import (
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
 from separator.storage.tables import Row, read_rows, resolve_uri
+from separator.train.draw import draw_sound
 from separator.train.mixer import measure_energy, mix
-from separator.train.sound_lists import Source, group_by_kind, read_stretch
+from separator.train.recipe import ChangeSettings
+from separator.train.sound_lists import Source, group_by_kind
 
+UNCHANGED = ChangeSettings()
 STYLES = ("caption", "paraphrase", "absent")
 
 
@@ -81,7 +84,7 @@ def read_sounding(
     """Draw stretches of a sound until one is not silent."""
     for attempt in range(20):
         rng = np.random.default_rng([*seed, attempt])
-        sound_T = read_stretch(storage, source.uri, num_samples, rate_hz, rng)
+        sound_T = draw_sound(storage, source, num_samples, rate_hz, rng, UNCHANGED)
         if measure_energy(sound_T) > 1e-6:
             return sound_T
     raise AudioError(f"{source.uri}: silent in 20 stretches; take it off the list")

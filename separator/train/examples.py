@@ -3,16 +3,17 @@
 Shapes: B batch, T samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
+from separator.train.draw import draw_sound, set_level
 from separator.train.mixer import measure_energy, mix
 from separator.train.recipe import DataSettings
-from separator.train.sound_lists import Source, group_by_kind, read_stretch
+from separator.train.sound_lists import Source, group_by_kind
 
 # Energy (-60 dB) at or below which a stretch counts as silent.
 SILENCE = 1e-6
@@ -48,27 +49,42 @@ class Examples:
         self.rate_hz = rate_hz
         self.seed = seed
         self.num_samples = round(settings.segment_s * rate_hz)
-        self.by_kind = group_by_kind(sources)
+        self.pools = {
+            is_real: group_by_package(s for s in sources if is_real in (None, bool(s.package)))
+            for is_real in (None, False, True)
+        }
         if len({s.group for s in sources}) < 2:
             groups = sorted({s.group for s in sources})
             raise RequestError(f"data.lists: only the group {groups[0]!r}; two groups are needed")
+        for is_real, word in ((True, "recordings (column package)"), (False, "synthetic sounds")):
+            if settings.real_ratio >= 0 and len(self.pools[is_real]) < 4:
+                raise RequestError(
+                    f"data.real_ratio={settings.real_ratio}: four kinds of {word} are needed; "
+                    "add a list, or set data.real_ratio=-1"
+                )
 
     def make(self, number: int) -> Example:
         """Draw a target, one or two other sounds and a caption; mix them."""
         rng = np.random.default_rng([self.seed, number])
-        target, target_T, skipped = self._draw(rng, set())
+        is_real = self._draw_origin(rng, None)
+        target, target_T, skipped = self._draw(rng, set(), is_real)
         groups, others = {target.group}, []
         for _ in range(2 if rng.random() < self.settings.third_ratio else 1):
-            other, other_T, more = self._draw(rng, groups)
+            other, other_T, more = self._draw(rng, groups, self._draw_origin(rng, is_real))
             groups.add(other.group)
             others.append(other_T)
             skipped += more
         level_db = self.settings.level_db
         gains_db = [float(rng.uniform(-level_db, level_db)) for _ in others]
         mixture_T, target_T = mix(target_T, others, gains_db)
-        is_absent = rng.random() < self.settings.absent_ratio and len(self._outside(groups)) > 0
+        if self.settings.changes.level_db:
+            level = self.settings.changes.level_db
+            mixture_T, target_T = set_level(rng, level, mixture_T, target_T)
+        is_absent = (
+            rng.random() < self.settings.absent_ratio and len(self._outside(groups, None)) > 0
+        )
         if is_absent:
-            target, target_T = self._choose(rng, groups), np.zeros_like(target_T)
+            target, target_T = self._choose(rng, groups, None), np.zeros_like(target_T)
         caption = target.captions[int(rng.integers(len(target.captions)))]
         return Example(mixture_T, target_T, caption, is_absent, skipped)
 
@@ -83,22 +99,35 @@ class Examples:
             "num_skipped": np.array([e.num_skipped for e in made]),
         }
 
-    def _outside(self, groups: set[str]) -> list[str]:
-        return [kind for kind, members in self.by_kind.items() if members[0].group not in groups]
+    def _draw_origin(self, rng: np.random.Generator, target: bool | None) -> bool | None:
+        """Draw whether a sound is a recording; `target` says it of the target, if that is drawn."""
+        if self.settings.real_ratio < 0:
+            return None
+        if target is None:
+            return bool(rng.random() < self.settings.real_ratio)
+        return target == (rng.random() < self.settings.same_origin_ratio)
 
-    def _choose(self, rng: np.random.Generator, groups: set[str]) -> Source:
-        kinds = self._outside(groups)
-        sources = self.by_kind[kinds[int(rng.integers(len(kinds)))]]
+    def _outside(self, groups: set[str], is_real: bool | None) -> list[str]:
+        pool = self.pools[is_real]
+        return [kind for kind, packages in pool.items() if packages[0][0].group not in groups]
+
+    def _choose(self, rng: np.random.Generator, groups: set[str], is_real: bool | None) -> Source:
+        kinds = self._outside(groups, is_real)
+        packages = self.pools[is_real][kinds[int(rng.integers(len(kinds)))]]
+        sources = packages[int(rng.integers(len(packages)))] if len(packages) > 1 else packages[0]
         return sources[int(rng.integers(len(sources)))]
 
-    def _draw(self, rng: np.random.Generator, groups: set[str]) -> tuple[Source, np.ndarray, int]:
+    def _draw(
+        self, rng: np.random.Generator, groups: set[str], is_real: bool | None
+    ) -> tuple[Source, np.ndarray, int]:
         """Draw a source outside the groups, its samples, and the number of files skipped before."""
         skipped = 0
+        changes = self.settings.changes
         for _ in range(MOST_DRAWS):
-            source = self._choose(rng, groups)
+            source = self._choose(rng, groups, is_real)
             try:
-                samples_T = read_stretch(
-                    self.storage, source.uri, self.num_samples, self.rate_hz, rng
+                samples_T = draw_sound(
+                    self.storage, source, self.num_samples, self.rate_hz, rng, changes
                 )
             except AudioError:
                 skipped += 1
@@ -109,3 +138,14 @@ class Examples:
             f"data.lists: {MOST_DRAWS} sounds drawn in a row cannot be used: {skipped} unreadable, "
             f"{MOST_DRAWS - skipped} silent"
         )
+
+
+def group_by_package(sources: Iterable[Source]) -> dict[str, list[list[Source]]]:
+    """Group by kind, and within each kind by package, both in alphabetical order."""
+    kinds = {}
+    for kind, members in group_by_kind(list(sources)).items():
+        packages: dict[str, list[Source]] = {}
+        for source in sorted(members, key=lambda s: s.package):
+            packages.setdefault(source.package, []).append(source)
+        kinds[kind] = list(packages.values())
+    return kinds

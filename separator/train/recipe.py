@@ -19,12 +19,42 @@ class NetSettings:
 
 
 @dataclass
+class ChangeSettings:
+    """Random changes of the sounds that are mixed; all off by default.
+
+    Recordings are the sounds of lists with a column `package`.
+    """
+
+    high_pass_hz: float = 0.0  # every sound; 0: off
+    low_pass_ratio: float = 0.0  # sounds cut off above a frequency drawn from `low_pass_hz`
+    low_pass_hz: list[float] = field(default_factory=lambda: [2_500.0, 15_000.0])
+    semitones: float = 0.0  # recordings up to so much higher and faster, or lower and slower
+    room_ratio: float = 0.0  # recordings put into a room
+    pause_s: list[float] = field(default_factory=lambda: [0.1, 1.0])  # between joined recordings
+    level_db: list[float] = field(default_factory=list)  # RMS of mixtures; empty: as they come
+
+    def __post_init__(self) -> None:
+        pairs = {"low_pass_hz": self.low_pass_hz, "pause_s": self.pause_s}
+        pairs |= {"level_db": self.level_db} if self.level_db else {}
+        for name, pair in pairs.items():
+            least = -200.0 if name == "level_db" else 1e-3
+            if len(pair) != 2 or not least <= pair[0] <= pair[1]:
+                raise RequestError(f"data.changes.{name}={list(pair)}: must be [least, most]")
+
+
+@dataclass
 class DataSettings:
     lists: list[str] = MISSING  # AudioSep's JSON, or JSONL/Parquet/CSV with audio and captions
     segment_s: float = 5.0
     level_db: float = 10.0  # the other sound lies within this of the energy of the target
     third_ratio: float = 0.0  # mixtures that get a third sound
     absent_ratio: float = 0.0  # mixtures with a query for a sound that is not in them
+    # Lists with recordings (a column `package`) and synthetic sounds: targets that are recordings,
+    # and other sounds of the target's origin. 0.5 and 2/3 make a third each of recordings alone,
+    # synthetic sounds alone, and both. Below 0: origins do not matter.
+    real_ratio: float = -1.0
+    same_origin_ratio: float = 0.5
+    changes: ChangeSettings = field(default_factory=ChangeSettings)
 
 
 @dataclass

@@ -21,9 +21,11 @@ CAPTION_KEYS = ("captions", "caption", "query_text", "text")
 
 @dataclass(frozen=True)
 class Source:
-    """One sound. Kinds are drawn equally often; sounds of one `group` are never mixed.
+    """One sound. Kinds are drawn equally often, and within a kind its packages; sounds of one
+    `group` are never mixed.
 
-    `paraphrases` are for evaluation only.
+    `paraphrases` are for evaluation only. `package` is empty for what is no recording. A sound
+    with `joins` is drawn with those after it, one after another with pauses.
     """
 
     uri: str
@@ -31,6 +33,8 @@ class Source:
     kind: str = ""
     group: str = ""
     paraphrases: tuple[str, ...] = ()
+    package: str = ""
+    joins: tuple[str, ...] = ()
 
 
 def read_lists(uris: list[str], storage: Storage) -> list[Source]:
@@ -58,7 +62,10 @@ def _make_source(uri: str, number: int, row: Row) -> Source:
     captions = (captions,) if isinstance(captions, str) else tuple(captions)
     kind = str(row.get("kind") or captions[0])
     group, paraphrases = str(row.get("group") or kind), tuple(row.get("paraphrases") or ())
-    return Source(resolve_uri(uri, str(audio)), captions, kind, group, paraphrases)
+    package, joins = str(row.get("package") or ""), row.get("joins") or ()
+    joins = tuple(resolve_uri(uri, str(other)) for other in joins)
+    audio = resolve_uri(uri, str(audio))
+    return Source(audio, captions, kind, group, paraphrases, package, joins)
 
 
 def group_by_kind(sources: Sequence[Source]) -> dict[str, list[Source]]:

@@ -26,6 +26,7 @@ TINY = [
     "net.n_fft=256",
     "net.hop=128",
     "data.segment_s=0.5",
+    "data.real_ratio=-1",
     "optim.batch=2",
     "optim.autocast=false",
 ]

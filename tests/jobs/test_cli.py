@@ -105,6 +105,7 @@ def test_importing_the_commands_loads_nothing_heavy():
         (["file", "talk.wav"], "separator file: the following arguments are required: --query"),
         (["convert", "mini", "mini.ckpt"], "separator convert: mini.ckpt: must end in"),
         (["sounds", "folder", "--takes", "0"], "separator sounds: --takes must be at least 1"),
+        (["sounds", "real", "f", "--packages", "x"], "separator sounds: 'x' is none of 0ad-data"),
     ],
 )
 def test_usage_errors_are_one_line_and_2(argv, message, capsys):

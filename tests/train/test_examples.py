@@ -10,7 +10,7 @@ import soundfile
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
 from separator.train.examples import Examples
-from separator.train.recipe import DataSettings
+from separator.train.recipe import ChangeSettings, DataSettings
 from separator.train.sound_lists import Source, read_list, read_lists, read_stretch, read_whole
 
 RATE_HZ = 32_000
@@ -127,3 +127,60 @@ def test_read_stretch_resamples_pads_and_mixes_down(tmp_path):
     longer = read_stretch(STORAGE, str(tmp_path / "a.flac"), 64_000, RATE_HZ, rng)
     assert len(longer) == 64_000 and np.count_nonzero(np.abs(longer) > 1e-3) < 33_000
     assert len(read_whole(STORAGE, str(tmp_path / "a.flac"), RATE_HZ)) == RATE_HZ
+
+
+def write_origins(folder, num_real=4, num_synthetic=4):
+    """Write a list of tones, each kind with a pitch of its own; recordings are above 1 kHz.
+
+    Of the first recorded kind one package has nine recordings, another one.
+    """
+    rows = []
+    for number in range(num_real + num_synthetic):
+        is_real = number < num_real
+        freq_hz = (1_000 if is_real else 200) + 100 * number
+        tone = 0.2 * np.sin(2 * np.pi * freq_hz * np.arange(RATE_HZ) / RATE_HZ)
+        soundfile.write(folder / f"{number}.wav", tone, RATE_HZ)
+        row = {"audio": f"{number}.wav", "kind": f"kind {number}", "caption": f"kind {number}"}
+        packages = ["big"] * 9 + ["small"] if number == 0 else ["other"]
+        real = [{"package": name, "caption": f"kind {number} {name}"} for name in packages]
+        rows += [row | one for one in (real if is_real else [{}])]
+    path = folder / "origins.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def count_real(samples_T) -> tuple[bool, bool]:
+    """Tell whether a recording and whether a synthetic sound is in a mixture."""
+    spectrum = np.abs(np.fft.rfft(samples_T))
+    heard_hz = np.flatnonzero(spectrum > 0.1 * spectrum.max()) * 2
+    return bool((heard_hz > 950).any()), bool((heard_hz < 950).any())
+
+
+def test_make_mixes_origins_a_third_each(tmp_path):
+    examples = make_examples(write_origins(tmp_path), real_ratio=0.5, same_origin_ratio=2 / 3)
+    pairs = [count_real(examples.make(number).mixture) for number in range(180)]
+    for pair in ((True, True), (True, False), (False, True)):
+        assert 40 <= pairs.count(pair) <= 80
+
+
+def test_make_draws_the_packages_of_a_kind_equally_often(tmp_path):
+    examples = make_examples(write_origins(tmp_path))
+    captions = [examples.make(number).caption for number in range(250)]
+    big, small = captions.count("kind 0 big"), captions.count("kind 0 small")
+    assert big + small > 15 and 0.2 < small / (big + small) < 0.8
+
+
+def test_examples_refuse_origins_of_too_few_kinds(tmp_path):
+    path = write_origins(tmp_path, num_real=2)
+    make_examples(path)
+    with pytest.raises(RequestError, match=r"real_ratio=0\.5: four kinds of recordings"):
+        make_examples(path, real_ratio=0.5)
+
+
+def test_make_sets_the_level_of_mixtures(sounds_list):
+    changes = ChangeSettings(level_db=[-40.0, -38.0], low_pass_ratio=0.5, high_pass_hz=30.0)
+    examples = make_examples(sounds_list, changes=changes)
+    for number in range(10):
+        example = examples.make(number)
+        assert -40.1 < 10 * np.log10(np.mean(example.mixture**2)) < -37.9
+        assert example.mixture.dtype == example.target.dtype == np.float32

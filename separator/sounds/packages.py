@@ -1,0 +1,74 @@
+"""Bring packages through the clients of their registries, and read single files of them."""
+
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from separator.errors import RequestError
+from separator.sounds.programs import start
+
+DOWNLOAD_S = 1_800.0
+IN_ZIP = "!"  # between the path of a zip and the path in it
+
+
+def fetch(registry: str, package: str, folder: Path) -> Path:
+    """Return the archive of a package; it is downloaded to `folder` unless it is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if registry == "debian":
+        pattern, program, arguments = f"{package}_*.deb", "apt-get", ["--quiet", "download"]
+    elif registry == "npm":
+        name = package.removeprefix("@").replace("/", "-")
+        pattern, program, arguments = f"{name}-[0-9]*.tgz", "npm", ["pack", "--silent"]
+    else:
+        raise RequestError(f"{package}: no client for the registry {registry!r}; debian and npm")
+    if not list(folder.glob(pattern)):
+        start(program, [*arguments, package], folder=folder.resolve(), timeout_s=DOWNLOAD_S)
+    archives = sorted(folder.glob(pattern))
+    if not archives:
+        raise RequestError(f"{package}: {program} left no {pattern} in {folder}")
+    return archives[-1]
+
+
+class Package:
+    """An unpacked package. Zips in it are opened once: to open a large one takes long."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._zips: dict[Path, zipfile.ZipFile] = {}
+
+    def read(self, path: str) -> bytes:
+        """Read a file. One that is absent, or lies outside the package, is refused."""
+        outer, _, inner = path.partition(IN_ZIP)
+        found = (self.root / outer).resolve()
+        if not found.is_relative_to(self.root) or not found.is_file():
+            raise RequestError(f"{outer}: not in the package")
+        if not inner:
+            return found.read_bytes()
+        if found not in self._zips:
+            self._zips[found] = zipfile.ZipFile(found)
+        try:
+            return self._zips[found].read(inner)
+        except KeyError:
+            raise RequestError(f"{path}: not in the package") from None
+
+    def close(self) -> None:
+        for archive in self._zips.values():
+            archive.close()
+
+
+@contextmanager
+def unpack(archive: Path, paths: Sequence[str]) -> Iterator[Package]:
+    """Unpack an archive to a folder that is deleted at the end; of a .tgz, only `paths`."""
+    with tempfile.TemporaryDirectory(dir=archive.parent) as name:
+        if archive.suffix == ".deb":
+            start("dpkg-deb", ["-x", str(archive), name], timeout_s=DOWNLOAD_S)
+        else:
+            with tarfile.open(archive) as tar:
+                held = set(tar.getnames())
+                members = [tar.getmember(path) for path in paths if path in held]
+                tar.extractall(name, members, filter="data")
+        with closing(Package(Path(name))) as package:
+            yield package

@@ -1,0 +1,117 @@
+"""Draw a sound for a mixture: a stretch of one file, or short ones joined, changed at random.
+
+Real recordings differ in bandwidth, level, length and rumble more than in what is heard; a network
+learns those differences instead of the sounds, unless every drawn sound gets them at random.
+
+Shapes: T samples.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.signal import butter, resample_poly, sosfilt, sosfiltfilt
+
+from separator.errors import AudioError
+from separator.sounds.primitives import add_at, hold, reverberate
+from separator.storage import Storage
+from separator.train.recipe import ChangeSettings
+from separator.train.sound_lists import Source, read_stretch, read_whole
+
+SEAM_S = 0.005  # fades at both ends of a joined sound
+SPEEDS = 60  # speeds are fractions of this: few filters to design, steps of 0.3 semitones
+PEAK = 0.95
+
+
+def draw_sound(
+    storage: Storage,
+    source: Source,
+    num_samples: int,
+    rate_hz: int,
+    rng: np.random.Generator,
+    changes: ChangeSettings,
+) -> np.ndarray:
+    """Draw a sound (T,) of a source and change it."""
+    speed = draw_speed(rng, changes.semitones) if source.package else (1, 1)
+    needed = -(-num_samples * speed[0] // speed[1])
+    if source.joins:
+        uris = [source.uri, *rng.permutation(np.array(source.joins))]
+        sounds = [read_whole(storage, str(uri), rate_hz) for uri in uris]
+        sound_T = join(sounds, needed, rate_hz, rng, changes.pause_s)
+    else:
+        sound_T = read_stretch(storage, source.uri, needed, rate_hz, rng)
+    if speed[0] != speed[1]:
+        sound_T = resample_poly(sound_T, speed[1], speed[0])[:num_samples]
+    if source.package and rng.random() < changes.room_ratio:
+        t60_s, wet = draw_log(rng, 0.15, 1.2), rng.uniform(0.02, 0.4)
+        sound_T = reverberate(sound_T, rng, rate_hz, t60_s, wet)
+    if changes.high_pass_hz > 0:
+        sound_T = high_pass(sound_T, changes.high_pass_hz, rate_hz)
+    if rng.random() < changes.low_pass_ratio:
+        sound_T = low_pass(sound_T, draw_log(rng, *changes.low_pass_hz), rate_hz)
+    return sound_T.astype(np.float32)
+
+
+def draw_log(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw a number that is uniform in its logarithm."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def draw_speed(rng: np.random.Generator, semitones: float) -> tuple[int, int]:
+    """Draw a speed as a fraction, at most so many semitones up or down."""
+    if semitones <= 0:
+        return 1, 1
+    return round(SPEEDS * 2 ** (rng.uniform(-semitones, semitones) / 12)), SPEEDS
+
+
+def join(
+    sounds: Sequence[np.ndarray],
+    num_samples: int,
+    rate_hz: int,
+    rng: np.random.Generator,
+    pause_s: Sequence[float],
+) -> np.ndarray:
+    """Place sounds one after another, again from the first after the last, with pauses between.
+
+    Pauses are drawn around a length of their own for each call, from `pause_s` (least, most). The
+    first sound is always heard, in full if there is room for it.
+    """
+    if not any(len(sound) for sound in sounds):
+        raise AudioError("only empty sounds to join")
+    out_T = np.zeros(num_samples, np.float32)
+    usual_s = draw_log(rng, *pause_s)
+    room = max(0, num_samples - len(sounds[0]))
+    at = int(rng.integers(min(room, round(2 * usual_s * rate_hz)) + 1))
+    number = 0
+    while at < num_samples:
+        sound_T = sounds[number % len(sounds)]
+        add_at(out_T, sound_T * hold(len(sound_T), SEAM_S, SEAM_S, rate_hz), at)
+        at += len(sound_T) + max(1, round(usual_s * rng.uniform(0.5, 1.5) * rate_hz))
+        number += 1
+    return out_T
+
+
+def high_pass(sound_T: np.ndarray, from_hz: float, rate_hz: int) -> np.ndarray:
+    """Take out rumble and offset below a frequency."""
+    sos = butter(2, from_hz, "highpass", fs=rate_hz, output="sos")
+    return sosfilt(sos, sound_T)  # pyright: ignore[reportReturnType]
+
+
+def low_pass(sound_T: np.ndarray, up_to_hz: float, rate_hz: int) -> np.ndarray:
+    """Cut a sound off above a frequency, steeply, as a low sampling rate does."""
+    sos = butter(6, min(up_to_hz, 0.49 * rate_hz), "lowpass", fs=rate_hz, output="sos")
+    return sosfiltfilt(sos, sound_T)
+
+
+def set_level(
+    rng: np.random.Generator, level_db: Sequence[float], *sounds: np.ndarray
+) -> list[np.ndarray]:
+    """Scale all sounds by one factor that gives the first a drawn level (RMS under full scale).
+
+    Where its peak would exceed 0.95, less. A silent first sound changes nothing.
+    """
+    rms = float(np.sqrt(np.mean(np.square(sounds[0], dtype=np.float64))))
+    peak = float(np.abs(sounds[0]).max(initial=0))
+    if peak == 0:
+        return list(sounds)
+    factor = min(10 ** (rng.uniform(level_db[0], level_db[1]) / 20) / rms, PEAK / peak)
+    return [sound_T * np.float32(factor) for sound_T in sounds]
