@@ -70,8 +70,7 @@ def encode_sounds(
         if not pieces:
             heard = "2 s are above -58 dBFS" if rule == "official" else f"peak is > {SILENCE_PEAK}"
             raise QueryError(f"{which} is silent (of no piece the {heard}): leave it out")
-        latents = [detector.infer(piece_T[None]).latent for piece_T in pieces]
-        embedded.append(torch.cat(latents).double().numpy())
+        embedded.append(detector.infer(torch.stack(pieces)).latent.double().numpy())
     means_QD = np.stack([pieces_PD.mean(0) for pieces_PD in embedded])
     if combine == "mean":
         means_QD = means_QD.mean(0, keepdims=True)
