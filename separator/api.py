@@ -23,12 +23,11 @@ from separator.model import registry
 from separator.model.checkpoint import (
     Checkpoint,
     compute_encoder_id,
-    read_checkpoint,
     read_encoder_state,
 )
 from separator.model.detector import Detector
 from separator.model.engine import Engine
-from separator.model.zero_shot_files import read_detector, read_labels
+from separator.model.zero_shot_files import read_detector, read_labels, read_separator
 from separator.queries import parse_queries
 from separator.storage import Storage
 
@@ -115,7 +114,8 @@ def load_model(
 
     Args:
         name: a path, an `s3://` URI, or a published name such as `mini`, `audiosep` or
-            `audiosep-hive`, which is downloaded once.
+            `audiosep-hive`, which is downloaded once. The separator of zero-shot separation
+            (`zeroshot-asp`) takes conditions only, from `encoders.latent.encode_sounds`.
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, `bf16` (at least 35 dB SNR against fp32), or `auto`: bf16 if the device
             multiplies it natively.
@@ -130,7 +130,7 @@ def load_model(
             credentials of the usual AWS environment.
     """
     path = registry.resolve(name, fetch_uri or Storage().fetch)
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_separator(path)
     engine = Engine(
         checkpoint.net,
         device,

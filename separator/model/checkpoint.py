@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,19 +28,22 @@ NOT_TEXT_SIDE = "text_branch.embeddings.position_ids"
 PUBLISHED_SETTINGS = {(32_000, 2048, 320), (32_000, 1280, 640)}
 
 
+Net = TypeVar("Net", bound=nn.Module)
+
+
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Generic[Net]):
     """A network ready to evaluate, and its identity.
 
     `encoder_id` names the text encoder it was trained with; None if the file does not say.
     """
 
-    net: ResUNet
+    net: Net
     encoder_id: str | None
     sha256: str
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> Checkpoint[ResUNet]:
     """Read and check the network in a file of any container; evaluation mode, fp32."""
     tensors, metadata = read_tensors(path)
     encoder_id = _name_encoder(tensors, metadata)

@@ -87,6 +87,12 @@ BY_HAND = {
             license="mit",
         ),
         ByHand(
+            name="zeroshot-asp",
+            file="zeroshot_asp_full.ckpt",
+            found_at=f"{ZERO_SHOT}/Zero_Shot_Audio_Source_Separation",
+            license="mit",
+        ),
+        ByHand(
             name="htsat",
             file="HTSAT_AudioSet_Saved_1.ckpt",
             found_at=f"{ZERO_SHOT}/HTS-Audio-Transformer",

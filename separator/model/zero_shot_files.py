@@ -13,10 +13,16 @@ from torch import Tensor
 
 from separator.errors import CheckpointMismatch
 from separator.model.asp_unet import AspConfig, AspUnet
-from separator.model.checkpoint import assign_weights
+from separator.model.checkpoint import (
+    Checkpoint,
+    assign_weights,
+    hash_weights,
+    read_checkpoint,
+)
 from separator.model.contents import explain
 from separator.model.detector import HOP, check_config
 from separator.model.htsat import Htsat, read_config
+from separator.model.resunet import ResUNet
 from separator.model.tensors import read_tensors
 
 log = logging.getLogger(__name__)
@@ -87,6 +93,14 @@ def read_asp_unet(path: Path) -> AspUnet:
             INNER_DETECTOR,
         )
     return net
+
+
+def read_separator(path: Path) -> Checkpoint[ResUNet] | Checkpoint[AspUnet]:
+    """Read a separator of any kind: the names of its tensors tell which."""
+    if ASP_FIRST not in read_tensors(path)[0]:
+        return read_checkpoint(path)
+    net = read_asp_unet(path)
+    return Checkpoint(net, None, hash_weights(net.state_dict()))
 
 
 def _read_asp_config(state: Mapping[str, Tensor]) -> AspConfig:

@@ -33,9 +33,8 @@ def make_official_query() -> np.ndarray:
     return np.concatenate([waves["wave_2s"][0], quiet, waves["wave_4s"][0, :96_000]])[None]
 
 
-def test_query_equals_official_query(tmp_path):
-    path = golden_zs.write_official(tmp_path / "a.ckpt", golden_zs.make_state("htsat768"))
-    found = encode_sounds(load_detector(path), [(make_official_query(), RATE_HZ)])
+def test_query_equals_official_query(htsat_checkpoint):
+    found = encode_sounds(load_detector(htsat_checkpoint), [(make_official_query(), RATE_HZ)])
     expected = golden_zs.load_tensors("htsat768")["latent_query"]
     assert relative_error(torch.from_numpy(found.conditions[0]), expected) < 1e-5
     assert found.num_pieces == 2 and 0 < found.spread < 1

@@ -80,9 +80,10 @@ def write_detector(path: Path, net: Htsat) -> Path:
     return write_official(path, {f"sed_model.{k}": t for k, t in net.state_dict().items()})
 
 
-def make_small_unet(condition_size: int = 64, seed: int = 0) -> AspUnet:
+def make_small_unet(condition_size: int = 64, seed: int = 0, n_fft: int = 2048) -> AspUnet:
     """Make a small, fast separator of the official structure, filled as the official one is."""
-    net = AspUnet(AspConfig(condition_size=condition_size, widths=(4, 4, 4, 6, 6, 6, 8)))
+    widths = (4, 4, 4, 6, 6, 6, 8)
+    net = AspUnet(AspConfig(n_fft=n_fft, condition_size=condition_size, widths=widths))
     for name, tensor in net.state_dict().items():
         tensor.copy_(torch.from_numpy(np.asarray(fill_zs.fill(name, tuple(tensor.shape), seed))))
     return net.eval().requires_grad_(False)

@@ -1,10 +1,13 @@
 """Test the separator of zero-shot separation against the official code's output."""
 
+import math
+
 import pytest
 import torch
 
 from separator.errors import CheckpointMismatch
 from separator.model.asp_unet import AspConfig, separate_by_mask
+from separator.model.engine import Engine
 from separator.model.spectrogram import compute_spectrum
 from separator.model.zero_shot_files import read_asp_unet
 from tests.helpers import golden_zs
@@ -24,7 +27,7 @@ def state(net):
 @pytest.mark.slow
 @pytest.mark.check
 def test_separator_equals_official_output(tmp_path):
-    """168 M weights through a file, two sounds with a condition each."""
+    """168 M weights through a file: two sounds with a condition each, then the engine."""
     path = golden_zs.write_official(tmp_path / "zeroshot_asp.ckpt", golden_zs.make_state("zsasp"))
     net = read_asp_unet(path)
     assert net.config == AspConfig()
@@ -32,6 +35,13 @@ def test_separator_equals_official_output(tmp_path):
     with torch.inference_mode():
         stems = separate_by_mask(net, data["mixture"], data["condition"])
     assert relative_error(stems, data["waveform_2s"]) < 1e-5
+    mixture, condition = data["mixture"][:1], data["condition"][:1]
+    fp32, bf16 = (
+        Engine(net, "cpu", precision, "off", "each").separate(mixture, 32_000, condition)[0]
+        for precision in ("fp32", "bf16")
+    )
+    assert relative_error(fp32, data["waveform_2s"][:1]) < 1e-5
+    assert -20 * math.log10(relative_error(bf16, fp32)) > 35
 
 
 def test_names_are_those_of_the_official_file(net):

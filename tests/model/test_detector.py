@@ -14,10 +14,8 @@ KEYS = ("framewise", "clipwise", "latent")
 
 
 @pytest.fixture(scope="module")
-def official(tmp_path_factory) -> Detector:
-    folder = tmp_path_factory.mktemp("htsat")
-    path = golden_zs.write_official(folder / "htsat.ckpt", golden_zs.make_state("htsat768"))
-    return load_detector(path)
+def official(htsat_checkpoint) -> Detector:
+    return load_detector(htsat_checkpoint)
 
 
 @pytest.fixture(scope="module")
