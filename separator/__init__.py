@@ -6,9 +6,9 @@ Names are resolved on first use, so that importing the package costs nothing.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from separator.api import Separator, load_model
+    from separator.api import Detector, Separator, load_detector, load_model
 
-__all__ = ["Separator", "load_model"]
+__all__ = ["Detector", "Separator", "load_detector", "load_model"]
 
 
 def __getattr__(name: str) -> Any:

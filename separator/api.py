@@ -1,4 +1,4 @@
-"""Offer the API for notebooks: `load_model` and `Separator`. Ties network, engine and queries.
+"""Offer the API for notebooks: `load_model`, `load_detector`. Tie network, engine and queries.
 
 Arrays in, arrays of the same kind out; this module knows no rows, tracks or Ray.
 """
@@ -23,10 +23,11 @@ from separator.model import registry
 from separator.model.checkpoint import (
     Checkpoint,
     compute_encoder_id,
-    read_checkpoint,
     read_encoder_state,
 )
+from separator.model.detector import Detector
 from separator.model.engine import Engine
+from separator.model.zero_shot_files import read_detector, read_labels, read_separator
 from separator.queries import parse_queries
 from separator.storage import Storage
 
@@ -113,7 +114,8 @@ def load_model(
 
     Args:
         name: a path, an `s3://` URI, or a published name such as `mini`, `audiosep` or
-            `audiosep-hive`, which is downloaded once.
+            `audiosep-hive`, which is downloaded once. The separator of zero-shot separation
+            (`zeroshot-asp`) takes conditions only, from `encoders.latent.encode_sounds`.
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, `bf16` (at least 35 dB SNR against fp32), or `auto`: bf16 if the device
             multiplies it natively.
@@ -128,7 +130,7 @@ def load_model(
             credentials of the usual AWS environment.
     """
     path = registry.resolve(name, fetch_uri or Storage().fetch)
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_separator(path)
     engine = Engine(
         checkpoint.net,
         device,
@@ -139,6 +141,31 @@ def load_model(
         memory_bytes,
     )
     return Separator(engine, checkpoint, lambda: find_encoder(path, checkpoint.encoder_id))
+
+
+def load_detector(
+    name: str | Path,
+    *,
+    device: str = "cpu",
+    precision: str = "fp32",
+    fetch_uri: Callable[[str, Path], object] | None = None,
+) -> Detector:
+    """Load a detector, which says when each of its classes sounds: `detect(waveform, rate_hz)`.
+
+    Args:
+        name: a path, an `s3://` URI, or `stsed` or `htsat`, whose files are put into the folder of
+            downloads by hand.
+        device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
+        precision: `fp32`, `bf16`, or `auto`: bf16 if the device multiplies it natively.
+        fetch_uri: as in `load_model`.
+    """
+    net = read_detector(registry.resolve(name, fetch_uri or Storage().fetch))
+    return Detector(
+        net,
+        read_labels(net.config.num_classes),
+        device,
+        precision,  # pyright: ignore[reportArgumentType] # checked by the detector
+    )
 
 
 def encode_texts(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from separator.encoders.clap import ClapEncoder, load_clap, read_clap_file
 from separator.sounds.programs import find_program, list_soundfonts
-from tests.helpers import golden, tiny_clap
+from tests.helpers import golden, golden_zs, tiny_clap
 
 pytest_plugins = ["tests.helpers.s3"]  # S3 servers on loopback
 
@@ -36,6 +36,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def official_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return golden.write_official_checkpoint(tmp_path_factory.mktemp("official") / "official.ckpt")
+
+
+@pytest.fixture(scope="session")
+def htsat_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The narrower of the two official detectors, of 768 features."""
+    state = golden_zs.make_state("htsat768")
+    return golden_zs.write_official(tmp_path_factory.mktemp("htsat") / "htsat.ckpt", state)
 
 
 # The small LAION-CLAP: importing transformers and building HTSAT takes seconds.

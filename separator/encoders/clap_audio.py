@@ -5,8 +5,8 @@ laion-clap is not imported here, so that a worker can encode audio.
 Shapes: C channels, T samples, D condition.
 """
 
-import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.errors import AudioError, CheckpointMismatch, NonFiniteAudio
-from separator.model.htsat import Htsat
+from separator.model.htsat import Htsat, read_config
 
 RATE_HZ = 48_000
 STRETCH_SAMPLES = 10 * RATE_HZ
 BRANCH, PROJECTION = "audio_branch.", "audio_projection."
-BLOCK = re.compile(rf"{BRANCH}layers\.(\d+)\.blocks\.(\d+)\.")
+HOP = 480
 
 
 class ClapAudio(nn.Module):
@@ -49,19 +49,17 @@ class ClapAudio(nn.Module):
 
 def read_clap_audio(state: Mapping[str, Tensor]) -> ClapAudio:
     """Build the audio side from a LAION-CLAP's tensors, which are copied."""
+    own = {n.removeprefix(BRANCH): t for n, t in state.items() if n.startswith(BRANCH)}
     try:
-        num_bins, num_mels = state[f"{BRANCH}logmel_extractor.melW"].shape
-        width = state[f"{BRANCH}patch_embed.proj.weight"].shape[0]
+        config = replace(read_config(own, HOP), num_classes=0)
         num_out, num_features = state[f"{PROJECTION}2.weight"].shape
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise CheckpointMismatch(f"no audio side of a LAION-CLAP: {error}") from None
     if any("fusion_model." in name for name in state):
         raise CheckpointMismatch("a LAION-CLAP with feature fusion; AudioSep's have none")
-    blocks = {(int(m[1]), int(m[2])) for name in state if (m := BLOCK.match(name))}
-    depths = [len([b for a, b in blocks if a == i]) for i in range(len({a for a, _ in blocks}))]
-    if not depths:
+    if not config.depths:
         raise CheckpointMismatch(f"no audio side of a LAION-CLAP: it has no {BRANCH}layers")
-    branch = Htsat(num_bins, num_mels, width, depths)
+    branch = Htsat(config)
     num_in = branch.norm.weight.shape[0]
     projection = nn.Sequential(
         nn.Linear(num_in, num_features), nn.ReLU(), nn.Linear(num_features, num_out)

@@ -9,11 +9,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from separator.errors import CheckpointError, CheckpointMismatch, ChecksumMismatch
+from separator.model.contents import describe
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.model.tensors import FORMAT, read_json, read_tensors, write_tensors
 
@@ -26,25 +28,27 @@ NOT_TEXT_SIDE = "text_branch.embeddings.position_ids"
 PUBLISHED_SETTINGS = {(32_000, 2048, 320), (32_000, 1280, 640)}
 
 
+Net = TypeVar("Net", bound=nn.Module)
+
+
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Generic[Net]):
     """A network ready to evaluate, and its identity.
 
     `encoder_id` names the text encoder it was trained with; None if the file does not say.
     """
 
-    net: ResUNet
+    net: Net
     encoder_id: str | None
     sha256: str
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> Checkpoint[ResUNet]:
     """Read and check the network in a file of any container; evaluation mode, fp32."""
     tensors, metadata = read_tensors(path)
     encoder_id = _name_encoder(tensors, metadata)
     tensors = _select_network(path, tensors)
     net = _build(path, _read_config(path, tensors, metadata), tensors)
-    _check_finite(path, net.state_dict())
     weights_sha256 = hash_weights(net.state_dict())
     sha256 = identify(net.config, weights_sha256)
     recorded = metadata.get("sha256") if metadata else sha256
@@ -94,7 +98,7 @@ def write_safetensors(
     """
     if dtype not in (torch.float32, torch.bfloat16):
         raise ValueError(f"dtype={dtype}: torch.float32 or torch.bfloat16")
-    _check_finite(path, net.state_dict())
+    check_finite(path, net.state_dict())
     tensors = {
         name: t.cpu().to(dtype if t.is_floating_point() else t.dtype).contiguous()
         for name, t in net.state_dict().items()
@@ -140,6 +144,8 @@ def _select_network(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]
     bare = {name: t for name, t in tensors.items() if not name.startswith("query_encoder.")}
     own = _take(tensors, NETWORK) or bare
     if not any(name.startswith(("base.", "film.")) for name in own):
+        if kind := describe(tensors):
+            raise CheckpointMismatch(f"{path}: holds no separator of AudioSep's kind, but {kind}")
         raise CheckpointMismatch(
             f"{path}: holds no separator: none of its {len(tensors)} tensors"
             f" {sorted(tensors)[:1]} begins with base. or film., with or without {NETWORK!r}"
@@ -180,6 +186,12 @@ def _build(path: Path, config: NetworkConfig, tensors: dict[str, Tensor]) -> Res
     # On `meta`: no memory and no random values for a network that may not fit the file.
     with torch.device("meta"):
         net = ResUNet(config)
+    assign_weights(path, net, tensors)
+    return net
+
+
+def assign_weights(path: Path, net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a network on `meta` the weights of a file, which must be exactly its own."""
     wanted = net.state_dict()
     lists = {
         "missing": sorted(wanted.keys() - tensors.keys()),
@@ -195,8 +207,9 @@ def _build(path: Path, config: NetworkConfig, tensors: dict[str, Tensor]) -> Res
         raise CheckpointMismatch(f"{path}: weights of another network: {', '.join(found)}")
     # Copied: the network must outlive the file. Contiguous, like a new network.
     state = {k: tensors[k].detach().clone().to(t.dtype).contiguous() for k, t in wanted.items()}
+    check_finite(path, state)
     net.load_state_dict(state, assign=True)
-    return net.eval().requires_grad_(False)
+    net.eval().requires_grad_(False)
 
 
 def _describe(tensor: Tensor) -> str:
@@ -204,7 +217,7 @@ def _describe(tensor: Tensor) -> str:
     return f"{'float' if tensor.is_floating_point() else 'int'}{list(tensor.shape)}"
 
 
-def _check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
+def check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
     # The extremes are NaN or infinite if any value is; several times faster than isfinite().all().
     bad = [n for n, t in state.items() if not all(math.isfinite(x) for x in t.aminmax())]
     if bad:

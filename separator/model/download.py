@@ -6,6 +6,7 @@ HF_ENDPOINT. It compares sizes, not hashes: the sha256 is checked here.
 
 import hashlib
 import json
+import logging
 import re
 import uuid
 from contextlib import suppress
@@ -13,6 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from separator.errors import CheckpointMissing, ChecksumMismatch
+
+log = logging.getLogger(__name__)
 
 
 def download(
@@ -64,6 +67,23 @@ def check_sha256(path: Path, sha256: str, sidecar: Path) -> None:
         temporary = sidecar.with_name(f".{uuid.uuid4().hex}.tmp")
         temporary.write_text(json.dumps(seen))
         temporary.replace(sidecar)
+
+
+def keep_sha256(path: Path, sidecar: Path) -> None:
+    """State and keep the hash of a file without a published one; later it must have that hash."""
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        kept = json.loads(sidecar.read_text())["sha256"]
+        try:
+            check_sha256(path, kept, sidecar)
+        except ChecksumMismatch:
+            raise ChecksumMismatch(
+                f"{path}: is not the file of its first use, which had sha256 {kept}; "
+                f"if that is meant, remove {sidecar}"
+            ) from None
+        return
+    found = hash_file(path)
+    log.info("%s: has sha256 %s, kept in %s", path, found, sidecar)
+    check_sha256(path, found, sidecar)
 
 
 def hash_file(path: Path) -> str:

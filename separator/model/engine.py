@@ -27,11 +27,12 @@ from separator.audio.spans import (
     round_up,
 )
 from separator.errors import AudioError, NonFiniteAudio, RequestError
+from separator.model.folded import CONTEXT_FRAMES
 from separator.model.forward import CompileMode, Forward, Precision
-from separator.model.resunet import GRID_FRAMES, ResUNet
+from separator.model.networks import Network
+from separator.model.resunet import GRID_FRAMES
 from separator.model.spectrogram import compute_spectrum, invert_spectrum
 
-CONTEXT_FRAMES = 11 * GRID_FRAMES  # the network sees 319 to either side, STFT and resampler 5 more
 SPAN_S = 122.88
 MOST_CHANNELS = 64
 # Embeddings have length 1. Far larger ones overflow inside the network, whatever the samples.
@@ -48,7 +49,7 @@ class Engine:
 
     def __init__(
         self,
-        net: ResUNet,
+        net: Network,
         device: str | torch.device = "auto",
         precision: Precision = "auto",
         compile: CompileMode = "auto",
@@ -58,14 +59,21 @@ class Engine:
     ) -> None:
         self.config = net.config
         self.policy: ChannelPolicy = check_policy(channels)
-        self.context_frames = choose_context(context, net.config.rate_hz, net.config.hop)
         self.forward = Forward(net, choose_device(device), precision, compile, memory_bytes)
-        self.device = self.forward.device
-        self.grid_s = Fraction(GRID_FRAMES * net.config.hop, net.config.rate_hz)
+        self.device, self.grid_frames = self.forward.device, self.forward.grid_frames
+        self.context_frames = choose_context(
+            context,
+            net.config.rate_hz,
+            net.config.hop,
+            self.forward.net.context_frames,
+            self.grid_frames,
+        )
+        self.last_gain = self.forward.net.last_gain
+        self.grid_s = Fraction(self.grid_frames * net.config.hop, net.config.rate_hz)
 
     def plan_spans(self, num_samples: int, rate_hz: int, span_s: float = SPAN_S) -> list[Span]:
         """List the spans of a track, on the network's grid and with its context."""
-        context_s = self.context_frames // GRID_FRAMES * self.grid_s
+        context_s = self.context_frames // self.grid_frames * self.grid_s
         return plan_spans(num_samples, rate_hz, span_s, context_s, self.grid_s)
 
     def separate(
@@ -112,7 +120,8 @@ class Engine:
         if last < input_PNF.shape[1]:
             num_inner = (last - first - 1) * self.config.hop
         for gain_PNF in self._compute_gains(input_PNF, conditions_QD, first, last):
-            stem = F.pad(gain_PNF[:, : filtered_CNF.shape[1]], (0, 1)) * filtered_CNF
+            gain_PNF = gain_PNF[:, : filtered_CNF.shape[1]]
+            stem = F.pad(gain_PNF, (0, 1), value=self.last_gain) * filtered_CNF
             inner = invert_spectrum(stem, self.config.n_fft, self.config.hop, num_inner)
             outer = resample(inner, self.config.rate_hz, rate_hz)
             skipped = first * self.config.hop * rate_hz // self.config.rate_hz
@@ -121,10 +130,10 @@ class Engine:
 
     def _frames_to_keep(self, span: Span, rate_hz: int, num_frames: int) -> tuple[int, int]:
         """Return the frames whose gains the core needs: its cells and one more at each side."""
-        frame_s = Fraction(self.config.hop, self.config.rate_hz)
-        first = int(Fraction(span.core.start, rate_hz) / frame_s) // GRID_FRAMES - 1
-        last = -(-int(Fraction(span.core.stop, rate_hz) / frame_s) // GRID_FRAMES) + 1
-        return max(0, first) * GRID_FRAMES, min(last, -(-num_frames // GRID_FRAMES)) * GRID_FRAMES
+        frame_s, grid = Fraction(self.config.hop, self.config.rate_hz), self.grid_frames
+        first = int(Fraction(span.core.start, rate_hz) / frame_s) // grid - 1
+        last = -(-int(Fraction(span.core.stop, rate_hz) / frame_s) // grid) + 1
+        return max(0, first) * grid, min(last, -(-num_frames // grid)) * grid
 
     def _compute_gains(
         self, input_PNF: Tensor, conditions_QD: Tensor, first: int, last: int
@@ -134,12 +143,12 @@ class Engine:
         x_PNF = self.forward.net.normalize(input_PNF.abs())
         num_frames = min(x_PNF.shape[1], last + self.context_frames)
         x_PNF = x_PNF[:, :num_frames]
-        shortest = 2 * self.context_frames + GRID_FRAMES
+        shortest = 2 * self.context_frames + self.grid_frames
         q = 0
         while q < len(shifts_QS):
             longest = max(shortest, self.forward.longest_window)
             windows = plan_windows(
-                num_frames, first, last, longest, self.context_frames, GRID_FRAMES
+                num_frames, first, last, longest, self.context_frames, self.grid_frames
             )
             batch = self.forward.choose_batch(windows[0].stop - windows[0].start)
             group = max(1, batch // (len(windows) * len(x_PNF)))
@@ -249,10 +258,17 @@ def choose_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def choose_context(context: Literal["exact"] | float, rate_hz: int, hop: int) -> int:
-    """Convert the context to frames on either side, a multiple of the grid."""
+def choose_context(
+    context: Literal["exact"] | float,
+    rate_hz: int,
+    hop: int,
+    exact_frames: int = CONTEXT_FRAMES,
+    grid_frames: int = GRID_FRAMES,
+) -> int:
+    """Convert the context to frames on either side, a multiple of the grid (by default that of
+    AudioSep's network)."""
     if context == "exact":
-        return CONTEXT_FRAMES
+        return exact_frames
     if not isinstance(context, int | float) or not 0 <= context < 1e6:
         raise RequestError(f"context={context!r}: must be 'exact' or seconds, 0 or more")
-    return min(CONTEXT_FRAMES, round_up(round(context * rate_hz / hop), GRID_FRAMES))
+    return min(exact_frames, round_up(round(context * rate_hz / hop), grid_frames))

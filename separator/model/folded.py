@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from separator.model.resunet import GRID_FRAMES, LEAK, DecoderBlock, ResidualBlock, ResUNet
 from separator.model.spectrogram import compute_gain
 
+CONTEXT_FRAMES = 11 * GRID_FRAMES  # the network sees 319 to either side, STFT and resampler 5 more
+
 
 def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return (scale, shift) of a batch norm with its statistics fixed."""
@@ -185,6 +187,10 @@ class FoldedDecoder(nn.Module):
 
 class FoldedResUNet(nn.Module):
     """The network: normalised magnitudes (B, N, F - 1), shifts (B, S) -> gains (B, N, F - 1, 2)."""
+
+    grid_frames = GRID_FRAMES
+    context_frames = CONTEXT_FRAMES
+    last_gain = 0.0  # of the highest bin, which the network does not see
 
     def __init__(self, net: ResUNet, narrow: torch.dtype = torch.float32) -> None:
         super().__init__()

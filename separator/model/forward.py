@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from separator.errors import RequestError
-from separator.model.folded import FoldedResUNet
 from separator.model.memory import choose_budget, keep_pages, release_pages
-from separator.model.resunet import GRID_FRAMES, NetworkConfig, ResUNet
+from separator.model.networks import Network, count_flops, fold
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class Forward:
 
     def __init__(
         self,
-        net: ResUNet,
+        net: Network,
         device: torch.device,
         precision: Precision,
         compile: CompileMode,
@@ -47,7 +46,8 @@ class Forward:
         self.precision = choose_precision(precision, device)
         self.compile: CompileMode = compile
         narrow = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        self.net = FoldedResUNet(net, narrow).eval().to(device)
+        self.net = fold(net, narrow, device)
+        self.grid_frames = self.net.grid_frames
         self.config = net.config
         self.compiled = None
         self.last_shape = torch.Size()
@@ -66,13 +66,13 @@ class Forward:
     @property
     def longest_window(self) -> int:
         """The frames of the longest window that fits the budget."""
-        most = self.budget_bytes // self.frame_bytes // GRID_FRAMES * GRID_FRAMES
+        most = self.budget_bytes // self.frame_bytes // self.grid_frames * self.grid_frames
         return min(most, self._largest_array_frames)
 
     @property
     def _largest_array_frames(self) -> int:
         values = 2 * self.config.widths[0] * (self.config.num_bins - 1)
-        return LARGEST_ARRAY // values // GRID_FRAMES * GRID_FRAMES
+        return LARGEST_ARRAY // values // self.grid_frames * self.grid_frames
 
     def choose_batch(self, num_frames: int) -> int:
         """Return how many windows of `num_frames` fit the budget, at least one."""
@@ -149,15 +149,3 @@ def choose_precision(precision: Precision, device: torch.device) -> Literal["fp3
     else:
         native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16" if native else "fp32"
-
-
-def count_flops(config: NetworkConfig) -> float:
-    """Count the multiply-adds x 2 of the 3x3 convolutions per frame: nine tenths of the work."""
-    flops, positions = 0.0, float(config.num_bins - 1)
-    num_in = config.widths[0]
-    for i, width in enumerate(config.widths):
-        encoder, decoder = (num_in + width) * width, 3 * width * width
-        flops += 18 * positions * (encoder + decoder)
-        positions /= 4 if i < 5 else 2
-        num_in = width
-    return flops

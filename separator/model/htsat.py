@@ -1,62 +1,134 @@
-"""Run HTS-AT, LAION-CLAP's audio tower: a Swin transformer over a log-mel picture of ten seconds.
+"""Run HTS-AT, a Swin transformer over a log-mel picture of ten seconds.
 
-Written for inference, with the official tensor names, so that actors need not import laion-clap.
+One class for both of its uses: the audio side of LAION-CLAP, and the detector ST-SED of zero-shot
+separation, which has a token-semantic head: scores of classes over time. Written for inference,
+with the official tensor names, so that actors need not import laion-clap.
 
 Shapes: B batch, T samples, F bins, N frames, M mel bands, H and W rows and columns of patches,
-C channels, G windows, L patches of one (64), A heads, D features.
+C channels, G windows, L patches of one (64), A heads, D features, K classes, S steps of the head.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-HOP = 480
+from separator.model.spectrogram import compute_spectrum
+
 PICTURE = 256  # rows and columns of the picture
 PATCH = 4
 WINDOW = 8  # patches to a side
 SHIFT = WINDOW // 2
 HEADS = 4  # of the first layer's attention, whatever its width
 APART = -100.0  # added to attention between patches that are no neighbours, as in training
+BLOCK = re.compile(r"layers\.(\d+)\.blocks\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class HtsatConfig:
+    """The sizes of a network. Without classes it has no token-semantic head."""
+
+    num_bins: int
+    num_mels: int
+    width: int  # channels of the first layer; each further one has twice as many
+    depths: tuple[int, ...]  # blocks of each layer
+    hop: int
+    num_classes: int = 0
+
+
+def read_config(state: Mapping[str, Tensor], hop: int) -> HtsatConfig:
+    """Read the sizes from the tensors' shapes; KeyError or ValueError if these are no HTS-AT's."""
+    num_bins, num_mels = state["logmel_extractor.melW"].shape
+    width = len(state["patch_embed.proj.weight"])
+    blocks = {(int(m[1]), int(m[2])) for name in state if (m := BLOCK.match(name))}
+    num_layers = len({layer for layer, _ in blocks})
+    depths = tuple(len([b for a, b in blocks if a == i]) for i in range(num_layers))
+    num_classes = len(state["tscam_conv.weight"]) if "tscam_conv.weight" in state else 0
+    return HtsatConfig(num_bins, num_mels, width, depths, hop, num_classes)
+
+
+class Tags(NamedTuple):
+    """Scores 0..1 of each class, over time and for the whole picture, and the latent embedding."""
+
+    framewise: Tensor  # (B, S, K)
+    clipwise: Tensor  # (B, K)
+    latent: Tensor  # (B, D)
 
 
 class Htsat(nn.Module):
-    def __init__(self, num_bins: int, num_mels: int, width: int, depths: Sequence[int]) -> None:
-        """`width`: channels of the first layer; each further one has twice as many."""
+    def __init__(self, config: HtsatConfig) -> None:
         super().__init__()
-        self.n_fft = 2 * (num_bins - 1)
-        self.logmel_extractor = nn.ParameterDict({"melW": torch.empty(num_bins, num_mels)})
-        self.bn0 = nn.BatchNorm2d(num_mels)
-        norm = nn.LayerNorm(width)
+        self.config = config
+        mel_filters = torch.empty(config.num_bins, config.num_mels)
+        self.logmel_extractor = nn.ParameterDict({"melW": mel_filters})
+        self.bn0 = nn.BatchNorm2d(config.num_mels)
+        width, depths = config.width, config.depths
         self.patch_embed = nn.ModuleDict(
-            {"proj": nn.Conv2d(1, width, PATCH, stride=PATCH), "norm": norm}
+            {"proj": nn.Conv2d(1, width, PATCH, stride=PATCH), "norm": nn.LayerNorm(width)}
         )
         self.layers = nn.ModuleList()
         size = PICTURE // PATCH
         for i, depth in enumerate(depths):
             is_merged = i < len(depths) - 1
             self.layers.append(Layer(width << i, HEADS << i, depth, size >> i, is_merged))
-        self.norm = nn.LayerNorm(width << (len(depths) - 1))
+        num_features = width << (len(depths) - 1)
+        self.norm = nn.LayerNorm(num_features)
+        if config.num_classes:
+            # Over all bands of a strip and three steps of time.
+            kernel = (self.num_bands, 3)
+            self.tscam_conv = nn.Conv2d(num_features, config.num_classes, kernel, padding=(0, 1))
+
+    @property
+    def num_bands(self) -> int:
+        """The rows of tokens in one strip of the picture."""
+        side = (PICTURE // PATCH) >> (len(self.config.depths) - 1)
+        return side * self.config.num_mels // PICTURE
+
+    @property
+    def longest_frames(self) -> int:
+        """The frames that one picture holds."""
+        return PICTURE * PICTURE // self.config.num_mels
 
     def forward(self, picture_B1HW: Tensor) -> Tensor:
         """Return features (B, D) of pictures made by `draw`."""
+        return self.encode(picture_B1HW).mean((1, 2))
+
+    def tag(self, picture_B1HW: Tensor) -> Tags:
+        """Return the scores of the token-semantic head, and the features."""
+        x_BHWC = self.encode(picture_B1HW).float()
+        # The strips follow each other in time; a strip has a few bands of frequency.
+        x_BCbandS = x_BHWC.unflatten(1, (-1, self.num_bands)).permute(0, 4, 2, 1, 3).flatten(3)
+        z_BKS = self.tscam_conv(x_BCbandS)[:, :, 0].float()
+        # The whole picture's score is the sigmoid of the mean, not the mean of the sigmoids.
+        clipwise_BK = z_BKS.mean(-1).sigmoid()
+        return Tags(z_BKS.sigmoid().transpose(1, 2), clipwise_BK, x_BHWC.mean((1, 2)))
+
+    def encode(self, picture_B1HW: Tensor) -> Tensor:
+        """Return the normalised tokens (B, H, W, C) of the last layer."""
         x_BCHW = self.patch_embed["proj"](picture_B1HW)
         x_BHWC = self.patch_embed["norm"](x_BCHW.permute(0, 2, 3, 1))
         for layer in self.layers:
             x_BHWC = layer(x_BHWC)
-        return self.norm(x_BHWC).mean((1, 2))
+        return self.norm(x_BHWC)
 
     def draw(self, waveform_BT: Tensor) -> Tensor:
-        """Draw 10 s at 48 kHz as a picture (B, 1, 256, 256): four stretches of time below each
-        other, low mels first."""
-        window = torch.hann_window(self.n_fft, device=waveform_BT.device)
-        spectrum_BFN = torch.stft(waveform_BT, self.n_fft, HOP, window=window, return_complex=True)
-        power_BNM = spectrum_BFN.abs().square().transpose(1, 2) @ self.logmel_extractor["melW"]
+        """Draw up to 1024 frames as a picture (B, 1, 256, 256): four stretches of time below each
+        other, low mels first.
+
+        Fewer frames are repeated as often as whole copies fit, then stretched in time.
+        """
+        n_fft = 2 * (self.config.num_bins - 1)
+        spectrum_BNF = compute_spectrum(waveform_BT, n_fft, self.config.hop)
+        power_BNM = spectrum_BNF.abs().square() @ self.logmel_extractor["melW"]
         level_BMN1 = 10 * power_BNM.clamp_min(1e-10).log10().transpose(1, 2)[..., None]
         level_B1NM = self.bn0(level_BMN1).transpose(1, 3)
-        num_mels = level_B1NM.shape[-1]
-        size = (PICTURE * PICTURE // num_mels, num_mels)
+        num_frames, num_mels = level_B1NM.shape[2:]
+        level_B1NM = level_B1NM.repeat(1, 1, self.longest_frames // num_frames, 1)
+        size = (self.longest_frames, num_mels)
         level_B1NM = F.interpolate(level_B1NM, size, mode="bicubic", align_corners=True)
         strips = level_B1NM.transpose(2, 3).unflatten(-1, (-1, PICTURE))  # B, 1, M, strip, W
         return strips.transpose(2, 3).flatten(2, 3)
@@ -100,7 +172,7 @@ class Block(nn.Module):
         self.mlp = nn.ModuleDict(
             {"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)}
         )
-        apart = find_apart(size, shift) if shift else torch.zeros(1, 1, 1, 1)
+        apart = find_apart(size, shift) if shift else torch.zeros(1, 1, 1, 1, device="cpu")
         self.apart_G1LL = nn.Buffer(apart, persistent=False)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
@@ -152,8 +224,9 @@ def from_windows(x_BGLC: Tensor, size: int) -> Tensor:
 
 def find_offsets() -> Tensor:
     """Return (L, L): the row of the bias table for each pair of a window's patches."""
-    row_L, column_L = torch.arange(WINDOW).repeat_interleave(WINDOW), torch.arange(WINDOW * WINDOW)
-    column_L = column_L % WINDOW
+    # On the CPU even if a network is built on `meta`: no file holds this table.
+    place_L = torch.arange(WINDOW * WINDOW, device="cpu")
+    row_L, column_L = place_L // WINDOW, place_L % WINDOW
     rows_LL = row_L[:, None] - row_L[None] + WINDOW - 1
     columns_LL = column_L[:, None] - column_L[None] + WINDOW - 1
     return rows_LL * (2 * WINDOW - 1) + columns_LL
@@ -164,7 +237,7 @@ def find_apart(size: int, shift: int) -> Tensor:
 
     Such pairs share a shifted window at the edge.
     """
-    side = torch.zeros(size)
+    side = torch.zeros(size, device="cpu")
     side[-WINDOW:], side[-shift:] = 1, 2
     region_HW = 3 * side[:, None] + side[None]
     region_GL = to_windows(region_HW[None, :, :, None])[0, :, :, 0]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from separator.errors import CheckpointMissing, ChecksumMismatch, RequestError
-from separator.model.download import check_sha256, download, remove_download
+from separator.model.download import check_sha256, download, keep_sha256, remove_download
 from separator.storage.atomic import replacing
 
 FetchUri = Callable[[str, Path], object]
@@ -64,6 +64,42 @@ PUBLISHED = {
         ),
     )
 }
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """A checkpoint that has to be fetched by hand: from a shared folder, without a known hash."""
+
+    name: str
+    file: str  # its name there, and in `home()`
+    found_at: str
+    license: str  # of the code that made it; the folder names none
+
+
+ZERO_SHOT = "the Google Drive folder linked in github.com/RetroCirce"
+BY_HAND = {
+    entry.name: entry
+    for entry in (
+        ByHand(
+            name="stsed",
+            file="htsat_audioset_2048d.ckpt",
+            found_at=f"{ZERO_SHOT}/Zero_Shot_Audio_Source_Separation",
+            license="mit",
+        ),
+        ByHand(
+            name="zeroshot-asp",
+            file="zeroshot_asp_full.ckpt",
+            found_at=f"{ZERO_SHOT}/Zero_Shot_Audio_Source_Separation",
+            license="mit",
+        ),
+        ByHand(
+            name="htsat",
+            file="HTSAT_AudioSet_Saved_1.ckpt",
+            found_at=f"{ZERO_SHOT}/HTS-Audio-Transformer",
+            license="mit",
+        ),
+    )
+}
 # The text encoder of both checkpoints, needed where a checkpoint holds no copy of it.
 CLAP_FILE = "music_speech_audioset_epoch_15_esc_89.98.pt"
 CLAP_URI = f"https://huggingface.co/lukewys/laion_clap/resolve/main/{CLAP_FILE}"
@@ -90,6 +126,8 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
             return _require(BUNDLED, "this package comes without the mini model")
         if x in PUBLISHED:
             return obtain(PUBLISHED[x])
+        if x in BY_HAND:
+            return find_by_hand(BY_HAND[x])
         if x.startswith("s3://"):
             return _resolve_uri(x, fetch_uri)
         if "://" in x:
@@ -103,7 +141,7 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
     # A name too long, a folder without permission; a RuntimeError: the folder of no user.
     except (OSError, RuntimeError) as error:
         raise CheckpointMissing(f"{str(x)[:200]!r}: {error}"[:400]) from None
-    names = [MINI, *PUBLISHED]
+    names = [MINI, *PUBLISHED, *BY_HAND]
     near = difflib.get_close_matches(x.lower(), names)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise RequestError(
@@ -113,7 +151,7 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
 
 def is_path(x: str) -> bool:
     """Tell whether `resolve` takes this for a path: the same on another machine, if absolute."""
-    return x != MINI and x not in PUBLISHED and "://" not in x
+    return x not in (MINI, *PUBLISHED, *BY_HAND) and "://" not in x
 
 
 def obtain(published: Published) -> Path:
@@ -139,6 +177,20 @@ def obtain(published: Published) -> Path:
             raise ChecksumMismatch(f"{error}; remove it to have it downloaded") from None
         remove_download(path)
         raise ChecksumMismatch(f"{error}; removed, the next start downloads it again") from None
+    return path
+
+
+def find_by_hand(entry: ByHand) -> Path:
+    """Return a file that somebody put into `home()`; it must stay the one that was there first.
+
+    No hash of it was published: the first use states its hash and keeps it.
+    """
+    path = home() / entry.file
+    if not path.is_file():
+        raise CheckpointMissing(
+            f"{entry.name} cannot be downloaded: put {entry.file} (from {entry.found_at}) at {path}"
+        )
+    keep_sha256(path, home() / f"{entry.file}.sha256")
     return path
 
 
