@@ -1,4 +1,4 @@
-"""Separate what is new or changed in a library, and what failed for a reason that may pass.
+"""Separate what is new or changed, or failed and may work now.
 
 Stems, a manifest and records are written to output.uri. What is finished is never made again; a
 run that was stopped goes on where it was.

@@ -119,6 +119,8 @@ class Listing:
                 trouble = str(error)
         queries, tracks, text = list(work.queries), work.tracks, ""
         try:
+            if chosen.carry:
+                text = write_carried({name: row.columns.get(name) for name in chosen.carry})
             # Columns only where they are configured: pandas writes its index under the name "".
             if chosen.tracks_column is not None:
                 tracks = read_tracks(row.columns.get(chosen.tracks_column), tracks)
@@ -127,8 +129,6 @@ class Listing:
             if not queries:
                 raise QueryError("neither its list nor the config has a query for it")
             check_renditions(work.output, queries)
-            carried = {name: row.columns.get(name) for name in chosen.carry}
-            text = write_carried(carried) if carried else ""
         except RequestError as error:
             trouble = trouble or f"{show_uri(entry.uri)}: {error}"
             queries = queries or [Query("", "")]

@@ -43,7 +43,11 @@ def read(path: Path, index: int = 0) -> np.ndarray:
     return np.concatenate(list(decode(path, media, media.tracks[index])), axis=1)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".ts"])
+@pytest.mark.parametrize(
+    "suffix",
+    [".mp4", ".mkv"]
+    + [pytest.param(s, marks=(pytest.mark.slow, pytest.mark.check)) for s in (".mov", ".ts")],
+)
 def test_remux_keeps_the_picture_and_stays_in_sync(stage, suffix, tmp_path):
     film = make_film(tmp_path / f"film{suffix}")
     records = remux(stage, film, tmp_path / "out", "replace", SAME, LOUD)

@@ -160,6 +160,8 @@ def test_retry_runs_what_has_failed_and_nothing_else(library, tmp_path, capsys):
     check_whole(tmp_path / "out")
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_run_of_a_list_whose_rows_have_queries_of_their_own(library, tmp_path, capsys, caplog):
     rows = [
         {"uri": "talk.wav", "q": ["siren"], "licence": "cc"},

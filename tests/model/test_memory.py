@@ -32,7 +32,12 @@ print(early, peak_mb())
 
 
 @pytest.mark.parametrize(
-    "seconds", [130, pytest.param(3 * 3_600, marks=pytest.mark.slow)], ids=["130 s", "3 h"]
+    "seconds",
+    [
+        pytest.param(130, marks=(pytest.mark.slow, pytest.mark.check)),
+        pytest.param(3 * 3_600, marks=pytest.mark.slow),
+    ],
+    ids=["130 s", "3 h"],
 )
 def test_engine_memory_does_not_grow_with_track(seconds):
     done = subprocess.run(

@@ -17,6 +17,8 @@ def test_run_in_thread_raises_the_error_of_the_function():
     assert run_in_thread(lambda: 3).get() == 3
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_run_without_its_encoder_writes_no_run_file(tmp_path, monkeypatch):
     """The checkpoint names a text encoder that is nowhere."""
     from separator.model.checkpoint import write_safetensors

@@ -38,6 +38,8 @@ def test_make_sound_refuses_an_unknown_class():
         make_sound("kazoo", 0, 1_000)
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_sounds_command_renders_and_continues(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     arguments = [str(tmp_path), "--takes", "2", "--seconds", "1", "--classes", "owl,rain"]
