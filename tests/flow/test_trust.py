@@ -90,7 +90,6 @@ def test_failures_for_good_are_left_alone_and_said(bad_list, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_an_asset_that_is_away_for_a_run_keeps_its_stems(library, tmp_path, capsys):
     """A list on a disk that is not mounted, say: the stems stay, and so do their rows."""
     changed, out = tmp_path / "library", tmp_path / "out"
