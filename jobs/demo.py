@@ -2,7 +2,7 @@
 
 Makes FOLDER/library (videos with a picture, several tracks, a long one, a broken one) from
 synthetic sounds, runs the job on it, and says how close each stem is to the sound that was mixed
-in. Run again, it finds nothing to do.
+in. Run again, it makes nothing again.
 """
 
 import argparse

@@ -37,4 +37,4 @@ def test_demo_separates_and_has_nothing_to_do_when_run_again(tmp_path):
     assert len(manifest) == 28
     assert set(failed.asset_uri) == {str(tmp_path / "library/broken.mp4")}
     assert set(manifest.track_language) == {"", "eng", "deu"}
-    assert "nothing to do" in run_demo(tmp_path)
+    assert "failed before 1" in run_demo(tmp_path)
