@@ -91,7 +91,7 @@ sbom: | .venv/bin/python  ## list what requirements.lock pins, with hashes, in s
 	$(UV) tool run --quiet --from 'cyclonedx-bom>=7,<8' cyclonedx-py requirements --output-reproducible \
 	  --output-file sbom.json requirements.lock
 
-audit: | .venv/bin/python  ## look for known weaknesses of what requirements.lock pins; asks pypi.org
+audit: | .venv/bin/python  ## look for known weaknesses of what requirements.lock pins; needs the network
 	$(UV) tool run --quiet --from 'pip-audit>=2.7,<3' pip-audit --disable-pip --require-hashes -r requirements.lock
 
 clean:  ## remove .venv and caches

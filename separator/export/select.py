@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,13 @@ from separator.errors import RequestError
 from separator.export.expressions import Expressions
 from separator.export.settings import ExportConfig
 from separator.machine import measure_ram
-from separator.results.latest import find_latest, read_latest_tables
-from separator.results.manifest import list_files
+from separator.results.latest import find_latest
+from separator.results.manifest import list_files, read_table
 from separator.results.paths import Layout
 from separator.run.run_file import FINISHED, RUNNING, STARTING
 from separator.run.status import describe_state, read_runs
 from separator.storage import Storage
+from separator.storage.temporary import temporary_folder
 
 ROWS_PER_BATCH = 4096
 BYTES_PER_SAMPLE = 3  # of 24 bits, before compression: the manifest holds no sizes
@@ -105,19 +105,20 @@ def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
     files = list_files(storage, layout)
     if not files:
         raise RequestError(f"input.uri={config.input.uri!r}: no manifest there; run the job first")
-    if damaged := sorted(set(files) - set(find_latest(storage, layout))):
+    masks = find_latest(storage, layout)
+    if damaged := sorted(set(files) - set(masks)):
         raise RequestError(
             f"{damaged[0]}: cannot be read, so stems may be missing; move the file away and run the"
             " job once more, which takes its rows from the records beside the stems"
         )
     if not config.input.unfinished:
         check_runs(storage, layout)
-    with tempfile.TemporaryDirectory(prefix="separator-") as name:
-        for number, table in enumerate(read_latest_tables(storage, layout)):
-            pq.write_table(table, Path(name) / f"{number:05}.parquet")
+    with temporary_folder() as folder:
+        for number, (uri, mask) in enumerate(masks.items()):
+            pq.write_table(read_table(storage, uri, mask), folder / f"{number:05}.parquet")
         memory_mb = config.input.expression_memory_mb
         memory_bytes = measure_ram() / 2 if memory_mb is None else memory_mb * 1e6
-        with contextlib.closing(open_manifest(Path(name), memory_bytes)) as connection:
+        with contextlib.closing(open_manifest(folder, memory_bytes)) as connection:
             limits = Expressions(connection, config.input.expression_time_s, memory_bytes)
             yield make_selection(limits, config)
 

@@ -7,7 +7,6 @@ give the same bytes.
 import io
 import json
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -22,6 +21,7 @@ from separator.results.paths import ExportLayout
 from separator.results.schema import COLUMNS
 from separator.results.schema import make_schema as make_manifest_schema
 from separator.storage import Storage
+from separator.storage.temporary import temporary_folder
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 MOST_BYTES = 1 << 30  # of a sound in a row of Parquet: it is held in memory
@@ -95,9 +95,9 @@ class ShardWriter:
     def __call__(self, split: str, name: str, rows: pa.Table) -> Contents:
         """Write a shard, then its index: a shard with an index is complete."""
         contents = Contents(split)
-        with tempfile.TemporaryDirectory(prefix="separator-") as folder:
-            path = Path(folder) / "shard"
-            samples = self._read(rows, contents, Path(folder))
+        with temporary_folder() as folder:
+            path = folder / "shard"
+            samples = self._read(rows, contents, folder)
             (write_tar if self.is_tar else write_parquet)(path, samples, list(self.columns))
             contents.num_bytes = path.stat().st_size
             if contents.num_stems:  # loaders fail on empty files

@@ -1,6 +1,6 @@
 """Tell which work items are done, by the current rows of the manifest."""
 
-from collections.abc import Collection
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -31,15 +31,15 @@ class DoneItems:
     wanted: np.ndarray | None = None
     last_commit_us: int = 0  # the newest `created_at`
 
-    def select_pending(self, asset: Asset, recorded: Collection[str] | None = None) -> Asset | None:
+    def select_pending(self, asset: Asset, recorded: Set[str] | None = None) -> Asset | None:
         """Keep the work items of an asset that are left to do; None if there are none. `recorded`:
         the ids in its commit file, if the manifest alone is not to be relied on."""
         is_open = ~self._find(asset, self.done)
         if recorded is not None:
-            is_open |= [not {item.id, item.former_id} & set(recorded) for item in asset.items]
+            is_open |= [not {item.id, item.former_id} & recorded for item in asset.items]
         if self.wanted is not None:
             is_open &= self._find(asset, self.wanted)
-        names = self._list_names(asset, is_open)
+        names = {item.name for item, chosen in zip(asset.items, is_open, strict=True) if chosen}
         # A rendition is made of stems: they are made with it.
         names |= {name for item in asset.items if item.name in names for name in item.needs}
         items = tuple(item for item in asset.items if item.name in names)
@@ -49,7 +49,7 @@ class DoneItems:
         """Tell whether a work item of the asset has failed for good."""
         return bool(self._find(asset, self.failed).any())
 
-    def add(self, hashes: "set[int]") -> "DoneItems":
+    def add(self, hashes: Set[int]) -> "DoneItems":
         """`hashes`: of the ids of work items that were committed since."""
         more = np.fromiter(hashes, np.uint64, len(hashes))
         return replace(self, done=np.union1d(self.done, more))
@@ -58,10 +58,6 @@ class DoneItems:
         # An output of the first release holds its ids.
         ids = [item.id for item in asset.items], [item.former_id for item in asset.items]
         return np.any([is_known(hash_ids(each), hashes) for each in ids], axis=0)
-
-    def _list_names(self, asset: Asset, is_open: np.ndarray) -> set[str]:
-        pairs = zip(asset.items, is_open, strict=True)
-        return {item.name for item, chosen in pairs if chosen}
 
 
 def find_done(

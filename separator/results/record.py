@@ -18,13 +18,13 @@ from separator.results.manifest import make_table
 from separator.results.schema import COLUMNS, Record
 from separator.rows import Failed, Measures, Remuxed, StemWritten, WorkItem
 from separator.storage import Storage
+from separator.storage.uri import EPOCH
 
 VERSION = 1
 URIS = ("stem_uri", "residual_uri", "remux_uri")
 ID = re.compile("[0-9a-f]{32}")  # of a work item
 PASSING = frozenset(list_passing_codes())
 SILENCE_DB = -200.0
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Every record has them as texts.
 TEXTS = ("asset_uri", "asset_etag", "query_name", "request", "run_id", "error_code", "created_at")
 
@@ -204,9 +204,13 @@ def pack_commit_file(file: CommitFile) -> bytes:
     content = {"version": VERSION, "asset_uri": file.asset_uri, "records": rows}
     if file.obsolete_uris:
         content["obsolete"] = sorted(file.obsolete_uris)
-    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(
-        "utf-8", "surrogateescape"
-    )
+    return pack_json(content)
+
+
+def pack_json(content: Any) -> bytes:
+    """Write JSON for people too. Names that are no text keep their bytes."""
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "surrogateescape")
 
 
 def select_done(

@@ -5,11 +5,9 @@ Reads the input, the manifest and some assets whole; writes nothing.
 
 import contextlib
 import random
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,6 +24,7 @@ from separator.run.prepare import Flow, Target, load_flow, prepare_target
 from separator.stages.extract import ASSET_ERRORS, check_asset, make_entry
 from separator.stages.separate import make_engine
 from separator.storage import Storage
+from separator.storage.temporary import temporary_folder
 
 LOOK_INTO = 5  # assets
 SEPARATE_S = 10.0  # of sound, for the rate
@@ -103,7 +102,7 @@ def count_pending(target: Target) -> tuple[Plan, list[Asset]]:
 def look_into(storage: Storage, asset: Asset) -> _Look:
     check_asset(asset)
     entry = make_entry(asset)
-    with tempfile.TemporaryDirectory() as name, storage.on_disk(entry, Path(name)) as path:
+    with temporary_folder() as folder, storage.on_disk(entry, folder) as path:
         media = probe(path)
         tracks = choose_tracks(media.tracks, asset.tracks)
         rate_hz = output_rate(tracks[0])
@@ -138,8 +137,8 @@ def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
     stem_CT = engine.separate(waveform_CT, look.rate_hz, condition_1D)[0].numpy()
     rate = seconds / (time.perf_counter() - started)
     settings: EncodeSettings = flow.target.config.output.encode
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / f"stem.{settings.format}"
+    with temporary_folder() as folder:
+        path = folder / f"stem.{settings.format}"
         audio_format = AudioFormat(look.rate_hz, stem_CT.shape[0])
         encode([stem_CT], path, audio_format, settings=settings)
         num_bytes = path.stat().st_size

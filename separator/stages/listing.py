@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from separator.config import JobConfig, check_renditions
@@ -22,9 +21,8 @@ from separator.stages.list_rows import NamedRow, name_row, write_carried
 from separator.stages.work import Work, list_items, read_queries, read_tracks
 from separator.storage import Entry, Storage
 from separator.storage.tables import URI_COLUMNS, find_uri_column, is_list, read_list
-from separator.storage.uri import show_uri
+from separator.storage.uri import EPOCH, show_uri
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STAT_THREADS = 16
 MAX_TEXTS = 50_000  # 2 KB each, on every node
 

@@ -15,10 +15,10 @@ from separator.audio.format import AudioFormat
 from separator.audio.loudness import Meter
 from separator.audio.peak import TruePeak
 from separator.audio.renditions import Rendition, choose_gain
-from separator.errors import MediaError, StorageError
+from separator.errors import MediaError, OutputDamaged, StorageError
 from separator.media.encode import EncodeSettings, Tags, encode
-from separator.results.folders import read_folder
 from separator.results.paths import Layout
+from separator.results.record import read_commit_file
 from separator.rows import (
     RENDITION,
     RESIDUAL,
@@ -67,13 +67,13 @@ class Publisher:
         seconds = replace(row.seconds, publish=time.monotonic() - started)
         return replace(done, seconds=seconds)
 
-    def assemble(self, order: Assemble) -> StemWritten | Failed:
+    def assemble(self, command: Assemble) -> StemWritten | Failed:
         """Make the stem of its parts, one of them in memory at a time."""
         started = time.monotonic()
         try:
-            done = self._write_stem(order, order.measures, lambda: self._read_parts(order))
+            done = self._write_stem(command, command.measures, lambda: self._read_parts(command))
         except PUBLISH_ERRORS as error:
-            done = fail(order.of(), error, "publish", kind=order.kind, name=order.name)
+            done = fail(command.of(), error, "publish", kind=command.kind, name=command.name)
         return replace(done, seconds=Seconds(publish=time.monotonic() - started))
 
     def _write_part(self, row: StemRow, measures: Measures) -> PartWritten:
@@ -94,16 +94,19 @@ class Publisher:
         """Tell whether this run has committed the asset: Ray repeats a task whose node was lost,
         even when all of its results were used. A part of it would never be cleared away."""
         own = {(item.id, self.run_id) for item in asset.items}
-        records = read_folder(self.storage, self.layout, asset.path).records
+        try:
+            records = read_commit_file(self.storage, self.layout.record(asset.path)).records
+        except OutputDamaged:  # this run would have written a whole one
+            return False
         return bool(own & {(r["request"], r["run_id"]) for r in records})
 
     def _name_part(self, row: StemRow | Assemble, number: int) -> str:
         return self.layout.part(row.asset.path, row.track.index, row.kind, row.name, number)
 
-    def _read_parts(self, order: Assemble) -> Iterator[np.ndarray]:
-        for number in range(order.num_parts):
-            data = self.storage.read(self._name_part(order, number))
-            yield np.frombuffer(data, "<f4").reshape(-1, order.measures.num_channels).T
+    def _read_parts(self, command: Assemble) -> Iterator[np.ndarray]:
+        for number in range(command.num_parts):
+            data = self.storage.read(self._name_part(command, number))
+            yield np.frombuffer(data, "<f4").reshape(-1, command.measures.num_channels).T
 
     def _write_stem(
         self,

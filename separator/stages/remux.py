@@ -32,17 +32,17 @@ class Remuxer:
     how: str
     settings: MuxSettings
 
-    def __call__(self, order: Remux) -> Remuxed | Failed:
+    def __call__(self, command: Remux) -> Remuxed | Failed:
         started = time.monotonic()
         try:
-            done = Remuxed(order.asset, order.name, self._remux(order))
+            done = Remuxed(command.asset, command.name, self._remux(command))
         except ASSET_ERRORS as error:
-            of = (order.asset, NO_TRACK, len(order.track_indexes))
-            done = fail(of, error, "remux", kind=REMUX, name=order.name)
+            of = (command.asset, NO_TRACK, len(command.track_indexes))
+            done = fail(of, error, "remux", kind=REMUX, name=command.name)
         return replace(done, seconds=Seconds(publish=time.monotonic() - started))
 
-    def _remux(self, order: Remux) -> str:
-        asset, name = order.asset, order.name
+    def _remux(self, command: Remux) -> str:
+        asset, name = command.asset, command.name
         with (
             temporary_folder() as folder,
             self.storage.on_disk(make_entry(asset), folder) as path,
@@ -50,7 +50,7 @@ class Remuxer:
             media = probe(path)
             suffix = choose_suffix(Path(asset.path).suffix.lower(), media, self.how)
             mixes = {}
-            for index in order.track_indexes:
+            for index in command.track_indexes:
                 mixes[index] = folder / f"mix-{index}.{self.layout.extension}"
                 uri = self.layout.stem(asset.path, index, RENDITION, name)
                 self.storage.fetch(uri, mixes[index])
@@ -59,7 +59,7 @@ class Remuxer:
                 tracks = [self._make_track(media, index, mixes[index], name) for index in mixes]
                 put_tracks(path, media, tracks, output_path, self.settings)
             else:
-                self._write(media.tracks[0], mixes[order.track_indexes[0]], output_path)
+                self._write(media.tracks[0], mixes[command.track_indexes[0]], output_path)
             uri = self.layout.remux(asset.path, name, suffix)
             self.storage.upload(output_path, uri)
         return uri

@@ -22,13 +22,12 @@ from separator.errors import (
     StorageError,
 )
 from separator.storage.atomic import replacing, sync_folder, temporary_beside, write_synced
-from separator.storage.uri import Entry, Place, name_file, show_uri
+from separator.storage.uri import EPOCH, Entry, Place, name_file, show_uri
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MISSING = (errno.ENOENT, errno.ENOTDIR)
 UNREACHABLE = (errno.ELOOP, errno.ENAMETOOLONG)  # a link to itself, say
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Of file systems without hard links.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 

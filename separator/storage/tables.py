@@ -5,7 +5,6 @@ Rows are streamed: only one batch is in memory.
 
 import csv
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from separator.errors import RequestError
 from separator.storage.storage import Storage
+from separator.storage.temporary import temporary_folder
 from separator.storage.uri import parse_uri
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson", ".json", ".txt")
@@ -50,7 +50,7 @@ def read_list(
 ) -> Iterator[ListRow]:
     """Yield all rows of one list, also those that cannot be read."""
     entry = storage.stat(uri)
-    with tempfile.TemporaryDirectory() as name, storage.on_disk(entry, Path(name)) as path:
+    with temporary_folder() as folder, storage.on_disk(entry, folder) as path:
         try:
             for number, found in enumerate(_read_file(uri, path, columns), start=1):
                 match found:

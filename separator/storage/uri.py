@@ -8,7 +8,7 @@ and `#` need not be.
 import os
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -17,6 +17,9 @@ from separator.errors import RequestError, StorageError
 # Characters that cannot be shown or stored as text: see `name_file`.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 SIGNATURE_KEYS = {"awsaccesskeyid", "signature"}  # in links to objects, beside x-amz-*
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
