@@ -228,6 +228,11 @@ class RunSettings:
             return int(number) - 1, int(count)
         raise RequestError(f"run.shard={self.shard!r}: must be i/n, from 1/n to n/n")
 
+    def name_shard(self) -> str:
+        """Write the shard in one way, without leading zeros; empty for all of the library."""
+        number, num_shards = self.parse_shard()
+        return f"{number + 1}/{num_shards}" if self.shard else ""
+
 
 @dataclass(frozen=True)
 class JobConfig:

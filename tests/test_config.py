@@ -240,3 +240,12 @@ def test_odd_number_of_a_rendition_is_refused_by_the_name_of_its_key(key, short_
         return read_config(short_config, [f"output.renditions=[{rendition}]"])
 
     try_odd_numbers(key, sensible[key], read)
+
+
+def test_a_shard_has_one_name():
+    """Runs that hold one shard must see it, however the number is written."""
+    names = [
+        read_config(ROOT / "configs/local.yaml", [*NEEDED, f"run.shard={text}"]).run.name_shard()
+        for text in ("1/4", "01/04", "null")
+    ]
+    assert names == ["1/4", "1/4", ""]

@@ -45,7 +45,13 @@ class Checkpoint(Generic[Net]):
 
 def read_checkpoint(path: Path) -> Checkpoint[ResUNet]:
     """Read and check the network in a file of any container; evaluation mode, fp32."""
-    tensors, metadata = read_tensors(path)
+    return make_checkpoint(path, *read_tensors(path))
+
+
+def make_checkpoint(
+    path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]
+) -> Checkpoint[ResUNet]:
+    """Check the network in what was read of a file."""
     encoder_id = _name_encoder(tensors, metadata)
     tensors = _select_network(path, tensors)
     net = _build(path, _read_config(path, tensors, metadata), tensors)
@@ -155,7 +161,9 @@ def _select_network(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]
     }
 
 
-def _read_config(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> NetworkConfig:
+def _read_config(
+    path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]
+) -> NetworkConfig:
     """Read sizes from the tensors' shapes (absent ones are reported later), rates from metadata."""
     default = NetworkConfig()
 

@@ -20,6 +20,12 @@ from separator.model.spectrogram import compute_gain
 CONTEXT_FRAMES = 11 * GRID_FRAMES  # the network sees 319 to either side, STFT and resampler 5 more
 
 
+def normalize(magnitude_BNF: Tensor, scale: Tensor, shift: Tensor, grid_frames: int) -> Tensor:
+    """Normalise magnitudes to (B, N, F - 1); zeros fill the grid after the norm, not before."""
+    x = magnitude_BNF[..., :-1] * scale + shift
+    return F.pad(x, (0, 0, 0, -x.shape[1] % grid_frames))
+
+
 def affine_of(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return (scale, shift) of a batch norm with its statistics fixed."""
     assert norm.running_mean is not None and norm.running_var is not None
@@ -223,9 +229,7 @@ class FoldedResUNet(nn.Module):
         return F.linear(condition_BD, self.film_weight, self.film_bias)
 
     def normalize(self, magnitude_BNF: Tensor) -> Tensor:
-        """Normalise magnitudes to (B, N, F - 1); zeros fill the grid after the norm, not before."""
-        x = magnitude_BNF[..., :-1] * self.scale0 + self.shift0
-        return F.pad(x, (0, 0, 0, -x.shape[1] % GRID_FRAMES))
+        return normalize(magnitude_BNF, self.scale0, self.shift0, GRID_FRAMES)
 
     def forward(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:
         parts = shifts_BS[:, None, None].split(list(self.shift_sizes.values()), dim=-1)

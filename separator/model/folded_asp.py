@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from separator.model.asp_unet import GRID_FRAMES, LEVELS, AspUnet, ConditionBlock, DecoderBlock
-from separator.model.folded import affine_of, pack
+from separator.model.folded import affine_of, normalize, pack
 
 
 def fold_norm(
@@ -85,9 +85,7 @@ class FoldedAspUnet(nn.Module):
         return F.linear(condition_BD, self.emb_weight, self.emb_bias)
 
     def normalize(self, magnitude_BNF: Tensor) -> Tensor:
-        """Normalise magnitudes to (B, N, F - 1); zeros fill the grid after the norm, not before."""
-        x = magnitude_BNF[..., :-1] * self.scale0 + self.shift0
-        return F.pad(x, (0, 0, 0, -x.shape[1] % GRID_FRAMES))
+        return normalize(magnitude_BNF, self.scale0, self.shift0, GRID_FRAMES)
 
     def forward(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:
         parts = list(shifts_BS.to(self.narrow)[:, :, None, None].split(self.shift_sizes, 1))

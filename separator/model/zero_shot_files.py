@@ -17,7 +17,7 @@ from separator.model.checkpoint import (
     Checkpoint,
     assign_weights,
     hash_weights,
-    read_checkpoint,
+    make_checkpoint,
 )
 from separator.model.contents import explain
 from separator.model.detector import HOP, check_config
@@ -75,7 +75,11 @@ def read_asp_unet(path: Path) -> AspUnet:
     The official program keeps a copy of the detector in it, under `at_model.`, and lets that copy
     replace the detector without a word. Here it is left aside, with a warning.
     """
-    tensors, _ = read_tensors(path)
+    return make_asp_unet(path, read_tensors(path)[0])
+
+
+def make_asp_unet(path: Path, tensors: Mapping[str, Tensor]) -> AspUnet:
+    """Check the separator in what was read of a file."""
     own = {n: t for n, t in tensors.items() if not n.startswith((INNER_DETECTOR, *ASP_CONSTANTS))}
     if ASP_FIRST not in own:
         raise CheckpointMismatch(f"{path}: no separator by example sounds, but {explain(tensors)}")
@@ -97,9 +101,10 @@ def read_asp_unet(path: Path) -> AspUnet:
 
 def read_separator(path: Path) -> Checkpoint[ResUNet] | Checkpoint[AspUnet]:
     """Read a separator of any kind: the names of its tensors tell which."""
-    if ASP_FIRST not in read_tensors(path)[0]:
-        return read_checkpoint(path)
-    net = read_asp_unet(path)
+    tensors, metadata = read_tensors(path)
+    if ASP_FIRST not in tensors:
+        return make_checkpoint(path, tensors, metadata)
+    net = make_asp_unet(path, tensors)
     return Checkpoint(net, None, hash_weights(net.state_dict()))
 
 

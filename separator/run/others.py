@@ -4,6 +4,7 @@ A run that did not end may have replaced stems that the manifest still names by 
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from separator.config import JobConfig
@@ -46,8 +47,13 @@ def hash_work(config: JobConfig, storage: Storage, work: Work) -> str:
     return hash_content([queries, work.tracks, work.rule.settings, work.rule.recipes, rows])
 
 
-def find_unfinished(target: Target, run_id: str, live: Collection[str]) -> list[Run]:
-    """Find the run files of runs that were stopped or killed, and not closed since."""
+def find_unfinished(
+    target: Target, run_id: str, work: str, live: Collection[str]
+) -> tuple[Target, list[Run]]:
+    """Find the run files of runs that were stopped or killed, and not closed since.
+
+    If one of them did other `work`, the target is marked as doubtful.
+    """
     found = []
     for run in read_runs(target.storage, target.layout, MOST_RUNS_READ):
         if run["run_id"] in (run_id, *live):
@@ -56,13 +62,14 @@ def find_unfinished(target: Target, run_id: str, live: Collection[str]) -> list[
             break  # nothing before it is open
         if run["state"] != FINISHED and not run.get(CLOSED_BY):
             found.append(run)
-    return found
+    is_doubtful = any(run.get("work") != work for run in found)
+    return replace(target, is_doubtful=is_doubtful), found
 
 
 def close_unfinished(target: Target, run_id: str, runs: Iterable[Run]) -> bool:
     """Mark the runs whose assets have all been looked at by this run; tell whether none is left."""
     config, are_closed = target.config, True
-    own = config.to_dict()["input"], config.run.shard or ""
+    own = config.to_dict()["input"], config.run.name_shard()
     is_whole = config.run.limit is None and config.run.only == "all"
     for run in runs:
         if is_whole and (run["config"].get("input"), run.get("shard")) == own:

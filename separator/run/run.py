@@ -8,7 +8,6 @@ import logging
 import platform
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -58,8 +57,7 @@ def run_job(config: JobConfig, see: See) -> RunStats:
     storage = Storage(config.storage)
     target = prepare_target(config, storage)
     refuse_files(storage, target.layout)
-    number, num_shards = config.run.parse_shard()
-    shard = f"{number + 1}/{num_shards}" if config.run.shard else ""
+    shard = config.run.name_shard()
     about = describe_code() | {
         "config": config.to_dict(),
         "precision": target.config.model.precision,
@@ -75,9 +73,7 @@ def run_job(config: JobConfig, see: See) -> RunStats:
         run_file.write()
         live = lock.list_live()
         check_precision(target, config.model.precision, run_id, live)
-        unfinished = find_unfinished(target, run_id, live)
-        is_doubtful = any(run.get("work") != about["work"] for run in unfinished)
-        target = replace(target, is_doubtful=is_doubtful)
+        target, unfinished = find_unfinished(target, run_id, about["work"], live)
         done = target.find_done()
         pending = look_through(target, done, stats)
         state = STOPPED

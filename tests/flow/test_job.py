@@ -125,6 +125,8 @@ def test_second_run_makes_new_queries_and_changed_assets_only(library, finished,
     assert soundfile.info(out / "stems/talk.wav/track-0/siren.flac").duration == 2
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_run_on_s3_gives_the_same_stems(
     library, finished, tmp_path, moto, moto_bucket, monkeypatch
 ):

@@ -160,6 +160,8 @@ def check_that_it_ran_here(cluster: Cluster, name: str) -> None:
     assert any("SeparateActor" in name for name in cluster.list_actors(driver["id"]))
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_cluster_refuses_a_job_without_the_token(cluster):
     with pytest.raises(urllib.error.HTTPError) as caught:
         cluster.get("/api/jobs/", token="0" * 64)
@@ -186,6 +188,8 @@ def test_submitted_job_finishes(cluster, library, finished, tmp_path):
     assert json.loads(run.read_text())["state"] == "finished"
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_submitted_job_that_fails_exits_with_1(cluster, library, tmp_path):
     """It ends with 1 whatever the job ended with; the cluster keeps the job's own code."""
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))

@@ -9,9 +9,9 @@ from separator import load_detector, load_model
 from separator.encoders.latent import encode_sounds
 from separator.errors import EncoderMissing, RequestError
 from separator.model.asp_unet import AspConfig, separate_by_mask
-from separator.model.engine import Engine
 from separator.model.networks import count_flops
 from tests.helpers import golden_zs
+from tests.helpers.engines import make_engine, make_noise
 from tests.helpers.golden import relative_error
 
 CHECKED = (pytest.mark.slow, pytest.mark.check)
@@ -22,18 +22,6 @@ LENGTH = 601_803  # 18.8 s
 @pytest.fixture(scope="module")
 def net():
     return golden_zs.make_small_unet(n_fft=640)
-
-
-def make_engine(net, channels: str = "each", window: int | None = None, **settings) -> Engine:
-    engine = Engine(net, "cpu", "fp32", "off", channels, **settings)
-    if window is not None:
-        engine.forward.budget_bytes = window * engine.forward.frame_bytes
-        assert engine.forward.longest_window == window
-    return engine
-
-
-def make_noise(*shape: int, seed: int = 0) -> Tensor:
-    return 0.2 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def separate_whole(net, waveform_T: Tensor, condition_D: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from separator.errors import AudioError, NonFiniteAudio, RateError, RequestError
 from separator.model.engine import CONTEXT_FRAMES, Engine
 from separator.model.resunet import ResUNet, separate_plainly
+from tests.helpers.engines import make_engine, make_noise
 from tests.helpers.golden import make_small_net, relative_error
 
 # Slow, but run by `make check`.
@@ -28,18 +29,6 @@ def net() -> ResUNet:
 @pytest.fixture(scope="module")
 def engine(net: ResUNet) -> Engine:
     return make_engine(net)
-
-
-def make_engine(net: ResUNet, channels: str = "each", window: int | None = None, **kw) -> Engine:
-    engine = Engine(net, "cpu", "fp32", "off", channels, **kw)
-    if window is not None:
-        engine.forward.budget_bytes = window * engine.forward.frame_bytes
-        assert engine.forward.longest_window == window
-    return engine
-
-
-def make_noise(*shape: int, seed: int = 0) -> Tensor:
-    return 0.2 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def make_conditions(num: int, seed: int = 0) -> Tensor:

@@ -35,7 +35,9 @@ def test_shards_that_come_to_different_precisions_at_once_are_refused(prepare):
         check_precision(target, "auto", "3", ["1"])
 
 
-def list_ids(runs: list[dict]) -> list[str]:
+def list_open(target: Target, work: str = "") -> list[str]:
+    doubtful, runs = find_unfinished(target, "6", work, ["5"])
+    assert doubtful.is_doubtful is any(run.get("work") != work for run in runs)
     return [run["run_id"] for run in runs]
 
 
@@ -49,12 +51,23 @@ def test_runs_that_did_not_end_are_open_until_a_run_of_their_assets_ends(prepare
     write_run(target.layout, "3", state="stopped", config=elsewhere, shard="")
     write_run(target.layout, "4", state="running", config=config, shard="1/2")
     write_run(target.layout, "5", state="running", config=config, shard="")
-    found = find_unfinished(target, "6", ["5"])
-    assert list_ids(found) == ["4", "3", "2"], "the newest first; before 1 nothing is open"
+    _, found = find_unfinished(target, "6", "", ["5"])
+    assert list_open(target) == ["4", "3", "2"], "the newest first; before 1 nothing is open"
     assert not close_unfinished(prepare("run.limit=1"), "6", found)
-    assert list_ids(find_unfinished(target, "6", ["5"])) == ["4", "3", "2"]
+    assert list_open(target) == ["4", "3", "2"]
     assert not close_unfinished(target, "6", found)
-    assert sorted(list_ids(find_unfinished(target, "6", ["5"]))) == ["3", "4"]
+    assert sorted(list_open(target)) == ["3", "4"]
+
+
+def test_a_target_is_doubtful_after_an_unfinished_run_of_other_work_only(prepare):
+    target = prepare()
+    write_run(target.layout, "1", state="stopped", work="same")
+    assert not find_unfinished(target, "2", "same", [])[0].is_doubtful
+    assert find_unfinished(target, "2", "other", [])[0].is_doubtful
+
+
+def test_nothing_is_left_open_where_every_run_ended(prepare):
+    target = prepare()
     assert close_unfinished(target, "6", [])
 
 

@@ -1,0 +1,20 @@
+"""Make engines whose windows have a chosen length, and sounds for them."""
+
+import torch
+from torch import Tensor
+
+from separator.model.engine import Engine
+from separator.model.networks import Network
+
+
+def make_engine(net: Network, channels: str = "each", window: int | None = None, **more) -> Engine:
+    """`window`: the frames of the longest window."""
+    engine = Engine(net, "cpu", "fp32", "off", channels, **more)  # pyright: ignore
+    if window is not None:
+        engine.forward.budget_bytes = window * engine.forward.frame_bytes
+        assert engine.forward.longest_window == window
+    return engine
+
+
+def make_noise(*shape: int, seed: int = 0) -> Tensor:
+    return 0.2 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
