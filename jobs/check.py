@@ -66,7 +66,7 @@ def list_checks(config: "JobConfig", storage: "Storage") -> Iterator[tuple[str, 
     yield "input", lambda: check_input(config, storage)
     yield "output", lambda: check_output(config.output.uri, storage)
     yield "weights", lambda: check_weights(config, storage)
-    yield "encoder", lambda: check_encoder(config)
+    yield "encoder", lambda: check_encoder(config, storage)
     yield "ray", lambda: check_ray(config)
 
 
@@ -126,7 +126,7 @@ def check_output(uri: str, storage: "Storage") -> str:
 
 def check_weights(config: "JobConfig", storage: "Storage") -> str:
     from separator.model import registry
-    from separator.model.checkpoint import read_checkpoint
+    from separator.model.zero_shot_files import read_separator
 
     name = config.model.name
     try:
@@ -141,7 +141,7 @@ def check_weights(config: "JobConfig", storage: "Storage") -> str:
             raise
         size = show_bytes(storage.stat(name).num_bytes)
         return f"{name}: {size} there; the run copies it to {registry.home()}"
-    read_checkpoint(path)
+    read_separator(path)
     return f"{path}: {show_bytes(path.stat().st_size)}"
 
 
@@ -153,22 +153,31 @@ def find_weights(name: str) -> Path:
     return registry.resolve(name)
 
 
-def check_encoder(config: "JobConfig") -> str:
+def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     """Encode the config's queries, as a run would; texts in a list's column are not read."""
-    from separator import api
-    from separator.model.checkpoint import read_encoder_id
+    from separator.model.zero_shot_files import read_separator
+    from separator.run.conditions import (
+        encode_sounds,
+        encode_texts,
+        give_versions,
+        list_all_examples,
+    )
 
-    texts = [query.text for query in config.parse_queries()]
+    parsed = config.parse_queries()
+    examples = list_all_examples(storage, parsed)
+    queries = give_versions(parsed, examples, "")
+    texts = [query.text for query in queries if not query.audio]
     try:
         path = find_weights(config.model.name)
     except SeparatorError:
         raise EncoderMissing("needs the weights") from None
-    encoder_id = read_encoder_id(path)
-    _, warnings = api.encode_texts(texts, encoder_id, lambda: api.find_encoder(path, encoder_id))
-    if warnings:
-        text, warning = next(iter(warnings.items()))
+    checkpoint = read_separator(path)
+    for text, warning in encode_texts(path, checkpoint.encoder_id, texts).warnings.items():
         raise RequestError(f"{text!r}: {warning}; use other words or another model.name")
-    return f"{encoder_id}: {len(texts)} queries encoded"
+    detector = config.model.detector
+    found = encode_sounds(path, checkpoint, detector, storage, queries, examples)
+    told = [f"; {q.name!r}: {found.warnings[q.key]}" for q in queries if q.key in found.warnings]
+    return f"{checkpoint.encoder_id}: {len(queries)} queries encoded{''.join(told)}"
 
 
 def check_ray(config: "JobConfig") -> str:

@@ -32,27 +32,37 @@ def convert(options: argparse.Namespace) -> None:
         raise RequestError(f"{dst}: exists; --force overwrites it")
     import torch
 
-    from separator.encoders import mini
     from separator.model import registry
-    from separator.model.checkpoint import read_checkpoint, write_safetensors
+    from separator.model.checkpoint import write_safetensors
     from separator.model.download import hash_file
+    from separator.model.zero_shot_files import read_separator
 
     path = registry.resolve(options.src)
     before_bytes, source_sha256 = path.stat().st_size, hash_file(path)
-    before = read_checkpoint(path)
-    has_mini = (before.encoder_id or "").startswith(mini.PREFIX)
+    before = read_separator(path)
     dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
-    packed = mini.pack_mini(mini.read_mini(path) if has_mini else None)
+    packed = pack_encoder(path, before.encoder_id)
     sha256 = write_safetensors(
         before.net, dst, before.encoder_id, dtype, source_sha256, encoder=packed
     )
-    after = read_checkpoint(dst)
+    after = read_separator(dst)
     num_parameters = sum(p.numel() for p in after.net.parameters())
     print(
         f"{before_bytes / 1e6:,.1f} MB -> {dst.stat().st_size / 1e6:,.1f} MB {options.dtype},"
         f" {num_parameters:,} parameters, largest error {measure_error(before, after):.1e}"
     )
     print(f"sha256 {sha256}")
+
+
+def pack_encoder(path: Path, encoder_id: str | None) -> tuple[dict, dict]:
+    """The tensors and metadata of the encoder or the detector that a file of our own holds."""
+    from separator.encoders import mini
+    from separator.model.identity import ANY_DETECTOR
+    from separator.model.zero_shot_files import is_detector_id, pack_detector, read_detector
+
+    if is_detector_id(encoder_id) and encoder_id != ANY_DETECTOR:
+        return pack_detector(*read_detector(path))
+    return mini.pack_mini(mini.read_mini(path) if mini.is_mini(encoder_id) else None)
 
 
 def measure_error(before: "Checkpoint", after: "Checkpoint") -> float:

@@ -126,15 +126,14 @@ def separate_blocks(
     from separator.audio.spans import check_rate, cut_spans
     from separator.media.decode import decode, output_rate
     from separator.model.engine import SPAN_S
-    from separator.model.resunet import GRID_FRAMES
 
     engine, rate_hz = model.engine, output_rate(track)
     check_rate(rate_hz)
-    context_s = engine.context_frames // GRID_FRAMES * engine.grid_s
+    context_s, grid_s = engine.context_s, engine.grid_s
     condition_1D = torch.tensor(condition_D)[None]
     num_samples = 0
     with closing(decode(path, media, track)) as decoded:
-        for span, samples_CT, _ in cut_spans(decoded, rate_hz, SPAN_S, context_s, engine.grid_s):
+        for span, samples_CT, _ in cut_spans(decoded, rate_hz, SPAN_S, context_s, grid_s):
             num_samples = span.core_stop
             for stem_CT in engine.separate_span(
                 torch.tensor(samples_CT), rate_hz, condition_1D, span

@@ -6,50 +6,57 @@ Arrays in, arrays of the same kind out; this module knows no rows, tracks or Ray
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
-from separator.encoders import mini
-from separator.encoders.cache import FileCache, encode_cached
-from separator.encoders.clap import load_clap, read_clap_file
-from separator.encoders.clap_audio import read_clap_audio
 from separator.encoders.encoder import TextEncoder
-from separator.encoders.similarity import AudioEncoder
-from separator.errors import CheckpointError, EncoderMissing, RequestError
-from separator.model import registry
-from separator.model.checkpoint import (
-    Checkpoint,
-    compute_encoder_id,
-    read_encoder_state,
+from separator.encoders.example_sounds import gather_examples
+from separator.encoders.lookup import (
+    AUTO,
+    check_detector,
+    encode_texts,
+    find_encoder,
+    find_sound_encoder,
 )
+from separator.encoders.sound_encoder import SoundEncoder, encode_examples
+from separator.errors import RequestError
+from separator.model import registry
+from separator.model.checkpoint import Checkpoint
 from separator.model.detector import Detector
 from separator.model.engine import Engine
-from separator.model.zero_shot_files import read_detector, read_labels, read_separator
-from separator.queries import parse_queries
+from separator.model.zero_shot_files import read_detector, read_separator
+from separator.queries import Query, parse_queries
 from separator.storage import Storage
+
+__all__ = ["Detector", "Separator", "find_encoder", "load_detector", "load_model"]
 
 log = logging.getLogger(__name__)
 
-UNKNOWN = "the mini model knows none of its words; its stem will be silent"
-
 Array = TypeVar("Array", np.ndarray, Tensor)
-QueryLike = str | Mapping[str, str]
+QueryLike = str | Mapping[str, Any]
 
 
 class Separator:
-    """A loaded model. `checkpoint_sha256` identifies its weights, `encoder_id` its text encoder."""
+    """A loaded model. `checkpoint_sha256` identifies its weights, `encoder_id` its text encoder or
+    its detector."""
 
     def __init__(
-        self, engine: Engine, checkpoint: Checkpoint, load_encoder: Callable[[], TextEncoder]
+        self,
+        engine: Engine,
+        checkpoint: Checkpoint,
+        load_encoder: Callable[[], TextEncoder],
+        load_sound_encoder: Callable[[], SoundEncoder],
     ) -> None:
         self.engine = engine
         self.checkpoint_sha256 = checkpoint.sha256
         self.encoder_id = checkpoint.encoder_id
         self._load_encoder = load_encoder
+        self._load_sound_encoder = load_sound_encoder
         self._encoder: TextEncoder | None = None
+        self._sound_encoder: SoundEncoder | None = None
 
     def separate(
         self,
@@ -64,7 +71,9 @@ class Separator:
         Args:
             waveform: samples (C, T) in floating point, full scale 1.0; up to 64 channels.
             rate_hz: any whole number from 1000 to 192000.
-            queries: texts, or mappings such as {"name": "siren", "text": "an emergency siren"}.
+            queries: texts, mappings such as {"name": "siren", "text": "an emergency siren"}, or
+                example sounds: {"name": "bird", "audio": ["a.wav", "s3://b/birds/", pair]}; these
+                are files, folders, and pairs of samples (C, T) and rate.
             conditions: embeddings (Q, D) of queries, for example from `encode`.
 
         Returns:
@@ -85,12 +94,25 @@ class Separator:
         return stems.numpy()
 
     def encode(self, queries: Sequence[QueryLike]) -> np.ndarray:
-        """Return conditions (Q, D). They are cached on disk; new texts load the encoder."""
-        texts = [query.text for query in parse_queries(queries)]
-        conditions_QD, warnings = encode_texts(texts, self.encoder_id, self.load_encoder)
-        for text, warning in warnings.items():
-            log.warning("query %r: %s", text, warning)
-        return conditions_QD
+        """Return conditions (Q, D). Those of texts are cached on disk; what is new loads the
+        encoder."""
+        parsed = parse_queries(queries, with_samples=True)
+        texts = [query.text for query in parsed if not query.audio]
+        conditions: dict[str, np.ndarray] = {}  # by text
+        if texts:
+            conditions_QD, warnings = encode_texts(texts, self.encoder_id, self.load_encoder)
+            conditions = dict(zip(texts, conditions_QD, strict=True))
+            for text, warning in warnings.items():
+                log.warning("query %r: %s", text, warning)
+        return np.stack([self._encode_sounds(q) if q.audio else conditions[q.text] for q in parsed])
+
+    def _encode_sounds(self, query: Query) -> np.ndarray:
+        if self._sound_encoder is None:
+            self._sound_encoder = self._load_sound_encoder()
+        found = encode_examples(self._sound_encoder, gather_examples(Storage(), query))
+        if found.warning:
+            log.warning("query %r: %s", query.name, found.warning)
+        return found.condition
 
     def load_encoder(self) -> TextEncoder:
         """Load the text encoder once."""
@@ -108,6 +130,7 @@ def load_model(
     channels: str = "linked",
     context: str | float = "exact",
     memory_bytes: int | None = None,
+    detector: str | Path = AUTO,
     fetch_uri: Callable[[str, Path], object] | None = None,
 ) -> Separator:
     """Load a model onto a device.
@@ -115,7 +138,7 @@ def load_model(
     Args:
         name: a path, an `s3://` URI, or a published name such as `mini`, `audiosep` or
             `audiosep-hive`, which is downloaded once. The separator of zero-shot separation
-            (`zeroshot-asp`) takes conditions only, from `encoders.latent.encode_sounds`.
+            (`zeroshot-asp`) takes example sounds only, no texts.
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, `bf16` (at least 35 dB SNR against fp32), or `auto`: bf16 if the device
             multiplies it natively.
@@ -124,13 +147,18 @@ def load_model(
         channels: `linked` (default: separate the mean, apply its gain to every channel), `each`
             (separate every channel), or `mono` (stems of the mean, one channel).
         context: audio on both sides of a window: `exact` (default: the result does not depend on
-            windows), or seconds; fewer are faster and not exact.
+            windows), seconds (fewer are faster and not exact), or `pieces`: each 2 s alone, as
+            the official program of zero-shot separation does, for parity with its tables.
         memory_bytes: limit of one forward; None: 40 % of RAM or 60 % of the GPU's memory.
+        detector: of a zero-shot separator, what makes conditions of example sounds: a name, path
+            or URI; `auto`: the copy in the separator's own file, else `stsed`.
         fetch_uri: `fetch_uri(uri, path)` copies an S3 object to a local path; None: with the
             credentials of the usual AWS environment.
     """
-    path = registry.resolve(name, fetch_uri or Storage().fetch)
+    fetch = fetch_uri or Storage().fetch
+    path = registry.resolve(name, fetch)
     checkpoint = read_separator(path)
+    check_detector(path, checkpoint.encoder_id, detector)
     engine = Engine(
         checkpoint.net,
         device,
@@ -140,7 +168,13 @@ def load_model(
         context,  # pyright: ignore[reportArgumentType]
         memory_bytes,
     )
-    return Separator(engine, checkpoint, lambda: find_encoder(path, checkpoint.encoder_id))
+    encoder_id, size = checkpoint.encoder_id, checkpoint.net.config.condition_size
+    return Separator(
+        engine,
+        checkpoint,
+        lambda: find_encoder(path, encoder_id),
+        lambda: find_sound_encoder(path, encoder_id, size, detector, fetch, str(engine.device)),
+    )
 
 
 def load_detector(
@@ -154,83 +188,15 @@ def load_detector(
 
     Args:
         name: a path, an `s3://` URI, or `stsed` or `htsat`, whose files are put into the folder of
-            downloads by hand.
+            downloads by hand. The file of a separator may hold a copy of its detector.
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, `bf16`, or `auto`: bf16 if the device multiplies it natively.
         fetch_uri: as in `load_model`.
     """
-    net = read_detector(registry.resolve(name, fetch_uri or Storage().fetch))
+    net, labels = read_detector(registry.resolve(name, fetch_uri or Storage().fetch))
     return Detector(
         net,
-        read_labels(net.config.num_classes),
+        labels,
         device,
         precision,  # pyright: ignore[reportArgumentType] # checked by the detector
     )
-
-
-def encode_texts(
-    texts: list[str], encoder_id: str | None, load_encoder: Callable[[], TextEncoder]
-) -> tuple[np.ndarray, dict[str, str]]:
-    """Encode texts to conditions (Q, D); also return warnings by text, for unknown words."""
-    if encoder_id is None:
-        raise EncoderMissing("this checkpoint names no text encoder; give conditions=array")
-    if mini.is_mini(encoder_id):  # faster than a cache
-        encoder = load_encoder()
-        assert isinstance(encoder, mini.MiniEncoder)
-        warnings = dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
-        return encoder.encode_texts(texts), warnings
-    cache = FileCache(registry.home() / "conditions.safetensors")
-    return encode_cached(load_encoder, encoder_id, texts, cache.read, cache.write), {}
-
-
-def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:
-    """Load the text encoder of a checkpoint: the copy inside, else the LAION-CLAP file."""
-    if mini.is_mini(encoder_id):
-        return check_encoder(path, mini.read_mini(path), encoder_id)
-    if (state := read_clap_state(path)) is None:
-        raise EncoderMissing(
-            f"{path.name} was trained with the text encoder {encoder_id!r} and holds no copy of "
-            f"it: put {registry.CLAP_FILE} (from {registry.CLAP_URI}) at {find_clap_file()}"
-        )
-    return check_encoder(path, load_clap(state), encoder_id)
-
-
-def find_audio_encoder(path: Path, encoder_id: str | None) -> AudioEncoder | None:
-    """Load the audio side of the checkpoint's encoder; None, with a warning, if it is missing."""
-    if mini.is_mini(encoder_id):
-        return mini.read_mini(path)
-    try:
-        state = read_clap_state(path)
-        if state is None or compute_encoder_id(state) != encoder_id:
-            log.warning("similarity stays empty: no copy of the encoder %s found", encoder_id)
-            return None
-        return read_clap_audio(state)
-    except CheckpointError as error:
-        log.warning("similarity stays empty: %s", error)
-        return None
-
-
-def read_clap_state(path: Path) -> dict[str, Tensor] | None:
-    """Read the encoder's tensors from the checkpoint, else from the LAION-CLAP file."""
-    state = read_encoder_state(path)
-    if state is None and find_clap_file().exists():
-        return read_clap_file(find_clap_file())
-    return state
-
-
-def find_clap_file() -> Path:
-    """Return the path at which the LAION-CLAP file is expected."""
-    return registry.home() / registry.CLAP_FILE
-
-
-def check_encoder(path: Path, encoder: TextEncoder, encoder_id: str | None) -> TextEncoder:
-    """Return the encoder if it is the one the checkpoint was trained with."""
-    if encoder.encoder_id != encoder_id:
-        way_out = f"put the matching file at {find_clap_file()}"
-        if mini.is_mini(encoder_id):  # which only the checkpoint itself holds
-            way_out = "the file is damaged, take another copy"
-        raise EncoderMissing(
-            f"{path.name} needs the text encoder {encoder_id!r}, found {encoder.encoder_id}: "
-            f"{way_out}"
-        )
-    return encoder

@@ -26,13 +26,12 @@ from separator.config_file import (
 from separator.errors import RequestError
 from separator.media.choose import check_tracks
 from separator.media.encode import EncodeSettings
+from separator.media.formats import list_media_patterns
 from separator.queries import Query, check_name, parse_queries
 from separator.storage import StorageSettings, is_within, parse_uri
 from separator.storage.patterns import make_selector
 from separator.storage.tables import SUFFIXES, is_list
 
-VIDEO = "3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv"
-AUDIO = "aac ac3 aif aiff amr caf dts eac3 flac m4a m4b mka mp2 mp3 oga ogg opus w64 wav wma"
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILE = ("auto", "on", "off")
@@ -42,10 +41,6 @@ ONLY = ("all", "failed")
 HIGHEST_GAIN_DB = 40.0
 BITRATES_BPS = (1_000, 10_000_000)
 MOST_ACTORS = 100_000
-
-
-def list_media_patterns() -> list[str]:
-    return [f"*.{name}" for name in f"{VIDEO} {AUDIO}".split()]
 
 
 @dataclass(frozen=True)
@@ -89,6 +84,7 @@ class ModelSettings:
     compile: str = "auto"
     channels: str = "linked"
     context: Any = "exact"
+    detector: str = "auto"
 
     def __post_init__(self) -> None:
         check_choice("model.device", self.device, DEVICES)
@@ -96,7 +92,7 @@ class ModelSettings:
         check_choice("model.compile", self.compile, COMPILE)
         with named("model."):
             check_policy(self.channels)
-        if self.context != "exact":
+        if self.context not in ("exact", "pieces"):
             check_number("model.context", self.context, 0, 1e6)
 
 

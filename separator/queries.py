@@ -1,10 +1,14 @@
-"""Parse and check queries: a text says which sound is wanted, a name becomes its file name.
+"""Parse and check queries: a text or example sounds say which sound is wanted, a name becomes its
+file name.
 
     queries: siren                                     # one query, named siren
     queries: [a person speaking, rain]                 # named a-person-speaking and rain
     queries: [{name: voice, text: a person speaking}]  # stems are called voice.flac
+    queries: [{name: bird, audio: s3://queries/bird/}] # the sounds in a folder
+    queries: [{name: dog, audio: [a.wav, b.mp3]}]      # two sounds
 
-Encoders are not involved: a valid query may still mean nothing to one.
+Encoders and storage are not involved: a valid query may still mean nothing to one, and its sounds
+may not be there.
 """
 
 import hashlib
@@ -13,13 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from separator.errors import QueryError
+from separator.errors import QueryError, RequestError
+from separator.storage.uri import parse_uri
 
 LONGEST_TEXT = 512
 LONGEST_NAME_BYTES = 100
 # Names made from texts are shorter: extensions and suffixes are added to them.
 LONGEST_SLUG_BYTES = 72
 HASH_DIGITS = 8
+MOST_SOUNDS = 1_000  # of one query: far more than help
 # Windows refuses the first nine; `#` ends the path of a URI, and `%` escapes characters in it.
 UNSAFE = frozenset('/\\<>:"|?*#%')
 RESERVED = frozenset(
@@ -37,11 +43,23 @@ class Query:
     """
 
     name: str  # file name of its stems without extension, valid on any system: "a-dog-barking"
-    text: str  # what the encoder reads, in NFKC with single spaces: "A dog barking"
+    text: str = ""  # what the encoder reads, in NFKC with single spaces: "A dog barking"
+    # Example sounds instead of a text: files and folders, as they were given. From a notebook also
+    # pairs of samples (C, T) and rate.
+    audio: tuple[Any, ...] = ()
+    version: str = ""  # of the example sounds, once they have been looked at
+
+    @property
+    def key(self) -> str:
+        """Return what its condition depends on, for one model."""
+        return self.version if self.audio else self.text
 
 
-def parse_queries(items: str | Sequence[str | Mapping[str, Any]]) -> list[Query]:
-    """Check queries, in the same order: one text, or a list of texts and of {text, name}."""
+def parse_queries(
+    items: str | Sequence[str | Mapping[str, Any]], with_samples: bool = False
+) -> list[Query]:
+    """Check queries, in the same order: one text, or a list of texts, of {text, name} and of
+    {name, audio}. `with_samples`: example sounds may be pairs of samples and rate."""
     if isinstance(items, str):
         return [_parse_query(items, "queries")]
     if not isinstance(items, Sequence) or isinstance(items, bytes):
@@ -51,12 +69,12 @@ def parse_queries(items: str | Sequence[str | Mapping[str, Any]]) -> list[Query]
         )
     if not items:
         raise QueryError("queries=[]: is empty; name at least one sound: queries: [siren]")
-    queries = [_parse_query(item, f"queries[{i}]") for i, item in enumerate(items)]
+    queries = [_parse_query(item, f"queries[{i}]", with_samples) for i, item in enumerate(items)]
     _refuse_duplicates(queries)
     return queries
 
 
-def _parse_query(item: str | Mapping[str, Any], where: str) -> Query:
+def _parse_query(item: str | Mapping[str, Any], where: str, with_samples: bool = False) -> Query:
     if isinstance(item, str):
         text = clean_text(item, where)
         return Query(make_name(text), text)
@@ -65,14 +83,63 @@ def _parse_query(item: str | Mapping[str, Any], where: str) -> Query:
             f"{where}={_show(item)}: must be a text or {{name, text}}, not "
             f"{type(item).__name__}; in YAML, put quotes around it"
         )
-    if unknown := [key for key in item if key not in ("name", "text")]:
-        raise QueryError(f"{where}: unknown key {_show(unknown[0])}; a query has: name, text")
+    if unknown := [key for key in item if key not in ("name", "text", "audio")]:
+        raise QueryError(
+            f"{where}: unknown key {_show(unknown[0])}; a query has: name, text, or name, audio"
+        )
+    if "audio" in item:
+        return _parse_example(item, where, with_samples)
     if "text" not in item:
-        raise QueryError(f"{where}={_show(dict(item))}: has no text; describe the sound in words")
+        raise QueryError(
+            f"{where}={_show(dict(item))}: has no text; describe the sound in words, or give "
+            "example sounds: {name: ..., audio: [...]}"
+        )
     text = clean_text(item["text"], f"{where}.text")
     if item.get("name") is None:
         return Query(make_name(text), text)
     return Query(check_name(item["name"], f"{where}.name"), text)
+
+
+def _parse_example(item: Mapping[str, Any], where: str, with_samples: bool) -> Query:
+    if item.get("text") is not None:
+        raise QueryError(
+            f"{where}: has both a text and example sounds (audio); one query has one of them: "
+            "make two queries of it"
+        )
+    if item.get("name") is None:
+        raise QueryError(f"{where}: has example sounds and no name: {{name: bird, audio: ...}}")
+    name = check_name(item["name"], f"{where}.name")
+    audio = item["audio"]
+    if isinstance(audio, str) or is_pair(audio):
+        audio = [audio]
+    if not isinstance(audio, Sequence) or isinstance(audio, bytes) or not audio:
+        raise QueryError(
+            f"{where}.audio={_show(audio)}: must be a file, a folder, or a list of them"
+        )
+    if len(audio) > MOST_SOUNDS:
+        raise QueryError(f"{where}.audio: {len(audio)} sounds, at most {MOST_SOUNDS:,} are allowed")
+    sounds = [_check_sound(s, f"{where}.audio[{i}]", with_samples) for i, s in enumerate(audio)]
+    return Query(name, audio=tuple(sounds))
+
+
+def is_pair(sound: object) -> bool:
+    """Tell whether an example sound is a pair of samples and rate."""
+    return isinstance(sound, tuple | list) and len(sound) == 2 and hasattr(sound[0], "shape")
+
+
+def _check_sound(sound: Any, where: str, with_samples: bool) -> Any:
+    if is_pair(sound) and with_samples:
+        return tuple(sound)
+    if not isinstance(sound, str):
+        raise QueryError(
+            f"{where}={_show(sound)}: must be a path or a URI"
+            + (", or a pair of samples (channels, samples) and rate" if with_samples else "")
+        )
+    try:
+        parse_uri(sound)
+    except RequestError as error:
+        raise QueryError(f"{where}: {error}") from None
+    return sound
 
 
 def clean_text(text: object, where: str = "text") -> str:
@@ -164,7 +231,7 @@ def _refuse_duplicates(queries: list[Query]) -> None:
     texts: dict[str, int] = {}
     names: dict[str, int] = {}
     for i, query in enumerate(queries):
-        first = texts.setdefault(_fold(query.text, "NFKC"), i)
+        first = i if query.audio else texts.setdefault(_fold(query.text, "NFKC"), i)
         if first != i:
             raise QueryError(
                 f"queries[{i}].text={_show(query.text)}: the same as queries[{first}]; remove one"

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from separator import Separator, load_model
-from separator.api import find_audio_encoder
 from separator.encoders.clap_audio import ClapAudio
+from separator.encoders.lookup import find_audio_encoder
 from separator.errors import (
     AudioError,
     CheckpointMissing,

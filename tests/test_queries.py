@@ -2,6 +2,7 @@
 
 import unicodedata
 
+import numpy as np
 import pytest
 
 from separator.errors import QueryError
@@ -28,6 +29,30 @@ def test_parse_queries_takes_a_bare_text_for_one_query() -> None:
     assert parse_queries("a dog, and rain") == [Query("a-dog-and-rain", "a dog, and rain")]
     with pytest.raises(QueryError, match=r"queries='  ': has no letter"):
         parse_queries("  ")
+
+
+def test_parse_queries_takes_example_sounds() -> None:
+    items = [
+        {"name": "bird", "audio": "s3://queries/bird/"},
+        {"name": "dog", "audio": ["a.wav", "/b.mp3"]},
+        {"name": "cat", "audio": ["a.wav", "/b.mp3"], "text": None},
+        "rain",
+    ]
+    bird, dog, cat, rain = parse_queries(items)
+    assert bird == Query("bird", audio=("s3://queries/bird/",))
+    assert dog.audio == cat.audio == ("a.wav", "/b.mp3") and not dog.text
+    assert rain == Query("rain", "rain") and rain.key == "rain"
+
+
+def test_parse_queries_takes_samples_only_where_they_can_come_from() -> None:
+    pair = (np.zeros((1, 8), np.float32), 44_100)
+    items = [{"name": "bird", "audio": ["a.wav", pair]}, {"name": "dog", "audio": pair}]
+    bird, dog = parse_queries(items, with_samples=True)
+    assert bird.audio[1][1] == dog.audio[0][1] == 44_100
+    with pytest.raises(QueryError, match=r"queries\[0\].audio\[1\]=.*must be a path or a URI"):
+        parse_queries(items)
+    with pytest.raises(QueryError, match=r"audio\[0\]=3: .*or a pair of samples"):
+        parse_queries([{"name": "bird", "audio": [3]}], with_samples=True)
 
 
 def test_parse_queries_makes_a_name_where_it_is_null() -> None:
@@ -143,6 +168,16 @@ def test_parse_queries_refuses_unsafe_names(name: object) -> None:
         ([{}], "has no text"),
         ([{"text": "dog", "nmae": "d"}], "unknown key 'nmae'; a query has: name, text"),
         ([{"text": "dog", 3: "d"}], "unknown key 3"),
+        ([{"audio": "a.wav"}], r"queries\[0\]: has example sounds and no name"),
+        ([{"name": "d", "audio": "a.wav", "text": "dog"}], "both a text and example sounds"),
+        ([{"name": "d", "audio": []}], r"queries\[0\].audio=\[\]: must be a file, a folder"),
+        ([{"name": "d", "audio": None}], "audio=None: must be a file"),
+        ([{"name": "d", "audio": ["a.wav", 3]}], r"audio\[1\]=3: must be a path or a URI"),
+        ([{"name": "d", "audio": [""]}], r"audio\[0\]: '': not a URI"),
+        ([{"name": "d", "audio": "http://x/a.wav"}], "unknown scheme"),
+        ([{"name": "d", "audio": "s3://k:pw@bucket/a.wav"}], r"s3://\*\*\*@bucket.*password"),
+        ([{"name": "d", "audio": ["a.wav"] * 1_001}], "1001 sounds, at most 1,000"),
+        ([{"name": "rain", "audio": "a.wav"}, "rain"], "the same file"),
         ([""], r"queries\[0\]='': has no letter"),
         (["dog", " \t\n"], r"queries\[1\]=' \\t\\n': has no letter"),
         (["?!... -"], "has no letter"),

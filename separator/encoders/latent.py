@@ -19,7 +19,7 @@ from torch import Tensor
 from separator.audio.arrays import as_rate, as_tensor
 from separator.audio.resample import resample
 from separator.audio.spans import check_rate
-from separator.errors import AudioError, QueryError, RequestError
+from separator.errors import AudioError, QueryError, RateError, RequestError
 from separator.model.detector import RATE_HZ, Detector
 from separator.model.engine import check_samples
 
@@ -27,8 +27,9 @@ Rule = Literal["official", "uss"]
 Combine = Literal["mean", "each"]
 
 PIECE = 2 * RATE_HZ
-SHORTEST = RATE_HZ // 50
+SHORTEST_S = 0.02
 QUIET_ENERGY = 0.1  # of a whole piece: an RMS of 0.00125, -58 dBFS
+QUIET_POWER = QUIET_ENERGY / PIECE
 # Of USS: stretches of a tenth of a second without a sample above this are silence.
 SILENCE_SAMPLES, SILENCE_PEAK = RATE_HZ // 10, 0.02
 
@@ -62,15 +63,10 @@ def encode_sounds(
         raise RequestError(f"combine={combine!r}: must be one of {get_args(Combine)}")
     if not sounds:
         raise QueryError("no example sounds: at least one is needed")
-    embedded = []
-    for number, (waveform, rate_hz) in enumerate(sounds, start=1):
-        which = f"example sound {number} of {len(sounds)}"
-        mono_T = prepare_sound(waveform, rate_hz, which)
-        pieces = cut_pieces(mono_T) if rule == "official" else cut_pieces_uss(mono_T)
-        if not pieces:
-            heard = "2 s are above -58 dBFS" if rule == "official" else f"peak is > {SILENCE_PEAK}"
-            raise QueryError(f"{which} is silent (of no piece the {heard}): leave it out")
-        embedded.append(detector.infer(torch.stack(pieces)).latent.double().numpy())
+    embedded = [
+        embed_sound(detector, *sound, f"example sound {number} of {len(sounds)}", rule)
+        for number, sound in enumerate(sounds, start=1)
+    ]
     means_QD = np.stack([pieces_PD.mean(0) for pieces_PD in embedded])
     if combine == "mean":
         means_QD = means_QD.mean(0, keepdims=True)
@@ -78,23 +74,45 @@ def encode_sounds(
     return LatentQuery(means_QD.astype(np.float32), len(all_PD), measure_spread(all_PD))
 
 
-def prepare_sound(waveform: np.ndarray | Tensor, rate_hz: int, which: str) -> Tensor:
-    """Convert a sound to mono at 32 kHz."""
-    samples_CT, rate_hz = as_tensor(waveform, which), as_rate(rate_hz)
-    check_rate(rate_hz)
-    check_samples(samples_CT)
-    mono_1T = samples_CT.double().mean(0, keepdim=True).float()
+def embed_sound(
+    detector: Detector,
+    waveform: np.ndarray | Tensor,
+    rate_hz: int,
+    which: str,
+    rule: Rule = "official",
+) -> np.ndarray:
+    """Return the embeddings (P, D) of a sound's pieces; `which` names the sound in errors."""
+    mono_1T, rate_hz = average_channels(waveform, rate_hz, which)
     mono_T = resample(mono_1T, rate_hz, RATE_HZ)[0]
-    if len(mono_T) < SHORTEST:
-        raise AudioError(f"{which} has {len(mono_T) / RATE_HZ:.4f} s: 0.02 s are needed")
-    return mono_T
+    pieces = cut_pieces(mono_T) if rule == "official" else cut_pieces_uss(mono_T)
+    if not pieces:
+        heard = "2 s are above -58 dBFS" if rule == "official" else f"peak is > {SILENCE_PEAK}"
+        raise QueryError(f"{which} is silent (of no piece the {heard}): leave it out")
+    return detector.infer(torch.stack(pieces)).latent.double().numpy()
+
+
+def average_channels(waveform: np.ndarray | Tensor, rate_hz: int, which: str) -> tuple[Tensor, int]:
+    """Return (mono samples (1, T), rate) of an example sound; refuse what cannot be one."""
+    samples_CT, rate_hz = as_tensor(waveform, which), as_rate(rate_hz)
+    try:
+        check_rate(rate_hz)
+        check_samples(samples_CT)
+    except (AudioError, RateError) as error:
+        raise type(error)(f"{which}: {error}") from None
+    if (seconds := samples_CT.shape[1] / rate_hz) < SHORTEST_S:
+        raise AudioError(f"{which} has {seconds:.4f} s: {SHORTEST_S} s are needed")
+    return samples_CT.double().mean(0, keepdim=True).float(), rate_hz
 
 
 def cut_pieces(mono_T: Tensor) -> list[Tensor]:
     """Cut a sound by the official rule; one below 2 s, which that refuses, is a piece as it is."""
     whole = max(1, len(mono_T) // PIECE)
     pieces = [mono_T[i * PIECE : (i + 1) * PIECE] for i in range(whole)]
-    return [p for p in pieces if p.double().square().mean() > QUIET_ENERGY / PIECE]
+    return [piece_T for piece_T in pieces if is_loud(piece_T)]
+
+
+def is_loud(piece_T: Tensor) -> bool:
+    return bool(piece_T.double().square().mean() > QUIET_POWER)
 
 
 def cut_pieces_uss(mono_T: Tensor) -> list[Tensor]:

@@ -1,8 +1,13 @@
-"""List the formats of stems: their names in ffmpeg and the audio that each can hold. Data only."""
+"""List the formats of stems, with their names in ffmpeg and the audio that each can hold, and the
+usual names of media files. Data only."""
 
 from dataclasses import dataclass, field
 
 from separator.errors import LayoutUnsupported
+
+# The usual endings of media files.
+VIDEO = "3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv"
+AUDIO = "aac ac3 aif aiff amr caf dts eac3 flac m4a m4b mka mp2 mp3 oga ogg opus w64 wav wma"
 
 
 @dataclass(frozen=True)
@@ -71,3 +76,7 @@ def choose_rate(form: Format, rate_hz: int) -> int:
     if not form.rates_hz or rate_hz in form.rates_hz:
         return rate_hz
     return next((rate for rate in form.rates_hz if rate > rate_hz), form.rates_hz[-1])
+
+
+def list_media_patterns() -> list[str]:
+    return [f"*.{name}" for name in f"{VIDEO} {AUDIO}".split()]

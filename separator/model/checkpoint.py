@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from separator.errors import CheckpointError, CheckpointMismatch, ChecksumMismatch
 from separator.model.contents import describe
+from separator.model.networks import Config, Network
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.model.tensors import FORMAT, read_json, read_tensors, write_tensors
 
 NETWORK, ENCODER = "ss_model.", "query_encoder.model."
+DETECTOR = "sed_model."
 TEXT_SIDE = ("text_branch.", "text_projection.")
 # A buffer of 0, 1, 2, ... that some versions of transformers save.
 NOT_TEXT_SIDE = "text_branch.embeddings.position_ids"
@@ -35,7 +37,8 @@ Net = TypeVar("Net", bound=nn.Module)
 class Checkpoint(Generic[Net]):
     """A network ready to evaluate, and its identity.
 
-    `encoder_id` names the text encoder it was trained with; None if the file does not say.
+    `encoder_id` names the text encoder or the detector it was trained with; None if the file does
+    not say.
     """
 
     net: Net
@@ -55,6 +58,11 @@ def make_checkpoint(
     encoder_id = _name_encoder(tensors, metadata)
     tensors = _select_network(path, tensors)
     net = _build(path, _read_config(path, tensors, metadata), tensors)
+    return Checkpoint(net, encoder_id, check_identity(path, net, metadata))
+
+
+def check_identity(path: Path, net: Network, metadata: Mapping[str, str]) -> str:
+    """Return the identity of a network; raise if it is not the one that its file records."""
     weights_sha256 = hash_weights(net.state_dict())
     sha256 = identify(net.config, weights_sha256)
     recorded = metadata.get("sha256") if metadata else sha256
@@ -62,10 +70,10 @@ def make_checkpoint(
         raise ChecksumMismatch(
             f"{path}: its weights and settings hash to {sha256}, metadata says {recorded}"
         )
-    return Checkpoint(net, encoder_id, sha256)
+    return sha256
 
 
-def identify(config: NetworkConfig, weights_sha256: str) -> str:
+def identify(config: Config, weights_sha256: str) -> str:
     """Return the identity of a network: the hash of all that changes its stems.
 
     Sizes enter by the weights' shapes; rate and hop have no trace there.
@@ -91,7 +99,7 @@ def read_encoder_state(path: Path) -> dict[str, Tensor] | None:
 
 
 def write_safetensors(
-    net: ResUNet,
+    net: Network,
     path: Path,
     encoder_id: str | None,
     dtype: torch.dtype = torch.float32,
@@ -100,7 +108,8 @@ def write_safetensors(
 ) -> str:
     """Write the network whole or not at all and return its content hash. Same weights, same bytes.
 
-    `encoder` holds tensors and metadata of an encoder to store in the same file.
+    `encoder` holds tensors and metadata of an encoder to store in the same file: what `pack_mini`
+    or `pack_detector` returns.
     """
     if dtype not in (torch.float32, torch.bfloat16):
         raise ValueError(f"dtype={dtype}: torch.float32 or torch.bfloat16")
@@ -147,7 +156,7 @@ def _take(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _select_network(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Select the network's tensors, without the prefix and the constants of the STFT."""
-    bare = {name: t for name, t in tensors.items() if not name.startswith("query_encoder.")}
+    bare = {n: t for n, t in tensors.items() if not n.startswith(("query_encoder.", DETECTOR))}
     own = _take(tensors, NETWORK) or bare
     if not any(name.startswith(("base.", "film.")) for name in own):
         if kind := describe(tensors):
@@ -173,21 +182,27 @@ def _read_config(
 
     film = "film.encoder_block1->conv_block1->beta1.weight"
     blocks = [f"base.encoder_block{i}.conv_block1.conv1.weight" for i in range(1, 7)]
-    recorded = read_json(path, metadata, "config", "{}")
-    if not isinstance(recorded, dict):
-        raise CheckpointMismatch(f"{path}: config={recorded!r}: must be an object"[:300])
-    settings = {key: recorded.get(key, getattr(default, key)) for key in ("rate_hz", "hop")}
-    if wrong := [f"{key}={value!r}" for key, value in settings.items() if type(value) is not int]:
-        raise CheckpointMismatch(f"{path}: config: {wrong[0]}: must be a whole number"[:300])
+    rates = read_rates(path, metadata, default)
     try:
         return NetworkConfig(
-            **settings,
+            **rates,
             n_fft=2 * (size("base.bn0.weight", 0, default.num_bins) - 1),
             condition_size=size(film, 1, default.condition_size),
             widths=tuple(size(n, 0, w) for n, w in zip(blocks, default.widths, strict=True)),
         )
     except ValueError as error:
         raise CheckpointMismatch(f"{path}: these sizes make no network: {error}") from None
+
+
+def read_rates(path: Path, metadata: Mapping[str, str], default: Config) -> dict[str, int]:
+    """Read `rate_hz` and `hop`, which have no trace in the tensors, from a file's metadata."""
+    recorded = read_json(path, metadata, "config", "{}")
+    if not isinstance(recorded, dict):
+        raise CheckpointMismatch(f"{path}: config={recorded!r}: must be an object"[:300])
+    rates = {key: recorded.get(key, getattr(default, key)) for key in ("rate_hz", "hop")}
+    if wrong := [f"{key}={value!r}" for key, value in rates.items() if type(value) is not int]:
+        raise CheckpointMismatch(f"{path}: config: {wrong[0]}: must be a whole number"[:300])
+    return rates
 
 
 def _build(path: Path, config: NetworkConfig, tensors: dict[str, Tensor]) -> ResUNet:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,13 +23,12 @@ from separator.audio.spans import (
     check_rate,
     plan_spans,
     plan_windows,
-    round_up,
 )
 from separator.errors import AudioError, NonFiniteAudio, RequestError
-from separator.model.folded import CONTEXT_FRAMES
+from separator.model.cuts import PIECES, Context, plan_cuts
 from separator.model.forward import CompileMode, Forward, Precision
 from separator.model.networks import Network
-from separator.model.resunet import GRID_FRAMES
+from separator.model.pieces import separate_pieces
 from separator.model.spectrogram import compute_spectrum, invert_spectrum
 
 SPAN_S = 122.88
@@ -43,7 +41,8 @@ LOUD = 1e6  # samples up to here are not to blame for an overflow
 class Engine:
     """A network prepared for one device. Not for two threads at once.
 
-    `context` is "exact" or seconds: less is faster on short windows and no longer exact.
+    `context` is "exact", seconds (less is faster on short windows and no longer exact), or
+    "pieces": each 2 s alone, see pieces.py.
     `memory_bytes` limits one forward; by default it is a share of the device's memory.
     """
 
@@ -54,27 +53,22 @@ class Engine:
         precision: Precision = "auto",
         compile: CompileMode = "auto",
         channels: str = "linked",
-        context: Literal["exact"] | float = "exact",
+        context: Context = "exact",
         memory_bytes: int | None = None,
     ) -> None:
         self.config = net.config
         self.policy: ChannelPolicy = check_policy(channels)
         self.forward = Forward(net, choose_device(device), precision, compile, memory_bytes)
         self.device, self.grid_frames = self.forward.device, self.forward.grid_frames
-        self.context_frames = choose_context(
-            context,
-            net.config.rate_hz,
-            net.config.hop,
-            self.forward.net.context_frames,
-            self.grid_frames,
-        )
+        self.is_in_pieces = context == PIECES
+        cuts = plan_cuts(net.config, context)
+        self.grid_s, self.context_s = cuts.grid_s, cuts.context_s
+        self.context_frames = int(self.context_s * net.config.rate_hz / net.config.hop)
         self.last_gain = self.forward.net.last_gain
-        self.grid_s = Fraction(self.grid_frames * net.config.hop, net.config.rate_hz)
 
     def plan_spans(self, num_samples: int, rate_hz: int, span_s: float = SPAN_S) -> list[Span]:
         """List the spans of a track, on the network's grid and with its context."""
-        context_s = self.context_frames // self.grid_frames * self.grid_s
-        return plan_spans(num_samples, rate_hz, span_s, context_s, self.grid_s)
+        return plan_spans(num_samples, rate_hz, span_s, self.context_s, self.grid_s)
 
     def separate(
         self, waveform_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span_s: float = SPAN_S
@@ -112,6 +106,12 @@ class Engine:
         if span.core_start == span.core_stop:
             return
         waveform = resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
+        if self.is_in_pieces:
+            conditions_QD = conditions_QD.to(self.device).float()
+            for inner in separate_pieces(self.forward, self.policy, waveform, conditions_QD):
+                outer = resample(inner, self.config.rate_hz, rate_hz)
+                yield check_stem(outer[:, span.core].cpu(), samples_CT)
+            return
         spectrum = compute_spectrum(waveform, self.config.n_fft, self.config.hop)
         input_PNF, filtered_CNF = choose_passes(spectrum, self.policy)
         first, last = self._frames_to_keep(span, rate_hz, input_PNF.shape[1])
@@ -256,19 +256,3 @@ def choose_device(device: str | torch.device) -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise RequestError(f"device={device!r}: there are {torch.cuda.device_count()} CUDA devices")
     return chosen
-
-
-def choose_context(
-    context: Literal["exact"] | float,
-    rate_hz: int,
-    hop: int,
-    exact_frames: int = CONTEXT_FRAMES,
-    grid_frames: int = GRID_FRAMES,
-) -> int:
-    """Convert the context to frames on either side, a multiple of the grid (by default that of
-    AudioSep's network)."""
-    if context == "exact":
-        return exact_frames
-    if not isinstance(context, int | float) or not 0 <= context < 1e6:
-        raise RequestError(f"context={context!r}: must be 'exact' or seconds, 0 or more")
-    return min(exact_frames, round_up(round(context * rate_hz / hop), grid_frames))

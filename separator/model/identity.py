@@ -14,15 +14,21 @@ from separator.storage.atomic import write_whole
 
 MAX_ENTRIES = 100
 RULE = 2  # of hashing; entries of another rule are made again
+DETECTOR_PREFIX = "htsat:"  # of a detector's id
+ANY_DETECTOR = DETECTOR_PREFIX  # of official separators, which do not name theirs: its size tells
+INNER = "#detector"  # names the detector in a file, which may hold a separator too
 
 
-def find_sha256(path: Path) -> str | None:
-    """The hash of the weights in a file, if this very file was hashed before."""
-    entry = _read_entries().get(_name(path))
-    if not isinstance(entry, dict) or entry.get("stamp") != stamp_file(path):
-        return None
-    sha256 = entry.get("sha256")
-    return sha256 if entry.get("rule") == RULE and isinstance(sha256, str) else None
+def find_sha256(path: Path, part: str = "") -> str | None:
+    """The hash of the weights in a file, or of a part, if this very file was hashed before."""
+    sha256 = _find_entry(path, part).get("sha256")
+    return sha256 if isinstance(sha256, str) else None
+
+
+def find_encoder_id(path: Path) -> str | None:
+    """The id of the encoder that a file was remembered with, empty for none; None: not known."""
+    encoder_id = _find_entry(path).get("encoder")
+    return encoder_id if isinstance(encoder_id, str) else None
 
 
 def stamp_file(path: Path) -> list[int]:
@@ -31,18 +37,29 @@ def stamp_file(path: Path) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
-def remember_sha256(path: Path, sha256: str, stamp: list[int]) -> None:
-    """Keep the hash of a file, unless the file changed while it was read. In a cache that cannot
-    be written the hash is computed again each time."""
+def remember_sha256(
+    path: Path, sha256: str, stamp: list[int], encoder_id: str | None = None, part: str = ""
+) -> None:
+    """Keep the hash of a file, and the encoder it names, unless the file changed while it was read.
+    In a cache that cannot be written the hash is computed again each time."""
     if stamp_file(path) != stamp:
         return
     entries = _read_entries()
-    entries.pop(_name(path), None)
-    entries[_name(path)] = {"sha256": sha256, "stamp": stamp, "rule": RULE}
+    entries.pop(_name(path, part), None)
+    about = {"sha256": sha256, "stamp": stamp, "rule": RULE, "encoder": encoder_id or ""}
+    entries[_name(path, part)] = about
     newest = dict(list(entries.items())[-MAX_ENTRIES:])
     with suppress(OSError):
         _find_file().parent.mkdir(parents=True, exist_ok=True)
         write_whole(_find_file(), json.dumps(newest, indent=1).encode())
+
+
+def _find_entry(path: Path, part: str = "") -> dict[str, Any]:
+    """What is known of this very file; empty if it changed, or nothing is."""
+    entry = _read_entries().get(_name(path, part))
+    if not isinstance(entry, dict) or entry.get("stamp") != stamp_file(path):
+        return {}
+    return entry if entry.get("rule") == RULE else {}
 
 
 def _find_file() -> Path:
@@ -57,5 +74,5 @@ def _read_entries() -> dict[str, Any]:
     return {}
 
 
-def _name(path: Path) -> str:
-    return str(path.resolve())
+def _name(path: Path, part: str) -> str:
+    return f"{path.resolve()}{part}"

@@ -37,6 +37,10 @@ class Folded(Protocol):
         ...
 
 
+def make_network(config: Config) -> Network:
+    return AspUnet(config) if isinstance(config, AspConfig) else ResUNet(config)
+
+
 def fold(net: Network, narrow: torch.dtype, device: torch.device) -> Folded:
     """Fold a network for evaluation on a device; its 3x3 convolutions get inputs of `narrow`."""
     folded = FoldedAspUnet(net, narrow) if isinstance(net, AspUnet) else FoldedResUNet(net, narrow)

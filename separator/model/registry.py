@@ -76,12 +76,13 @@ class ByHand:
     license: str  # of the code that made it; the folder names none
 
 
+STSED = "stsed"  # the detector of the official separator
 ZERO_SHOT = "the Google Drive folder linked in github.com/RetroCirce"
 BY_HAND = {
     entry.name: entry
     for entry in (
         ByHand(
-            name="stsed",
+            name=STSED,
             file="htsat_audioset_2048d.ckpt",
             found_at=f"{ZERO_SHOT}/Zero_Shot_Audio_Source_Separation",
             license="mit",

@@ -1,33 +1,42 @@
-"""Read the official files of zero-shot separation: the detector and the separator.
+"""Read the files of zero-shot separation: the detector and the separator, official or our own.
 
 The official program loads whatever names fit and leaves the rest at random. Here every tensor must
 be there, in its shape, and nothing else, except constants that the code computes itself.
+
+A file of our own may hold a separator and a copy of its detector, which its metadata names:
+`encoder` is `htsat:` and a hash of the detector's weights, `labels` the names of its classes.
 """
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from separator.errors import CheckpointMismatch
+from separator.errors import CheckpointMismatch, ChecksumMismatch
 from separator.model.asp_unet import AspConfig, AspUnet
 from separator.model.checkpoint import (
+    DETECTOR,
     Checkpoint,
     assign_weights,
+    check_finite,
+    check_identity,
     hash_weights,
     make_checkpoint,
+    read_rates,
 )
 from separator.model.contents import explain
 from separator.model.detector import HOP, check_config
 from separator.model.htsat import Htsat, read_config
+from separator.model.identity import ANY_DETECTOR, DETECTOR_PREFIX
 from separator.model.resunet import ResUNet
-from separator.model.tensors import read_tensors
+from separator.model.tensors import FORMAT, read_json, read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
-DETECTOR, INNER_DETECTOR = "sed_model.", "at_model."
+INNER_DETECTOR = "at_model."
 # Of no effect or computed here: Fourier kernels, tables of positions, masks, and a layer that is
 # not used with the token-semantic head.
 DETECTOR_CONSTANTS = ("relative_position_index", "attn_mask")
@@ -45,12 +54,45 @@ LABELS_FILE = Path(__file__).with_name("audioset.txt")
 NUM_AUDIOSET = 527
 
 
-def read_detector(path: Path) -> Htsat:
-    """Read a detector's file: the names of its tensors begin with `sed_model.`."""
-    tensors, _ = read_tensors(path)
+def pack_detector(
+    net: Htsat, labels: Sequence[str], dtype: torch.dtype = torch.float32
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and metadata that a separator's file holds beside the network's.
+
+    For `write_safetensors(..., encoder_id=None, encoder=pack_detector(net, labels))`.
+    """
+    assert len(labels) == net.config.num_classes, len(labels)
+    state = {
+        name: t.detach().cpu().to(dtype if t.is_floating_point() else t.dtype).contiguous()
+        for name, t in net.state_dict().items()
+    }
+    check_finite(Path("detector"), state)
+    metadata = {"encoder": compute_detector_id(state), "labels": json.dumps(list(labels))}
+    return {f"{DETECTOR}{name}": t for name, t in state.items()}, metadata
+
+
+def write_detector(path: Path, net: Htsat, labels: Sequence[str]) -> None:
+    """Write a detector into a file of its own."""
+    tensors, metadata = pack_detector(net, labels)
+    write_tensors(path, tensors, metadata | {"format": FORMAT})
+
+
+def compute_detector_id(state: Mapping[str, Tensor]) -> str:
+    """Compute the id of a detector with these weights: equal ids, equal embeddings."""
+    return DETECTOR_PREFIX + hash_weights(state)[:16]
+
+
+def is_detector_id(encoder_id: str | None) -> bool:
+    return (encoder_id or "").startswith(DETECTOR_PREFIX)
+
+
+def read_detector(path: Path) -> tuple[Htsat, list[str]]:
+    """Read a detector and the names of its classes, from its own file (the names of its tensors
+    begin with `sed_model.`) or from the copy inside a separator's file of our own."""
+    tensors, metadata = read_tensors(path)
     own = {n.removeprefix(DETECTOR): t for n, t in tensors.items() if n.startswith(DETECTOR)}
-    foreign = len(tensors) - len(own)
-    if not own or foreign:
+    named_id = metadata.get("encoder")
+    if not own or (len(own) < len(tensors) and not is_detector_id(named_id)):
         raise CheckpointMismatch(f"{path}: no detector, but {explain(tensors)}")
     wanted = {
         name: tensor
@@ -66,7 +108,11 @@ def read_detector(path: Path) -> Htsat:
     with torch.device("meta"):
         net = Htsat(config)
     assign_weights(path, net, wanted)
-    return net
+    if is_detector_id(named_id) and (found := compute_detector_id(net.state_dict())) != named_id:
+        raise ChecksumMismatch(
+            f"{path}: holds the detector {found}, metadata says {named_id!r}: take another copy"
+        )
+    return net, _find_labels(path, metadata, config.num_classes)
 
 
 def read_asp_unet(path: Path) -> AspUnet:
@@ -75,16 +121,19 @@ def read_asp_unet(path: Path) -> AspUnet:
     The official program keeps a copy of the detector in it, under `at_model.`, and lets that copy
     replace the detector without a word. Here it is left aside, with a warning.
     """
-    return make_asp_unet(path, read_tensors(path)[0])
+    return make_asp_unet(path, *read_tensors(path))
 
 
-def make_asp_unet(path: Path, tensors: Mapping[str, Tensor]) -> AspUnet:
+def make_asp_unet(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> AspUnet:
     """Check the separator in what was read of a file."""
-    own = {n: t for n, t in tensors.items() if not n.startswith((INNER_DETECTOR, *ASP_CONSTANTS))}
+    foreign = (DETECTOR, INNER_DETECTOR, *ASP_CONSTANTS)
+    own = {n: t for n, t in tensors.items() if not n.startswith(foreign)}
     if ASP_FIRST not in own:
         raise CheckpointMismatch(f"{path}: no separator by example sounds, but {explain(tensors)}")
     try:
-        config = _read_asp_config(own)
+        config = _read_asp_config(own, read_rates(path, metadata, AspConfig()))
     except (KeyError, IndexError, ValueError) as error:
         raise CheckpointMismatch(f"{path}: another separator: {error}") from None
     with torch.device("meta"):
@@ -92,7 +141,7 @@ def make_asp_unet(path: Path, tensors: Mapping[str, Tensor]) -> AspUnet:
     assign_weights(path, net, own)
     if any(name.startswith(INNER_DETECTOR) for name in tensors):
         log.warning(
-            "%s: holds a detector too (%s...): it is not used, load one with load_detector",
+            "%s: holds a detector too (%s...): it is not used, take the detector's own file",
             path,
             INNER_DETECTOR,
         )
@@ -104,15 +153,17 @@ def read_separator(path: Path) -> Checkpoint[ResUNet] | Checkpoint[AspUnet]:
     tensors, metadata = read_tensors(path)
     if ASP_FIRST not in tensors:
         return make_checkpoint(path, tensors, metadata)
-    net = make_asp_unet(path, tensors)
-    return Checkpoint(net, None, hash_weights(net.state_dict()))
+    net = make_asp_unet(path, tensors, metadata)
+    encoder_id = metadata.get("encoder", ANY_DETECTOR)
+    return Checkpoint(net, encoder_id, check_identity(path, net, metadata))
 
 
-def _read_asp_config(state: Mapping[str, Tensor]) -> AspConfig:
+def _read_asp_config(state: Mapping[str, Tensor], rates: Mapping[str, int]) -> AspConfig:
     """Read the sizes from the tensors' shapes."""
     first = [f"encoder_block{i}.conv_block.conv1.weight" for i in range(1, 7)]
     widths = tuple(len(state[name]) for name in [*first, "conv_block7.conv1.weight"])
     return AspConfig(
+        **rates,
         n_fft=2 * (len(state["bn0.weight"]) - 1),
         condition_size=state[ASP_FIRST].shape[1],
         widths=widths,
@@ -124,6 +175,17 @@ def read_labels(num_classes: int) -> list[str]:
     if num_classes == NUM_AUDIOSET:
         return LABELS_FILE.read_text().splitlines()
     return [str(index) for index in range(num_classes)]
+
+
+def _find_labels(path: Path, metadata: Mapping[str, str], num_classes: int) -> list[str]:
+    """Read the names of a detector's classes from its file's metadata, else take the usual ones."""
+    if "labels" not in metadata:
+        return read_labels(num_classes)
+    labels = read_json(path, metadata, "labels", "[]")
+    is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+    if not is_list or len(labels) != num_classes:
+        raise CheckpointMismatch(f"{path}: labels: must be a list of {num_classes} texts")
+    return labels
 
 
 def _check_rate(mel_filters_FM: Tensor) -> None:

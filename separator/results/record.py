@@ -16,7 +16,7 @@ from typing import Any
 from separator.errors import ObjectMissing, OutputDamaged, list_passing_codes
 from separator.results.manifest import make_table
 from separator.results.schema import COLUMNS, Record
-from separator.rows import Failed, Measures, Remuxed, StemWritten, WorkItem
+from separator.rows import STEM, Failed, Measures, Remuxed, StemWritten, WorkItem
 from separator.storage import Storage
 from separator.storage.uri import EPOCH
 
@@ -110,6 +110,8 @@ def _make_base(item: WorkItem, file: StemWritten | Failed, shared: Mapping[str, 
             "kind": item.kind,
             "query_name": item.name,
             "query_text": item.text,
+            "query_kind": _name_kind(item),
+            "query_source": item.source,
             "status": "ok",
             "error_code": "",
             "error_stage": "",
@@ -124,6 +126,12 @@ def _make_base(item: WorkItem, file: StemWritten | Failed, shared: Mapping[str, 
             "fingerprint": make_fingerprint(item.id, file.track.index),
         }
     )
+
+
+def _name_kind(item: WorkItem) -> str:
+    if item.kind != STEM:
+        return ""
+    return "audio" if item.sounds else "text"
 
 
 def _measure(measures: Measures, rate_hz: int) -> Record:

@@ -19,7 +19,7 @@ COLUMNS = {
     "track_language": ("string", "as the file says it"),
     "kind": ("string", "stem or rendition"),
     "query_name": ("string", "the stem's file name, or the rendition's"),
-    "query_text": ("string", "what was asked for"),
+    "query_text": ("string", "what was asked for; of a rendition its gains; empty for sounds"),
     "status": ("string", "ok or failed"),
     "error_code": ("string", "stable, see docs/errors.md; empty when ok"),
     "error_stage": ("string", "extract, separate, publish or remux"),
@@ -54,6 +54,8 @@ COLUMNS = {
         "id of its work item: a hash of asset version, query, tracks, checkpoint and settings",
     ),
     "fingerprint": ("string", "the same with the track: what changes a stem changes it"),
+    "query_kind": ("string", "of a stem: text or audio (example sounds); null in older rows: text"),
+    "query_source": ("string", "of example sounds, JSON: files and folders, as in the config"),
     "created_at": ("timestamp[us, tz=UTC]", "when it was committed"),
 }
 

@@ -43,7 +43,7 @@ def hash_work(config: JobConfig, storage: Storage, work: Work) -> str:
     """Hash what a run makes: two runs with one hash make the same files of the same assets."""
     has_own = config.input.queries_column or config.input.tracks_column
     rows = storage.stat(config.input.uri).etag if has_own else ""
-    queries = [[query.name, query.text] for query in work.queries]
+    queries = [[query.name, query.key] for query in work.queries]
     return hash_content([queries, work.tracks, work.rule.settings, work.rule.recipes, rows])
 
 

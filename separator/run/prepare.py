@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +12,21 @@ import numpy as np
 from separator.config import JobConfig
 from separator.errors import CheckpointError
 from separator.model import registry
-from separator.model.identity import find_sha256, remember_sha256, stamp_file
+from separator.model.identity import find_sha256
 from separator.results.done import DoneItems, find_done
 from separator.results.folders import find_folder
 from separator.results.paths import Layout
 from separator.rows import Asset
 from separator.run.cluster import find_precision
+from separator.run.conditions import (
+    Examples,
+    encode_sounds,
+    encode_texts,
+    give_versions,
+    list_all_examples,
+    name_sound_encoder,
+    read_weights,
+)
 from separator.run.status import read_runs
 from separator.stages.extract import SpanPlan
 from separator.stages.listing import STAT_THREADS, Listing, collect_texts, map_ahead
@@ -29,8 +37,7 @@ if TYPE_CHECKING:
     import torch
 
     from separator.encoders.similarity import AudioEncoder
-    from separator.model.checkpoint import Checkpoint
-    from separator.model.resunet import NetworkConfig
+    from separator.model.networks import Config
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +53,7 @@ class Target:
     layout: Layout
     checkpoint_path: Path
     work: Work
+    examples: Examples = field(default_factory=dict)
     # A run with other settings did not end: it may have replaced stems that the manifest names.
     is_doubtful: bool = False
 
@@ -78,30 +86,25 @@ class Flow:
     run_id: str
     target: Target
     spans: SpanPlan
-    net_config: "NetworkConfig"
+    net_config: "Config"
     weights: "Mapping[str, torch.Tensor]"
-    conditions: Mapping[str, np.ndarray]  # by text of a query
+    conditions: Mapping[str, np.ndarray]  # by key of a query
     find_audio_encoder: "Callable[[], AudioEncoder | None]"  # that measures similarity
 
 
 def prepare_target(config: JobConfig, storage: Storage) -> Target:
     """Find out the work without reading any weights, as far as they are known."""
     layout = Layout(config.output.uri, config.output.format)
+    parsed = config.parse_queries()
+    examples = list_all_examples(storage, parsed)
     path = registry.resolve(config.model.name, storage.fetch)
     sha256 = find_sha256(path) or read_weights(path).sha256
     precision = resolve_precision(config, storage, layout)
-    work = make_work(config, sha256, precision, {})
+    encoder_id = name_sound_encoder(path, config.model.detector, storage) if examples else ""
+    queries = give_versions(parsed, examples, encoder_id)
+    work = make_work(config, sha256, precision, {}, queries)
     resolved = replace(config, model=replace(config.model, precision=precision))
-    return Target(resolved, storage, layout, path, work)
-
-
-def read_weights(path: Path) -> "Checkpoint":
-    from separator.model.checkpoint import read_checkpoint
-
-    stamp = stamp_file(path)
-    checkpoint = read_checkpoint(path)
-    remember_sha256(path, checkpoint.sha256, stamp)
-    return checkpoint
+    return Target(resolved, storage, layout, path, work, examples)
 
 
 def resolve_precision(config: JobConfig, storage: Storage, layout: Layout) -> str:
@@ -117,33 +120,34 @@ def resolve_precision(config: JobConfig, storage: Storage, layout: Layout) -> st
 
 def load_flow(target: Target, run_id: str) -> Flow:
     """Read the checkpoint, and compute the conditions of all queries."""
-    from separator import api
-    from separator.model.engine import choose_context
-    from separator.model.resunet import GRID_FRAMES
+    from separator.encoders import lookup
+    from separator.model.cuts import plan_cuts
 
     config, path = target.config, target.checkpoint_path
     checkpoint = read_weights(path)
     if checkpoint.sha256 != target.work.checkpoint_sha256:
         raise CheckpointError(f"{path}: the file changed while the run began; start the run again")
-    texts = collect_texts(target.storage, config)
-    conditions_QD, warnings = api.encode_texts(
-        texts, checkpoint.encoder_id, lambda: api.find_encoder(path, checkpoint.encoder_id)
+    net, encoder_id = checkpoint.net.config, checkpoint.encoder_id
+    cuts = plan_cuts(net, config.model.context)
+    storage, queries = target.storage, target.work.queries
+    texts = encode_texts(path, encoder_id, collect_texts(storage, config))
+    sounds = encode_sounds(
+        path, checkpoint, config.model.detector, storage, queries, target.examples
     )
-    net = checkpoint.net.config
-    context_frames = choose_context(config.model.context, net.rate_hz, net.hop)
-    frame_s = Fraction(net.hop, net.rate_hz)
+    warnings = texts.warnings | sounds.warnings
     return Flow(
         run_id=run_id,
         target=replace(target, work=replace(target.work, warnings=warnings)),
-        spans=SpanPlan(config.run.span_s, context_frames * frame_s, GRID_FRAMES * frame_s),
+        spans=SpanPlan(config.run.span_s, cuts.context_s, cuts.grid_s),
         net_config=net,
         weights=checkpoint.net.state_dict(),
-        conditions=dict(zip(texts, conditions_QD, strict=True)),
-        find_audio_encoder=partial(api.find_audio_encoder, path, checkpoint.encoder_id),
+        conditions=texts.by_key | sounds.by_key,
+        find_audio_encoder=partial(lookup.find_audio_encoder, path, encoder_id),
     )
 
 
 def warn_of_queries(work: Work) -> None:
-    """Log the queries that may mean nothing to the model."""
-    for text, warning in work.warnings.items():
-        log.warning("query %r: %s", text, warning)
+    """Log the queries that may mean nothing to the model, or more than one thing."""
+    names = {query.key: query.name for query in work.queries if query.audio}
+    for key, warning in work.warnings.items():
+        log.warning("query %r: %s", names.get(key, key), warning)

@@ -155,13 +155,13 @@ def run_passes(
         stats.count_row(outcome)
         see(stats)
 
+    # Weights are read while Ray starts, and example sounds encoded: once for both passes.
+    loading = run_in_thread(partial(load_flow, target, stats.run_id))
     for is_again in (False, True):
         now = done.add(committer.find_done())
         stats.phase = STARTING_RAY
         see(stats)
-        # Weights are read while Ray starts. A fresh Ray for each pass: actors that keep dying
-        # would hold their device into the next one.
-        loading = run_in_thread(partial(load_flow, target, stats.run_id))
+        # A fresh Ray for each pass: actors that keep dying would hold their device into the next.
         with started_ray():
             flow = loading.get()
             warn_of_queries(flow.target.work)

@@ -33,7 +33,7 @@ Out = TypeVar("Out")
 def collect_texts(storage: Storage, config: JobConfig) -> list[str]:
     """Collect the texts of all queries, of the config and of a list; a bad cell is left for the
     record of its row."""
-    texts = dict.fromkeys(query.text for query in config.parse_queries())
+    texts = dict.fromkeys(query.text for query in config.parse_queries() if not query.audio)
     column = config.input.queries_column
     if column is not None:
         for row in read_list(storage, config.input.uri, [column]):
@@ -129,7 +129,7 @@ class Listing:
             check_renditions(work.output, queries)
         except RequestError as error:
             trouble = trouble or f"{show_uri(entry.uri)}: {error}"
-            queries = queries or [Query("", "")]
+            queries = queries or [Query("")]
         return make_asset(entry, row.path, work, queries, tracks, trouble, text)
 
     def _check_columns(self, columns: Sequence[str]) -> None:

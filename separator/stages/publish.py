@@ -164,7 +164,7 @@ def level(
 
 
 def make_title(asset: Asset, kind: str, name: str) -> str:
-    texts = {item.name: item.text for item in asset.items}
+    texts = {item.name: item.text or item.name for item in asset.items}
     return f"without {texts.get(name, 'any stem')}" if kind == RESIDUAL else texts[name]
 
 

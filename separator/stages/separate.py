@@ -16,7 +16,7 @@ from separator.config import ModelSettings
 from separator.encoders.similarity import SimilarityMeter
 from separator.errors import AudioError
 from separator.model.engine import Engine
-from separator.model.resunet import NetworkConfig, ResUNet
+from separator.model.networks import Config, make_network
 from separator.rows import (
     RENDITION,
     RESIDUAL,
@@ -67,7 +67,8 @@ class SeparatorStage:
         edits: Edits | None = None,
         meter: SimilarityMeter | None = None,
     ) -> None:
-        """`conditions`: text of a query -> (D,). `meter` measures the similarity of stems."""
+        """`conditions`: what names the condition of a work item -> (D,). `meter` measures the
+        similarity of stems."""
         self.engine = engine
         self.conditions = conditions
         self.edits = edits or Edits()
@@ -96,7 +97,9 @@ class SeparatorStage:
             core_CT, span.core_start, rate_hz, replace(self.edits, renditions=renditions)
         )
         conditions = {
-            item.name: self.conditions[item.text] for item in row.asset.items if item.kind == STEM
+            item.name: self.conditions[item.condition]
+            for item in row.asset.items
+            if item.kind == STEM
         }
         conditions_QD = torch.tensor(np.stack(list(conditions.values())))
         stems = self.engine.separate_span(samples_CT, rate_hz, conditions_QD, span)
@@ -142,10 +145,10 @@ def edit(editor: Editor, names: Iterable[str], stems: Iterable[torch.Tensor]) ->
 
 
 def make_engine(
-    net_config: NetworkConfig, weights: Mapping[str, torch.Tensor], model: ModelSettings
+    net_config: Config, weights: Mapping[str, torch.Tensor], model: ModelSettings
 ) -> Engine:
     with torch.device("meta"):
-        net = ResUNet(net_config)
+        net = make_network(net_config)
     # Copied: arrays in the object store are read-only.
     net.load_state_dict({name: t.clone() for name, t in weights.items()}, assign=True)
     return Engine(

@@ -21,6 +21,7 @@ HARMLESS = {
     "run.only", "run.retry_failed", "run.limit", "run.shard",
     # They enter the ids in another form: the asset, its queries and tracks, the weights' hash.
     "input.queries_column", "input.tracks_column", "queries", "tracks", "model.name",
+    "model.detector",
     "output.renditions", "output.remux", "output.remux_codec", "output.remux_bitrate_bps",
     # Results do not depend on the machine or on how the work is cut: they agree to rounding.
     "model.device", "model.compile", "run.span_s", "run.actors",
@@ -61,7 +62,7 @@ class Work:
     output: OutputSettings
     rule: IdRule
     former_rule: IdRule | None  # None: with settings that the first release did not have
-    warnings: Mapping[str, str]  # by text of a query
+    warnings: Mapping[str, str]  # by the key of a query
 
     @property
     def checkpoint_sha256(self) -> str:
@@ -69,12 +70,17 @@ class Work:
 
 
 def make_work(
-    config: JobConfig, checkpoint_sha256: str, precision: str, warnings: Mapping[str, str]
+    config: JobConfig,
+    checkpoint_sha256: str,
+    precision: str,
+    warnings: Mapping[str, str],
+    queries: Sequence[Query] | None = None,
 ) -> Work:
-    """`precision`: the one that `model.precision` comes to on the devices of this run."""
+    """`precision`: the one that `model.precision` comes to on the devices of this run. `queries`:
+    those of the config, with the versions of their example sounds."""
     resolved = replace(config, model=replace(config.model, precision=precision))
     return Work(
-        tuple(config.parse_queries()),
+        tuple(config.parse_queries() if queries is None else queries),
         config.tracks,
         config.output,
         IdRule(
@@ -156,8 +162,10 @@ def list_items(
             name=query.name,
             text=query.text,
             needs=tuple(together),
-            warning=work.warnings.get(query.text, ""),
+            warning=work.warnings.get(query.key, ""),
             former_id=former_ids[query.name],
+            sounds=query.version,
+            source=json.dumps(query.audio, ensure_ascii=False) if query.audio else "",
         )
         for query in queries
     ]
@@ -183,7 +191,7 @@ def make_ids(
     others: list[Any],
 ) -> dict[str, str]:
     """Hash everything that changes each stem and each rendition of one asset; ids by name."""
-    pairs = [{"name": query.name, "text": query.text} for query in queries]
+    pairs = [describe_query(query) for query in queries]
     together = [pairs] if output.residual == "joint" else []
     ids = {
         pair["name"]: hash_content([version, pair, *others, rule.settings, *together])
@@ -199,6 +207,12 @@ def make_ids(
     return ids | renditions
 
 
+def describe_query(query: Query) -> dict[str, str]:
+    """Say what is asked for. Example sounds are named by their version, not by where they lie."""
+    what = {"audio": query.version} if query.audio else {"text": query.text}
+    return {"name": query.name} | what
+
+
 def describe_gains(rendition: RenditionSettings) -> str:
     gains = [f"{name} {db:+g} dB" for name, db in sorted(rendition.gains_db.items())]
     return ", ".join([*gains, f"the rest {rendition.rest_db:+g} dB"])
@@ -209,7 +223,13 @@ def read_queries(value: Any) -> list[Query]:
     value = _read_json(value)
     if value is None or value == "" or value == []:
         return []
-    return parse_queries([value] if isinstance(value, str | dict) else value)
+    queries = parse_queries([value] if isinstance(value, str | dict) else value)
+    if named := [query.name for query in queries if query.audio]:
+        raise QueryError(
+            f"query {named[0]!r}: a list's own queries are texts; example sounds (audio) are given "
+            "in the config, for all assets"
+        )
+    return queries
 
 
 def read_tracks(value: Any, default: Any) -> Any:

@@ -9,7 +9,7 @@ import torch
 
 from separator.audio.renditions import Edits
 from separator.config import ModelSettings
-from separator.model.engine import choose_context
+from separator.model.cuts import choose_context
 from separator.model.resunet import GRID_FRAMES, NetworkConfig, ResUNet
 from separator.results.paths import make_asset_path
 from separator.rows import RENDITION, STEM, Asset, StemRow, WorkItem

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from separator import load_detector, load_model
 from separator.encoders.latent import encode_sounds
-from separator.errors import EncoderMissing, RequestError
+from separator.errors import QueryError, RequestError
 from separator.model.asp_unet import AspConfig, separate_by_mask
+from separator.model.identity import ANY_DETECTOR
 from separator.model.networks import count_flops
 from tests.helpers import golden_zs
 from tests.helpers.engines import make_engine, make_noise
@@ -87,8 +88,8 @@ def test_load_model_tells_a_separator_by_its_names(tmp_path):
     found = encode_sounds(detector, [(sound, HZ)])
     stems = model.separate(sound, HZ, conditions=found.conditions)
     assert stems.shape == (1, 1, 70_000) and 0 < np.abs(stems).max() < 1
-    assert model.encoder_id is None and len(model.checkpoint_sha256) == 64
-    with pytest.raises(EncoderMissing, match="names no text encoder; give conditions"):
+    assert model.encoder_id == ANY_DETECTOR and len(model.checkpoint_sha256) == 64
+    with pytest.raises(QueryError, match="separates by example sounds and reads no text"):
         model.separate(sound, HZ, queries=["rain"])
     with pytest.raises(RequestError, match=r"\(queries, 64\) is needed"):
         model.separate(sound, HZ, conditions=np.ones((1, 512), np.float32))

@@ -1,0 +1,143 @@
+"""Find the example sounds of queries, and decode them: from files and folders to mono samples.
+
+Neither torch nor a network is loaded here: a run that finds nothing to do only looks at versions.
+
+Shapes: C channels, T samples.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from separator.errors import (
+    MediaError,
+    NoAudio,
+    ObjectMissing,
+    QueryError,
+    RateError,
+    SeparatorError,
+    StorageError,
+)
+from separator.media.choose import choose_tracks
+from separator.media.decode import decode, output_rate
+from separator.media.formats import list_media_patterns
+from separator.media.limits import Limits
+from separator.media.probe import probe
+from separator.queries import MOST_SOUNDS, Query
+from separator.storage import Entry, Storage, parse_uri
+from separator.storage.patterns import make_selector
+from separator.storage.temporary import temporary_folder
+
+log = logging.getLogger(__name__)
+
+LONGEST_S = 600.0  # of a sound, of which the rest is not used
+MOST_BYTES = 4 << 30  # of a file
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One example sound. `name` is for messages."""
+
+    name: str
+    samples: Any  # (C, T), an array, or a tensor from a notebook
+    rate_hz: int
+
+
+def list_examples(storage: Storage, query: Query) -> list[Entry]:
+    """List the files of a query's example sounds in the order of their URIs, each once."""
+    found: dict[str, Entry] = {}
+    for uri in query.audio:
+        with named(query):
+            entries = _list_media(storage, uri)
+        found |= {entry.uri: entry for entry in entries}
+    if len(found) > MOST_SOUNDS:
+        raise QueryError(
+            f"query {query.name!r}: {len(found)} example sounds, at most {MOST_SOUNDS:,} are "
+            "allowed; a few that are alike do better than many"
+        )
+    return [found[uri] for uri in sorted(found)]
+
+
+def _list_media(storage: Storage, uri: str) -> list[Entry]:
+    """List one file, or the media files of a folder."""
+    own_uri = parse_uri(uri).uri.rstrip("/")
+    root, is_media = f"{own_uri}/", make_selector(list_media_patterns(), ())
+    entries = list(storage.list(uri))
+    if [entry.uri for entry in entries] == [own_uri]:
+        return entries  # named by itself: any name will do
+    if not entries and parse_uri(uri).bucket:  # S3 knows no empty folders
+        raise ObjectMissing(f"{uri}: nothing lies there")
+    media = [entry for entry in entries if is_media(entry.uri.removeprefix(root))]
+    if not media:
+        raise QueryError(
+            f"{uri}: no example sounds: the folder holds no media file ({len(entries)} others)"
+        )
+    return media
+
+
+def describe_versions(entries: Iterable[Entry]) -> list[list[Any]]:
+    """Say which bytes the sounds are: what enters the ids of work items, wherever they lie."""
+    return [[entry.etag, entry.num_bytes] for entry in entries]
+
+
+def decode_examples(
+    storage: Storage, query: Query, entries: Sequence[Entry], limits: Limits | None = None
+) -> Iterator[Sound]:
+    """Decode the files of a query, one after the other."""
+    for entry in entries:
+        with named(query, entry.uri):
+            sound = decode_example(storage, entry, limits)
+        yield sound
+
+
+def decode_example(storage: Storage, entry: Entry, limits: Limits | None = None) -> Sound:
+    """Decode the default track of a file of any container, its channels averaged; of a long one
+    the first ten minutes."""
+    if entry.num_bytes > MOST_BYTES:
+        raise QueryError(
+            f"{entry.num_bytes:,} bytes; an example sound has at most {MOST_BYTES:,}: cut it out"
+        )
+    with temporary_folder() as folder, storage.on_disk(entry, folder) as path:
+        media = probe(path, limits)
+        track = choose_tracks(media.tracks, "default")[0]
+        if not track.rate_hz:
+            raise NoAudio(f"track {track.index} ({track.codec}) has no sample rate")
+        rate_hz, blocks, num_samples = output_rate(track), [], 0
+        most_samples = round(LONGEST_S * rate_hz)
+        with contextlib.closing(decode(path, media, track, limits)) as decoded:
+            for block_CT in decoded:
+                blocks.append(block_CT.mean(0, dtype=np.float64).astype(np.float32))
+                num_samples += block_CT.shape[1]
+                if num_samples > most_samples:
+                    log.warning("%s: only its first %g s are an example", entry.uri, LONGEST_S)
+                    break
+    mono_T = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    return Sound(entry.uri, mono_T[None, :most_samples], rate_hz)
+
+
+def gather_examples(storage: Storage, query: Query) -> Iterator[Sound]:
+    """Yield the sounds of a query from a notebook: samples as they are, files decoded."""
+    number = 0
+    for sound in query.audio:
+        if isinstance(sound, str):
+            entries = list_examples(storage, Query(query.name, audio=(sound,)))
+            yield from decode_examples(storage, query, entries)
+            number += len(entries)
+        else:
+            number += 1
+            yield Sound(f"query {query.name!r}: example sound {number}", *sound)
+
+
+@contextlib.contextmanager
+def named(query: Query, uri: str = "") -> Iterator[None]:
+    """Begin the message of an error with the query, and the file, that it is about."""
+    try:
+        yield
+    except (StorageError, MediaError, QueryError, RateError) as error:
+        about = f"query {query.name!r}: {uri}: " if uri else f"query {query.name!r}: "
+        kind: type[SeparatorError] = type(error)
+        raise kind(f"{about}{error}") from None
