@@ -61,6 +61,7 @@ demo: env ffmpeg  ## run the job on a small library that it makes, in demo/
 
 bench: dev  ## compare the engine with the plain network; writes benchmarks/results/
 	$(PYTHON) benchmarks/engine.py
+	$(PYTHON) benchmarks/engine.py --net unet --work 10x1,10x4 --variants 'eager fp32,eager bf16'
 
 mini: dev  ## train the bundled model again, into sounds/ and runs/: hours on 2 cores
 	$(PYTHON) -m jobs.sounds sounds/train --takes 120 --seconds 6 --bank sounds/bank

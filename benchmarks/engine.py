@@ -16,15 +16,22 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from separator.model.asp_unet import AspConfig, AspUnet, separate_by_mask
 from separator.model.engine import Engine
 from separator.model.memory import keep_pages
+from separator.model.networks import Network
 from separator.model.resunet import NetworkConfig, ResUNet, separate_plainly
 
 HZ = 32_000
+NETS = {
+    "resunet": (lambda: ResUNet(NetworkConfig()), separate_plainly),
+    "unet": (lambda: AspUnet(AspConfig()), separate_by_mask),
+}
 VARIANTS = {
     "eager fp32": ("fp32", "off"),
     "compiled fp32": ("fp32", "on"),
@@ -44,9 +51,9 @@ def describe_machine(device: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def make_net() -> ResUNet:
+def make_net(name: str) -> Network:
     torch.manual_seed(0)
-    net = ResUNet(NetworkConfig()).eval().requires_grad_(False)
+    net = NETS[name][0]().eval().requires_grad_(False)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             assert module.running_var is not None
@@ -72,26 +79,27 @@ def measure_matmul_peak(device: str, dtype: torch.dtype) -> float:
     return 2 * size**3 / best
 
 
-def count_flops(net: ResUNet) -> int:
+def count_flops(name: str) -> int:
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
-        meta = ResUNet(net.config).eval()
-        meta(torch.empty(1, 1001, net.config.num_bins), torch.empty(1, 512))
+        meta = NETS[name][0]().eval()
+        meta(torch.empty(1, 1001, meta.config.num_bins), torch.empty(1, meta.config.condition_size))
     return counter.get_total_flops()
 
 
-def run_plainly(device: str) -> float:
-    net = make_net().to(device)
+def run_plainly(name: str, device: str) -> float:
+    net: Any = make_net(name).to(device)
     waveform = 0.1 * torch.randn(1, 10 * HZ, device=device)
-    condition = torch.randn(1, 512, device=device)
+    condition = torch.randn(1, net.config.condition_size, device=device)
     start = time.perf_counter()
     with torch.inference_mode():
-        separate_plainly(net, waveform, condition)
+        NETS[name][1](net, waveform, condition)
     wait(device)
     return time.perf_counter() - start
 
 
 def run_engine(engine: Engine, audio_s: int, num_queries: int) -> float:
-    waveform, conditions = 0.1 * torch.randn(1, audio_s * HZ), torch.randn(num_queries, 512)
+    waveform = 0.1 * torch.randn(1, audio_s * HZ)
+    conditions = torch.randn(num_queries, engine.config.condition_size)
     start = time.perf_counter()
     engine.separate(waveform, HZ, conditions)
     wait(str(engine.device))
@@ -99,9 +107,10 @@ def run_engine(engine: Engine, audio_s: int, num_queries: int) -> float:
 
 
 def measure(
-    net: ResUNet, device: str, variants: list[str], work: list[tuple[int, int]], rounds: int
+    net_name: str, device: str, variants: list[str], work: list[tuple[int, int]], rounds: int
 ) -> list[dict]:
     """Measure medians over rounds; each variant runs once per round, so noise affects all alike."""
+    net = make_net(net_name)
     engines = {
         name: Engine(net, device, precision, mode)  # pyright: ignore[reportArgumentType]
         for name, (precision, mode) in VARIANTS.items()
@@ -113,9 +122,9 @@ def measure(
     seconds: dict[tuple[str, int, int], list[float]] = {}
     apart = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
     for i in range(-1, rounds):
-        took = apart.submit(run_plainly, device).result()
+        took = apart.submit(run_plainly, net_name, device).result()
         with keep_pages():
-            kept = run_plainly(device)
+            kept = run_plainly(net_name, device)
         if i < 0:
             continue  # the first time warms up
         seconds.setdefault(("plain", 10, 1), []).append(took)
@@ -144,23 +153,24 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--net", choices=NETS, default="resunet")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", default="10x1,10x8,600x1", help="seconds x queries, ...")
     parser.add_argument("--variants", default=",".join(VARIANTS))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/engine.json"))
+    parser.add_argument("--out", type=Path, help="a JSON file")
     args = parser.parse_args()
     work = [(int(s), int(q)) for s, q in (item.split("x") for item in args.work.split(","))]
-    net, machine = make_net(), describe_machine(args.device)
+    machine = describe_machine(args.device)
     peaks = {
         "fp32": measure_matmul_peak(args.device, torch.float32),
         "bf16": measure_matmul_peak(args.device, torch.bfloat16),
     }
-    flops = count_flops(net)
+    flops = count_flops(args.net)
     print(
         f"{machine}\nmatmul peak: fp32 {peaks['fp32'] / 1e9:.0f} GFLOP/s, "
         f"bf16 {peaks['bf16'] / 1e9:.0f} GFLOP/s; {flops / 1e9:.0f} GFLOP per 10 s and query"
     )
-    rows = measure(net, args.device, args.variants.split(","), work, args.rounds)
+    rows = measure(args.net, args.device, args.variants.split(","), work, args.rounds)
     print(f"{'':20}{'audio':>7}{'queries':>9}{'s/10 s':>9}{'x plain':>9}{'of peak':>9}")
     for row in rows:
         peak = peaks["bf16" if "bf16" in row["variant"] else "fp32"]
@@ -170,16 +180,19 @@ def main() -> None:
             f"{row['seconds_per_10s_and_query']:9.3f}{row['times_plain']:9.2f}"
             f"{row['share_of_peak']:9.0%}"
         )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    name = "engine" if args.net == "resunet" else f"engine-{args.net}"
+    out = args.out or Path(f"benchmarks/results/{name}.json")
+    out.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "machine": machine,
+        "net": args.net,
         "torch": torch.__version__,
         "matmul_peak": peaks,
         "flops_per_10s": flops,
         "rounds": args.rounds,
         "rows": rows,
     }
-    args.out.write_text(json.dumps(report, indent=1) + "\n")
+    out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,11 @@ class Detector:
         self.precision = choose_precision(precision, self.device)
         self.net = net.eval().requires_grad_(False).to(self.device)
 
+    @property
+    def latent_size(self) -> int:
+        """The values of an embedding."""
+        return self.net.config.width << (len(self.net.config.depths) - 1)
+
     def detect(self, waveform: np.ndarray | Tensor, rate_hz: int) -> Detection:
         """Detect the sounds of a track (C, T) of any rate and length; its channels are averaged."""
         samples_CT, rate_hz = as_tensor(waveform, "waveform"), as_rate(rate_hz)

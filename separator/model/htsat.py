@@ -100,12 +100,16 @@ class Htsat(nn.Module):
     def tag(self, picture_B1HW: Tensor) -> Tags:
         """Return the scores of the token-semantic head, and the features."""
         x_BHWC = self.encode(picture_B1HW).float()
-        # The strips follow each other in time; a strip has a few bands of frequency.
-        x_BCbandS = x_BHWC.unflatten(1, (-1, self.num_bands)).permute(0, 4, 2, 1, 3).flatten(3)
-        z_BKS = self.tscam_conv(x_BCbandS)[:, :, 0].float()
+        z_BKS = self.score(x_BHWC)
         # The whole picture's score is the sigmoid of the mean, not the mean of the sigmoids.
         clipwise_BK = z_BKS.mean(-1).sigmoid()
         return Tags(z_BKS.sigmoid().transpose(1, 2), clipwise_BK, x_BHWC.mean((1, 2)))
+
+    def score(self, x_BHWC: Tensor) -> Tensor:
+        """Return the scores (B, K, S) of the token-semantic head, before the sigmoid."""
+        # The strips follow each other in time; a strip has a few bands of frequency.
+        x_BCbandS = x_BHWC.unflatten(1, (-1, self.num_bands)).permute(0, 4, 2, 1, 3).flatten(3)
+        return self.tscam_conv(x_BCbandS)[:, :, 0].float()
 
     def encode(self, picture_B1HW: Tensor) -> Tensor:
         """Return the normalised tokens (B, H, W, C) of the last layer."""
@@ -121,11 +125,18 @@ class Htsat(nn.Module):
 
         Fewer frames are repeated as often as whole copies fit, then stretched in time.
         """
+        return self.lay_out(self.measure_levels(waveform_BT))
+
+    def measure_levels(self, waveform_BT: Tensor) -> Tensor:
+        """Return normalised levels (B, 1, N, M) of each frame's mel bands."""
         n_fft = 2 * (self.config.num_bins - 1)
         spectrum_BNF = compute_spectrum(waveform_BT, n_fft, self.config.hop)
         power_BNM = spectrum_BNF.abs().square() @ self.logmel_extractor["melW"]
         level_BMN1 = 10 * power_BNM.clamp_min(1e-10).log10().transpose(1, 2)[..., None]
-        level_B1NM = self.bn0(level_BMN1).transpose(1, 3)
+        return self.bn0(level_BMN1).transpose(1, 3)
+
+    def lay_out(self, level_B1NM: Tensor) -> Tensor:
+        """Lay levels out as a picture: see `draw`."""
         num_frames, num_mels = level_B1NM.shape[2:]
         level_B1NM = level_B1NM.repeat(1, 1, self.longest_frames // num_frames, 1)
         size = (self.longest_frames, num_mels)
@@ -167,6 +178,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, size: int, shift: int) -> None:
         super().__init__()
         self.shift = shift
+        self.drop_ratio = 0.0  # in training: examples for which a branch is left out
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attn = Attention(width, heads)
         self.mlp = nn.ModuleDict(
@@ -183,8 +195,14 @@ class Block(nn.Module):
         attended = from_windows(self.attn(to_windows(attended), self.apart_G1LL), size)
         if shift:
             attended = attended.roll((shift, shift), (1, 2))
-        x_BHWC = x_BHWC + attended
-        return x_BHWC + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x_BHWC))))
+        x_BHWC = x_BHWC + self._drop(attended)
+        return x_BHWC + self._drop(self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x_BHWC)))))
+
+    def _drop(self, x_BHWC: Tensor) -> Tensor:
+        if not self.training or not self.drop_ratio:
+            return x_BHWC
+        kept_B = torch.rand(len(x_BHWC), device=x_BHWC.device) >= self.drop_ratio
+        return x_BHWC * (kept_B / (1 - self.drop_ratio))[:, None, None, None].to(x_BHWC.dtype)
 
 
 class Attention(nn.Module):

@@ -6,7 +6,7 @@ learns those differences instead of the sounds, unless every drawn sound gets th
 Shapes: T samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.signal import butter, resample_poly, sosfilt, sosfiltfilt
@@ -14,12 +14,43 @@ from scipy.signal import butter, resample_poly, sosfilt, sosfiltfilt
 from separator.errors import AudioError
 from separator.sounds.primitives import add_at, hold, reverberate
 from separator.storage import Storage
+from separator.train.mixer import measure_energy
 from separator.train.recipe import ChangeSettings
 from separator.train.sound_lists import Source, read_stretch, read_whole
 
 SEAM_S = 0.005  # fades at both ends of a joined sound
 SPEEDS = 60  # speeds are fractions of this: few filters to design, steps of 0.3 semitones
 PEAK = 0.95
+SILENCE = 1e-6  # energy (-60 dB) at or below which a stretch counts as silent
+MOST_DRAWS = 50  # draws in a row without a usable sound that end the run
+
+
+def draw_usable(
+    storage: Storage,
+    choose: Callable[[], Source],
+    num_samples: int,
+    rate_hz: int,
+    rng: np.random.Generator,
+    changes: ChangeSettings,
+) -> tuple[Source, np.ndarray, int]:
+    """Draw sources until one is readable and not silent.
+
+    Return it with its samples, and the number of unreadable files skipped before.
+    """
+    skipped = 0
+    for _ in range(MOST_DRAWS):
+        source = choose()
+        try:
+            samples_T = draw_sound(storage, source, num_samples, rate_hz, rng, changes)
+        except AudioError:
+            skipped += 1
+            continue
+        if measure_energy(samples_T) > SILENCE:
+            return source, samples_T, skipped
+    raise AudioError(
+        f"data.lists: {MOST_DRAWS} sounds drawn in a row cannot be used: {skipped} unreadable, "
+        f"{MOST_DRAWS - skipped} silent"
+    )
 
 
 def draw_sound(
@@ -38,7 +69,7 @@ def draw_sound(
         sounds = [read_whole(storage, str(uri), rate_hz) for uri in uris]
         sound_T = join(sounds, needed, rate_hz, rng, changes.pause_s)
     else:
-        sound_T = read_stretch(storage, source.uri, needed, rate_hz, rng)
+        sound_T = read_stretch(storage, source.uri, needed, rate_hz, rng, source.start_s)
     if speed[0] != speed[1]:
         sound_T = resample_poly(sound_T, speed[1], speed[0])[:num_samples]
     if source.package and rng.random() < changes.room_ratio:

@@ -8,17 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from separator.errors import AudioError, RequestError
+from separator.errors import RequestError
 from separator.storage import Storage
-from separator.train.draw import draw_sound, set_level
-from separator.train.mixer import measure_energy, mix
+from separator.train.draw import draw_usable, set_level
+from separator.train.mixer import mix
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source, group_by_kind
-
-# Energy (-60 dB) at or below which a stretch counts as silent.
-SILENCE = 1e-6
-# Draws in a row without a usable sound that end the run.
-MOST_DRAWS = 50
 
 
 @dataclass(frozen=True)
@@ -113,30 +108,19 @@ class Examples:
 
     def _choose(self, rng: np.random.Generator, groups: set[str], is_real: bool | None) -> Source:
         kinds = self._outside(groups, is_real)
-        packages = self.pools[is_real][kinds[int(rng.integers(len(kinds)))]]
-        sources = packages[int(rng.integers(len(packages)))] if len(packages) > 1 else packages[0]
-        return sources[int(rng.integers(len(sources)))]
+        return choose_source(self.pools[is_real][kinds[int(rng.integers(len(kinds)))]], rng)
 
     def _draw(
         self, rng: np.random.Generator, groups: set[str], is_real: bool | None
     ) -> tuple[Source, np.ndarray, int]:
         """Draw a source outside the groups, its samples, and the number of files skipped before."""
-        skipped = 0
-        changes = self.settings.changes
-        for _ in range(MOST_DRAWS):
-            source = self._choose(rng, groups, is_real)
-            try:
-                samples_T = draw_sound(
-                    self.storage, source, self.num_samples, self.rate_hz, rng, changes
-                )
-            except AudioError:
-                skipped += 1
-                continue
-            if measure_energy(samples_T) > SILENCE:
-                return source, samples_T, skipped
-        raise AudioError(
-            f"data.lists: {MOST_DRAWS} sounds drawn in a row cannot be used: {skipped} unreadable, "
-            f"{MOST_DRAWS - skipped} silent"
+        return draw_usable(
+            self.storage,
+            lambda: self._choose(rng, groups, is_real),
+            self.num_samples,
+            self.rate_hz,
+            rng,
+            self.settings.changes,
         )
 
 
@@ -149,3 +133,9 @@ def group_by_package(sources: Iterable[Source]) -> dict[str, list[list[Source]]]
             packages.setdefault(source.package, []).append(source)
         kinds[kind] = list(packages.values())
     return kinds
+
+
+def choose_source(packages: list[list[Source]], rng: np.random.Generator) -> Source:
+    """Choose a source of one kind: first its package, then one of the package's sounds."""
+    sources = packages[int(rng.integers(len(packages)))] if len(packages) > 1 else packages[0]
+    return sources[int(rng.integers(len(sources)))]

@@ -5,7 +5,7 @@ Shapes: B batch, T samples, D condition.
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,32 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from separator.errors import LossNotFinite
-from separator.model.resunet import ResUNet
+from separator.model.asp_unet import AspUnet
+from separator.model.networks import Network
 from separator.model.spectrogram import compute_gain, compute_spectrum, invert_spectrum
 from separator.train.recipe import OptimSettings
 
 # Energy of the error relative to the mixture's below which the log loss is flat.
 ENOUGH_SOUND, ENOUGH_SILENCE = 1e-3, 1e-2
 
+Batch = dict[str, Tensor]
+
 
 @dataclass
 class State:
-    """Everything that changes in training. `call` is `net`, or its DDP with several workers."""
+    """Everything that changes in training.
 
-    net: ResUNet
+    `call` is what a step calls: `net`, a module around it, or the DDP of several workers.
+    """
+
+    net: nn.Module
     call: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     average: AveragedModel | None
     step: int = 0
 
-    def export(self) -> ResUNet:
+    def export(self) -> nn.Module:
         """Return the network to use: the moving average where there is one."""
         return self.net if self.average is None else self.average.module  # pyright: ignore
 
@@ -58,10 +64,16 @@ class State:
         self.step = state["step"]
 
 
-def make_state(net: ResUNet, call: nn.Module, settings: OptimSettings) -> State:
+# The loss of a batch, and figures to show.
+Measure = Callable[[State, Batch], tuple[Tensor, dict[str, float]]]
+
+
+def make_state(net: nn.Module, call: nn.Module, settings: OptimSettings) -> State:
     """Set up the optimizer, the schedule of its rate, and the moving average."""
     trained = [p for p in net.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.0, amsgrad=True)
+    optimizer = torch.optim.AdamW(
+        trained, lr=settings.rate, weight_decay=settings.weight_decay, amsgrad=settings.amsgrad
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: scale_rate(settings, s))
     average = None
     if settings.ema > 0:
@@ -71,8 +83,10 @@ def make_state(net: ResUNet, call: nn.Module, settings: OptimSettings) -> State:
 
 
 def scale_rate(settings: OptimSettings, step: int) -> float:
-    """Compute the factor of the rate: a linear warm-up, then x 0.9 every 20,000 steps (AudioSep)
-    or, with `decay`, a cosine to zero."""
+    """Compute the factor of the rate: the one that `factors` gives this step, or a linear warm-up,
+    then x 0.9 every 20,000 steps (AudioSep) or, with `decay`, a cosine to zero."""
+    if settings.factors:
+        return next((f for until, f in settings.factors if step < until), settings.factors[-1][1])
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     if not settings.decay:
         return warm * 0.9 ** (max(0, step - settings.warmup_steps) // 20_000)
@@ -82,36 +96,52 @@ def scale_rate(settings: OptimSettings, step: int) -> float:
 
 
 def separate(
-    call: nn.Module, net: ResUNet, mixture_BT: Tensor, condition_BD: Tensor, autocast: bool
+    call: nn.Module, net: Network, mixture_BT: Tensor, condition_BD: Tensor, autocast: bool
 ) -> Tensor:
-    """Separate as `separate_plainly` does; with `autocast` the network runs in bf16."""
+    """Separate in one pass, as the plain networks do; with `autocast` the network runs in bf16."""
     n_fft, hop = net.config.n_fft, net.config.hop
     spectrum = compute_spectrum(mixture_BT, n_fft, hop)
-    narrow = torch.autocast(mixture_BT.device.type, torch.bfloat16)
-    with narrow if autocast else contextlib.nullcontext():
-        maps = call(spectrum.abs(), condition_BD)
-    gain = torch.complex(*compute_gain(*maps.float().unbind(1)))
+    with narrow(mixture_BT.device, autocast):
+        out = call(spectrum.abs(), condition_BD)
+    out = out.float()
+    gain = out if isinstance(net, AspUnet) else torch.complex(*compute_gain(*out.unbind(1)))
     return invert_spectrum(spectrum * gain, n_fft, hop, mixture_BT.shape[-1])
+
+
+def narrow(device: torch.device, autocast: bool) -> contextlib.AbstractContextManager[Any]:
+    """Let products run in bf16, if wanted."""
+    return torch.autocast(device.type, torch.bfloat16) if autocast else contextlib.nullcontext()
+
+
+def measure_separation(
+    settings: OptimSettings, state: State, batch: Batch
+) -> tuple[Tensor, dict[str, float]]:
+    """Separate a batch of mixture, target and condition; return the loss and the SDRi."""
+    mixture_BT, target_BT = batch["mixture"], batch["target"]
+    net: Any = state.net
+    out_BT = separate(state.call, net, mixture_BT, batch["condition"], settings.autocast)
+    loss = measure_loss(settings.loss, mixture_BT, target_BT, out_BT)
+    with torch.no_grad():
+        return loss, {"sdri_db": mean_gain_db(mixture_BT, target_BT, out_BT)}
 
 
 def run_steps(
     state: State,
-    batches: Iterator[tuple[Tensor, Tensor, Tensor]],
+    batches: Iterator[Batch],
     settings: OptimSettings,
+    measure: Measure,
     rescue_path: Path | None = None,
 ) -> Iterator[dict[str, float]]:
-    """Train on batches of (mixture, target, condition) and yield the figures of every step.
+    """Train on batches and yield the figures of every step.
 
     A loss that is not finite raises LossNotFinite; its batch is saved to `rescue_path`.
     """
     state.call.train()
-    for mixture_BT, target_BT, condition_BD in batches:
+    for batch in batches:
         if state.step >= settings.num_steps:
             return
-        out_BT = separate(state.call, state.net, mixture_BT, condition_BD, settings.autocast)
-        loss = measure_loss(settings.loss, mixture_BT, target_BT, out_BT)
+        loss, figures = measure(state, batch)
         if not torch.isfinite(loss):
-            batch = {"mixture": mixture_BT, "target": target_BT, "condition": condition_BD}
             raise make_loss_error(state.step, float(loss.detach()), batch, rescue_path)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -122,11 +152,12 @@ def run_steps(
         if state.average is not None:
             state.average.update_parameters(state.net)
         state.step += 1
-        with torch.no_grad():
-            gain_db = mean_gain_db(mixture_BT, target_BT, out_BT)
         rate = state.optimizer.param_groups[0]["lr"]
-        figures = {"step": state.step, "loss": float(loss.detach()), "sdri_db": gain_db}
-        yield figures | {"grad_norm": float(norm), "rate": rate}
+        yield (
+            {"step": state.step, "loss": float(loss.detach())}
+            | figures
+            | {"grad_norm": float(norm), "rate": rate}
+        )
 
 
 def make_loss_error(

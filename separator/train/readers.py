@@ -6,17 +6,25 @@ of the tasks start in a third of the time without it.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import ray
 
-from separator.train.examples import Examples
 from separator.train.recipe import TrainSettings
 
 
+class MakesBatches(Protocol):
+    """Examples by number, the same on every machine."""
+
+    def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
+        """Make the examples of these numbers."""
+        ...
+
+
 def iterate_batches(
-    examples: Examples, settings: TrainSettings, first_step: int, rank: int, world: int
+    examples: MakesBatches, settings: TrainSettings, first_step: int, rank: int, world: int
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield one worker's batches, made by tasks a few steps ahead.
 
@@ -35,6 +43,6 @@ def iterate_batches(
 
 # Less than one CPU: the workers reserve a little, which must not keep a task from the last CPU.
 @ray.remote(num_cpus=0.9, max_retries=2)
-def make_batch(examples: Examples, numbers: range) -> dict[str, np.ndarray]:
+def make_batch(examples: MakesBatches, numbers: range) -> dict[str, np.ndarray]:
     """Make the examples of these numbers in a Ray task."""
     return examples.make_batch(numbers)

@@ -8,14 +8,35 @@ from separator.errors import RequestError
 from separator.storage import StorageSettings
 
 LOSSES = ("l1", "log")
+TASKS = ("text", "examples", "tags")
+KINDS = ("resunet", "unet")
 
 
 @dataclass
 class NetSettings:
+    kind: str = "resunet"  # AudioSep's; unet: that of zero-shot separation
     widths: list[int] = field(default_factory=lambda: [32, 64, 128, 256, 384, 384])
     n_fft: int = 2048
     hop: int = 320
     start_from: str | None = None  # a checkpoint to fine-tune
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise RequestError(f"net.kind={self.kind!r}: must be one of {KINDS}")
+
+
+@dataclass
+class DetectorSettings:
+    """The network of `task: tags`: HTS-AT with a token-semantic head, and how it is spared."""
+
+    width: int = 256
+    depths: list[int] = field(default_factory=lambda: [2, 2, 6, 2])
+    drop_ratio: float = 0.1  # of the last block's branches, rising from 0 in the first
+    # SpecAugment: stripes of each kind, and the most frames or mel bands that one covers.
+    stripes: int = 2
+    stripe_frames: int = 64
+    stripe_mels: int = 8
+    mixup: float = 0.5  # Beta(mixup, mixup) weighs an example against another; 0: off
 
 
 @dataclass
@@ -45,6 +66,7 @@ class ChangeSettings:
 @dataclass
 class DataSettings:
     lists: list[str] = MISSING  # AudioSep's JSON, or JSONL/Parquet/CSV with audio and captions
+    without: list[str] = field(default_factory=list)  # labels whose sounds are not trained with
     segment_s: float = 5.0
     level_db: float = 10.0  # the other sound lies within this of the energy of the target
     third_ratio: float = 0.0  # mixtures that get a third sound
@@ -54,6 +76,12 @@ class DataSettings:
     # synthetic sounds alone, and both. Below 0: origins do not matter.
     real_ratio: float = -1.0
     same_origin_ratio: float = 0.5
+    # Of `task: examples`: targets whose condition is that of their own 2 s, as in the paper. The
+    # others get the mean of one to `most_examples` others of their label.
+    own_ratio: float = 1.0
+    most_examples: int = 5
+    # Of `task: tags`: sounds placed in one example, [least, most].
+    num_sounds: list[int] = field(default_factory=lambda: [1, 1])
     changes: ChangeSettings = field(default_factory=ChangeSettings)
 
 
@@ -65,6 +93,10 @@ class OptimSettings:
     rate: float = 1e-3
     warmup_steps: int = 10_000
     decay: bool = False  # cosine to zero after the warm-up
+    # [[step, factor], ...]: the rate's factor up to a step, instead of warm-up and decay.
+    factors: list[list[float]] = field(default_factory=list)
+    weight_decay: float = 0.0
+    amsgrad: bool = True
     use_text_ratio: float = 1.0  # the rest are conditioned on the target's own audio
     clip_norm: float = 0.0  # 0: off
     ema: float = 0.0  # 0: off
@@ -73,13 +105,18 @@ class OptimSettings:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise RequestError(f"optim.loss={self.loss!r}: must be one of {LOSSES}")
+        if any(len(pair) != 2 for pair in self.factors):
+            raise RequestError(f"optim.factors={self.factors}: must be [[step, factor], ...]")
 
 
 @dataclass
 class TrainSettings:
     output: str = MISSING
     name: str = "run"
-    encoder: str = MISSING  # a checkpoint that holds the encoder
+    # text: a separator driven by captions. examples: one driven by a detector's embedding of
+    # sounds. tags: such a detector.
+    task: str = "text"
+    encoder: str = ""  # a checkpoint that holds the encoder; with `examples` the detector
     seed: int = 0
     workers: int = 1
     use_gpu: bool = False
@@ -89,5 +126,15 @@ class TrainSettings:
     max_failures: int = 3
     storage: StorageSettings = field(default_factory=StorageSettings)
     net: NetSettings = field(default_factory=NetSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
     data: DataSettings = field(default_factory=DataSettings)
     optim: OptimSettings = field(default_factory=OptimSettings)
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise RequestError(f"task={self.task!r}: must be one of {TASKS}")
+        if self.task != "tags" and not self.encoder:
+            needed = "the text encoder" if self.task == "text" else "the detector"
+            raise RequestError(f"encoder: name a checkpoint that holds {needed}")
+        if self.task == "examples" and self.optim.batch % 2:
+            raise RequestError(f"optim.batch={self.optim.batch}: must be even, pairs make two each")

@@ -4,9 +4,9 @@ Shapes: T samples.
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from separator.errors import AudioError, ObjectMissing, RequestError
 from separator.storage import Storage, parse_uri
 from separator.storage.tables import Row, read_rows, resolve_uri
+from separator.train.panns_hdf5 import is_hdf5, list_rows, open_row
 
 AUDIO_KEYS = ("wav", "audio", "stem_uri", "uri")
 CAPTION_KEYS = ("captions", "caption", "query_text", "text")
@@ -26,6 +27,9 @@ class Source:
 
     `paraphrases` are for evaluation only. `package` is empty for what is no recording. A sound
     with `joins` is drawn with those after it, one after another with pauses.
+
+    `labels` say what is somewhere in it, its kind among them. A mined sound is the stretch from
+    `start_s` on, with the detector's embedding `latent` of it.
     """
 
     uri: str
@@ -35,29 +39,45 @@ class Source:
     paraphrases: tuple[str, ...] = ()
     package: str = ""
     joins: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    start_s: float | None = None
+    latent: np.ndarray | None = field(default=None, compare=False)
 
 
-def read_lists(uris: list[str], storage: Storage) -> list[Source]:
-    """Read the usable rows of all lists; at least one row is needed."""
+def read_lists(uris: list[str], storage: Storage, without: Collection[str] = ()) -> list[Source]:
+    """Read the usable rows of all lists, but those with a label of `without`; one is needed."""
     sources = [source for uri in uris for source in read_list(uri, storage)]
+    sources = [source for source in sources if not set(without) & set(source.labels)]
     if not sources:
-        raise RequestError(f"data.lists={uris}: no sound listed in them")
+        left = f" without {list(without)}" if without else ""
+        raise RequestError(f"data.lists={uris}: no sound listed in them{left}")
     return sources
 
 
 def read_list(uri: str, storage: Storage) -> list[Source]:
     """Read the rows of one list, without those that a separation job recorded as failed."""
+    if is_hdf5(uri):
+        place = parse_uri(uri)
+        if place.bucket:
+            raise RequestError(f"{uri}: HDF5 is read from a local folder; copy it there")
+        return [
+            Source(address, labels, labels[0], labels[0], labels=labels)
+            for address, labels in list_rows(place.path)
+            if labels
+        ]
     rows = enumerate(read_rows(storage, uri))
     return [_make_source(uri, i, row) for i, row in rows if row.get("status", "ok") == "ok"]
 
 
 def _make_source(uri: str, number: int, row: Row) -> Source:
     audio = next((row[key] for key in AUDIO_KEYS if row.get(key)), None)
-    captions = next((row[key] for key in CAPTION_KEYS if row.get(key)), None)
+    labels = row.get("labels") or ()
+    labels = tuple(labels.split(",")) if isinstance(labels, str) else tuple(map(str, labels))
+    captions = next((row[key] for key in CAPTION_KEYS if row.get(key)), None) or labels or None
     if audio is None or captions is None:
         raise RequestError(
             f"{uri}: row {number} has the columns {sorted(row)}: needed are one of {AUDIO_KEYS} "
-            f"and one of {CAPTION_KEYS}"
+            f"and one of {CAPTION_KEYS}, or labels"
         )
     captions = (captions,) if isinstance(captions, str) else tuple(captions)
     kind = str(row.get("kind") or captions[0])
@@ -65,7 +85,12 @@ def _make_source(uri: str, number: int, row: Row) -> Source:
     package, joins = str(row.get("package") or ""), row.get("joins") or ()
     joins = tuple(resolve_uri(uri, str(other)) for other in joins)
     audio = resolve_uri(uri, str(audio))
-    return Source(audio, captions, kind, group, paraphrases, package, joins)
+    labels = labels or (kind,)
+    start_s, latent = row.get("start_s"), row.get("latent")
+    latent = None if latent is None else np.array(latent, np.float32)
+    return Source(
+        audio, captions, kind, group, paraphrases, package, joins, labels, start_s, latent
+    )
 
 
 def group_by_kind(sources: Sequence[Source]) -> dict[str, list[Source]]:
@@ -77,12 +102,23 @@ def group_by_kind(sources: Sequence[Source]) -> dict[str, list[Source]]:
 
 
 def read_stretch(
-    storage: Storage, uri: str, num_samples: int, rate_hz: int, rng: np.random.Generator
+    storage: Storage,
+    uri: str,
+    num_samples: int,
+    rate_hz: int,
+    rng: np.random.Generator,
+    start_s: float | None = None,
 ) -> np.ndarray:
-    """Read a random stretch (T,), mono float32; pad a shorter file on both sides at random."""
+    """Read a stretch (T,), mono float32: the one from `start_s` on, or else a random one.
+
+    What is too short is padded on both sides at random.
+    """
     with _open_sound(storage, uri) as file:
         wanted = -(-num_samples * file.samplerate // rate_hz)
-        file.seek(int(rng.integers(max(1, file.frames - wanted + 1))))
+        if start_s is None:
+            file.seek(int(rng.integers(max(1, file.frames - wanted + 1))))
+        else:
+            file.seek(min(round(start_s * file.samplerate), file.frames))
         data, from_hz = file.read(wanted, dtype="float32", always_2d=True), file.samplerate
     mono_T = _to_mono(data, from_hz, rate_hz, uri)[:num_samples]
     before = int(rng.integers(num_samples - len(mono_T) + 1))
@@ -100,6 +136,10 @@ def read_whole(storage: Storage, uri: str, rate_hz: int) -> np.ndarray:
 def _open_sound(storage: Storage, uri: str) -> Iterator[Any]:
     import soundfile  # here: only workers read
 
+    if is_hdf5(uri):
+        with open_row(uri) as row:
+            yield row
+        return
     parsed = parse_uri(uri)
     try:
         opened = io.BytesIO(storage.read(uri)) if parsed.bucket else str(parsed.path)

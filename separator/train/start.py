@@ -7,16 +7,28 @@ here; names and URIs stay, and each machine looks them up by itself.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
-from separator.api import find_encoder
+from torch import nn
+
+from separator import api
 from separator.encoders.encoder import CONDITION_SIZE, TextEncoder
 from separator.errors import CheckpointMismatch, EncoderMissing, RequestError, SeparatorError
 from separator.model import registry
-from separator.model.checkpoint import read_checkpoint, read_encoder_id
+from separator.model.asp_unet import AspConfig, AspUnet
+from separator.model.checkpoint import read_encoder_id
+from separator.model.detector import Detector
+from separator.model.networks import Network, make_network
 from separator.model.resunet import NetworkConfig, ResUNet
+from separator.model.zero_shot_files import read_separator
 from separator.storage import Storage, parse_uri
+from separator.train.by_example import ByExample
+from separator.train.by_text import ByText
 from separator.train.recipe import NetSettings, TrainSettings
 from separator.train.sound_lists import read_lists
+from separator.train.tagging import Tagging, make_detector
+
+Task = ByText | ByExample | Tagging
 
 
 def check_start(settings: TrainSettings) -> TrainSettings:
@@ -25,15 +37,35 @@ def check_start(settings: TrainSettings) -> TrainSettings:
     What is wrong raises a `SeparatorError` that begins with the name of the setting.
     """
     storage, net, data = Storage(settings.storage), settings.net, settings.data
-    read_lists(data.lists, storage)
+    read_lists(data.lists, storage, data.without)
     lists = [parse_uri(uri).uri for uri in data.lists]
-    with naming("encoder", settings.encoder):
-        encoder = make_absolute(settings.encoder)
-        load_encoder(encoder, storage)
+    settings = replace(settings, data=replace(data, lists=lists))
+    condition_size = CONDITION_SIZE
+    if settings.task != "tags":
+        with naming("encoder", settings.encoder):
+            settings = replace(settings, encoder=make_absolute(settings.encoder))
+            if settings.task == "examples":
+                condition_size = load_detector(settings.encoder, storage).latent_size
+            else:
+                load_encoder(settings.encoder, storage)
     with naming("net.start_from", net.start_from):
         net = replace(net, start_from=net.start_from and make_absolute(net.start_from))
-        make_net(net, storage)
-    return replace(settings, encoder=encoder, net=net, data=replace(data, lists=lists))
+        if settings.task != "tags":
+            make_net(net, condition_size, storage)
+    return replace(settings, net=net)
+
+
+def load_start(settings: TrainSettings, storage: Storage) -> tuple[nn.Module, Task]:
+    """Build or read the network to train, and prepare what feeds and measures it."""
+    if settings.task == "tags":
+        tagging = Tagging(settings)
+        return make_detector(settings.detector, len(tagging.labels)), tagging
+    if settings.task == "examples":
+        detector = load_detector(settings.encoder, storage)
+        net = make_net(settings.net, detector.latent_size, storage)
+        return net, ByExample(settings, net.config.rate_hz, detector)
+    net = make_net(settings.net, CONDITION_SIZE, storage)
+    return net, ByText(settings, net.config.rate_hz, load_encoder(settings.encoder, storage))
 
 
 @contextmanager
@@ -60,23 +92,35 @@ def load_encoder(name: str, storage: Storage) -> TextEncoder:
     encoder_id = read_encoder_id(path)
     if encoder_id is None:
         raise EncoderMissing(f"{path}: holds no encoder; give a checkpoint that does")
-    return find_encoder(path, encoder_id)
+    return api.find_encoder(path, encoder_id)
 
 
-def make_net(chosen: NetSettings, storage: Storage) -> ResUNet:
+def load_detector(name: str, storage: Storage) -> Detector:
+    """Load a detector, by path, `s3://` URI or published name."""
+    return api.load_detector(name, fetch_uri=storage.fetch)
+
+
+def make_net(chosen: NetSettings, condition_size: int, storage: Storage) -> Network:
     """Build the network of the recipe, or read the one of `net.start_from`."""
     if chosen.start_from is None:
+        sizes: dict[str, Any] = {
+            "n_fft": chosen.n_fft,
+            "hop": chosen.hop,
+            "widths": tuple(chosen.widths),
+            "condition_size": condition_size,
+        }
         try:
-            config = NetworkConfig(n_fft=chosen.n_fft, hop=chosen.hop, widths=tuple(chosen.widths))
+            if chosen.kind == "unet":
+                return AspUnet(AspConfig(**sizes))
+            return ResUNet(NetworkConfig(**sizes))
         except ValueError as error:
             raise RequestError(f"net: {error}") from None
-        return ResUNet(config)
     path = registry.resolve(chosen.start_from, storage.fetch)
-    saved = read_checkpoint(path).net
-    if saved.config.condition_size != CONDITION_SIZE:
+    saved = read_separator(path).net
+    if saved.config.condition_size != condition_size:
         raise CheckpointMismatch(
-            f"{path}: conditions of {saved.config.condition_size} values, not {CONDITION_SIZE}"
+            f"{path}: conditions of {saved.config.condition_size} values, not {condition_size}"
         )
-    net = ResUNet(saved.config)  # a new one: the parameters of `saved` are frozen
+    net = make_network(saved.config)  # a new one: the parameters of `saved` are frozen
     net.load_state_dict(saved.state_dict())
     return net

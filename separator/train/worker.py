@@ -10,27 +10,24 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import ray.train
 import ray.train.torch
 import torch
+from torch import nn
 
-from separator.encoders.mini import pack_mini
 from separator.machine import count_cpus
-from separator.model.checkpoint import write_safetensors
 from separator.model.memory import keep_pages
-from separator.model.resunet import ResUNet
 from separator.storage import Storage
-from separator.train.feed import Feed
 from separator.train.loop import State, make_state, run_steps
-from separator.train.plot import draw_curve
+from separator.train.plot import Figure, draw_curve
 from separator.train.recipe import TrainSettings
-from separator.train.start import load_encoder, make_net
+from separator.train.start import Task, load_start
 
 STATE, MODEL, METRICS, CURVE = "state.pt", "model.safetensors", "metrics.jsonl", "loss.png"
 LINE_EVERY_S = 15.0
+SHARED_FIGURES = ("step", "grad_norm", "rate")  # the same in every worker
 
 History = list[dict[str, float]]  # the figures of every step so far
 Show = Callable[[str], None]
@@ -47,20 +44,19 @@ def run_worker(settings: TrainSettings, show: Show) -> None:
         torch.set_num_threads(max(1, count_cpus() // context.get_local_world_size()))
     torch.manual_seed(settings.seed)
     storage = Storage(settings.storage)
-    net = make_net(settings.net, storage)
-    state = make_worker_state(net, settings)
+    net, task = load_start(settings, storage)
+    state = make_worker_state(net, task, settings)
     history: History = []
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
             history = resume(state, Path(folder))
         if context.get_world_rank() == 0:
             show(f"going on from step {state.step:,}")
-    feed = Feed(settings, net.config.rate_hz, load_encoder(settings.encoder, storage))
     with contextlib.nullcontext() if settings.use_gpu else keep_pages():
-        train(state, feed, settings, history, show)
+        train(state, task, settings, history, show)
 
 
-def train(state: State, feed: Feed, settings: TrainSettings, history: History, show: Show) -> None:
+def train(state: State, task: Task, settings: TrainSettings, history: History, show: Show) -> None:
     """Run the steps that are left; write a checkpoint every `checkpoint_every` and at the end."""
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
@@ -68,59 +64,61 @@ def train(state: State, feed: Feed, settings: TrainSettings, history: History, s
     started = last_line = time.monotonic()
     first_step, num_steps = state.step, settings.optim.num_steps
     device = next(state.net.parameters()).device
-    batches = feed.iterate(first_step, rank, world, device)
-    for figures in run_steps(state, batches, settings.optim, rescue_path):
+    batches = task.iterate(first_step, rank, world, device)
+    for figures in run_steps(state, batches, settings.optim, task.measure, rescue_path):
         if world > 1:
             figures |= average_figures(figures, device)
         elapsed_s = time.monotonic() - started
-        history.append(figures | {"skipped": feed.num_skipped, "seconds": round(elapsed_s, 2)})
+        history.append(figures | {"skipped": task.num_skipped, "seconds": round(elapsed_s, 2)})
         is_last = state.step == num_steps
         if rank == 0 and (time.monotonic() - last_line > LINE_EVERY_S or is_last):
             last_line = time.monotonic()
-            show(describe_progress(history, num_steps, elapsed_s / (state.step - first_step)))
+            step_s = elapsed_s / (state.step - first_step)
+            show(describe_progress(history, task.figure, num_steps, step_s))
         if is_last or state.step % settings.checkpoint_every == 0:
-            save_checkpoint(state, feed.encoder, history, rank)
+            save_checkpoint(state, task, history, rank)
 
 
 def average_figures(figures: dict[str, float], device: torch.device) -> dict[str, float]:
-    """Average loss and SDRi over all workers, each of which has seen a part of the examples."""
-    gain_db = figures["sdri_db"]
-    has_gain = math.isfinite(gain_db)  # not where every target of a part is silent
-    sums = [figures["loss"], 1.0, gain_db if has_gain else 0.0, float(has_gain)]
-    sums_4 = torch.tensor(sums, dtype=torch.float64, device=device)
-    torch.distributed.all_reduce(sums_4)
-    loss, num_workers, gain_db, num_gains = sums_4.tolist()
-    mean_gain_db = gain_db / num_gains if num_gains else math.nan
-    return {"loss": loss / num_workers, "sdri_db": mean_gain_db}
+    """Average figures over all workers, each of which has seen a part of the examples.
+
+    A figure that is NaN in one worker (the SDRi where all targets are silent) is left out there.
+    """
+    keys = [key for key in figures if key not in SHARED_FIGURES]
+    is_finite = [math.isfinite(figures[key]) for key in keys]
+    values = [figures[key] if ok else 0.0 for key, ok in zip(keys, is_finite, strict=True)]
+    sums_2K = torch.tensor([values, is_finite], dtype=torch.float64, device=device)
+    torch.distributed.all_reduce(sums_2K)
+    means_K = torch.where(sums_2K[1] > 0, sums_2K[0] / sums_2K[1], math.nan)
+    return dict(zip(keys, means_K.tolist(), strict=True))
 
 
-def make_worker_state(net: ResUNet, settings: TrainSettings) -> State:
+def make_worker_state(net: nn.Module, task: Task, settings: TrainSettings) -> State:
     """Put the network on this worker's device, wrapped in DDP where there are several workers."""
     device = ray.train.torch.get_device() if settings.use_gpu else torch.device("cpu")
     # Measured on 2 CPU cores: a step in channels_last takes two thirds of the time.
     net.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    call = ray.train.torch.prepare_model(net, move_to_device=False)
+    call = ray.train.torch.prepare_model(task.wrap(net), move_to_device=False)
     return make_state(net, call, settings.optim)
 
 
-def save_checkpoint(state: State, encoder: Any, history: History, rank: int) -> None:
+def save_checkpoint(state: State, task: Task, history: History, rank: int) -> None:
     """Report the newest figures to Ray Train; the first worker adds a folder of four files:
     the state to go on from, the model to use, the figures of every step, the loss curve."""
     if rank != 0:
         ray.train.report(history[-1])
         return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        torch.save(state.state_dict(), folder / STATE)
-        export(state.export(), encoder, folder / MODEL)
-        (folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in history))
-        draw_curve(history, folder / CURVE)
-        ray.train.report(history[-1], checkpoint=ray.train.Checkpoint.from_directory(folder))
+        write_folder(Path(name), state, task, history)
+        ray.train.report(history[-1], checkpoint=ray.train.Checkpoint.from_directory(name))
 
 
-def export(net: ResUNet, encoder: Any, path: Path) -> None:
-    """Write a file for `load_model`; a mini encoder is stored in it."""
-    write_safetensors(net, path, encoder.encoder_id, encoder=pack_mini(encoder))
+def write_folder(folder: Path, state: State, task: Task, history: History) -> None:
+    """Write the files of a checkpoint."""
+    torch.save(state.state_dict(), folder / STATE)
+    task.export(state.export(), folder / MODEL)
+    (folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in history))
+    draw_curve(history, task.figure, folder / CURVE)
 
 
 def resume(state: State, folder: Path) -> History:
@@ -130,16 +128,17 @@ def resume(state: State, folder: Path) -> History:
     return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
 
 
-def describe_progress(history: History, num_steps: int, step_s: float) -> str:
+def describe_progress(history: History, figure: Figure, num_steps: int, step_s: float) -> str:
     """Say in one line how far the training is, with means over the last 50 steps."""
     recent = history[-50:]
     loss = np.mean([row["loss"] for row in recent])
-    gains_db = np.array([row["sdri_db"] for row in recent])
-    gain_db = gains_db[np.isfinite(gains_db)].mean() if np.isfinite(gains_db).any() else np.nan
+    values = np.array([row[figure.key] for row in recent])
+    value = values[np.isfinite(values)].mean() if np.isfinite(values).any() else np.nan
     step = int(history[-1]["step"])
     bar = "#" * (10 * step // num_steps)
     left_min = (num_steps - step) * step_s / 60
+    shown = f"{figure.label} {value:5.2f} {figure.unit}".rstrip()
     return (
-        f"[{bar:.<10}] {step:,}/{num_steps:,}  loss {loss:.4f}  SDRi {gain_db:5.2f} dB"
+        f"[{bar:.<10}] {step:,}/{num_steps:,}  loss {loss:.4f}  {shown}"
         f"  {step_s:.2f} s/step  {left_min:.0f} min left"
     )

@@ -26,7 +26,7 @@ def test_read_list_of_audiosep(tmp_path):
     path = tmp_path / "data.json"
     path.write_text(json.dumps({"data": [{"wav": "a.wav", "caption": "a dog"}]}))
     assert read_list(str(path), STORAGE) == [
-        Source(str(tmp_path / "a.wav"), ("a dog",), "a dog", "a dog")
+        Source(str(tmp_path / "a.wav"), ("a dog",), "a dog", "a dog", labels=("a dog",))
     ]
 
 

@@ -1,15 +1,19 @@
 """Training steps without Ray: learning, exact resumption, a loss that is not finite."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from separator.errors import LossNotFinite
+from separator.model.asp_unet import AspConfig, AspUnet, separate_by_mask
 from separator.model.resunet import NetworkConfig, ResUNet, separate_plainly
 from separator.train.loop import (
     make_state,
     mean_gain_db,
     measure_loss,
+    measure_separation,
     run_steps,
     scale_rate,
     separate,
@@ -31,7 +35,11 @@ def make_batches(num_steps: int, first: int = 0):
         target_B = torch.tensor([0, 1, 0, 1])
         condition_BD = torch.nn.functional.one_hot(target_B, 8).float()
         both_B2T = level_B21 * tones
-        yield both_B2T.sum(1), both_B2T[torch.arange(4), target_B], condition_BD
+        yield {
+            "mixture": both_B2T.sum(1),
+            "target": both_B2T[torch.arange(4), target_B],
+            "condition": condition_BD,
+        }
 
 
 def make_net() -> ResUNet:
@@ -39,26 +47,38 @@ def make_net() -> ResUNet:
     return ResUNet(CONFIG)
 
 
-def run(num_steps: int, settings: OptimSettings, state=None):
-    net = make_net()
+def make_unet() -> AspUnet:
+    torch.manual_seed(0)
+    return AspUnet(AspConfig(n_fft=128, hop=64, widths=(8,) * 7, condition_size=8))
+
+
+def step_through(state, batches, settings: OptimSettings, path=None) -> list[dict[str, float]]:
+    return list(run_steps(state, batches, settings, partial(measure_separation, settings), path))
+
+
+def run(num_steps: int, settings: OptimSettings, state=None, make=make_net):
+    net = make()
     state = state or make_state(net, net, settings)
-    batches = make_batches(num_steps, state.step)
-    return state, list(run_steps(state, batches, settings))
+    return state, step_through(state, make_batches(num_steps, state.step), settings)
 
 
-def test_run_steps_learns_to_separate_two_tones():
+@pytest.mark.parametrize(("make", "share", "gain_db"), [(make_net, 0.5, 6), (make_unet, 0.65, 3)])
+def test_run_steps_learns_to_separate_two_tones(make, share, gain_db):
     settings = OptimSettings(num_steps=30, rate=1e-2, warmup_steps=5)
-    _, figures = run(30, settings)
-    assert np.mean([f["loss"] for f in figures[-5:]]) < 0.5 * figures[0]["loss"]
-    assert np.mean([f["sdri_db"] for f in figures[-5:]]) > 6
+    _, figures = run(30, settings, make=make)
+    assert np.mean([f["loss"] for f in figures[-5:]]) < share * figures[0]["loss"]
+    assert np.mean([f["sdri_db"] for f in figures[-5:]]) > gain_db
 
 
-def test_separate_equals_the_plain_network():
-    net = make_net().eval()
-    mixture, _, condition = next(make_batches(1))
+@pytest.mark.parametrize(
+    ("make", "plain"), [(make_net, separate_plainly), (make_unet, separate_by_mask)]
+)
+def test_separate_equals_the_plain_network(make, plain):
+    net = make().eval()
+    batch = next(make_batches(1))
     with torch.no_grad():
-        out = separate(net, net, mixture, condition, autocast=False)
-        reference = separate_plainly(net, mixture, condition)
+        out = separate(net, net, batch["mixture"], batch["condition"], autocast=False)
+        reference = plain(net, batch["mixture"], batch["condition"])
     torch.testing.assert_close(out, reference)
 
 
@@ -89,10 +109,10 @@ def test_run_steps_saves_the_batch_of_a_loss_that_is_not_finite(tmp_path):
     settings, net = OptimSettings(num_steps=5), make_net()
     state = make_state(net, net, settings)
     batches = list(make_batches(2))
-    batches[1] = (batches[1][0] * float("nan"), *batches[1][1:])
+    batches[1]["mixture"] *= float("nan")
     path = tmp_path / "batch.pt"
     with pytest.raises(LossNotFinite, match=r"step 1.*batch\.pt"):
-        list(run_steps(state, iter(batches), settings, path))
+        step_through(state, iter(batches), settings, path)
     saved = torch.load(path, weights_only=True)
     assert saved["mixture"].isnan().all() and saved["target"].shape == (4, NUM_SAMPLES)
     assert state.step == 1
@@ -111,13 +131,15 @@ def test_scale_rate_follows_its_schedules():
     cosine = OptimSettings(num_steps=1_000, warmup_steps=100, decay=True)
     assert scale_rate(cosine, 550) == pytest.approx(0.5)
     assert scale_rate(cosine, 1_000) == pytest.approx(0, abs=1e-9)
+    steps = OptimSettings(factors=[[10, 0.02], [30, 0.1]])
+    assert [scale_rate(steps, at) for at in (0, 9, 10, 29, 30)] == [0.02, 0.02, 0.1, 0.1, 0.1]
 
 
 def test_run_steps_leaves_the_unused_norms_of_the_decoder():
     net = make_net()
     before = net.get_parameter("base.decoder_block1.bn2.weight").clone()
     settings = OptimSettings(num_steps=2)
-    list(run_steps(make_state(net, net, settings), make_batches(2), settings))
+    step_through(make_state(net, net, settings), make_batches(2), settings)
     assert torch.equal(net.get_parameter("base.decoder_block1.bn2.weight"), before)
 
 

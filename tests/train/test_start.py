@@ -129,7 +129,8 @@ def test_train_refuses_a_wrong_start_before_ray(
 def test_make_net_trains_the_same_parameters_when_fine_tuning(tmp_path):
     saved = make_small_net()
     write_safetensors(saved, tmp_path / "m.safetensors", None)
-    net = make_net(NetSettings(start_from=str(tmp_path / "m.safetensors")), Storage())
+    chosen = NetSettings(start_from=str(tmp_path / "m.safetensors"))
+    net = make_net(chosen, saved.config.condition_size, Storage())
     fresh = ResUNet(saved.config)
     for (name, own), other in zip(net.named_parameters(), fresh.parameters(), strict=True):
         # DDP waits for the gradient of every parameter that asks for one.

@@ -1,28 +1,36 @@
-"""Feed one worker: batches on its device, each example with the condition of its query.
+"""Train a separator driven by captions: each example with the condition of its query.
 
 Shapes: B batch, T samples, Q captions, D condition.
 """
 
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from separator.encoders.mini import pack_mini
+from separator.model.checkpoint import write_safetensors
 from separator.storage import Storage
 from separator.train.examples import Examples
+from separator.train.loop import Batch, measure_separation
+from separator.train.plot import SDRI
 from separator.train.readers import iterate_batches
 from separator.train.recipe import TrainSettings
 from separator.train.sound_lists import read_lists
 
 
-class Feed:
+class ByText:
     """Read the lists once, encode every caption once, then yield batches with their conditions."""
+
+    figure = SDRI
 
     def __init__(self, settings: TrainSettings, rate_hz: int, encoder: Any) -> None:
         storage = Storage(settings.storage)
-        sources = read_lists(settings.data.lists, storage)
+        sources = read_lists(settings.data.lists, storage, settings.data.without)
         self.settings = settings
         self.rate_hz = rate_hz
         self.encoder = encoder
@@ -30,19 +38,20 @@ class Feed:
         captions = sorted({caption for source in sources for caption in source.captions})
         self.rows = {caption: row for row, caption in enumerate(captions)}
         self.text_QD = torch.from_numpy(encoder.encode_texts(captions))
+        self.measure = partial(measure_separation, settings.optim)
         self.num_skipped = 0  # unreadable or silent files so far
 
     def iterate(
         self, first_step: int, rank: int, world: int, device: torch.device
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield (mixture, target, condition) of each step from `first_step` on."""
+    ) -> Iterator[Batch]:
+        """Yield mixture, target and condition of each step from `first_step` on."""
         batches = iterate_batches(self.examples, self.settings, first_step, rank, world)
         for step, batch in enumerate(batches, start=first_step):
             self.num_skipped += int(batch["num_skipped"].sum())
-            condition_BD = self.choose_conditions(batch, step * world + rank).to(device)
+            condition_BD = self.choose_conditions(batch, step * world + rank)
             # Copied: arrays from Ray's object store are read-only.
-            mixture_BT, target_BT = (torch.tensor(batch[k]) for k in ("mixture", "target"))
-            yield mixture_BT.to(device), target_BT.to(device), condition_BD
+            tensors = {key: torch.tensor(batch[key]) for key in ("mixture", "target")}
+            yield {k: t.to(device) for k, t in (tensors | {"condition": condition_BD}).items()}
 
     def choose_conditions(self, batch: dict[str, np.ndarray], number: int) -> Tensor:
         """Encode each example's caption or, in a share of the examples, the target's own sound."""
@@ -56,3 +65,11 @@ class Feed:
                 sound_D = self.encoder.encode_audio(target_1T, self.rate_hz)
                 condition_BD[i] = torch.from_numpy(sound_D)
         return condition_BD
+
+    def wrap(self, net: nn.Module) -> nn.Module:
+        """Return what a step calls: the network itself."""
+        return net
+
+    def export(self, net: Any, path: Path) -> None:
+        """Write a file for `load_model`; a mini encoder is stored in it."""
+        write_safetensors(net, path, self.encoder.encoder_id, encoder=pack_mini(self.encoder))

@@ -1,0 +1,112 @@
+"""Make examples in pairs for zero-shot separation: each of two sounds is the target once.
+
+A pair is two sounds of different labels at one energy. The condition is no caption but a detector's
+embedding: of the very stretch that is the target, as in the paper, or of others of its label, which
+is what a user gives. Example i is the same on every machine.
+
+Shapes: T samples, D condition.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from separator.errors import RequestError
+from separator.storage import Storage
+from separator.train.draw import draw_usable, set_level
+from separator.train.examples import choose_source, group_by_package
+from separator.train.mixer import declip, mix_equal
+from separator.train.recipe import DataSettings
+from separator.train.sound_lists import Source
+
+Drawn = tuple[Source, np.ndarray]
+
+
+class MinedPairs:
+    """Draw pairs by number from mined sounds: pair i makes the examples 2 i and 2 i + 1."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        settings: DataSettings,
+        rate_hz: int,
+        seed: int,
+        storage: Storage,
+    ) -> None:
+        self.storage, self.settings, self.seed = storage, settings, seed
+        self.rate_hz = rate_hz
+        self.num_samples = round(settings.segment_s * rate_hz)
+        self.kinds = group_by_package(sources)
+        self.names = list(self.kinds)
+        if any(source.latent is None for source in sources):
+            raise RequestError(
+                "data.lists: a sound without a latent embedding; make the lists by `separator mine`"
+            )
+        if len({source.group for source in sources}) < 2:
+            raise RequestError(f"data.lists: only {self.names}; sounds of two groups are needed")
+
+    def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
+        """Make the examples of these numbers, of which the first is even."""
+        assert numbers[0] % 2 == 0 and len(numbers) % 2 == 0, numbers
+        made: dict[str, list[np.ndarray]] = {"mixture": [], "target": [], "condition": []}
+        skipped = 0
+        for number in numbers[::2]:
+            rng = np.random.default_rng([self.seed, number // 2])
+            (one, one_T), (other, other_T), more = self._draw_pair(number // 2, rng)
+            gain_db = rng.uniform(-1, 1) * self.settings.level_db
+            mixture_T, one_T, other_T = declip(*mix_equal(one_T, other_T, gain_db))
+            if level_db := self.settings.changes.level_db:
+                mixture_T, one_T, other_T = set_level(rng, level_db, mixture_T, one_T, other_T)
+            for source, target_T in ((one, one_T), (other, other_T)):
+                if rng.random() < self.settings.absent_ratio:
+                    source = self._choose(rng, {one.group, other.group})
+                    target_T = np.zeros_like(target_T)
+                made["mixture"].append(mixture_T)
+                made["target"].append(target_T)
+                made["condition"].append(self._find_condition(source, rng))
+            skipped += more
+        batch = {name: np.stack(arrays) for name, arrays in made.items()}
+        return batch | {"num_skipped": np.array([skipped])}
+
+    def _draw_pair(self, number: int, rng: np.random.Generator) -> tuple[Drawn, Drawn, int]:
+        """Draw two sounds of the next two labels in a queue of all, shuffled again and again."""
+        turns = [draw_turn(self.seed, 2 * number + i, self.names) for i in (0, 1)]
+        one, one_T, skipped = self._draw(rng, self.names[turns[0]], set())
+        other, other_T, more = self._draw(rng, self.names[turns[1]], {one.group})
+        return (one, one_T), (other, other_T), skipped + more
+
+    def _draw(
+        self, rng: np.random.Generator, name: str, groups: set[str]
+    ) -> tuple[Source, np.ndarray, int]:
+        def choose() -> Source:
+            source = choose_source(self.kinds[name], rng)
+            return self._choose(rng, groups) if source.group in groups else source
+
+        settings = self.settings
+        return draw_usable(
+            self.storage, choose, self.num_samples, self.rate_hz, rng, settings.changes
+        )
+
+    def _choose(self, rng: np.random.Generator, groups: set[str]) -> Source:
+        """Choose a sound outside the groups."""
+        while True:
+            source = choose_source(self.kinds[self.names[int(rng.integers(len(self.names)))]], rng)
+            if source.group not in groups:
+                return source
+
+    def _find_condition(self, source: Source, rng: np.random.Generator) -> np.ndarray:
+        """Return the target's own embedding, or the mean of a few others of its label."""
+        assert source.latent is not None
+        if rng.random() < self.settings.own_ratio:
+            return source.latent
+        packages = self.kinds[source.kind]
+        count = int(rng.integers(1, self.settings.most_examples + 1))
+        others: list[Any] = [choose_source(packages, rng).latent for _ in range(count)]
+        return np.mean(others, axis=0, dtype=np.float64).astype(np.float32)
+
+
+def draw_turn(seed: int, number: int, names: Sequence[str]) -> int:
+    """Return entry `number` of a queue in which every name comes once before any comes again."""
+    lap, place = divmod(number, len(names))
+    return int(np.random.default_rng([seed, lap, 1]).permutation(len(names))[place])

@@ -1,0 +1,92 @@
+"""Find, in weakly labelled sounds, the 2 s in which each label sounds, and embed them.
+
+A detector says where: the labels are of whole files. Two rules: `official`, that of the zero-shot
+paper's code (audio/anchors.py), and `uss`, that of the later USS, which repeats a curve's ends.
+
+Shapes: T samples, N rows in time, K labels, D features.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from separator.audio.anchors import CLIP, ROWS, SEGMENT, find_anchor, find_anchor_uss
+from separator.model.detector import RATE_HZ, STEPS, Detector
+from separator.train.sound_lists import Source
+
+Rule = Literal["official", "uss"]
+SCHEMA = pa.schema(
+    {
+        "audio": pa.string(),
+        "kind": pa.string(),
+        "captions": pa.list_(pa.string()),
+        "labels": pa.list_(pa.string()),
+        "group": pa.string(),
+        "package": pa.string(),
+        "start_s": pa.float64(),
+        "score": pa.float32(),
+        "latent": pa.list_(pa.float32()),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The 2 s of a sound in which a label is strongest; all of a sound that is shorter."""
+
+    label: str
+    start_s: float
+    score: float  # mean over the stretch, 0..1
+    latent: np.ndarray  # (D,)
+
+
+def mine(
+    detector: Detector, mono_T: Tensor, labels: list[str], rule: Rule = "official"
+) -> Iterator[Stretch]:
+    """Yield a stretch for each of the labels that the detector knows; `mono_T` is at 32 kHz."""
+    columns = {label: detector.labels.index(label) for label in labels if label in detector.labels}
+    if not columns:
+        return
+    # Of a sound longer than a picture, the ten seconds count in which the label is strongest.
+    starts = range(0, max(1, len(mono_T)), CLIP)
+    pieces = [mono_T[start : start + CLIP] for start in starts]
+    padded = torch.stack([F.pad(piece_T, (0, CLIP - len(piece_T))) for piece_T in pieces])
+    framewise_BSK = detector.infer(padded).framewise.numpy()
+    for label, column in columns.items():
+        begin, score = 0, -1.0
+        for start, curve_S in zip(starts, framewise_BSK[..., column], strict=True):
+            anchor = find_anchor(curve_S) if rule == "official" else find_anchor_uss(curve_S)
+            mean = average(curve_S, *anchor)
+            if mean > score:
+                begin, score = start + anchor[0], mean
+        begin = max(0, min(begin, len(mono_T) - SEGMENT))
+        latent_D = detector.infer(mono_T[None, begin : begin + SEGMENT]).latent[0].numpy()
+        yield Stretch(label, begin / RATE_HZ, score, latent_D)
+
+
+def average(curve_S: np.ndarray, begin: int, end: int) -> float:
+    """Average a curve of ten seconds over a stretch of samples."""
+    rows = np.repeat(curve_S, ROWS // STEPS)
+    return float(rows[begin * ROWS // CLIP : end * ROWS // CLIP].mean())
+
+
+def make_rows(source: Source, found: Iterable[Stretch]) -> Iterator[dict[str, Any]]:
+    """Make a list's row of each stretch, for `task: examples`."""
+    for stretch in found:
+        yield {
+            "audio": source.uri,
+            "kind": stretch.label,
+            "captions": [stretch.label],
+            "labels": list(source.labels),
+            "group": source.group if len(source.labels) == 1 else stretch.label,
+            "package": source.package,
+            "start_s": stretch.start_s,
+            "score": stretch.score,
+            "latent": stretch.latent,
+        }
