@@ -125,7 +125,7 @@ def separate_blocks(
 
     from separator.audio.spans import check_rate, cut_spans
     from separator.media.decode import decode, output_rate
-    from separator.model.engine import SPAN_S
+    from separator.model.track import SPAN_S
 
     engine, rate_hz = model.engine, output_rate(track)
     check_rate(rate_hz)

@@ -22,11 +22,18 @@ from separator.encoders.lookup import (
     find_sound_encoder,
 )
 from separator.encoders.sound_encoder import SoundEncoder, encode_examples
-from separator.errors import RequestError
+from separator.errors import QueryError, RequestError
 from separator.model import registry
-from separator.model.checkpoint import Checkpoint
 from separator.model.detector import Detector
 from separator.model.engine import Engine
+from separator.model.entry_points import (
+    PACKAGE_PREFIX,
+    Package,
+    find_package,
+    hash_package,
+)
+from separator.model.outside import OutsideEngine, OutsideTexts
+from separator.model.track import TrackSeparator
 from separator.model.zero_shot_files import read_detector, read_separator
 from separator.queries import Query, parse_queries
 from separator.storage import Storage
@@ -45,14 +52,15 @@ class Separator:
 
     def __init__(
         self,
-        engine: Engine,
-        checkpoint: Checkpoint,
+        engine: TrackSeparator,
+        checkpoint_sha256: str,
+        encoder_id: str | None,
         load_encoder: Callable[[], TextEncoder],
         load_sound_encoder: Callable[[], SoundEncoder],
     ) -> None:
         self.engine = engine
-        self.checkpoint_sha256 = checkpoint.sha256
-        self.encoder_id = checkpoint.encoder_id
+        self.checkpoint_sha256 = checkpoint_sha256
+        self.encoder_id = encoder_id
         self._load_encoder = load_encoder
         self._load_sound_encoder = load_sound_encoder
         self._encoder: TextEncoder | None = None
@@ -137,7 +145,8 @@ def load_model(
 
     Args:
         name: a path, an `s3://` URI, or a published name such as `mini`, `audiosep` or
-            `audiosep-hive`, which is downloaded once. The separator of zero-shot separation
+            `audiosep-hive`, which is downloaded once, or that of a model of another installed
+            package (docs/models.md). The separator of zero-shot separation
             (`zeroshot-asp`) takes example sounds only, no texts.
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, `bf16` (at least 35 dB SNR against fp32), or `auto`: bf16 if the device
@@ -155,6 +164,8 @@ def load_model(
         fetch_uri: `fetch_uri(uri, path)` copies an S3 object to a local path; None: with the
             credentials of the usual AWS environment.
     """
+    if isinstance(name, str) and (package := find_package(name)):
+        return make_outside(name, package, device, precision, channels)
     fetch = fetch_uri or Storage().fetch
     path = registry.resolve(name, fetch)
     checkpoint = read_separator(path)
@@ -171,10 +182,26 @@ def load_model(
     encoder_id, size = checkpoint.encoder_id, checkpoint.net.config.condition_size
     return Separator(
         engine,
-        checkpoint,
+        checkpoint.sha256,
+        encoder_id,
         lambda: find_encoder(path, encoder_id),
         lambda: find_sound_encoder(path, encoder_id, size, detector, fetch, str(engine.device)),
     )
+
+
+def make_outside(
+    name: str, package: Package, device: str, precision: str, channels: str
+) -> Separator:
+    """Load a model that another package brings."""
+    engine = OutsideEngine(package, device, precision, channels)
+    identity = hash_package(name, package)
+    encoder_id = f"{PACKAGE_PREFIX}{identity[:16]}"
+
+    def refuse() -> SoundEncoder:
+        raise QueryError(f"{name} reads texts, no example sounds")
+
+    encoder = OutsideTexts(encoder_id, engine.model)
+    return Separator(engine, identity, encoder_id, lambda: encoder, refuse)
 
 
 def load_detector(

@@ -5,6 +5,7 @@ would read it, or it stands in a table below with the reason why it is neither.
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import duckdb
@@ -65,10 +66,19 @@ CALLS = [(place, call) for place, words in list_calls() if (call := find_call(wo
 
 def test_every_snippet_has_a_kind_that_is_tested():
     kinds = {snippet.kind for snippet in list_snippets()}
-    assert kinds == {"bash", "python", "yaml", "sql"} | SHOWN
+    assert kinds == {"bash", "python", "yaml", "sql", "toml"} | SHOWN
     for (page, text), reason in NOT_RUN.items():
         matching = [s for s in list_snippets("python") if s.page == page and text in s.text]
         assert len(matching) == 1 and reason, f"the table names no snippet of {page}"
+
+
+def test_the_example_of_another_package_is_the_one_that_is_tested():
+    (snippet,) = list_snippets("toml")
+    tested = ROOT / "tests/data/bandpass"
+    own = tomllib.loads((tested / "pyproject.toml").read_text())["project"]
+    assert tomllib.loads(snippet.text)["project"]["entry-points"] == own["entry-points"]
+    (code,) = [s.text for s in list_snippets("python") if s.page == snippet.page]
+    assert code.strip() in (tested / "bandpass.py").read_text()
 
 
 @pytest.mark.parametrize("snippet", list_snippets("bash"), ids=str)

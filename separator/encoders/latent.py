@@ -21,7 +21,7 @@ from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.errors import AudioError, QueryError, RateError, RequestError
 from separator.model.detector import RATE_HZ, Detector
-from separator.model.engine import check_samples
+from separator.model.track import check_samples
 
 Rule = Literal["official", "uss"]
 Combine = Literal["mean", "each"]

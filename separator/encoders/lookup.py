@@ -25,6 +25,7 @@ from separator.errors import (
 from separator.model import registry
 from separator.model.checkpoint import compute_encoder_id, read_encoder_state
 from separator.model.detector import Detector
+from separator.model.entry_points import PACKAGE_PREFIX
 from separator.model.identity import ANY_DETECTOR
 from separator.model.zero_shot_files import (
     compute_detector_id,
@@ -55,6 +56,8 @@ def encode_texts(
         assert isinstance(encoder, mini.MiniEncoder)
         warnings = dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
         return encoder.encode_texts(texts), warnings
+    if encoder_id.startswith(PACKAGE_PREFIX):  # of any size: its package may keep them
+        return load_encoder().encode_texts(texts), {}
     cache = FileCache(registry.home() / "conditions.safetensors")
     return encode_cached(load_encoder, encoder_id, texts, cache.read, cache.write), {}
 

@@ -23,9 +23,10 @@ from separator.audio.arrays import as_rate, as_tensor
 from separator.audio.resample import resample
 from separator.audio.spans import check_rate, round_up
 from separator.errors import AudioError, CheckpointMismatch
-from separator.model.engine import check_samples, choose_device
+from separator.model.engine import choose_device
 from separator.model.forward import Precision, choose_precision
 from separator.model.htsat import Htsat, HtsatConfig, Tags
+from separator.model.track import check_samples
 
 RATE_HZ, HOP = 32_000, 320
 STEPS = 32  # of time in one picture

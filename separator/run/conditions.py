@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from separator.encoders.example_sounds import decode_examples, describe_versions, list_examples
+from separator.errors import QueryError
 from separator.model import registry
 from separator.model.identity import (
     ANY_DETECTOR,
@@ -54,6 +55,12 @@ def give_versions(queries: Iterable[Query], examples: Examples, encoder_id: str)
         return replace(query, version=hash_content(content))
 
     return [give(query) for query in queries]
+
+
+def refuse_examples(name: str, examples: Examples) -> None:
+    """Refuse example sounds for a model that reads texts only."""
+    for query in examples:
+        raise QueryError(f"query {query!r}: {name} reads texts, no example sounds; give a text")
 
 
 def name_sound_encoder(path: Path, detector: str, storage: Storage) -> str:

@@ -22,7 +22,6 @@ from separator.media.probe import probe
 from separator.rows import STEM, Asset
 from separator.run.prepare import Flow, Target, load_flow, prepare_target
 from separator.stages.extract import ASSET_ERRORS, check_asset, make_entry
-from separator.stages.separate import make_engine
 from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
@@ -128,7 +127,7 @@ def estimate(plan: Plan, flow: Flow, looks: Sequence[_Look]) -> None:
 
 def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
     """(device, seconds of sound a second, bytes of a stem a second), on this machine."""
-    engine = make_engine(flow.net_config, flow.weights, flow.target.config.model)
+    engine = flow.engine.make(flow.target.config.model)
     condition_1D = torch.tensor(next(iter(flow.conditions.values())))[None]
     waveform_CT = torch.tensor(look.piece)
     seconds = waveform_CT.shape[1] / look.rate_hz

@@ -150,7 +150,7 @@ def make_dataset(
 def start_monitor(flow: Flow) -> Any:
     with_similarity = flow.target.config.output.similarity == "auto"
     encoder = flow.find_audio_encoder() if with_similarity else None
-    shared = ray.put((flow.net_config, dict(flow.weights), dict(flow.conditions), encoder))
+    shared = ray.put((flow.engine, dict(flow.conditions), encoder))
     # Beside the driver: where that node is lost, the run is lost anyway.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     monitor: Any = ray.remote(num_cpus=0)(Monitor)
@@ -267,17 +267,17 @@ class SeparateActor:
         import torch
 
         from separator.encoders.similarity import SimilarityMeter
-        from separator.stages.separate import SeparatorStage, make_engine
+        from separator.stages.separate import SeparatorStage
 
         (shared,) = ray.get(monitor.get_shared.remote())
-        net_config, weights, conditions, encoder = ray.get(shared)
+        recipe, conditions, encoder = ray.get(shared)
         if not torch.cuda.is_available():
             # Ray allows one thread per CPU it has promised, and this actor was promised none.
             torch.set_num_threads(count_cpus())
-        engine = make_engine(net_config, weights, config.model)
+        engine = recipe.make(config.model)
         meter = None
         if encoder is not None:
-            meter = SimilarityMeter(encoder, engine.device, engine.forward.precision)
+            meter = SimilarityMeter(encoder, engine.device, engine.precision)
         stage = SeparatorStage(engine, conditions, config.output.edits, meter)
         self.run = MonitoredStage(monitor, stage, with_samples=True)
 

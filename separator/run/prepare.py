@@ -12,6 +12,7 @@ import numpy as np
 from separator.config import JobConfig
 from separator.errors import CheckpointError
 from separator.model import registry
+from separator.model.entry_points import find_package, hash_package
 from separator.model.identity import find_sha256
 from separator.results.done import DoneItems, find_done
 from separator.results.folders import find_folder
@@ -26,6 +27,7 @@ from separator.run.conditions import (
     list_all_examples,
     name_sound_encoder,
     read_weights,
+    refuse_examples,
 )
 from separator.run.status import read_runs
 from separator.stages.extract import SpanPlan
@@ -34,10 +36,8 @@ from separator.stages.work import Work, make_work
 from separator.storage import Storage
 
 if TYPE_CHECKING:
-    import torch
-
     from separator.encoders.similarity import AudioEncoder
-    from separator.model.networks import Config
+    from separator.stages.separate import EngineRecipe
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Target:
     config: JobConfig  # with the precision that it comes to
     storage: Storage
     layout: Layout
-    checkpoint_path: Path
+    checkpoint_path: Path | None  # None: of a model that another package brings
     work: Work
     examples: Examples = field(default_factory=dict)
     # A run with other settings did not end: it may have replaced stems that the manifest names.
@@ -86,8 +86,7 @@ class Flow:
     run_id: str
     target: Target
     spans: SpanPlan
-    net_config: "Config"
-    weights: "Mapping[str, torch.Tensor]"
+    engine: "EngineRecipe"  # for the actors
     conditions: Mapping[str, np.ndarray]  # by key of a query
     find_audio_encoder: "Callable[[], AudioEncoder | None]"  # that measures similarity
 
@@ -97,10 +96,14 @@ def prepare_target(config: JobConfig, storage: Storage) -> Target:
     layout = Layout(config.output.uri, config.output.format)
     parsed = config.parse_queries()
     examples = list_all_examples(storage, parsed)
-    path = registry.resolve(config.model.name, storage.fetch)
-    sha256 = find_sha256(path) or read_weights(path).sha256
+    if package := find_package(config.model.name):
+        path, encoder_id, sha256 = None, "", hash_package(config.model.name, package)
+        refuse_examples(config.model.name, examples)
+    else:
+        path = registry.resolve(config.model.name, storage.fetch)
+        sha256 = find_sha256(path) or read_weights(path).sha256
+        encoder_id = name_sound_encoder(path, config.model.detector, storage) if examples else ""
     precision = resolve_precision(config, storage, layout)
-    encoder_id = name_sound_encoder(path, config.model.detector, storage) if examples else ""
     queries = give_versions(parsed, examples, encoder_id)
     work = make_work(config, sha256, precision, {}, queries)
     resolved = replace(config, model=replace(config.model, precision=precision))
@@ -122,8 +125,11 @@ def load_flow(target: Target, run_id: str) -> Flow:
     """Read the checkpoint, and compute the conditions of all queries."""
     from separator.encoders import lookup
     from separator.model.cuts import plan_cuts
+    from separator.stages.separate import OurEngine
 
     config, path = target.config, target.checkpoint_path
+    if path is None:
+        return load_package_flow(target, run_id)
     checkpoint = read_weights(path)
     if checkpoint.sha256 != target.work.checkpoint_sha256:
         raise CheckpointError(f"{path}: the file changed while the run began; start the run again")
@@ -139,10 +145,32 @@ def load_flow(target: Target, run_id: str) -> Flow:
         run_id=run_id,
         target=replace(target, work=replace(target.work, warnings=warnings)),
         spans=SpanPlan(config.run.span_s, cuts.context_s, cuts.grid_s),
-        net_config=net,
-        weights=checkpoint.net.state_dict(),
+        engine=OurEngine(net, checkpoint.net.state_dict()),
         conditions=texts.by_key | sounds.by_key,
         find_audio_encoder=partial(lookup.find_audio_encoder, path, encoder_id),
+    )
+
+
+def load_package_flow(target: Target, run_id: str) -> Flow:
+    """Compute the conditions of all queries with a model that another package brings."""
+    from separator.model.outside import NOT_EXACT, OutsideEngine
+    from separator.stages.separate import PackageEngine
+
+    config, name = target.config, target.config.model.name
+    package = find_package(name)
+    assert package is not None, name
+    engine = OutsideEngine(package, "cpu", "fp32")
+    texts = collect_texts(target.storage, config)
+    conditions_QD = np.asarray(engine.model.encode_texts(texts), np.float32)
+    doubt = "" if engine.model.is_exact else NOT_EXACT.format(name=name)
+    warnings = dict.fromkeys(texts, doubt) if doubt else {}
+    return Flow(
+        run_id=run_id,
+        target=replace(target, work=replace(target.work, warnings=warnings)),
+        spans=SpanPlan(config.run.span_s, engine.context_s, engine.grid_s),
+        engine=PackageEngine(name),
+        conditions=dict(zip(texts, conditions_QD, strict=True)),
+        find_audio_encoder=lambda: None,
     )
 
 

@@ -5,7 +5,7 @@ Knows the engine and rows, neither storage nor files.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,9 +14,12 @@ from separator.audio.renditions import Editor, Edits, Product
 from separator.audio.spans import Span
 from separator.config import ModelSettings
 from separator.encoders.similarity import SimilarityMeter
-from separator.errors import AudioError
+from separator.errors import AudioError, RequestError
 from separator.model.engine import Engine
+from separator.model.entry_points import find_package
 from separator.model.networks import Config, make_network
+from separator.model.outside import OutsideEngine
+from separator.model.track import TrackSeparator
 from separator.rows import (
     RENDITION,
     RESIDUAL,
@@ -62,7 +65,7 @@ class SeparatorStage:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: TrackSeparator,
         conditions: Mapping[str, np.ndarray],
         edits: Edits | None = None,
         meter: SimilarityMeter | None = None,
@@ -144,18 +147,39 @@ def edit(editor: Editor, names: Iterable[str], stems: Iterable[torch.Tensor]) ->
     yield from editor.finish()
 
 
-def make_engine(
-    net_config: Config, weights: Mapping[str, torch.Tensor], model: ModelSettings
-) -> Engine:
-    with torch.device("meta"):
-        net = make_network(net_config)
-    # Copied: arrays in the object store are read-only.
-    net.load_state_dict({name: t.clone() for name, t in weights.items()}, assign=True)
-    return Engine(
-        net.eval().requires_grad_(False),
-        model.device,
-        model.precision,  # pyright: ignore[reportArgumentType] # checked in the config
-        model.compile,  # pyright: ignore[reportArgumentType]
-        model.channels,
-        model.context,
-    )
+@dataclass(frozen=True)
+class OurEngine:
+    """How an actor makes an engine: of a network of ours."""
+
+    config: Config
+    weights: Mapping[str, torch.Tensor]
+
+    def make(self, model: ModelSettings) -> Engine:
+        with torch.device("meta"):
+            net = make_network(self.config)
+        # Copied: arrays in the object store are read-only.
+        net.load_state_dict({name: t.clone() for name, t in self.weights.items()}, assign=True)
+        return Engine(
+            net.eval().requires_grad_(False),
+            model.device,
+            model.precision,  # pyright: ignore[reportArgumentType] # checked in the config
+            model.compile,  # pyright: ignore[reportArgumentType]
+            model.channels,
+            model.context,
+        )
+
+
+@dataclass(frozen=True)
+class PackageEngine:
+    """The same of a model that another package brings, installed on every machine."""
+
+    name: str
+
+    def make(self, model: ModelSettings) -> OutsideEngine:
+        package = find_package(self.name)
+        if package is None:
+            raise RequestError(f"model.name={self.name!r}: its package is not installed here")
+        return OutsideEngine(package, model.device, model.precision, model.channels)
+
+
+EngineRecipe = OurEngine | PackageEngine

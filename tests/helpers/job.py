@@ -69,7 +69,8 @@ def write_config(path: Path, library_uri: str, output_uri: str, queries: str = Q
 
 def start_job(config: Path, *overrides: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "jobs.separate", str(config), *overrides]
-    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": path}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )

@@ -17,7 +17,7 @@ from separator.stages.collect import Assemble, Collector, Commit, Remux
 from separator.stages.extract import Extractor, SpanPlan
 from separator.stages.publish import Publisher
 from separator.stages.remux import Remuxer
-from separator.stages.separate import SeparatorStage, make_engine
+from separator.stages.separate import OurEngine, SeparatorStage
 
 CONFIG = NetworkConfig(n_fft=256, hop=80, widths=(2, 2, 2, 2, 2, 2), condition_size=8)
 GRID_S = GRID_FRAMES * Fraction(CONFIG.hop, CONFIG.rate_hz)
@@ -26,7 +26,8 @@ TEXTS = {"a": "an a", "b": "a b"}
 
 def make_stage(seed: int = 0) -> SeparatorStage:
     torch.manual_seed(seed)
-    engine = make_engine(CONFIG, ResUNet(CONFIG).state_dict(), ModelSettings("x", "cpu", "fp32"))
+    weights = ResUNet(CONFIG).state_dict()
+    engine = OurEngine(CONFIG, weights).make(ModelSettings("x", "cpu", "fp32"))
     rows_QD = np.random.default_rng(seed).standard_normal((len(TEXTS), 8)).astype(np.float32)
     return SeparatorStage(engine, dict(zip(TEXTS.values(), rows_QD, strict=True)))
 

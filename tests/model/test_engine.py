@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from separator.errors import AudioError, NonFiniteAudio, RateError, RequestError
-from separator.model.engine import CONTEXT_FRAMES, Engine
+from separator.model.engine import Engine
+from separator.model.folded import CONTEXT_FRAMES
 from separator.model.resunet import ResUNet, separate_plainly
 from tests.helpers.engines import make_engine, make_noise
 from tests.helpers.golden import make_small_net, relative_error

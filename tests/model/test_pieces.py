@@ -9,7 +9,7 @@ from separator.errors import RequestError
 from separator.model.asp_unet import separate_by_mask
 from separator.model.cuts import plan_cuts
 from separator.model.resunet import NetworkConfig
-from separator.stages.separate import make_engine as make_engine_of_job
+from separator.stages.separate import OurEngine
 from tests.helpers import golden_zs
 from tests.helpers.checkpoints import make_net
 from tests.helpers.engines import make_engine, make_noise
@@ -74,7 +74,7 @@ def test_pieces_are_for_the_separator_that_was_trained_on_them(net):
     with pytest.raises(RequestError, match=r"context='pieces': only the separator of zero-shot"):
         make_engine(make_net(), context="pieces")
     model = ModelSettings(device="cpu", precision="fp32", context="pieces")
-    assert make_engine_of_job(net.config, net.state_dict(), model).is_in_pieces
+    assert OurEngine(net.config, net.state_dict()).make(model).is_in_pieces
 
 
 def test_cuts_are_those_of_the_network(net):

@@ -12,7 +12,7 @@ from separator.config import ModelSettings
 from separator.encoders.similarity import SimilarityMeter
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.rows import Failed, Seconds, SpanRow, StemRow, TrackInfo
-from separator.stages.separate import SeparatorStage, Stopwatch, make_engine
+from separator.stages.separate import OurEngine, SeparatorStage, Stopwatch
 from tests.helpers.rows import ASSET, ITEMS, add_items, make_failure, make_rendition
 
 CONFIG = NetworkConfig(n_fft=256, hop=80, widths=(2, 2, 2, 2, 2, 2), condition_size=8)
@@ -22,7 +22,8 @@ RATE_HZ = 32_000
 @pytest.fixture(scope="module")
 def stage() -> SeparatorStage:
     torch.manual_seed(0)
-    engine = make_engine(CONFIG, ResUNet(CONFIG).state_dict(), ModelSettings("x", "cpu", "fp32"))
+    weights = ResUNet(CONFIG).state_dict()
+    engine = OurEngine(CONFIG, weights).make(ModelSettings("x", "cpu", "fp32"))
     rows_QD = np.random.default_rng(0).standard_normal((2, 8)).astype(np.float32)
     return SeparatorStage(engine, dict(zip(("an a", "a b"), rows_QD, strict=True)))
 

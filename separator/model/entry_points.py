@@ -1,0 +1,60 @@
+"""Find the separators that other packages bring, without torch: a run may have nothing to do.
+
+A package declares an entry point of the group `separator.models`: its name is that of the model,
+its value an object like `Package`.
+"""
+
+import hashlib
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Protocol
+
+from separator.errors import RequestError
+
+if TYPE_CHECKING:
+    import torch
+
+    from separator.model.outside import OutsideModel
+
+GROUP = "separator.models"
+PACKAGE_PREFIX = "package:"  # of the id of a model's text encoder
+
+
+class Package(Protocol):
+    """What an entry point names."""
+
+    identity: str  # changes with everything that changes a stem: weights, version of the code
+
+    def load(self, device: "torch.device", precision: str) -> "OutsideModel":
+        """Load the model; `precision` is fp32 or bf16."""
+        ...
+
+
+def hash_package(name: str, package: Package) -> str:
+    """Identify the model of a package, as the hash of weights does with ours."""
+    return hashlib.sha256(f"{name}\0{package.identity}".encode()).hexdigest()
+
+
+def list_outside() -> list[str]:
+    """List the names of the models that installed packages bring."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def find_package(name: str) -> Package | None:
+    """Find the package that brings a model of this name."""
+    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    return _load(points[0]) if points else None
+
+
+@cache
+def _load(point: EntryPoint) -> Any:
+    try:
+        package = point.load()
+    except (ImportError, AttributeError) as error:
+        raise RequestError(f"model {point.name!r}: {point.value}: {error}") from None
+    if not isinstance(getattr(package, "identity", None), str) or not hasattr(package, "load"):
+        raise RequestError(
+            f"model {point.name!r}: {point.value} has no identity (a text) or no load(): "
+            "docs/models.md says what a package must bring"
+        )
+    return package

@@ -1,0 +1,123 @@
+"""Run a separator of another package as the engine runs our networks.
+
+docs/models.md has an example. entry_points.py finds such packages.
+
+Shapes: C channels, T samples, Q queries, D condition.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from separator.audio.channels import check_policy
+from separator.audio.resample import resample
+from separator.audio.spans import Span
+from separator.errors import AudioError, CheckpointMismatch
+from separator.model.engine import choose_device
+from separator.model.entry_points import Package
+from separator.model.precision import choose_cpu_precision
+from separator.model.track import TrackSeparator, check_stem
+
+NOT_EXACT = (
+    "the model {name} is not exact: near the ends of spans its stem depends on where they are cut"
+)
+
+
+class OutsideModel(Protocol):
+    """A loaded model of another package."""
+
+    rate_hz: int  # of the samples that it takes and gives
+    condition_size: int
+    grid_s: float  # its windows start on multiples of this
+    context_s: float  # sound to either side of a window that it needs
+    is_exact: bool  # with grid and context, a window gives the samples of one pass over the track
+
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        """Return conditions (Q, D) of texts, float32."""
+        ...
+
+    def separate(self, waveform_CT: Tensor, condition_D: Tensor) -> Tensor:
+        """Return a stem (C, T) of samples at `rate_hz`, of any number of channels."""
+        ...
+
+
+@dataclass(frozen=True)
+class OutsideTexts:
+    """The text encoder of a model of another package."""
+
+    encoder_id: str
+    model: OutsideModel
+
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        """Return conditions (Q, D) of texts."""
+        return np.asarray(self.model.encode_texts(texts), np.float32)
+
+
+@dataclass(frozen=True)
+class OutsideConfig:
+    rate_hz: int
+    condition_size: int
+
+
+class OutsideEngine(TrackSeparator):
+    """A model of another package, span by span.
+
+    It gets all channels, or with `mono` their mean; "linked" and "each" are its own affair. Where
+    it is not exact, samples near the ends of spans depend on where spans are cut.
+    """
+
+    def __init__(
+        self,
+        package: Package,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        channels: str = "linked",
+    ) -> None:
+        self.device = choose_device(device)
+        if precision == "auto":
+            precision = choose_cpu_precision() if self.device.type == "cpu" else "bf16"
+        self.policy, self.precision = check_policy(channels), precision
+        self.model = package.load(self.device, precision)
+        self.config = OutsideConfig(self.model.rate_hz, self.model.condition_size)
+        self.grid_s, self.context_s = find_cuts(self.model)
+
+    @torch.no_grad()
+    def separate_span(
+        self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
+    ) -> Iterator[Tensor]:
+        """Yield the core (C, T) of each query's stem, from a span's samples with context."""
+        self.check(samples_CT, rate_hz, conditions_QD)
+        if samples_CT.shape[-1] != span.stop - span.start:
+            raise AudioError(
+                f"{samples_CT.shape[-1]} samples for {span}: {span.stop - span.start} are needed"
+            )
+        if span.core_start == span.core_stop:
+            return
+        if self.policy == "mono":
+            samples_CT = samples_CT.mean(0, keepdim=True)
+        inner_CT = resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
+        for condition_D in conditions_QD.to(self.device).float():
+            stem_CT = self.model.separate(inner_CT, condition_D)
+            if stem_CT.shape != inner_CT.shape:
+                raise CheckpointMismatch(
+                    f"the model gave a stem of shape {tuple(stem_CT.shape)} for samples of shape "
+                    f"{tuple(inner_CT.shape)}: they must be equal"
+                )
+            outer_CT = resample(stem_CT.float(), self.config.rate_hz, rate_hz)
+            yield check_stem(outer_CT[:, span.core].cpu(), samples_CT)
+
+
+def find_cuts(model: OutsideModel) -> tuple[Fraction, Fraction]:
+    """Return grid and context in seconds; the context becomes a multiple of the grid."""
+    grid_s = Fraction(model.grid_s).limit_denominator(1_000_000)
+    if grid_s <= 0 or model.context_s < 0:
+        raise CheckpointMismatch(
+            f"grid_s={model.grid_s}, context_s={model.context_s}: a grid above 0 and a context of "
+            "0 or more are needed"
+        )
+    return grid_s, -(-Fraction(model.context_s) // grid_s) * grid_s

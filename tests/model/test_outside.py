@@ -1,0 +1,93 @@
+"""A model that another package brings: found by its entry point, run as ours are."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from separator import load_model
+from separator.errors import CheckpointMismatch, QueryError, RequestError
+from separator.model import registry
+from separator.model.entry_points import find_package, list_outside
+from separator.model.outside import OutsideEngine
+from tests.helpers.outside import install_bandpass
+
+RATE_HZ = 44_100
+
+
+@pytest.fixture(scope="module")
+def bandpass(tmp_path_factory):
+    """Make the package importable, as if it were installed here."""
+    site = str(install_bandpass(tmp_path_factory.mktemp("bandpass")))
+    sys.path.insert(0, site)
+    yield
+    sys.path.remove(site)
+    sys.modules.pop("bandpass", None)
+
+
+def make_tones(seconds: float) -> np.ndarray:
+    """Make two channels: 300 Hz, and 300 Hz beside 4000 Hz."""
+    t = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    low, high = (0.2 * np.sin(2 * np.pi * freq_hz * t) for freq_hz in (300, 4_000))
+    return np.stack([low, low + high]).astype(np.float32)
+
+
+def test_load_model_runs_a_model_of_another_package(bandpass):
+    assert list_outside() == ["band-pass"]
+    model = load_model("band-pass", device="cpu")
+    waveform = make_tones(2.0)
+    stems = model.separate(waveform, RATE_HZ, ["300 Hz", {"name": "high", "text": "4000 Hz"}])
+    assert stems.shape == (2, 2, waveform.shape[1]) and stems.dtype == np.float32
+    levels = np.abs(stems[:, :, 20_000:-20_000]).max(-1)
+    np.testing.assert_allclose(levels, [[0.2, 0.2], [0, 0.2]], atol=0.03)
+
+
+def test_its_result_does_not_depend_on_spans(bandpass):
+    engine = OutsideEngine(find_package("band-pass"), "cpu", "fp32")
+    model = load_model("band-pass", device="cpu")
+    waveform = make_tones(3.0)
+    import torch
+
+    tensor, conditions = torch.from_numpy(waveform), torch.tensor([[300.0]])
+    whole = engine.separate(tensor, RATE_HZ, conditions)
+    cut = engine.separate(tensor, RATE_HZ, conditions, span_s=0.7)
+    assert len(engine.plan_spans(waveform.shape[1], RATE_HZ, 0.7)) > 3
+    # The resampler's filter is longer than nothing: edges of spans agree to its stop band.
+    np.testing.assert_allclose(cut.numpy(), whole.numpy(), atol=1e-4)
+    mono = load_model("band-pass", device="cpu", channels="mono")
+    np.testing.assert_allclose(
+        mono.separate(waveform, RATE_HZ, ["300 Hz"])[0],
+        model.separate(waveform, RATE_HZ, ["300 Hz"])[0].mean(0, keepdims=True),
+        atol=1e-5,
+    )
+
+
+def test_its_identity_names_the_package_and_the_version(bandpass, monkeypatch):
+    first = load_model("band-pass", device="cpu").checkpoint_sha256
+    monkeypatch.setattr(find_package("band-pass"), "identity", "bandpass 1.1")
+    assert load_model("band-pass", device="cpu").checkpoint_sha256 != first
+
+
+def test_a_model_of_texts_refuses_example_sounds(bandpass):
+    model = load_model("band-pass", device="cpu")
+    sound = (make_tones(1.0), RATE_HZ)
+    with pytest.raises(QueryError, match="band-pass reads texts"):
+        model.separate(make_tones(1.0), RATE_HZ, [{"name": "x", "audio": [sound]}])
+
+
+def test_a_stem_of_another_shape_is_refused(bandpass, monkeypatch):
+    model = load_model("band-pass", device="cpu")
+    inner = model.engine.model
+    monkeypatch.setattr(inner, "separate", lambda waveform_CT, condition_D: waveform_CT[:1])
+    with pytest.raises(CheckpointMismatch, match=r"stem of shape \(1, "):
+        model.separate(make_tones(1.0), RATE_HZ, ["300 Hz"])
+
+
+def test_without_the_package_its_name_is_unknown():
+    with pytest.raises(RequestError, match="no such checkpoint"):
+        registry.resolve("band-pass")
+
+
+def test_with_the_package_a_mistyped_name_is_explained(bandpass):
+    with pytest.raises(RequestError, match="did you mean 'band-pass'"):
+        registry.resolve("bandpass")
