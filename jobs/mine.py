@@ -1,4 +1,4 @@
-"""Find, in weakly labelled sounds, the 2 s of each label, and embed them.
+"""Find and embed the 2 s of each label in a list of sounds.
 
 The labels of a list are of whole files; a detector says when they sound. The Parquet list that is
 written is what `separator train configs/train-zeroshot.yaml` learns from.

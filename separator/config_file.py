@@ -39,6 +39,14 @@ def read_settings(kind: type[Settings], path: Path, overrides: list[str]) -> Set
     return build(merge_settings(kind, path, overrides), path)
 
 
+def read_overrides(kind: type[Settings], overrides: list[str]) -> Settings:
+    """Build the dataclass `kind` from key=value alone, without a file."""
+    trees = [shape_section(kind, _read_override(each), "", "") for each in overrides]
+    with _one_line("arguments"):
+        tree = OmegaConf.merge(OmegaConf.structured(kind), *trees)
+    return build(tree, "arguments")
+
+
 def merge_settings(kind: type, path: Path, overrides: list[str]) -> Any:
     """The merged OmegaConf tree, with known keys only; values are not checked yet."""
     trees = [shape_section(kind, _read_yaml(path), f"{path}: ", "")]
@@ -47,7 +55,7 @@ def merge_settings(kind: type, path: Path, overrides: list[str]) -> Any:
         return OmegaConf.merge(OmegaConf.structured(kind), *trees)
 
 
-def build(tree: Any, path: Path) -> Any:
+def build(tree: Any, path: Path | str) -> Any:
     """The dataclass of a merged tree; `path` is for messages."""
     with _one_line(path):
         if missing := sorted(OmegaConf.missing_keys(tree)):

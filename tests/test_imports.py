@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # From the top down; a module may import from its own layer and from those below.
 LAYERS = [
     ["jobs"],
-    ["separator.train", "separator.export"],
+    ["separator.train", "separator.export", "separator.evaluation"],
     ["separator.run"],
     ["separator.stages", "separator.api"],
     ["separator.encoders", "separator.results", "separator.config",
@@ -23,7 +23,7 @@ LAYERS = [
 ]  # fmt: skip
 # Where programs are started.
 SUBPROCESS_ALLOWED = ("separator.media.ffmpeg", "separator.sounds.programs")
-RAY_ALLOWED = ("jobs", "separator.run", "separator.train")
+RAY_ALLOWED = ("jobs", "separator.run", "separator.train", "separator.evaluation")
 FORBIDDEN = {
     "separator.audio": ["pathlib", "os", "boto3", "subprocess"],
     "separator.media": ["boto3", "torch"],

@@ -1,15 +1,23 @@
 """Compute the quality of a stem in decibels against its reference. Pure functions on arrays.
 
-The definitions are those of AudioSep's benchmark: SDR is the plain ratio of signal to difference,
+Most definitions are those of AudioSep's benchmark: SDR is the plain ratio of signal to difference,
 without any allowed distortion; SDRi is its gain over the mixture; SI-SDR first scales the target.
+`compute_window_sdr_db` is the SDR of BSSEval v4 (museval), which is the same ratio, in windows and
+without a floor: the distortion filters of BSSEval v4 enter only its other figures.
 
-Shapes: T samples, any leading dimensions.
+Shapes: T samples, any leading dimensions; S stems, C channels, W windows.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 
+from separator.errors import AudioError
+
 # -100 dB: keeps the figures of silence finite.
 FLOOR = 1e-10
+# Of zero-shot separation's figure of silence: -80 dB.
+QUIETEST = 1e-8
 
 
 def compute_sdr_db(estimate: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -36,3 +44,47 @@ def compute_si_sdr_db(estimate: np.ndarray, target: np.ndarray) -> np.ndarray:
 def compute_level_db(x: np.ndarray) -> np.ndarray:
     """Compute the RMS level against full scale."""
     return 10 * np.log10(np.square(x.astype(np.float64)).mean(-1) + FLOOR)
+
+
+def compute_window_sdr_db(
+    estimates_SCT: np.ndarray, references_SCT: np.ndarray, window: int, hop: int | None = None
+) -> np.ndarray:
+    """Compute the SDR (S, W) of each whole window, by default one after the other.
+
+    A window in which any of the estimates or references is silent (its channels add up to zero
+    throughout) is NaN for all of them, as in museval; an estimate without an error is infinite.
+    """
+    if estimates_SCT.shape != references_SCT.shape:
+        raise AudioError(
+            f"estimates {estimates_SCT.shape} and references {references_SCT.shape}: "
+            "bring them to one shape"
+        )
+    hop = hop or window
+    starts = range(0, references_SCT.shape[-1] - window + 1, hop)
+    sdr_SW = np.full((len(references_SCT), len(starts)), np.nan)
+    for w, start in enumerate(starts):
+        estimate, reference = (
+            x[..., start : start + window].astype(np.float64)
+            for x in (estimates_SCT, references_SCT)
+        )
+        sounding = [x.sum(1).any(-1).all() for x in (estimate, reference)]
+        if not all(sounding):
+            continue
+        error = np.square(reference - estimate).sum((1, 2))
+        with np.errstate(divide="ignore"):  # no error at all
+            sdr_SW[:, w] = 10 * np.log10(np.square(reference).sum((1, 2)) / error)
+    return sdr_SW
+
+
+def compute_quieting_db(heard_T: np.ndarray, stem_T: np.ndarray) -> float:
+    """Compute by how much a stem is quieter than what was heard, down to -80 dB of full scale."""
+    heard, left = (
+        max(QUIETEST, float(np.square(x.astype(np.float64)).mean())) for x in (heard_T, stem_T)
+    )
+    return 10 * float(np.log10(heard / left))
+
+
+def take_median(figures: Iterable[float]) -> float:
+    """Return the median of what is not NaN; NaN if nothing is left."""
+    left = [figure for figure in figures if not np.isnan(figure)]
+    return float(np.median(left)) if left else float("nan")

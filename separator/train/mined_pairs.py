@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from separator.audio.pairs import match_first
 from separator.errors import RequestError
 from separator.storage import Storage
 from separator.train.draw import draw_usable, set_level
 from separator.train.examples import choose_source, group_by_package
-from separator.train.mixer import declip, mix_equal
+from separator.train.mixer import declip
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
 
@@ -55,7 +56,8 @@ class MinedPairs:
             rng = np.random.default_rng([self.seed, number // 2])
             (one, one_T), (other, other_T), more = self._draw_pair(number // 2, rng)
             gain_db = rng.uniform(-1, 1) * self.settings.level_db
-            mixture_T, one_T, other_T = declip(*mix_equal(one_T, other_T, gain_db))
+            other_T = match_first(one_T, other_T) * np.float32(10 ** (gain_db / 20))
+            mixture_T, one_T, other_T = declip(one_T + other_T, one_T, other_T)
             if level_db := self.settings.changes.level_db:
                 mixture_T, one_T, other_T = set_level(rng, level_db, mixture_T, one_T, other_T)
             for source, target_T in ((one, one_T), (other, other_T)):

@@ -6,7 +6,6 @@ Shapes: T samples.
 import numpy as np
 
 CEILING = 0.9
-LEAST_FACTOR, MOST_FACTOR = 0.02, 50.0  # of a sound that is brought to the energy of another
 
 
 def measure_energy(x_T: np.ndarray) -> float:
@@ -20,19 +19,6 @@ def match_energy(x_T: np.ndarray, reference_T: np.ndarray, gain_db: float) -> np
     if min(own, wanted) < 1e-12:
         return x_T
     return x_T * np.float32(np.sqrt(wanted / own) * 10 ** (gain_db / 20))
-
-
-def mix_equal(
-    one_T: np.ndarray, other_T: np.ndarray, gain_db: float = 0.0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mix two sounds as zero-shot separation does; return (mixture, first, second as it is in it).
-
-    The second gets the energy of the first, and `gain_db` more.
-    """
-    ratio = measure_energy(one_T) / max(1e-8, measure_energy(other_T))
-    factor = min(max(np.sqrt(ratio), LEAST_FACTOR), MOST_FACTOR) * 10 ** (gain_db / 20)
-    other_T = other_T * np.float32(factor)
-    return one_T + other_T, one_T, other_T
 
 
 def declip(*arrays: np.ndarray) -> list[np.ndarray]:

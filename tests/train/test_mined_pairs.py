@@ -7,7 +7,7 @@ import soundfile
 from separator.errors import RequestError
 from separator.storage import Storage
 from separator.train.mined_pairs import MinedPairs, draw_turn
-from separator.train.mixer import measure_energy, mix_equal
+from separator.train.mixer import measure_energy
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
 
@@ -99,13 +99,3 @@ def test_pairs_refuses_lists_without_embeddings_or_with_one_group(sources):
         make_pairs([*sources, Source("x.wav", ("low",), "low", "low")])
     with pytest.raises(RequestError, match="two groups"):
         make_pairs(sources[:4])
-
-
-def test_mix_equal_bounds_the_factor():
-    one, quiet = np.full(100, 0.5, np.float32), np.full(100, 1e-3, np.float32)
-    mixture, first, second = mix_equal(one, quiet)
-    np.testing.assert_array_equal(first, one)
-    np.testing.assert_allclose(second, 0.05)  # fifty times, not five hundred
-    np.testing.assert_allclose(mixture, 0.55)
-    np.testing.assert_allclose(mix_equal(quiet, np.full(100, 0.9, np.float32))[2], 0.018, rtol=1e-5)
-    np.testing.assert_allclose(mix_equal(one, 0.1 * one, 6.0)[2], 0.5 * 10**0.3, rtol=1e-5)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from separator.errors import AudioError, RequestError
+from separator.evaluation.cases import make_case, plan_cases, read_cases, score
 from separator.storage import Storage
-from separator.train.cases import make_case, plan_cases, read_cases, score
 from separator.train.sound_lists import Source, read_list
 
 RATE_HZ = 32_000

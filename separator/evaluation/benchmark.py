@@ -1,0 +1,98 @@
+"""Run a benchmark for one model or several: settings, units, a table beside what was published.
+
+Each benchmark of a paper is a module of its own, with what it scores as a unit; what all of them
+share is here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+
+from separator.config_file import check_choice, check_number
+from separator.errors import RequestError
+from separator.evaluation.over_units import Row
+from separator.evaluation.published import Table
+from separator.model.download import hash_file
+from separator.model.registry import resolve
+from separator.storage import Storage, StorageSettings
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
+WIDTH = 32  # of names in tables
+Show = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """What every benchmark takes."""
+
+    model: list[str] = MISSING
+    detector: str = ""
+    limit: int = 0  # songs or pairs for a first try; 0: all
+    device: str = "auto"
+    precision: str = "fp32"
+    actors: int = 1
+    storage: StorageSettings = field(default_factory=StorageSettings)
+
+    def __post_init__(self) -> None:
+        if not self.model or len(set(self.model)) < len(self.model):
+            raise RequestError(f"model={self.model}: name one model, or several different ones")
+        check_choice("device", self.device, DEVICES)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_number("limit", self.limit, 0, 1e9)
+        check_number("actors", self.actors, 1, 1e5)
+
+    def name_files(self, model: str) -> tuple[str, str, str, str]:
+        """Return what `load_by_examples` takes."""
+        return model, self.detector, self.device, self.precision
+
+    def identify(self, model: str) -> list[str]:
+        """Return what tells this model's figures from others': the hashes of its files, precision.
+
+        The first use of a published name fetches its file.
+        """
+        fetch = Storage(self.storage).fetch
+        names = [name for name in (model, self.detector) if name]
+        return [*(hash_file(resolve(name, fetch)) for name in names), self.precision]
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    """Write rows as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from separator.storage.atomic import replacing
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows), temporary)
+
+
+def lay_out(
+    title: str, columns: Sequence[str], ours: Sequence[tuple[str, Sequence[float]]], table: Table,
+    note: str = "",
+) -> str:  # fmt: skip
+    """Lay out our figures, and below them the published ones with whose they are and how sure."""
+    lines = [title, " " * WIDTH + "".join(f"{column:>12}" for column in columns)]
+    lines += [lay_row(name, figures) for name, figures in ours]
+    sure = "" if table.is_checked else " (from memory, not checked: do not quote)"
+    lines += ["", f"published{sure}: {table.source}"]
+    if note:
+        lines.append(note)
+    lines += [lay_row(row.name, row.figures, row.spread) for row in table.rows]
+    return "\n".join(lines)
+
+
+def lay_row(name: str, figures: Sequence[float], spread: Sequence[float] = ()) -> str:
+    shown = [f"{figure:.2f}" for figure in figures]
+    if spread:
+        shown = [f"{a} ±{b:.2f}" for a, b in zip(shown, spread, strict=True)]
+    return f"{name[-WIDTH + 1 :]:{WIDTH}}" + "".join(f"{each:>12}" for each in shown)
+
+
+def pick(rows: list[Row], **wanted: Any) -> list[Row]:
+    """Return the rows that have these values."""
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]

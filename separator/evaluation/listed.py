@@ -1,0 +1,127 @@
+"""Score a model on a list of cases, and show the figures per kind: as a table and as bars."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from separator.api import Separator, load_model
+from separator.errors import RequestError
+from separator.evaluation.cases import Case, make_case, plan_cases, read_cases, score
+from separator.evaluation.over_units import Row, Score
+from separator.storage import Storage
+from separator.train.sound_lists import read_list, read_whole
+
+COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
+GIVEN = (".csv", ".parquet")  # lists of finished mixtures
+
+
+@dataclass(frozen=True)
+class MixSettings:
+    """How cases are mixed from a list of sounds."""
+
+    per_kind: int
+    style: str
+    levels_db: tuple[float, ...]
+    num_sounds: int
+    seconds: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class CaseScorer:
+    """Score one case by text."""
+
+    model: Separator
+    settings: MixSettings
+    storage: Storage
+
+    def __call__(self, case: Case | Row) -> list[Row]:
+        rate_hz = self.model.engine.config.rate_hz
+        if isinstance(case, Case):
+            mixture_T, target_T = make_case(
+                self.storage, case, self.settings.seconds, rate_hz, self.settings.seed
+            )
+            query = case.query
+            about: Row = {"kind": case.sounds[0].kind, "query": query, "style": case.style}
+            about |= {"level_db": case.level_db, "others": [s.kind for s in case.sounds[1:]]}
+        else:
+            mixture_T, target_T = (
+                read_whole(self.storage, case[key], rate_hz) for key in ("mixture", "target")
+            )
+            query = case["query"]
+            about = {"kind": case["kind"], "query": query, "style": "given"}
+        stem_T = self.model.separate(mixture_T[None], rate_hz, [query])[0, 0]
+        return [about | score(stem_T, target_T, mixture_T)]
+
+
+def make_scorer(model: str, device: str, settings: MixSettings) -> Score:
+    """Load a model in an actor."""
+    return CaseScorer(load_model(model, device=device), settings, Storage())
+
+
+def list_cases(uri: str, settings: MixSettings) -> list[Any]:
+    """Read finished cases, or plan them from a list of sounds; at least one is needed."""
+    storage = Storage()
+    cases: list[Any] = []
+    if uri.endswith(GIVEN):
+        cases = read_cases(storage, uri)
+    else:
+        sources = read_list(uri, storage)
+        for level_db in settings.levels_db:
+            cases += plan_cases(
+                sources,
+                settings.per_kind,
+                settings.style,
+                level_db,
+                settings.num_sounds,
+                settings.seed,
+            )
+    if not cases:
+        raise RequestError(f"{uri}: no cases in it")
+    return cases
+
+
+def summarize(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Average per kind, then over kinds under the name `mean`."""
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        kinds.setdefault(row["kind"], []).append(row)
+    keys = [*COLUMNS, "under_db"]
+    out = {}
+    for kind, members in sorted(kinds.items()):
+        under = [row["mixture_db"] - row["stem_db"] for row in members]
+        figures = {key: float(np.mean([row[key] for row in members])) for key in COLUMNS}
+        out[kind] = figures | {"under_db": float(np.median(under)), "cases": len(members)}
+    out["mean"] = {key: float(np.mean([out[k][key] for k in kinds])) for key in keys}
+    out["mean"]["cases"] = len(rows)
+    return out
+
+
+def lay_out_kinds(summary: dict[str, dict[str, float]], style: str) -> str:
+    """Lay out the table."""
+    head = f"{style:20}{'cases':>7}{'SDRi dB':>9}{'SDR dB':>9}{'SI-SDR dB':>11}{'under dB':>10}"
+    rows = [
+        f"{kind[:20]:20}{row['cases']:7.0f}{row['sdri_db']:9.2f}{row['sdr_db']:9.2f}"
+        f"{row['si_sdr_db']:11.2f}{row['under_db']:10.1f}"
+        for kind, row in summary.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def draw(summary: dict[str, dict[str, float]], path: Path) -> None:
+    """Draw the SDRi of every kind as a bar, best on top, with the mean as a line."""
+    from matplotlib.figure import Figure
+
+    kinds = sorted((k for k in summary if k != "mean"), key=lambda k: summary[k]["sdri_db"])
+    figure = Figure(figsize=(7, 1 + 0.22 * len(kinds)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(kinds, [summary[k]["sdri_db"] for k in kinds], color="C0")
+    axes.axvline(summary["mean"]["sdri_db"], color="C3", label="mean")
+    axes.set_xlabel("SDRi [dB]")
+    axes.margins(y=0.01)
+    axes.legend(loc="lower right")
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(path, dpi=100)

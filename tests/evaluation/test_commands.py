@@ -1,0 +1,120 @@
+"""The benchmarks by their command, with small networks: figures, resuming, and what is refused."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobs.cli import main
+from separator.evaluation.by_examples import load_by_examples
+from separator.evaluation.musdb18 import MusdbSettings, read_conditions
+from separator.evaluation.musdb_scores import SongListener, SongScorer
+from separator.evaluation.musdb_songs import STEMS, list_songs
+from separator.storage import Storage
+from tests.helpers.benchmarks import write_audioset, write_models, write_musdb
+
+
+def call(capsys, *argv: object) -> tuple[int, str, str]:
+    code = main(["evaluate", *map(str, argv), "device=cpu"])
+    return code, *capsys.readouterr()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return write_models(tmp_path_factory.mktemp("models"), seeds=(0, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_musdb18_has_the_figures_of_its_parts_and_goes_on(shared_ray, models, tmp_path, capsys):
+    (model, _), detector = models
+    data, out = write_musdb(tmp_path / "data", 2, 2), tmp_path / "out"
+    broken = data / "test/Band 1 - Song/bass.wav"
+    whole = broken.read_bytes()
+    broken.write_bytes(b"RIFF....WAVE nothing")
+    asked = ["musdb18", data, out, f"model={model}", f"detector={detector}"]
+    code, table, said = call(capsys, *asked)
+    assert code == 2 and not table and "Band 1 - Song/bass.wav" in said.splitlines()[-1]
+    assert not (out / "scores.parquet").exists()
+    broken.write_bytes(whole)
+    code, table, said = call(capsys, *asked)
+    assert code == 0, said
+    assert "2 of 2 are there already" in said and "1 of 2 are there already" in said
+    rows = pd.read_parquet(out / "scores.parquet")
+    assert len(rows) == 8 and set(rows["mode"]) == {"paper"} and set(rows["model"]) == {str(model)}
+
+    loaded, _ = load_by_examples(str(model), str(detector), "cpu", "fp32")
+    storage = Storage()
+    heard = [r for song in list_songs(storage, str(data), "train")
+             for r in SongListener(loaded, storage)(song)]  # fmt: skip
+    expected_QD = np.stack(
+        [np.mean([r["condition"] for r in heard if r["stem"] == stem], 0) for stem in STEMS]
+    )
+    (queries,) = out.glob("queries-*.npz")
+    conditions_QD = read_conditions(str(queries))
+    np.testing.assert_allclose(conditions_QD, expected_QD, rtol=1e-4, atol=1e-6)
+    songs = list_songs(storage, str(data), "test")
+    scorer = SongScorer(loaded, conditions_QD, "paper", True, storage)
+    again = pd.DataFrame([row for song in songs for row in scorer(song)])
+    np.testing.assert_allclose(rows["sdr_db"], again["sdr_db"], atol=1e-3)
+    for stem, shown in zip(STEMS, re.findall(r"-?\d+\.\d\d", table), strict=False):
+        median = rows.loc[rows.stem == stem, "sdr_db"].median()
+        assert float(shown) == pytest.approx(median, abs=0.0051)
+    assert (
+        "not the whole test set" in table and "6.15 ±0.22" in table and "fig/results.png" in table
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_audioset_compares_two_models_on_the_same_held_out_pairs(
+    shared_ray, models, tmp_path, capsys
+):
+    (full, held_out), detector = models
+    listed = write_audioset(tmp_path / "audio")
+    code, table, said = call(
+        capsys, "audioset", listed, tmp_path / "out", f"model=[{full},{held_out}]",
+        f"detector={detector}", "classes=held_out", "pairs=3",
+    )  # fmt: skip
+    assert code == 0, said
+    assert "1 of 7 sounds are not in the folder" in said
+    rows = pd.read_parquet(tmp_path / "out" / "scores.parquet")
+    assert len(rows) == 2 * 3 * 2 * 3 and set(rows["class"]) == {"Cat", "Clapping"}
+    one, other = (rows[rows.model == str(model)] for model in (full, held_out))
+    assert list(one.audio) == list(other.audio) and not np.allclose(one.figure_db, other.figure_db)
+    for model, own in ((full, one), (held_out, other)):
+        (line,) = [line for line in table.splitlines() if line.startswith(str(model)[-31:])]
+        shown = [float(x) for x in line[32:].split()]
+        means = [own.loc[own["mode"] == m, "figure_db"].mean() for m in
+                 ("mixture", "clean", "silence")]  # fmt: skip
+        assert shown == pytest.approx(means, abs=0.0051)
+    assert "from memory, not checked" in table
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["musdb18", "none", "out"], "model is not set; add model=..."),
+        (["musdb18", "none", "out", "model=mini"], "none/test: no such folder"),
+        (["musdb18", "none", "out", "model=mini", "mode=both"], "mode='both': must be one of"),
+        (["musdb18", "none", "out", "model=[a,a]"], "name one model, or several different ones"),
+        (["musdb18", "none", "out", "model=mini", "num_query=3"], "did you mean num_queries?"),
+        (["audioset", "none.csv", "out", "model=mini"], "detector is not set"),
+        (["audioset", "none.csv", "out", "model=a", "detector=b"], "none.csv: no such file"),
+        (["mini", "none.csv", "out"], "'device=cpu': keys are of benchmarks"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(argv, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(capsys, *argv)
+    lines = [line for line in err.splitlines() if not line.endswith(" ...")]
+    assert code == 2 and not out and len(lines) == 1 and message in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_conditions_of_another_file_are_refused(tmp_path):
+    np.savez(tmp_path / "q.npz", vocals=np.zeros(4))
+    with pytest.raises(ValueError, match="needed are four vectors of one length: vocals"):
+        read_conditions(str(tmp_path / "q.npz"))
+    assert MusdbSettings(model=["mini"]).num_queries == 90
