@@ -54,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--levels", type=parse_levels, default="0", help="dB of the other sounds: 0,-10,10 (0)"
     )
     listed.add_argument("--sounds", type=int, default=2, help="sounds in a mixture (2)")
+    listed.add_argument(
+        "--examples", type=int, default=0, help="example sounds as a query, in place of words (0)"
+    )
     listed.add_argument("--seconds", type=float, default=5.0, help="length of a mixture (5)")
     listed.add_argument("--seed", type=int, default=1, help="another seed: other mixtures (1)")
 
@@ -119,6 +122,7 @@ def evaluate(options: argparse.Namespace) -> None:
         options.sounds,
         options.seconds,
         options.seed,
+        options.examples,
     )
     units = [
         Unit(str(number), case) for number, case in enumerate(list_cases(options.cases, mixing))

@@ -35,6 +35,7 @@ class Case:
     query: str
     style: str
     level_db: float  # of every other sound against the target
+    examples: tuple[Source, ...] = ()  # other sounds of the kind that is asked for, as the query
 
 
 def plan_cases(
@@ -44,8 +45,12 @@ def plan_cases(
     level_db: float,
     num_sounds: int,
     seed: int,
+    num_examples: int = 0,
 ) -> list[Case]:
-    """Plan `per_kind` cases with each kind as target; the same for the same arguments."""
+    """Plan `per_kind` cases with each kind as target; the same for the same arguments.
+
+    With `num_examples` other sounds of the kind are the query, as many as there are.
+    """
     by_kind = group_by_kind(sources)
     cases = []
     for kind in by_kind:
@@ -61,8 +66,22 @@ def plan_cases(
             named = chosen.pop() if style == "absent" else chosen[0]
             texts = named.paraphrases if style == "paraphrase" else named.captions
             query = texts[int(rng.integers(len(texts)))]
-            cases.append(Case(number, tuple(chosen), query, style, level_db))
+            examples = ()
+            if num_examples:
+                rng = np.random.default_rng([seed, number, 1])
+                examples = choose_examples(by_kind[named.kind], named, num_examples, rng)
+            cases.append(Case(number, tuple(chosen), query, style, level_db, examples))
     return cases
+
+
+def choose_examples(
+    members: Sequence[Source], named: Source, most: int, rng: np.random.Generator
+) -> tuple[Source, ...]:
+    """Choose sounds of a kind, none of them the one that is named."""
+    others = [source for source in members if source.uri != named.uri]
+    if not others:
+        raise RequestError(f"{named.kind}: only {named.uri} is one: no other is an example")
+    return tuple(others[i] for i in rng.permutation(len(others))[:most])
 
 
 def make_case(

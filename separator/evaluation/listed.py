@@ -28,11 +28,12 @@ class MixSettings:
     num_sounds: int
     seconds: float
     seed: int
+    num_examples: int = 0
 
 
 @dataclass(frozen=True)
 class CaseScorer:
-    """Score one case by text."""
+    """Score one case, by text or by example sounds."""
 
     model: Separator
     settings: MixSettings
@@ -44,8 +45,12 @@ class CaseScorer:
             mixture_T, target_T = make_case(
                 self.storage, case, self.settings.seconds, rate_hz, self.settings.seed
             )
-            query = case.query
-            about: Row = {"kind": case.sounds[0].kind, "query": query, "style": case.style}
+            query: Any = case.query
+            if case.examples:
+                sounds = [read_whole(self.storage, s.uri, rate_hz)[None] for s in case.examples]
+                query = {"name": "target", "audio": [(sound, rate_hz) for sound in sounds]}
+            about: Row = {"kind": case.sounds[0].kind, "query": case.query, "style": case.style}
+            about |= {"examples": [source.uri for source in case.examples]}
             about |= {"level_db": case.level_db, "others": [s.kind for s in case.sounds[1:]]}
         else:
             mixture_T, target_T = (
@@ -78,6 +83,7 @@ def list_cases(uri: str, settings: MixSettings) -> list[Any]:
                 level_db,
                 settings.num_sounds,
                 settings.seed,
+                settings.num_examples,
             )
     if not cases:
         raise RequestError(f"{uri}: no cases in it")

@@ -106,8 +106,14 @@ BY_HAND = {
 CLAP_FILE = "music_speech_audioset_epoch_15_esc_89.98.pt"
 CLAP_URI = f"https://huggingface.co/lukewys/laion_clap/resolve/main/{CLAP_FILE}"
 # Part of the package: needs neither a download nor a checksum.
-MINI = "mini"
-BUNDLED = Path(__file__).parents[1] / "weights" / "mini.safetensors"
+MINI, MINI_ZEROSHOT, MINI_DETECTOR = "mini", "mini-zeroshot", "mini-detector"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+BUNDLED = WEIGHTS / "mini.safetensors"
+IN_THE_BOX = {
+    MINI: BUNDLED,
+    MINI_ZEROSHOT: WEIGHTS / "mini-zeroshot.safetensors",
+    MINI_DETECTOR: WEIGHTS / "mini-zeroshot.safetensors",  # the separator's file holds it
+}
 CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -124,8 +130,8 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
     if not isinstance(x, str | Path) or not str(x) or "\0" in str(x):
         raise RequestError(f"{x!r}: no name, path or s3:// URI of a checkpoint; try {MINI!r}")
     if isinstance(x, str):
-        if x == MINI:
-            return _require(BUNDLED, "this package comes without the mini model")
+        if x in IN_THE_BOX:
+            return _require(IN_THE_BOX[x], f"this package comes without the model {x}")
         if x in PUBLISHED:
             return obtain(PUBLISHED[x])
         if x in BY_HAND:
@@ -143,7 +149,7 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
     # A name too long, a folder without permission; a RuntimeError: the folder of no user.
     except (OSError, RuntimeError) as error:
         raise CheckpointMissing(f"{str(x)[:200]!r}: {error}"[:400]) from None
-    names = [MINI, *PUBLISHED, *BY_HAND, *list_outside()]
+    names = [*IN_THE_BOX, *PUBLISHED, *BY_HAND, *list_outside()]
     near = difflib.get_close_matches(x.lower(), names)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise RequestError(
@@ -153,7 +159,7 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
 
 def is_path(x: str) -> bool:
     """Tell whether `resolve` takes this for a path: the same on another machine, if absolute."""
-    return x not in (MINI, *PUBLISHED, *BY_HAND) and "://" not in x
+    return x not in (*IN_THE_BOX, *PUBLISHED, *BY_HAND) and "://" not in x
 
 
 def obtain(published: Published) -> Path:

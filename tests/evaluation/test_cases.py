@@ -1,5 +1,7 @@
 """Test cases: planned reproducibly, covering every kind, scored as defined."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,24 @@ def test_plan_cases_absent_query_names_no_sound_of_the_mixture(sounds_list):
 def test_plan_cases_paraphrase_style_queries_by_paraphrases(sounds_list):
     cases = plan_cases(list_sources(sounds_list), 1, "paraphrase", 0.0, 2, seed=1)
     assert [case.query for case in cases] == ["again beep", "again hiss", "again hum"]
+
+
+def test_plan_cases_chooses_examples_of_the_kind_that_is_asked_for(sounds_list):
+    sources = read_list(str(sounds_list), Storage())
+    plain = plan_cases(sources, 6, "caption", 0.0, 2, 1)
+    for count in (1, 3, 50):
+        cases = plan_cases(sources, 6, "caption", 0.0, 2, 1, num_examples=count)
+        assert [replace(case, examples=()) for case in cases] == plain
+        for case in cases:
+            uris = {source.uri for source in case.examples}
+            assert len(uris) == len(case.examples) == min(count, 3)
+            assert {source.kind for source in case.examples} == {case.sounds[0].kind}
+            assert case.sounds[0].uri not in uris
+    absent = plan_cases(sources, 2, "absent", 0.0, 2, 1, num_examples=2)
+    for case in absent:
+        assert case.examples[0].kind not in {source.kind for source in case.sounds}
+    with pytest.raises(RequestError, match="no other is an example"):
+        plan_cases(sources[:5], 1, "caption", 0.0, 2, 1, num_examples=1)
 
 
 def test_make_case_mixes_three_sounds(sounds_list):
