@@ -32,11 +32,34 @@ if TYPE_CHECKING:
 FORMAT = "flac"
 
 
+class AddLike(argparse.Action):
+    """Turn the `--query` before `--like` into one by example sounds."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if not namespace.query:
+            parser.error(f"{option_string} {values}: must stand behind the --query that it is like")
+        last = namespace.query.pop()
+        if isinstance(last, str):
+            last = {"name": last, "audio": []}
+        namespace.query.append({**last, "audio": [*last["audio"], values]})
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="audio or video")
     parser.add_argument(
         "--query", action="append", required=True, metavar="TEXT", help="a sound; may be repeated"
     )
+    parser.add_argument(
+        "--like", action=AddLike, metavar="SOUND",
+        help="an example of the --query before it, which then is a name: a file or a folder;\n"
+        "may be repeated",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where stems go (beside FILE)")
     parser.add_argument("--model", default="mini", help="a name or a checkpoint's path (mini)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
@@ -51,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     require_ffmpeg()
     names = plan_names(options.files, options.out, queries)
     model = load_model(options.model, device=options.device)
-    conditions_QD = model.encode([{"name": each.name, "text": each.text} for each in queries])
+    conditions_QD = model.encode(options.query)
     num_failed = 0
     for path in options.files:
         say(f"separating {path} ...")
@@ -145,7 +168,7 @@ def separate_blocks(
 
 FILE = Command(
     "file", "jobs.file", __doc__, add_arguments, run,
-    example="talk.mp4 --query 'a person speaking' --query siren --out stems",
+    example="talk.mp4 --query 'a person speaking' --query bird --like bird.wav --out stems",
 )  # fmt: skip
 main = FILE.main
 

@@ -4,9 +4,10 @@
     encoder.encode_texts(["rain", "an emergency siren"])    # (2, 512), float32
     encoder.encoder_id                                      # "mini:9c1f..."
 
-A checkpoint names the encoder it was trained with by `encoder_id`; `find_encoder` in api.py loads
-it. A new encoder has to provide `TextEncoder` and a line in `find_encoder`. To measure how similar
-stems are to their query it also needs an audio side, see `AudioEncoder` in similarity.py.
+A checkpoint names the encoder it was trained with by `encoder_id`; lookup.py loads it. A new
+encoder has to provide `TextEncoder` and a line in `lookup.find_encoder`. To measure how similar
+stems are to their query, and to take example sounds, it also needs an audio side, see
+`AudioEncoder` in similarity.py.
 """
 
 from typing import Protocol

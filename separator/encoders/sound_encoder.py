@@ -20,6 +20,8 @@ from separator.model.detector import Detector
 
 PIECE_S = 10.0
 SHORTEST_REST_S = 1.0  # of the last piece, if there are others
+# With mini, sounds of one kind have up to 0.4, a pair of them up to 0.56, of four kinds 0.8.
+LARGE_SPREAD = 0.6
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,6 @@ class SoundCondition:
 class SoundEncoder(Protocol):
     """Embed the pieces of one example sound."""
 
-    large_spread: float  # beyond it sounds are hardly of one kind
     has_length_1: bool  # whether conditions do
 
     def embed(self, sound: Sound) -> np.ndarray:
@@ -49,7 +50,6 @@ class SoundEncoder(Protocol):
 class LatentSounds:
     """Embed sounds by a detector, with the rule of the official code."""
 
-    large_spread = 0.5
     has_length_1 = False
 
     def __init__(self, detector: Detector) -> None:
@@ -62,7 +62,6 @@ class LatentSounds:
 class AudioSounds:
     """Embed sounds by the audio side of a text encoder: pieces of 10 s, without quiet ones."""
 
-    large_spread = 0.5
     has_length_1 = True
 
     def __init__(self, encoder: AudioEncoder) -> None:
@@ -91,9 +90,9 @@ def encode_examples(encoder: SoundEncoder, sounds: Iterable[Sound]) -> SoundCond
         mean_D /= max(float(np.linalg.norm(mean_D)), np.finfo(np.float32).tiny)
     spread = measure_spread(np.concatenate(embedded))
     warning = ""
-    if spread > encoder.large_spread:
+    if spread > LARGE_SPREAD:
         warning = (
-            f"its example sounds differ (spread {spread:.2f}, above {encoder.large_spread:g}): "
+            f"its example sounds differ (spread {spread:.2f}, above {LARGE_SPREAD:g}): "
             "their mean may be none of them"
         )
     return SoundCondition(mean_D.astype(np.float32), len(embedded), spread, warning)

@@ -33,7 +33,7 @@ def find(storage: Storage, *audio: str) -> list[Sound]:
 
 @pytest.fixture(scope="module")
 def tone() -> np.ndarray:
-    return media_files.make_tones(2, 2 * HZ)
+    return media_files.make_tones(2, HZ)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_folder_is_every_media_file_in_it_in_order_of_uris(kit, tone):
     mono_T = tone.mean(0)
     for sound in sounds:
         assert sound.rate_hz == HZ and sound.samples.shape[0] == 1
-        part = slice(HZ // 2, HZ)
+        part = slice(HZ // 4, HZ // 2)
         assert np.abs(sound.samples[0, part] - mono_T[part]).max() < 0.02, sound.name
 
 

@@ -18,6 +18,7 @@ from separator.model.checkpoint import write_safetensors
 from separator.model.registry import BUNDLED
 from separator.model.zero_shot_files import pack_detector, read_separator, write_detector
 from tests.helpers import golden_zs
+from tests.helpers.checkpoints import make_net
 
 LABELS = ["a", "b", "c"]
 
@@ -81,15 +82,15 @@ def test_another_detector_is_refused(both, official, detector, tmp_path):
         find(tmp_path / "x.safetensors")
 
 
-def test_text_models_take_their_own_audio_side(tmp_path, official_checkpoint, monkeypatch):
+def test_text_models_take_their_own_audio_side(tmp_path, monkeypatch):
     assert isinstance(find(BUNDLED), AudioSounds)
     with pytest.raises(RequestError, match="takes example sounds by its text encoder, not by a"):
         find(BUNDLED, "stsed")
     monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path))
-    write_safetensors(read_separator(BUNDLED).net, tmp_path / "x.safetensors", "clap:0123")
+    write_safetensors(make_net(), tmp_path / "x.safetensors", "clap:0123")
     with pytest.raises(EncoderMissing, match="trained with the text encoder 'clap:0123' and holds"):
         find(tmp_path / "x.safetensors")
-    write_safetensors(read_separator(BUNDLED).net, tmp_path / "y.safetensors", None)
+    write_safetensors(make_net(), tmp_path / "y.safetensors", None)
     with pytest.raises(EncoderMissing, match="names no text encoder; give conditions"):
         find(tmp_path / "y.safetensors")
 

@@ -10,6 +10,8 @@ from separator.encoders.mini import MiniEncoder, pack_mini, read_mini
 from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
 from separator.model.download import hash_file
 from separator.model.resunet import NetworkConfig, ResUNet
+from separator.model.zero_shot_files import pack_detector, read_detector, read_separator
+from tests.helpers import golden_zs
 from tests.helpers.golden import make_small_net
 
 ENCODER = {"text_branch.x": torch.ones(2, 3), "audio_branch.y": torch.zeros(4)}
@@ -116,6 +118,16 @@ def test_bad_requests_are_one_line_and_write_nothing(
 def test_bad_options_exit_2() -> None:
     for argv in ([], ["a"], ["a", "b.safetensors", "--dtype", "int8"]):
         assert main(argv) == 2
+
+
+def test_a_detector_comes_along(tmp_path):
+    detector = golden_zs.make_small_detector(num_classes=2)
+    src, dst = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    packed = pack_detector(detector, ["a", "b"])
+    write_safetensors(golden_zs.make_small_unet(), src, None, encoder=packed)
+    assert main([str(src), str(dst), "--dtype", "bf16"]) == 0
+    assert read_detector(dst)[1] == ["a", "b"]
+    assert read_separator(dst).encoder_id == packed[1]["encoder"]
 
 
 def test_a_mini_encoder_comes_along(tmp_path):

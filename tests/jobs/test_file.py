@@ -34,9 +34,26 @@ def test_file_puts_stems_beside_the_file(library, tmp_path):
     assert (tmp_path / "talk.rain.flac").exists()
 
 
+def test_file_takes_examples_of_a_query(library, tmp_path):
+    data, rate_hz = soundfile.read(library / "talk.wav", dtype="float32")
+    soundfile.write(tmp_path / "talk.wav", data[:rate_hz], rate_hz)
+    argv = ["file", str(tmp_path / "talk.wav"), "--device", "cpu", "--query", "rain"]
+    argv += ["--query", "bird", "--like", str(tmp_path / "talk.wav")]
+    assert main([*argv, "--like", str(library / "sub dir")]) == 0
+    stem_T, _ = soundfile.read(tmp_path / "talk.bird.flac", dtype="float32")
+    audio = [str(tmp_path / "talk.wav"), str(library / "sub dir")]
+    model = load_model("mini", device="cpu")
+    queries = [{"name": "bird", "audio": audio}]
+    wanted_CT = model.separate(data[None, :rate_hz], rate_hz, queries=queries)[0]
+    np.testing.assert_allclose(stem_T, wanted_CT[0], atol=1e-5)
+    assert (tmp_path / "talk.rain.flac").exists()
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["talk.wav", "--like", "a.wav", "--query", "x"], "must stand behind the --query that"),
+        (["talk.wav", "--query", "x", "--like", "gone.wav"], "gone.wav: no such file"),
         (["a/talk.wav", "a/talk.mp4", "--query", "rain"], "would both write a/talk.rain.flac"),
         (["talk.wav", "talk.rain.flac", "--query", "rain"], "talk.rain.flac is an input"),
         (["talk.wav", "--query", "rain", "--query", "Rain"], "the same as queries[0]"),

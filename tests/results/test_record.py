@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from separator.results import record as real
+from separator.results.manifest import make_table
 from separator.results.record import (
     CommitFile,
     merge_records,
@@ -9,9 +11,10 @@ from separator.results.record import (
     read_commit_file,
     select_done,
 )
+from separator.rows import STEM, WorkItem
 from separator.storage import Storage
 from tests.helpers.records import make_record
-from tests.helpers.rows import ITEMS
+from tests.helpers.rows import ITEMS, add_items, make_file, make_rendition
 
 
 def test_commit_file_is_read_back_and_does_not_depend_on_order(tmp_path):
@@ -41,3 +44,25 @@ def test_select_done_needs_a_final_record_of_every_item():
         both = [*records, make_record(query="b", request=known_id, code="no_audio")]
         assert select_done(both, items, True) == []
         assert select_done(both, items, False) == both
+
+
+def test_record_tells_kind_and_source_of_the_query():
+    bird = WorkItem("2" * 32, STEM, "bird", "", sounds="3" * 32, source='["s3://b/bird/"]')
+    asset = add_items(bird, make_rendition("m"))
+    shared = {"run_id": "r", "created_at": "2026-01-01T00:00:00+00:00"}
+    rows = [
+        real.make_record(item, make_file(0, item.name, asset=asset), None, None, shared)
+        for item in asset.items
+    ]
+    table = make_table(rows).to_pydict()
+    assert table["query_kind"] == ["text", "text", "audio", ""]
+    assert table["query_source"] == ["", "", '["s3://b/bird/"]', ""]
+    assert table["query_text"] == ["an a", "a b", "", "mix m"]
+
+
+def test_commit_files_without_the_newer_columns_are_read(tmp_path):
+    old = {k: v for k, v in make_record().items() if k not in ("query_kind", "query_source")}
+    uri = str(tmp_path / "record.json")
+    Storage().write(uri, pack_commit_file(CommitFile("x", [old])))
+    (row,) = read_commit_file(Storage(), uri).records
+    assert row["query_kind"] is None and make_table([row])["query_source"].null_count == 1

@@ -38,6 +38,7 @@ def test_list_columns_set_queries_and_tracks_of_each_asset(library, kind):
         {"uri": "in/b/d.txt", "q": '[{"name": "b"}]', "t": "0"},
         {"uri": "in/a.mp4?", "q": "[rain", "t": ""},
         {"uri": "in/x", "q": "rain", "t": "sometimes"},
+        {"uri": "in/y", "q": '[{"name": "b", "audio": "b.wav"}]', "t": ""},
     ]
     rows = [{"uri": "", "q": None, "t": None, "licence": None} | row for row in rows]
     path = library / f"list.{kind}"
@@ -52,9 +53,10 @@ def test_list_columns_set_queries_and_tracks_of_each_asset(library, kind):
     assert texts[:4] == [usual, ["rain", "a bell"], ["a siren, far away"], usual]
     assert [row.tracks for row in made[:4]] == ["all", [0, 2], "first", [0]]
     assert [json.loads(row.carried)["licence"] or "" for row in made[:3]] == ["cc", "", "by"]
-    assert [bool(row.trouble) for row in made] == [False] * 3 + [True] * 3
+    assert [bool(row.trouble) for row in made] == [False] * 3 + [True] * 4
     assert "has no text" in made[3].trouble and "not JSON" in made[4].trouble
     assert "sometimes" in made[5].trouble
+    assert "query 'b': a list's own queries are texts; example sounds" in made[6].trouble
     assert len(set(list_ids(made))) == len(list_ids(made))
     extractor = Extractor(Storage(), Layout(str(library / "out"), "flac"), SpanPlan(8, 0, 1))  # pyright: ignore
     for row in made[3:]:
