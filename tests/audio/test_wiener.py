@@ -20,3 +20,12 @@ def test_stems_add_up_to_the_mixture_where_it_is_loud_and_silence_stays_silent()
     stems_SNF = filter_jointly(mixture_NF, rng.random((3, 20, 5)))
     np.testing.assert_allclose(stems_SNF.sum(0), mixture_NF, atol=0.01)
     assert not filter_jointly(np.zeros((4, 3)), np.zeros((2, 4, 3))).any()
+
+
+def test_a_stem_that_is_hardly_there_gets_less_than_its_share():
+    # One frame and bin: power v, weight r = v / (1e-9 + v), and sqrt(1e-9) in the denominator.
+    power = [(1e-4 * share) ** 2 for share in (0.75, 0.25)]
+    weighted = [v * v / (1e-9 + v) for v in power]
+    expected = [1e-4 * w / (1e-9**0.5 + sum(weighted)) for w in weighted]
+    stems_SNF = filter_jointly(np.full((1, 1), 1e-4), np.array([3.0, 1.0]).reshape(2, 1, 1))
+    np.testing.assert_allclose(stems_SNF.ravel(), expected, rtol=1e-6)

@@ -67,6 +67,7 @@ def test_silence_of_one_stem_counts_for_all_in_a_window_and_for_itself_in_a_piec
     mono = make_mono(4.0)
     mono["vocals"][:PIECE] = 0
     sdr, _ = score_pieces(Scaled(), mono, CONDITIONS, uses_wiener=False)
+    assert sdr.shape == (4, 2)  # the length is a whole number of pieces
     assert np.isnan(sdr[0, 0]) and np.isfinite(np.delete(sdr, 0)).all()
 
 
