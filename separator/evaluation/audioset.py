@@ -12,11 +12,11 @@ from separator.errors import RequestError
 from separator.evaluation.audioset_pairs import SHARE, Pair, PairsScorer, draw_pairs
 from separator.evaluation.benchmark import BenchmarkSettings, Show, lay_out, pick, write_rows
 from separator.evaluation.by_examples import load_by_examples
-from separator.evaluation.labelled_sounds import read_labelled
 from separator.evaluation.over_units import Row, Score, Unit, hash_name, score_units
 from separator.evaluation.published import AUDIOSET_PAIRS, HELD_OUT
 from separator.model.zero_shot_files import NUM_AUDIOSET
 from separator.storage import Storage
+from separator.train.labelled_sounds import read_labelled
 
 CLASSES = {"all": tuple(range(NUM_AUDIOSET)), "held_out": tuple(HELD_OUT)}
 PAIRS_IN_UNIT = 8

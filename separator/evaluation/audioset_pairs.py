@@ -18,10 +18,10 @@ from separator.audio.metrics import compute_quieting_db, compute_window_sdr_db
 from separator.audio.pairs import MODES, Mode, make_samples
 from separator.errors import AudioError, RequestError
 from separator.evaluation.by_examples import ByExamples
-from separator.evaluation.labelled_sounds import Labelled
 from separator.evaluation.over_units import Row
 from separator.model.detector import RATE_HZ, Detector
 from separator.storage import Storage
+from separator.train.labelled_sounds import Labelled
 from separator.train.sound_lists import read_whole
 
 SHARE = 0.05  # of the list's sounds: as many pairs the paper draws

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from separator.errors import AudioError, ObjectMissing, RequestError
+from separator.model.zero_shot_files import NUM_AUDIOSET, read_labels
 from separator.storage import Storage, parse_uri
 from separator.storage.tables import Row, read_rows, resolve_uri
+from separator.train.labelled_sounds import find_labelled, read_audioset, read_classes
 from separator.train.panns_hdf5 import is_hdf5, list_rows, open_row
 
 AUDIO_KEYS = ("wav", "audio", "stem_uri", "uri")
@@ -65,6 +67,14 @@ def read_list(uri: str, storage: Storage) -> list[Source]:
             for address, labels in list_rows(place.path)
             if labels
         ]
+    if uri.lower().endswith(".csv") and (lines := read_audioset(storage, uri)) is not None:
+        found, _ = find_labelled(storage, uri, lines, "", read_classes(storage, uri, ""))
+        names = read_labels(NUM_AUDIOSET)
+        return [
+            Source(sound.uri, labels, labels[0], labels[0], labels=labels)
+            for sound in found
+            if (labels := tuple(names[index] for index in sound.classes))
+        ]
     rows = enumerate(read_rows(storage, uri))
     return [_make_source(uri, i, row) for i, row in rows if row.get("status", "ok") == "ok"]
 
@@ -72,7 +82,7 @@ def read_list(uri: str, storage: Storage) -> list[Source]:
 def _make_source(uri: str, number: int, row: Row) -> Source:
     audio = next((row[key] for key in AUDIO_KEYS if row.get(key)), None)
     labels = row.get("labels") or ()
-    labels = tuple(labels.split(",")) if isinstance(labels, str) else tuple(map(str, labels))
+    labels = tuple(labels.split(";")) if isinstance(labels, str) else tuple(map(str, labels))
     captions = next((row[key] for key in CAPTION_KEYS if row.get(key)), None) or labels or None
     if audio is None or captions is None:
         raise RequestError(

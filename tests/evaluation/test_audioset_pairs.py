@@ -8,11 +8,11 @@ import torch
 from separator.audio.anchors import find_anchor
 from separator.errors import RequestError
 from separator.evaluation.audioset_pairs import Drawn, PairsScorer, draw_pairs, score_pair
-from separator.evaluation.labelled_sounds import Labelled
 from separator.evaluation.published import HELD_OUT
 from separator.model.detector import Detector
 from separator.model.zero_shot_files import read_labels
 from separator.storage import Storage
+from separator.train.labelled_sounds import Labelled
 from tests.helpers.benchmarks import Scaled
 from tests.helpers.golden_zs import make_small_detector
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from separator.errors import RequestError
-from separator.evaluation.labelled_sounds import Labelled, read_labelled
 from separator.storage import Storage
+from separator.train.labelled_sounds import Labelled, read_labelled
+from separator.train.sound_lists import read_list
 from tests.helpers.benchmarks import write_audioset
 
 STORAGE = Storage()
@@ -76,3 +77,13 @@ def test_audiosets_list_without_its_sounds_is_refused(tmp_path):
     listed.write_text('abcdefghijk, 0, 10, "/m/cat"\nabcdefghijk, 0, 10\n')
     with pytest.raises(RequestError, match="sound 2 has 3 fields"):
         read(listed)
+
+
+def test_a_training_list_is_audiosets_own(tmp_path):
+    sources = read_list(str(write_audioset(tmp_path / "audio")), STORAGE)
+    assert len(sources) == 6
+    assert sources[0].labels == ("Cat", "Speech") and sources[0].kind == "Cat"
+    assert sources[1].labels == ("Clapping", "Speech")
+    # Other CSV files stay what they were.
+    (tmp_path / "own.csv").write_text("audio,captions\na.wav,a cat\n")
+    assert read_list(str(tmp_path / "own.csv"), STORAGE)[0].captions == ("a cat",)
