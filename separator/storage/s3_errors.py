@@ -144,6 +144,13 @@ def _find_region(answer: Mapping[str, Any]) -> str | None:
     return answer.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
 
 
+def get_field(uri: str, answer: Mapping[str, Any], name: str) -> Any:
+    """Return a field of an answer that every store gives."""
+    if (value := answer.get(name)) is None:
+        raise StorageError(f"{uri}: the store's answer lacks {name}; is it an S3 store?")
+    return value
+
+
 def retry(settings: StorageSettings, uri: str, action: Callable[[], Result]) -> Result:
     """Call `action` again until it returns or has failed `storage.attempts` times."""
     failures = 0
