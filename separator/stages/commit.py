@@ -48,6 +48,7 @@ class Committer:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._pool.shutdown()
+        self.check()  # the run that took over finds the records, and adds their rows itself
         self.writer.flush()
         if kind is None:
             for job in self._waiting:
