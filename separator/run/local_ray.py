@@ -78,7 +78,8 @@ def quiet_loggers() -> None:
 def _describe(address: str, error: BaseException) -> str:
     reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
     if address == "local":
-        return f"Ray does not start on this machine: {reason[0]}; see the logs in /tmp/ray"
+        folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+        return f"Ray does not start on this machine: {reason[0]}; see the logs in {folder}/ray"
     return f"RAY_ADDRESS={address!r}: no cluster can be reached there: {reason[0]}"
 
 
