@@ -121,6 +121,8 @@ def explained(uri: str, settings: StorageSettings) -> Iterator[None]:
     except BROKEN as error:
         reason = f"{where} cannot be reached ({type(error).__name__})"
         raise Unreachable(f"{uri}: {reason}; check storage.endpoint_url and the network") from None
+    except boto.FlexibleChecksumError:
+        raise StorageBusy(f"{uri}: the bytes that arrived do not match their checksum") from None
     except boto.BotoCoreError as error:
         raise StorageError(f"{uri}: {type(error).__name__}") from None
 
