@@ -44,9 +44,14 @@ def make_wanted(library: Path, out: Path, config: Path, number: int) -> Tree:
     run_job(config, *EDITS)
     wanted = read_comparable(out)
     assert len(wanted) == number * 7 and any("/remux/" in name for name in wanted)
-    for path in out.iterdir():  # `out` itself may be a mounted disk
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    empty(out)
     return wanted
+
+
+def empty(folder: Path) -> None:
+    """Delete all that lies in a folder; the folder itself may be a mounted disk."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def read_comparable(out: Path) -> Tree:
