@@ -59,7 +59,7 @@ def make_library(folder: Path, count: int, seconds: float) -> None:
         shutil.copyfile(first, folder / f"{i:05}.flac")
 
 
-STAGES = {"SeparateActor": "separate", "FlatMap": "extract and publish", "_assemble": "assemble"}
+STAGES = {"SeparateActor": "separate", "FlatMap": "extract and publish", "_finish": "assemble"}
 PROGRAMS = "ffmpeg and ffprobe"
 
 

@@ -58,9 +58,18 @@ class Asset:
     trouble: str = ""  # the reason why it cannot be worked on, if listing it found one
     trouble_code: str = ""
     carried: str = ""  # JSON: columns of its list that go into its records as they are
+    is_whole: bool = True  # false: only one of its items is here, see `keep_item`
 
     def list_names(self, kind: str) -> list[str]:
         return [item.name for item in self.items if item.kind == kind]
+
+    def keep_item(self, name: str) -> "Asset":
+        """Leave out the items of other names (of a name that no item has: all but the first one).
+
+        Rows of an asset with hundreds of queries would else carry hundreds of items each.
+        """
+        own = [item for item in self.items if item.name == name]
+        return replace(self, items=tuple(own or self.items[:1]), is_whole=False)
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,8 @@ def _decode(
 ) -> Generator[np.ndarray, None, None]:
     check_file(path)
     _check_track(path, track)
+    # Before the first block: what comes of it would be separated for nothing.
+    _check_length(path, track, limits, find_end(path, media, track) or 0.0)
     chain = find_chain(path, media.container)
     timeline.num_links = chain.num_links
     timeline.has_times = timeline.has_times and chain.has_times
@@ -123,11 +125,7 @@ def _decode(
     command = build_command(path, media, track, limits)
     with Child(command, path, limits) as child:
         for silence, samples_TC in _place(path, track, child.read(), timeline):
-            if timeline.position > limits.max_duration_s * rate_hz:
-                raise MediaTooLarge(
-                    f"{show_name(path)}: track {track.index} is longer than"
-                    f" max_duration_s={limits.max_duration_s:g}"
-                )
+            _check_length(path, track, limits, timeline.position / rate_hz)
             _check_gap(path, media, track, silence / rate_hz, timeline.position / rate_hz)
             keep = None if cut is None else max(0, cut - num_samples - silence)
             yield from blocks.add(silence, samples_TC[:keep])
@@ -182,6 +180,14 @@ def _check_track(path: Path, track: Track) -> None:
     if not 1 <= track.num_channels <= MOST_CHANNELS:
         raise LayoutUnsupported(
             f"{found} has {track.num_channels} channels; 1 to {MOST_CHANNELS} can be handled"
+        )
+
+
+def _check_length(path: Path, track: Track, limits: Limits, seconds: float) -> None:
+    if seconds > limits.max_duration_s:
+        raise MediaTooLarge(
+            f"{show_name(path)}: track {track.index} is longer than"
+            f" max_duration_s={limits.max_duration_s:g}"
         )
 
 

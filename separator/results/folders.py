@@ -4,14 +4,15 @@ A folder belongs to the asset that its commit file names. Assets of two librarie
 the one that comes later gets a folder of its own beside the other's.
 """
 
-import functools
 import logging
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from separator.errors import OutputDamaged
-from separator.results.latest import read_latest_tables
+from separator.results.latest import find_latest
+from separator.results.manifest import list_entries, read_table
 from separator.results.paths import Layout, tell_apart
 from separator.results.record import (
     URIS,
@@ -24,12 +25,9 @@ from separator.results.schema import Record
 from separator.rows import REMUX, Asset
 from separator.storage import Storage
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 log = logging.getLogger(__name__)
 
-OWN_FOLDERS = re.compile(rf"(track-\d+|{REMUX})/")
+OWN_FILE = re.compile(rf"(.+?)/(?:track-\d+|{REMUX})/")  # after stems/
 
 
 def find_folder(storage: Storage, layout: Layout, asset: Asset) -> tuple[Asset, CommitFile]:
@@ -64,24 +62,60 @@ def read_folder(storage: Storage, layout: Layout, path: str) -> CommitFile:
         return read_commit_file(storage, layout.record(path))
     except OutputDamaged as error:
         log.warning("%s; its records are taken from the manifest", error)
-    folder = layout.folder(path) + "/"
     records = [
         record | {"created_at": record["created_at"].isoformat(timespec="microseconds")}
-        for table in read_latest_tables(storage, layout)
-        for record in _select_below(table, folder).to_pylist()
-        if any(_is_in(record, key, folder) for key in URIS)
+        for record in find_places(storage, layout).read(storage, layout.folder(path))
     ]
     return CommitFile(records[0]["asset_uri"] if records else "", records)
 
 
-def _select_below(table: "pa.Table", folder: str) -> "pa.Table":
-    """Keep the rows with a file below the folder, before they become Python's: those are large."""
-    import pyarrow.compute as pc  # imported here: it costs 0.2 s
+@dataclass(frozen=True)
+class _Places:
+    """Tell where the current rows of the manifest are that name a file: 24 bytes a row."""
 
-    found = [pc.fill_null(pc.starts_with(table[key], folder), False) for key in URIS]  # pyright: ignore
-    return table.filter(functools.reduce(pc.or_, found))  # pyright: ignore
+    masks: dict[str, np.ndarray]  # of the current rows, by file of the manifest
+    folders: np.ndarray  # hash of each row's folder
+    files: np.ndarray  # number of its file
+    rows: np.ndarray  # its number among the current rows of that file
+
+    def read(self, storage: Storage, folder: str) -> list[Record]:
+        """Read the rows that name files of one folder."""
+        is_of_folder, found = self.folders == hash(folder), []
+        for number, (uri, mask) in enumerate(self.masks.items()):
+            rows = self.rows[is_of_folder & (self.files == number)]
+            if len(rows):
+                found += read_table(storage, uri, mask).take(rows).to_pylist()
+        return found
 
 
-def _is_in(record: Record, key: str, folder: str) -> bool:
-    uri = record[key] or ""
-    return uri.startswith(folder) and bool(OWN_FOLDERS.match(uri.removeprefix(folder)))
+# Of this process, by the files of the manifest: after a disk was damaged a worker meets many such
+# commit files, and looks at the whole manifest for the first one only.
+_known: dict[tuple[str, ...], _Places] = {}
+
+
+def find_places(storage: Storage, layout: Layout) -> _Places:
+    entries = list_entries(storage, layout)
+    version = (layout.root_uri, *(f"{entry.uri} {entry.etag}" for entry in entries))
+    if (places := _known.get(version)) is None:
+        places = _make_places(storage, layout)
+        _known.clear()
+        _known[version] = places
+    return places
+
+
+def _make_places(storage: Storage, layout: Layout) -> _Places:
+    masks, found = find_latest(storage, layout), []
+    for number, (uri, mask) in enumerate(masks.items()):
+        table = read_table(storage, uri, mask)
+        columns = [table[key].to_pylist() for key in URIS]
+        for row, uris in enumerate(zip(*columns, strict=True)):
+            folders = [_find_folder_of(layout, each) for each in uris if each]
+            found += [(hash(folder), number, row) for folder in dict.fromkeys(folders) if folder]
+    return _Places(masks, *np.array(found, np.int64).reshape(-1, 3).T)
+
+
+def _find_folder_of(layout: Layout, uri: str) -> str:
+    """Find the folder of the asset that a file of the output is of; empty for other files."""
+    top = layout.folder("")
+    found = OWN_FILE.match(uri.removeprefix(top)) if uri.startswith(top) else None
+    return f"{top}{found[1]}" if found else ""

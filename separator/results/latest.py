@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from separator.errors import OutputDamaged
-from separator.results.manifest import KEY_COLUMNS, iterate_batches, list_entries, read_table
+from separator.results.manifest import KEY_COLUMNS, iterate_batches, list_entries
 from separator.results.paths import Layout
 from separator.results.record import PASSING
 from separator.storage import Storage
@@ -96,12 +96,6 @@ def read_latest(
         for batch in iterate_batches(storage, uri, columns):
             yield batch.filter(pa.array(mask[start : start + len(batch)]))
             start += len(batch)
-
-
-def read_latest_tables(storage: Storage, layout: Layout) -> "Iterator[pa.Table]":
-    """Yield the current rows with all columns, one file of the manifest at a time."""
-    for uri, mask in find_latest(storage, layout).items():
-        yield read_table(storage, uri, mask)
 
 
 def read_all_keys(storage: Storage, layout: Layout) -> dict[str, np.ndarray]:

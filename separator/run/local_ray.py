@@ -5,10 +5,11 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import ray
 import ray.exceptions
 
 from separator.errors import ClusterUnreachable
+from separator.run.process import list_children
 
 MOST_STARTS = 3
 KNOCK_S = 10.0
@@ -39,6 +41,7 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
     address = os.environ.get("RAY_ADDRESS", "local")
     options: dict[str, Any] = {"num_cpus": num_cpus} if address == "local" else {}
     for attempt in range(1, MOST_STARTS + 1):
+        before = list_children()
         try:
             _knock(address)
             with _silent_stderr():
@@ -55,6 +58,11 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
             if not isinstance(error, START_ERRORS) and type(error) is not Exception:
                 raise
             ray.shutdown()
+            # A Ray that was too slow has started half of its processes: they would slow down the
+            # next attempt, until this process ends.
+            for pid in list_children() - before:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             if attempt == MOST_STARTS:
                 raise ClusterUnreachable(_describe(address, error)) from None
     quiet_loggers()
@@ -78,7 +86,8 @@ def quiet_loggers() -> None:
 def _describe(address: str, error: BaseException) -> str:
     reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
     if address == "local":
-        return f"Ray does not start on this machine: {reason[0]}; see the logs in /tmp/ray"
+        folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+        return f"Ray does not start on this machine: {reason[0]}; see the logs in {folder}/ray"
     return f"RAY_ADDRESS={address!r}: no cluster can be reached there: {reason[0]}"
 
 

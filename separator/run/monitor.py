@@ -1,4 +1,4 @@
-"""Collect bug reports and listing counts from all workers in one actor of the run.
+"""Collect errors, bug reports and listing counts from all workers in one actor of the run.
 
 With `max_errored_blocks` Ray Data drops the block of a failing task silently: without a report, a
 bug in a stage would look like assets that are missing.
@@ -23,6 +23,7 @@ class Monitor:
         self.shared = shared
         self.counts: ListingCounts | None = None
         self.bugs: list[str] = []
+        self.errors: list[tuple[str, str]] = []  # of the whole run: code and text
 
     def get_shared(self) -> list[ray.ObjectRef]:
         return self.shared
@@ -32,6 +33,12 @@ class Monitor:
 
     def get_listing(self) -> ListingCounts | None:
         return self.counts
+
+    def report_error(self, code: str, text: str) -> None:
+        self.errors.append((code, text))
+
+    def get_errors(self) -> list[tuple[str, str]]:
+        return self.errors
 
     def report_bug(self, text: str) -> None:
         self.bugs.append(text)

@@ -18,7 +18,7 @@ import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from separator.config import JobConfig
-from separator.errors import WorkerCrashed
+from separator.errors import SeparatorError, WorkerCrashed, find_error
 from separator.machine import count_cpus
 from separator.media.mux import MuxSettings
 from separator.results.done import DoneItems
@@ -89,6 +89,8 @@ def run_flow(
         driver.take_finished(timeout_s=0)
     while driver.tasks:
         driver.take_finished(timeout_s=None)
+    for code, text in ray.get(monitor.get_errors.remote()):
+        raise find_error(code)(text)
     if bugs := ray.get(monitor.get_bugs.remote()):
         raise RuntimeError(f"{len(bugs)} bugs; the first of them:\n{bugs[0]}")
     counts = get_listing(monitor, has_ended=True)
@@ -225,6 +227,12 @@ class _Lister:
         self.is_again = is_again
 
     def __call__(self, _: AssetBatch) -> Iterator[AssetBatch]:
+        try:
+            yield from self._list()
+        except SeparatorError as error:  # the input cannot be listed any further
+            ray.get(self.monitor.report_error.remote(error.code, str(error)))
+
+    def _list(self) -> Iterator[AssetBatch]:
         done, listing = ray.get(self.done), self.target.list_assets()
         count = skipped = left = 0
         uris: list[str] = []

@@ -1,6 +1,7 @@
 """Identify processes, so that a later process can tell whether an earlier one still runs."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -26,3 +27,15 @@ def is_alive(process: str, here: str) -> bool | None:
     if not rest or machine != here.partition("/")[0]:
         return None
     return identify_process(int(rest.partition("/")[0])) == process
+
+
+def list_children() -> set[int]:
+    """List the processes that this one started and that are there; none where there is no /proc."""
+    own, found = os.getpid(), set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            # Behind the name, which may hold anything: state first, then the parent.
+            state, parent, *_ = path.read_text().rpartition(")")[2].split()
+            if int(parent) == own and state not in "ZX":
+                found.add(int(path.parent.name))
+    return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from separator.config import JobConfig
-from separator.errors import SeparatorError, WorkerCrashed, find_error
+from separator.errors import SeparatorError, StorageError, WorkerCrashed, find_error
 from separator.machine import count_cpus
 from separator.results.compact import compact
 from separator.results.done import DoneItems
@@ -94,11 +94,24 @@ def run_job(config: JobConfig, see: See) -> RunStats:
     finally:
         stats.finish()
         lock.release()  # first, for it ends the heartbeat, which writes the run file
+        end_run_file(run_file, state)
+    return stats
+
+
+def end_run_file(run_file: RunFile, state: str) -> None:
+    """Write the last state; a run that could not begin (no state) leaves nothing behind.
+
+    An error that ended the run is not hidden by one that is met here.
+    """
+    try:
         if state:
             run_file.write(state)
-        else:  # a run that could not begin leaves nothing behind
+        else:
             run_file.delete()
-    return stats
+    except StorageError as error:
+        if state == FINISHED:
+            raise
+        log.warning("the run file was not written: %s", error)
 
 
 def process(

@@ -102,6 +102,7 @@ class _Parts:
 class _State:
     """The outcomes of one asset so far."""
 
+    asset: Asset | None = None  # with all of its work items, once a row has brought them
     num_tracks: int = 0
     parts: dict[Key, _Parts] = field(default_factory=dict)
     files: dict[Key, StemWritten | Failed] = field(default_factory=dict)
@@ -142,6 +143,8 @@ class Collector:
                 return [Discard(asset, outcome.uri)]
             return []
         state = self.open.setdefault(asset.uri, _State())
+        if asset.is_whole:
+            state.asset = asset
         if isinstance(outcome, OfTrack):
             state.num_tracks = outcome.num_tracks
         match outcome:
@@ -159,7 +162,7 @@ class Collector:
                 state.failed_tracks[outcome.track.index] = outcome
             case StemWritten() | Failed():
                 state.files[make_key(outcome)] = outcome
-        return self._advance(asset, state)
+        return self._advance(state.asset, state) if state.asset else []
 
     def drop_incomplete(self) -> None:
         """Forget assets that are under way: the next pass processes them again."""

@@ -1,11 +1,13 @@
 """Commit assets from the driver, several at once: the commit file first, then manifest rows."""
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
+from separator.errors import StorageError
 from separator.results.folders import find_folder
 from separator.results.latest import hash_ids
 from separator.results.manifest import ManifestWriter
@@ -15,6 +17,8 @@ from separator.results.schema import Record
 from separator.rows import Asset
 from separator.stages.collect import Commit, Discard
 from separator.storage import Storage
+
+log = logging.getLogger(__name__)
 
 COMMITTERS = 8
 MAX_WAITING = 64
@@ -48,7 +52,13 @@ class Committer:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._pool.shutdown()
-        self.writer.flush()
+        self.check()  # the run that took over finds the records, and adds their rows itself
+        try:
+            self.writer.flush()
+        except StorageError as failure:
+            if kind is None:
+                raise
+            log.warning("%s; the next run adds the missing rows to the manifest", failure)
         if kind is None:
             for job in self._waiting:
                 job.result()

@@ -38,6 +38,7 @@ from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
 PUBLISH_ERRORS = (MediaError, StorageError)
+SAMPLE_BYTES = 4  # of a part
 
 
 @dataclass(frozen=True)
@@ -91,22 +92,35 @@ class Publisher:
         )
 
     def _is_committed(self, asset: Asset) -> bool:
-        """Tell whether this run has committed the asset: Ray repeats a task whose node was lost,
-        even when all of its results were used. A part of it would never be cleared away."""
-        own = {(item.id, self.run_id) for item in asset.items}
+        """Tell whether this run has committed the asset, or one that took over while this one
+        slept: Ray repeats a task whose node was lost, even when all of its results were used. A
+        part of it would never be cleared away."""
+        own = {item.id for item in asset.items}
         try:
             records = read_commit_file(self.storage, self.layout.record(asset.path)).records
         except OutputDamaged:  # this run would have written a whole one
             return False
-        return bool(own & {(r["request"], r["run_id"]) for r in records})
+        return any(r["request"] in own and r["run_id"] >= self.run_id for r in records)
 
     def _name_part(self, row: StemRow | Assemble, number: int) -> str:
         return self.layout.part(row.asset.path, row.track.index, row.kind, row.name, number)
 
     def _read_parts(self, command: Assemble) -> Iterator[np.ndarray]:
+        """Read the samples of a stem part by part; StorageError if it is not all of them."""
+        measures, num_bytes = command.measures, 0
+        frame_bytes = SAMPLE_BYTES * measures.num_channels
         for number in range(command.num_parts):
             data = self.storage.read(self._name_part(command, number))
-            yield np.frombuffer(data, "<f4").reshape(-1, command.measures.num_channels).T
+            num_bytes += len(data)
+            if len(data) % frame_bytes:
+                break
+            yield np.frombuffer(data, "<f4").reshape(-1, measures.num_channels).T
+        wanted = frame_bytes * measures.num_samples
+        if num_bytes != wanted:
+            raise StorageError(
+                f"{self.layout.parts(command.asset.path)}: the parts of {command.name!r} hold "
+                f"{num_bytes:,} bytes instead of {wanted:,}; the next run makes them again"
+            )
 
     def _write_stem(
         self,

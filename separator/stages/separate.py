@@ -107,11 +107,15 @@ class SeparatorStage:
         conditions_QD = torch.tensor(np.stack(list(conditions.values())))
         stems = self.engine.separate_span(samples_CT, rate_hz, conditions_QD, span)
         extract_s = row.seconds.extract
-        for product in edit(editor, conditions, watch.time_each(stems)):
+        for number, product in enumerate(edit(editor, conditions, watch.time_each(stems))):
             with watch:
                 similarity = self._compare(product, rate_hz, conditions)
+            # One row of each span tells the collector all items of the asset.
+            asset = row.asset.keep_item(product.name) if number else row.asset
             yield StemRow(
-                *row.of(),
+                asset,
+                row.track,
+                row.num_tracks,
                 kind=product.kind,
                 name=product.name,
                 number=row.number,

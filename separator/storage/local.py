@@ -85,12 +85,16 @@ class LocalStore:
         self.check(place, expected)
 
     def check(self, place: Place, expected: Entry) -> None:
-        """Raise ObjectChanged if the file is not the one that was listed."""
+        """Raise ObjectChanged if the file is not the one that was listed, AccessDenied if it may
+        not be read: the words of a program that opens it later would not tell this apart from a
+        damaged file."""
         if (now := self.stat(place)).etag != expected.etag:
             raise ObjectChanged(
                 f"{place.shown}: changed while it was read ({expected.num_bytes:,} bytes, now "
                 f"{now.num_bytes:,}); the next run reads it"
             )
+        with explained(place.shown), place.path.open("rb"):
+            pass
 
     def read(self, place: Place) -> bytes:
         with explained(place.shown):

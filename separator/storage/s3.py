@@ -17,7 +17,7 @@ from separator.errors import (
 )
 from separator.storage import local
 from separator.storage.s3_client import Client
-from separator.storage.s3_errors import explained, retry, wait
+from separator.storage.s3_errors import explained, get_field, retry, wait
 from separator.storage.s3_settings import StorageSettings
 from separator.storage.s3_upload import Writer
 from separator.storage.uri import Entry, Place, parse_uri
@@ -58,7 +58,8 @@ class S3Store:
         except ObjectMissing:
             self._check_bucket(place)  # the answer to HEAD does not say which of the two it is
             raise
-        return _make_entry(place, head | {"Size": head["ContentLength"]})
+        size = get_field(place.shown, head, "ContentLength")
+        return _make_entry(place, head | {"Size": size})
 
     def _check_bucket(self, place: Place) -> None:
         try:
@@ -117,14 +118,14 @@ class S3Store:
                 IfMatch=f'"{expected.etag}"',
             )
             # Some stores ignore one header or the other.
-            if answer["ETag"].strip('"') != expected.etag:
+            if get_field(place.shown, answer, "ETag").strip('"') != expected.etag:
                 raise ObjectChanged(
                     f"{place.shown}: the object changed after it was listed; the next run reads it"
                 )
-            if answer["ContentLength"] != stop - start:
+            num_bytes = get_field(place.shown, answer, "ContentLength")
+            if num_bytes != stop - start:
                 raise StorageError(
-                    f"{place.shown}: the store sent {answer['ContentLength']:,} bytes instead of"
-                    f" {stop - start:,}"
+                    f"{place.shown}: the store sent {num_bytes:,} bytes instead of {stop - start:,}"
                 )
             with contextlib.closing(answer["Body"]) as body:
                 yield from body.iter_chunks(BLOCK_BYTES)
@@ -138,7 +139,8 @@ class S3Store:
     def read_versioned(self, place: Place) -> tuple[bytes, str]:
         def read() -> tuple[bytes, str]:
             answer = self.client.api.get_object(Bucket=place.bucket, Key=place.key)
-            return answer["Body"].read(), answer["ETag"].strip('"')
+            etag = get_field(place.shown, answer, "ETag").strip('"')
+            return answer["Body"].read(), etag
 
         return retry(self.settings, place.shown, read)
 
@@ -157,5 +159,8 @@ class S3Store:
 
 def _make_entry(place: Place, item: dict[str, Any]) -> Entry:
     # To the second, because that is all that HEAD tells.
-    modified_at = item["LastModified"].astimezone(UTC).replace(microsecond=0)
-    return Entry(place.uri, item["Size"], item["ETag"].strip('"'), modified_at)
+    size, etag, modified_at = (
+        get_field(place.shown, item, name) for name in ("Size", "ETag", "LastModified")
+    )
+    modified_at = modified_at.astimezone(UTC).replace(microsecond=0)
+    return Entry(place.uri, size, etag.strip('"'), modified_at)

@@ -121,6 +121,8 @@ def explained(uri: str, settings: StorageSettings) -> Iterator[None]:
     except BROKEN as error:
         reason = f"{where} cannot be reached ({type(error).__name__})"
         raise Unreachable(f"{uri}: {reason}; check storage.endpoint_url and the network") from None
+    except boto.FlexibleChecksumError:
+        raise StorageBusy(f"{uri}: the bytes that arrived do not match their checksum") from None
     except boto.BotoCoreError as error:
         raise StorageError(f"{uri}: {type(error).__name__}") from None
 
@@ -142,6 +144,13 @@ def explain(uri: str, answer: Mapping[str, Any]) -> StorageError:
 def _find_region(answer: Mapping[str, Any]) -> str | None:
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return answer.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
+
+
+def get_field(uri: str, answer: Mapping[str, Any], name: str) -> Any:
+    """Return a field of an answer that every store gives."""
+    if (value := answer.get(name)) is None:
+        raise StorageError(f"{uri}: the store's answer lacks {name}; is it an S3 store?")
+    return value
 
 
 def retry(settings: StorageSettings, uri: str, action: Callable[[], Result]) -> Result:

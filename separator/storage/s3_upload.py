@@ -11,7 +11,7 @@ from typing import Any
 
 from separator.errors import ObjectChanged, ObjectExists, ObjectMissing, StorageError
 from separator.storage.s3_client import Client
-from separator.storage.s3_errors import UploadMissing
+from separator.storage.s3_errors import UploadMissing, get_field
 from separator.storage.uri import Place
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Writer:
 
     def _find_etag(self) -> str | None:
         try:
-            return self._call("head_object")["ETag"].strip('"')
+            return get_field(self.place.shown, self._call("head_object"), "ETag").strip('"')
         except ObjectMissing:
             return None
 
@@ -134,7 +134,7 @@ class Writer:
         answer = self._call("upload_part", Body=data, **about)
         sums = {k: v for k, v in answer.items() if k.startswith("Checksum") and isinstance(v, str)}
         sums.pop("ChecksumType", None)
-        return {"PartNumber": number, "ETag": answer["ETag"]} | sums
+        return {"PartNumber": number, "ETag": get_field(self.place.shown, answer, "ETag")} | sums
 
     def _complete(self, upload: str, parts: list[dict[str, Any]], num_bytes: int) -> None:
         about = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}

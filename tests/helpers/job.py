@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from separator.sounds.catalog import make_sound
 
 ROOT = Path(__file__).parents[2]
 RATE_HZ = 32_000
+MOST_STARTS, BUSY = 3, "Ray does not start on this machine"
 QUERIES = '["a person speaking", {name: siren, text: "an emergency siren"}]'
 SETTINGS = "model: {name: mini, device: cpu, precision: fp32}\nrun: {span_s: 8}\n"
 
@@ -67,25 +70,71 @@ def write_config(path: Path, library_uri: str, output_uri: str, queries: str = Q
     return path
 
 
-def start_job(config: Path, *overrides: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "jobs.separate", str(config), *overrides]
+def start_job(
+    config: Path,
+    *overrides: str,
+    before: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen:
+    """`before`: a program with arguments that starts the command, `setpriv` for instance."""
+    command = [*before, sys.executable, "-m", "jobs.separate", str(config), *overrides]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": path}
+    usual = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": path}
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | usual | dict(environment or {}),
     )
 
 
-def run_job(config: Path, *overrides: str, code: int = 0, timeout_s: float = 1_500) -> str:
-    process = start_job(config, *overrides)
+def run_job(config: Path, *overrides: str, code: int = 0, **options: Any) -> str:
+    """Run the job to its end; again where the machine was too busy to start Ray."""
+    for _ in range(MOST_STARTS):
+        process = start_job(config, *overrides, **options)
+        out, err = communicate(process)
+        if BUSY not in err:
+            break
+    check_code(process, code, out, err)
+    return out + err
+
+
+def end_job(process: subprocess.Popen, code: int) -> tuple[str, str]:
+    """Wait for the end of a job; return what it wrote to stdout and to stderr."""
+    out, err = communicate(process)
+    check_code(process, code, out, err)
+    return out, err
+
+
+def communicate(process: subprocess.Popen) -> tuple[str, str]:
     try:
-        out, err = process.communicate(timeout=timeout_s)
+        return process.communicate(timeout=1_500)
     except subprocess.TimeoutExpired:
         process.terminate()
         process.wait(30)
         raise
-    assert process.returncode == code, (out[-2_000:], err[-4_000:])
-    return out + err
+
+
+def check_code(process: subprocess.Popen, code: int, out: str, err: str) -> None:
+    assert process.returncode == code, (process.returncode, out[-2_000:], err[-4_000:])
+
+
+def end_in_one_line(process: subprocess.Popen, code: int, start: str) -> str:
+    """Wait for the end of a job that says in its last line why it ended; return that line."""
+    _, err = end_job(process, code)
+    assert "Traceback" not in err, err[-4_000:]
+    line = err.splitlines()[-1]
+    assert line.startswith(start), err[-4_000:]
+    return line
+
+
+def wait_for(process: subprocess.Popen, folder: Path, pattern: str) -> None:
+    """Wait until the folder holds a file of that name; the job is still at work then."""
+    deadline = time.monotonic() + 600
+    while not list(folder.rglob(pattern)):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
@@ -109,12 +158,13 @@ def read_records(folder: Path) -> list[dict]:
     return [row for path in paths for row in json.loads(path.read_text())["records"]]
 
 
-def check_whole(folder: Path) -> pd.DataFrame:
-    """No stem without a record, no record without a stem, nothing twice, nothing left behind."""
+def check_whole(folder: Path, root_uri: str = "") -> pd.DataFrame:
+    """No stem without a record, no record without a stem, nothing twice, nothing left behind.
+    `root_uri`: of the output that the folder is a copy of."""
     manifest = read_manifest(folder)
     keys = ["asset_uri", "track_index", "query_name"]
     assert not manifest.duplicated(keys).any()
-    stems = {str(folder / name) for name in read_stems(folder)}
+    stems = {f"{root_uri or folder}/{name}" for name in read_stems(folder)}
     uris = set(manifest.stem_uri) | set(manifest.residual_uri) | set(manifest.remux_uri)
     assert stems == uris - {""}
     assert not list(folder.rglob(".*")), "parts or temporaries"

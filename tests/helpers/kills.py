@@ -8,7 +8,7 @@ import time
 
 import psutil
 
-WORKERS = {"actor": "SeparateActor", "worker": "ray::FlatMap", "assembler": "_assemble"}
+WORKERS = {"actor": "SeparateActor", "worker": "ray::FlatMap", "assembler": "ray::_finish"}
 
 
 def find_workers(process: subprocess.Popen, kind: str) -> list[psutil.Process]:

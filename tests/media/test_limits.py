@@ -138,6 +138,20 @@ def test_decode_limits_duration(long_file: Path) -> None:
     check_none_left([])
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".mka"])
+def test_decode_refuses_a_stated_length_over_the_limit_before_the_first_block(
+    suffix: str, tmp_path: Path
+) -> None:
+    """Silence of any length is a file of next to nothing; its spans would be separated in vain."""
+    path = make.write(tmp_path / f"x{suffix}", np.zeros((1, 20 * 8_000)), rate_hz=8_000)
+    media = probe(path)
+    with pytest.raises(MediaTooLarge, match="track 0 is longer than max_duration_s=15"):
+        next(decode(path, media, media.tracks[0], Limits(max_duration_s=15), block_samples=800))
+    long_enough = Limits(max_duration_s=25)
+    with contextlib.closing(decode(path, media, media.tracks[0], long_enough)) as blocks:
+        next(blocks)
+
+
 @pytest.mark.slow
 @pytest.mark.check
 def test_run_limits_memory(tmp_path: Path) -> None:

@@ -7,8 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from separator.results.compact import compact, merge
-from separator.results.latest import read_latest_tables
-from separator.results.manifest import ManifestWriter, list_files, make_table, write_table
+from separator.results.latest import find_latest
+from separator.results.manifest import (
+    ManifestWriter,
+    list_files,
+    make_table,
+    read_table,
+    write_table,
+)
 from separator.results.schema import make_schema
 from separator.storage import Storage
 from tests.helpers.records import make_record
@@ -88,7 +94,8 @@ def test_compact_removes_superseded_rows(output):
 def test_read_latest_yields_the_rows_that_compact_keeps(output):
     write(output, "r1", FIRST_RUN)
     write(output, "r2", SECOND_RUN)
-    tables = [table.to_pandas() for table in read_latest_tables(*output)]
+    masks = find_latest(*output)
+    tables = [read_table(output[0], uri, mask).to_pandas() for uri, mask in masks.items()]
     assert len(tables) == 2 and list_keys(pd.concat(tables)) == LATEST
 
 

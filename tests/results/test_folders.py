@@ -11,6 +11,7 @@ from separator.results.folders import find_folder, read_folder, withdraw
 from separator.results.manifest import ManifestWriter
 from separator.results.paths import is_told_apart, tell_apart
 from separator.results.record import CommitFile, pack_commit_file, read_commit_file
+from separator.storage import Storage
 from tests.helpers.records import make_record
 from tests.helpers.rows import ASSET
 
@@ -79,6 +80,33 @@ def test_a_damaged_commit_file_is_named_and_its_records_come_from_the_manifest(
         key: value for key, value in before[0].items() if key != "created_at"
     }
     assert found["created_at"] == before[0]["created_at"].replace("+00:00", ".000000+00:00")
+
+
+class CountingStorage(Storage):
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_read = 0
+
+    def read(self, uri: str) -> bytes:
+        self.num_read += uri.endswith(".parquet")
+        return super().read(uri)
+
+
+def test_many_damaged_commit_files_are_looked_up_in_the_manifest_at_once(local_output):
+    storage, layout = CountingStorage(), local_output[1]
+    assets = [replace(ASSET, uri=f"/{i}.mp4", path=f"{i}.mp4") for i in range(8)]
+    for asset in assets:
+        commit((storage, layout), asset, asset.path)
+        storage.write(layout.record(asset.path), b"damaged")
+    read_folder(storage, layout, assets[0].path)
+    storage.num_read = 0
+    for asset in assets:
+        found = read_folder(storage, layout, asset.path)
+        assert [found.asset_uri] == [r["asset_uri"] for r in found.records] == [asset.uri]
+    assert storage.num_read == len(assets), "the one file that holds its rows"
+    commit((storage, layout), OTHER, "new.mp4")
+    storage.write(layout.record("new.mp4"), b"damaged")
+    assert read_folder(storage, layout, "new.mp4").asset_uri == OTHER.uri, "the manifest has grown"
 
 
 def test_withdraw_takes_out_what_is_about_to_be_made_in_another_way(output):

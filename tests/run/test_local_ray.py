@@ -1,7 +1,12 @@
-"""Ray's own logs on the console."""
+"""Ray's own logs on the console, and a Ray that does not start."""
 
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 import ray.data
 
 from separator.run.local_ray import quiet_loggers
@@ -16,3 +21,31 @@ def test_quiet_loggers_keeps_warnings_of_hangs_and_high_memory():
     assert not logging.getLogger(f"{internal}.progress").isEnabledFor(logging.WARNING)
     executor = logging.getLogger(f"{internal}.execution.streaming_executor")
     assert not executor.isEnabledFor(logging.INFO) and executor.isEnabledFor(logging.WARNING)
+
+
+START = """
+from separator.errors import ClusterUnreachable
+from separator.run.local_ray import join_ray
+from separator.run.process import list_children
+try:
+    join_ray(1)
+except ClusterUnreachable as error:
+    print(error)
+print(len(list_children()), "left")
+"""
+
+
+@pytest.mark.slow
+def test_join_ray_leaves_no_process_of_a_ray_that_is_too_slow_to_start():
+    """Every answer within Ray takes longer than Ray waits for it: half a minute, three times."""
+    slow = {"RAY_testing_asio_delay_us": "*=100000000:100000000"}
+    done = subprocess.run(
+        [sys.executable, "-c", START],
+        env=os.environ | slow,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, left = done.stdout.splitlines()
+    assert said.startswith("Ray does not start on this machine: ") and left == "0 left"

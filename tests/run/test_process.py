@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from separator.run.process import identify_process, is_alive
+from separator.run.process import identify_process, is_alive, list_children
 
 
 def test_is_alive_of_a_process_that_ends():
@@ -24,3 +24,11 @@ def test_is_alive_is_unknown_beyond_this_machine():
     here = identify_process()
     assert is_alive(here + "1", here) is False  # the same pid at another time
     assert is_alive(f"elsewhere{here}", here) is None and is_alive("", here) is None
+
+
+def test_list_children_names_those_that_are_there():
+    before = list_children()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert list_children() - before == {child.pid}
+    child.communicate()
+    assert list_children() == before

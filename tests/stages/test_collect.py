@@ -48,6 +48,19 @@ def test_collector_commits_when_all_tracks_and_items_are_written():
     assert len({r["fingerprint"] for r in records}) == 4
 
 
+def test_collector_waits_for_the_row_that_has_all_items_of_the_asset():
+    whole = [make_file(track, name, tracks=2) for track in (0, 1) for name in ("a", "b")]
+    rows = [whole[0], *(replace(row, asset=ASSET.keep_item(row.name)) for row in whole[1:])]
+    for order in itertools.permutations(rows):
+        collector = Collector({"run_id": "r"})
+        assert add_all(collector, order[:-1]) == []
+        (command,) = collector.add(order[-1])
+        assert isinstance(command, Commit) and command.asset == ASSET
+        assert [(r["track_index"], r["query_name"]) for r in command.records] == [
+            (0, "a"), (0, "b"), (1, "a"), (1, "b")
+        ]  # fmt: skip
+
+
 def test_collector_orders_assembly_when_all_parts_are_written():
     parts = [make_part(n, is_last=n == 2) for n in range(3)]
     for order in itertools.permutations(parts):

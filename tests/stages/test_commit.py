@@ -58,6 +58,39 @@ def test_committer_writes_nothing_for_a_run_that_lost_its_lock(tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_committer_does_not_hide_the_error_that_ended_the_run(tmp_path, caplog):
+    """By one of the manifest, which cannot be written for the same reason, or for another."""
+    (tmp_path / "manifest").write_text("a file where a folder has to be")
+    storage, layout = Storage(), Layout(str(tmp_path), "flac")
+    writer = ManifestWriter(storage, layout, "r", 1_000)
+    with (
+        pytest.raises(RuntimeError, match="a bug"),
+        Committer(storage, layout, writer, lambda _: None) as committer,
+    ):
+        committer.commit(Commit(ASSET, [make_record(ASSET.uri)]))
+        committer.find_done()
+        raise RuntimeError("a bug")
+    assert "manifest" in caplog.text and "the next run adds the missing rows" in caplog.text
+
+
+def test_committer_leaves_the_manifest_to_the_run_that_took_over(tmp_path):
+    """That run finds the records beside the stems: its rows and these would be the same twice."""
+    checks = iter([False, True])
+
+    def check() -> None:
+        if next(checks, True):
+            raise LockLost("taken for dead")
+
+    storage, layout = Storage(), Layout(str(tmp_path), "flac")
+    writer = ManifestWriter(storage, layout, "r", 1_000)
+    with (
+        pytest.raises(LockLost),
+        Committer(storage, layout, writer, lambda _: None, check) as committer,
+    ):
+        committer.commit(Commit(ASSET, [make_record(ASSET.uri)]))
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["record.json"]
+
+
 def test_committer_deletes_files_that_no_record_names(tmp_path):
     storage, layout = Storage(), Layout(str(tmp_path), "flac")
     folder = tmp_path / "stems/x.mp4"

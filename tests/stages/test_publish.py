@@ -97,9 +97,31 @@ def test_publish_reports_a_place_that_cannot_be_written(publisher, tmp_path):
     assert done.code == "object_missing" and done.seconds.separate == 3.0
 
 
-def test_publish_writes_no_part_after_the_commit(publisher, tmp_path):
+@pytest.mark.parametrize("change", ["shorter", "longer", "ragged", "gone"])
+def test_assemble_refuses_parts_that_are_not_all_of_the_stem(publisher, tmp_path, change):
+    collector, pieces = Collector({}), np.split(make_noise(), [9_000, 21_000], axis=1)
+    commands = []
+    for number, piece_CT in enumerate(pieces):
+        row = make_stem(piece_CT, number, number == 2)
+        commands = collector.add(publisher.publish(row))
+    (command,) = commands
+    assert isinstance(command, Assemble)
+    part = tmp_path / "stems/x.mp4/.parts/track-0/stem/a/000001.f32"
+    data = part.read_bytes()
+    if change == "gone":
+        part.unlink()
+    else:
+        part.write_bytes({"shorter": data[:-8], "longer": 2 * data, "ragged": data[:-3]}[change])
+    done = publisher.assemble(command)
+    assert isinstance(done, Failed) and done.stage == "publish"
+    assert ".parts" in done.detail and ("instead of" in done.detail) == (change != "gone")
+    assert not (tmp_path / "stems/x.mp4/track-0").exists()
+
+
+@pytest.mark.parametrize("run_id", ["now", "the one that took over"])
+def test_publish_writes_no_part_after_the_commit(publisher, tmp_path, run_id):
     """Ray repeats the work of a lost node, even where all of its results were used."""
-    collector, samples_CT = Collector({"run_id": "now"}), make_noise()
+    collector, samples_CT = Collector({"run_id": run_id}), make_noise()
     parts, commands = tmp_path / "stems/x.mp4/.parts", []
     for name in ("a", "b"):
         _, commands = publish_parts(publisher, collector, samples_CT, name)

@@ -61,6 +61,22 @@ def test_separate_yields_the_engines_stem_of_each_query(stage):
     assert all(row.seconds.separate > 0 for row in rows)
 
 
+@pytest.mark.parametrize("residual", ["none", "joint"])
+def test_separate_sends_all_items_of_an_asset_once_for_each_span(stage, residual):
+    asset = add_items(make_rendition("m"))
+    edits = Edits(residual, 24, (Rendition("m", {"a": 0.0}),))
+    rows = list(
+        SeparatorStage(stage.engine, stage.conditions, edits)(make_span(make_noise(), asset))
+    )
+    assert [row.asset.is_whole for row in rows] == [True] + [False] * (len(rows) - 1)
+    first, *others = rows
+    assert first.asset == asset
+    for row in others:
+        assert isinstance(row, StemRow)
+        (item,) = row.asset.items
+        assert item.name == (row.name if row.kind != "residual" else "a")
+
+
 def test_stopwatch_gives_each_second_once():
     watch = Stopwatch()
     for _ in watch.time_each(iter([torch.zeros(1)] * 2)):

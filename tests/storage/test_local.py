@@ -120,6 +120,22 @@ def test_list_names_a_root_without_permission():
         assert call_as_nobody(list_root) == f"denied {root}/closed: Permission denied"
 
 
+def test_on_disk_names_a_file_that_may_not_be_read():
+    with open_folder() as root:
+        (root / "x.wav").write_bytes(b"x")
+        (root / "x.wav").chmod(0)
+
+        def read() -> str:
+            entry = Storage().stat(str(root / "x.wav"))
+            try:
+                with Storage().on_disk(entry, root):
+                    return "open"
+            except AccessDenied as error:
+                return str(error)
+
+        assert call_as_nobody(read) == f"{root}/x.wav: Permission denied"
+
+
 @pytest.mark.parametrize("path", ["/proc/self/environ", "/dev/null", "pipe"])
 def test_stat_refuses_what_is_no_file_of_a_library(tmp_path, path):
     os.mkfifo(tmp_path / "pipe")

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.usefixtures("credentials")
 
 ETAG = "0123456789abcdef0123456789abcdef"
 WHEN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+ABOUT = {"ETag": f'"{ETAG}"', "Last_Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 
 class Answer:
@@ -186,11 +187,28 @@ def test_fetch_ends_after_attempts_without_progress(tmp_path):
 
 
 def test_read_detects_a_store_that_sends_less_than_it_has():
-    about = {"ETag": f'"{ETAG}"', "Last_Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
-    head, cut = Answer(200, length=9, **about), Answer(200, b"part", **about)
+    head, cut = Answer(200, length=9, **ABOUT), Answer(200, b"part", **ABOUT)
     with serve(head, cut, head) as server, pytest.raises(StorageBusy, match="4 bytes arrived of 9"):
         reach(server).read("s3://bucket/key")
     assert [command for command, _ in server.seen] == ["HEAD", "GET", "HEAD"]
+
+
+@pytest.mark.parametrize(("missing", "name"), [("Last_Modified", "LastModified"), ("ETag", "ETag")])
+def test_stat_names_the_field_that_the_answer_lacks(missing, name):
+    about = {key: value for key, value in ABOUT.items() if key != missing}
+    with (
+        serve(Answer(200, length=9, **about)) as server,
+        pytest.raises(StorageError, match=f"s3://bucket/key: the store's answer lacks {name}"),
+    ):
+        reach(server).stat("s3://bucket/key")
+
+
+def test_reads_name_the_field_that_the_answer_lacks(tmp_path):
+    entry = Entry("s3://bucket/key", 4, ETAG, WHEN)
+    with serve(Answer(206, b"data")) as server, pytest.raises(StorageError, match="lacks ETag"):
+        reach(server).fetch(entry.uri, tmp_path / "copy", entry)
+    with serve(Answer(200, b"data")) as server, pytest.raises(StorageError, match="lacks ETag"):
+        reach(server).read_versioned(entry.uri)
 
 
 OWN_ETAG = hashlib.md5(b"data").hexdigest()
