@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("lists", nargs="+", metavar="LIST", help="with audio and labels (or kind)")
     parser.add_argument("out", metavar="OUT.parquet", help="the list to write: a path or s3://...")
     parser.add_argument(
-        "--rule", choices=("official", "uss"), default="official", help="(official)"
+        "--rule", choices=("official", "uss", "windows"), default="official", help="(official)"
     )
     parser.add_argument("--actors", type=int, default=1, help="detectors side by side (1)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")

@@ -41,7 +41,7 @@ def make_clip(duration_s: float, **events: tuple[float, float]) -> torch.Tensor:
     return torch.from_numpy(clip).float()
 
 
-@pytest.mark.parametrize("rule", ["official", "uss"])
+@pytest.mark.parametrize("rule", ["official", "uss", "windows"])
 @pytest.mark.parametrize("duration_s", [6.0, 10.0, 27.0])
 def test_mine_finds_each_label_where_it_sounds(rule, duration_s):
     low, high = (0.4, 0.7), (duration_s - 2.5, 1.2)
@@ -53,7 +53,7 @@ def test_mine_finds_each_label_where_it_sounds(rule, duration_s):
         # A step of the curve is 0.31 s long.
         assert stretch.start_s <= start_s + 0.32
         assert stretch.start_s + 2 >= start_s + length_s - 0.32
-        assert stretch.latent[0] == 64_000 and 0.03 < stretch.score < 0.3
+        assert stretch.latent[0] == 64_000 and 0.01 < stretch.score < 0.3
 
 
 def test_mine_takes_all_of_a_short_sound():
