@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
 UV := $(shell command -v uv || echo python3 -m uv)
 SHELL := /bin/bash
 
-.PHONY: help env dev ffmpeg rgw sounds lock test test-all test-gpu check demo bench mini scores sbom audit clean
+.PHONY: help env dev ffmpeg rgw sounds lock test test-all test-gpu check demo bench mini scores sbom audit clean mini-zeroshot
 .DEFAULT_GOAL := test
 
 help:  ## list the targets
@@ -71,6 +71,15 @@ mini: dev  ## train the bundled model again, into sounds/ and runs/: hours on 2 
 	$(PYTHON) -m jobs.train configs/train-mini.yaml output=runs encoder=sounds/encoder.safetensors
 	cp "$$(ls -td runs/mini/checkpoint_*/ | head -1)model.safetensors" separator/weights/mini.safetensors
 	$(MAKE) scores
+
+mini-zeroshot: dev  ## train the bundled model of example sounds again, on the sounds that `make mini` made
+	$(PYTHON) -m jobs.train configs/train-mini-detector.yaml output=runs
+	$(PYTHON) -m jobs.mine "$$(ls -td runs/mini-detector/checkpoint_*/ | head -1)model.safetensors" \
+	  sounds/train/sounds.jsonl sounds/real/train.jsonl sounds/mined.parquet
+	$(PYTHON) -m jobs.train configs/train-mini-zeroshot.yaml output=runs \
+	  encoder="$$(ls -td runs/mini-detector/checkpoint_*/ | head -1)model.safetensors"
+	$(PYTHON) -m jobs.convert --force --dtype bf16 \
+	  "$$(ls -td runs/mini-zeroshot/checkpoint_*/ | head -1)model.safetensors" separator/weights/mini-zeroshot.safetensors
 
 scores: dev  ## measure the bundled model on held-out sounds: the tables of docs/model_card.md
 	for level in -10 -5 0 5 10; do $(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/at$$level --levels=$$level; done

@@ -12,6 +12,8 @@ from jobs.command import Command
 from separator.errors import RequestError
 
 if TYPE_CHECKING:
+    import torch
+
     from separator.model.checkpoint import Checkpoint
 
 
@@ -41,7 +43,7 @@ def convert(options: argparse.Namespace) -> None:
     before_bytes, source_sha256 = path.stat().st_size, hash_file(path)
     before = read_separator(path)
     dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
-    packed = pack_encoder(path, before.encoder_id)
+    packed = pack_encoder(path, before.encoder_id, dtype)
     sha256 = write_safetensors(
         before.net, dst, before.encoder_id, dtype, source_sha256, encoder=packed
     )
@@ -54,14 +56,15 @@ def convert(options: argparse.Namespace) -> None:
     print(f"sha256 {sha256}")
 
 
-def pack_encoder(path: Path, encoder_id: str | None) -> tuple[dict, dict]:
-    """The tensors and metadata of the encoder or the detector that a file of our own holds."""
+def pack_encoder(path: Path, encoder_id: str | None, dtype: "torch.dtype") -> tuple[dict, dict]:
+    """The tensors and metadata of the encoder or the detector that a file of our own holds; a
+    rounded detector has another id."""
     from separator.encoders import mini
     from separator.model.identity import ANY_DETECTOR
     from separator.model.zero_shot_files import is_detector_id, pack_detector, read_detector
 
     if is_detector_id(encoder_id) and encoder_id != ANY_DETECTOR:
-        return pack_detector(*read_detector(path))
+        return pack_detector(*read_detector(path), dtype)
     return mini.pack_mini(mini.read_mini(path) if mini.is_mini(encoder_id) else None)
 
 

@@ -120,14 +120,19 @@ def test_bad_options_exit_2() -> None:
         assert main(argv) == 2
 
 
-def test_a_detector_comes_along(tmp_path):
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_detector_comes_along(dtype, tmp_path):
     detector = golden_zs.make_small_detector(num_classes=2)
     src, dst = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     packed = pack_detector(detector, ["a", "b"])
     write_safetensors(golden_zs.make_small_unet(), src, None, encoder=packed)
-    assert main([str(src), str(dst), "--dtype", "bf16"]) == 0
-    assert read_detector(dst)[1] == ["a", "b"]
-    assert read_separator(dst).encoder_id == packed[1]["encoder"]
+    assert main([str(src), str(dst), "--dtype", dtype]) == 0
+    net, labels = read_detector(dst)
+    assert labels == ["a", "b"]
+    for one, other in zip(net.parameters(), detector.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2 if dtype == "bf16" else 0, atol=1e-30)
+    # A rounded detector makes other embeddings, and so has another id.
+    assert (read_separator(dst).encoder_id == packed[1]["encoder"]) == (dtype == "fp32")
 
 
 def test_a_mini_encoder_comes_along(tmp_path):
