@@ -20,15 +20,18 @@ STORAGE = Storage()
 
 
 def test_stem_file_is_read_as_ffmpeg_decodes_it(tmp_path):
-    folder = write_song(tmp_path / "wav", make_song(1, 1.0))
+    written = make_song(1, 1.0)
+    folder = write_song(tmp_path / "wav", written)
     path = write_stem_file(tmp_path / "data/test/Band - Song.stem.mp4", folder)
     (song,) = list_songs(STORAGE, str(tmp_path / "data"), "test")
     sounds, rate_hz = read_song(STORAGE, song)
     assert song.name == "Band - Song" and rate_hz == HZ and list(sounds) == list(STREAMS)
-    for index, part in enumerate(STREAMS):
-        expected = decode_stream(path, index)[:, : sounds[part].shape[1]]
-        np.testing.assert_allclose(sounds[part], expected, atol=1e-6)
-        assert sounds[part].shape[1] >= HZ
+    for part, sound_CT in sounds.items():
+        assert sound_CT.shape[1] >= HZ
+        lost_CT = sound_CT[:, :HZ] - written[part]  # by the codec
+        assert np.square(lost_CT).sum() < 0.1 * np.square(written[part]).sum(), part
+    expected = decode_stream(path, STREAMS.index("vocals"))[:, : sounds["vocals"].shape[1]]
+    np.testing.assert_allclose(sounds["vocals"], expected, atol=1e-6)
     only, _ = read_song(STORAGE, song, ("bass",))
     np.testing.assert_array_equal(only["bass"], sounds["bass"])
 
