@@ -20,7 +20,6 @@ MORE = QUERIES[:-1] + ', "a bell ringing"]'
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_two_libraries_in_one_output_keep_their_stems_apart(tmp_path):
     """And a commit file that was damaged meanwhile costs nothing."""
     out, configs = tmp_path / "out", {}

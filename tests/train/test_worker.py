@@ -129,7 +129,6 @@ def test_train_refuses_bad_requests_in_one_line(sounds_list, encoder_file, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_train_with_two_workers_follows_one_with_the_doubled_batch(
     shared_ray, sounds_list, encoder_file, tmp_path
 ):
