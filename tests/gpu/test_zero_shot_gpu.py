@@ -1,0 +1,34 @@
+"""The detector and the U-Net of zero-shot separation on a CUDA device: `pytest -m gpu`."""
+
+import math
+
+import pytest
+
+from separator.api import load_detector
+from separator.model.engine import Engine
+from separator.model.zero_shot_files import read_asp_unet
+from tests.helpers import golden_zs
+from tests.helpers.golden import relative_error
+
+pytestmark = pytest.mark.gpu
+
+
+def test_detector_on_gpu_equals_official_output(htsat_checkpoint):
+    detector = load_detector(htsat_checkpoint, device="cuda")
+    wave = golden_zs.load_tensors("htsat_inputs")["wave_2s"]
+    reference = golden_zs.load_tensors("htsat768")
+    found = detector.infer(wave)
+    for key in ("framewise", "clipwise", "latent"):
+        assert relative_error(getattr(found, key), reference[f"{key}_2s"]) < 1e-5
+
+
+def test_unet_on_gpu_equals_official_output(tmp_path):
+    path = golden_zs.write_official(tmp_path / "zeroshot_asp.ckpt", golden_zs.make_state("zsasp"))
+    net, data = read_asp_unet(path), golden_zs.load_tensors("zsasp")
+    mixture, condition = data["mixture"][:1], data["condition"][:1]
+    fp32, bf16 = (
+        Engine(net, "cuda", precision, "off", "each").separate(mixture, 32_000, condition)[0]
+        for precision in ("fp32", "bf16")
+    )
+    assert relative_error(fp32, data["waveform_2s"][:1]) < 1e-5
+    assert -20 * math.log10(relative_error(bf16, fp32)) > 35
