@@ -6,9 +6,11 @@ written is what `separator train configs/train-zeroshot.yaml` learns from.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from jobs.command import Command, say
+from separator.errors import RequestError
 
 LINE_EVERY = 500
 
@@ -63,6 +65,7 @@ def run(options: argparse.Namespace) -> None:
     import pyarrow.parquet as pq
     import ray.data
 
+    from separator import load_detector
     from separator.run.local_ray import join_ray, quiet_loggers
     from separator.storage import Storage
     from separator.storage.temporary import temporary_folder
@@ -71,6 +74,7 @@ def run(options: argparse.Namespace) -> None:
 
     storage = Storage()
     sources = read_lists(options.lists, storage)
+    check_labels(load_detector(options.detector).labels, sources)
     say("starting Ray ...")
     join_ray()
     quiet_loggers()
@@ -103,6 +107,18 @@ def run(options: argparse.Namespace) -> None:
     print(f"{options.out}: {count:,} stretches of {len(kinds)} labels")
     if troubles:
         say(f"{len(troubles)} sounds cannot be read, such as {troubles[0]}")
+
+
+def check_labels(known: Sequence[str], sources: Sequence[Any]) -> None:
+    """Refuse lists of whose labels the detector knows none; say how many it does not know."""
+    labels = {label for source in sources for label in source.labels}
+    if not labels & set(known):
+        raise RequestError(
+            f"the detector knows none of the labels {sorted(labels)[:5]}, but such as "
+            f"{sorted(known)[:5]}"
+        )
+    if unknown := sorted(labels - set(known)):
+        say(f"{len(unknown)} labels are unknown to the detector and left out: {unknown[:5]}")
 
 
 MINE = Command(

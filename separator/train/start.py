@@ -40,18 +40,21 @@ def check_start(settings: TrainSettings) -> TrainSettings:
     read_lists(data.lists, storage, data.without)
     lists = [parse_uri(uri).uri for uri in data.lists]
     settings = replace(settings, data=replace(data, lists=lists))
-    condition_size = CONDITION_SIZE
+    condition_size, detector = CONDITION_SIZE, None
     if settings.task != "tags":
         with naming("encoder", settings.encoder):
             settings = replace(settings, encoder=make_absolute(settings.encoder))
             if settings.task == "examples":
-                condition_size = load_detector(settings.encoder, storage).latent_size
+                detector = load_detector(settings.encoder, storage)
+                condition_size = detector.latent_size
             else:
                 load_encoder(settings.encoder, storage)
     with naming("net.start_from", net.start_from):
         net = replace(net, start_from=net.start_from and make_absolute(net.start_from))
         if settings.task != "tags":
-            make_net(net, condition_size, storage)
+            rate_hz = make_net(net, condition_size, storage).config.rate_hz
+            if detector is not None:
+                ByExample(settings, rate_hz, detector)  # the lists must be its own
     return replace(settings, net=net)
 
 

@@ -74,7 +74,27 @@ def test_train_by_example_refuses_a_list_of_another_detector(
     named = [f"output={tmp_path}", f"encoder={detector_path}"]
     lists = f"data.lists=[{tmp_path / 'other.parquet'}]"
     assert train([config, *named, lists, *SEPARATOR, *SHORT, "max_failures=0"]) == 2
-    assert "embeddings of [10] values" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "embeddings of [10] values" in said.err and "starting Ray" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("detector", "labels", "message"),
+    [
+        ("mini", "hum", "no detector, but"),
+        ("minni", "hum", "did you mean 'mini'"),
+        (None, "whale", "knows none of the labels ['whale']"),
+    ],
+)
+def test_mine_refuses_before_ray(
+    detector_path, detector, labels, message, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    (tmp_path / "some.jsonl").write_text(f'{{"audio": "a.wav", "labels": ["{labels}"]}}\n')
+    named = [str(detector or detector_path), str(tmp_path / "some.jsonl")]
+    assert mine([*named, str(tmp_path / "mined.parquet")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "starting Ray" not in error
 
 
 def test_mine_names_a_sound_that_cannot_be_read(detector_path, sounds_list, tmp_path, capsys):
