@@ -137,6 +137,13 @@ def wait_for(process: subprocess.Popen, folder: Path, pattern: str) -> None:
         time.sleep(0.02)
 
 
+def wait_for_phase(process: subprocess.Popen, phase: str) -> None:
+    """Wait until the job says on its console that it has come to this phase."""
+    assert process.stdout
+    while phase not in (line := process.stdout.readline()):
+        assert line, process.communicate()
+
+
 def read_tree(folder: Path) -> dict[str, bytes]:
     """All files of an output but what tells of runs: those differ from run to run."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]

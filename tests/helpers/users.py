@@ -45,3 +45,11 @@ def call_as_nobody(function: Callable[[], Any]) -> Any:
         return ours.recv()
     finally:
         child.join()
+
+
+def limit_user() -> list[str]:
+    """The start of a command that permissions bind, whoever runs the tests: root without the
+    powers of root."""
+    if os.getuid():
+        return []
+    return ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--"]
