@@ -36,8 +36,7 @@ def read_visible(out: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in names.items() if "/." not in name}
 
 
-@pytest.mark.slow
-@pytest.mark.check
+@pytest.mark.slow  # mounts a disk, which not every machine allows
 @pytest.mark.parametrize("place", ["output", "temporary"])
 def test_asset_without_room_fails_typed_and_leaves_no_half_of_a_file(tmp_path, monkeypatch, place):
     """On disks of twice the size each time, until all of it fits."""
