@@ -1,9 +1,10 @@
 """Find the classes of a detector that a query's text means, by names and synonyms. Pure.
 
 In this order: classes set by hand; a class of that very name, with its synonyms; phrases of the
-table of synonyms and names of classes that are found in the text. A phrase within a longer one that is found too does
-not count: "car alarm" is neither "car" nor "alarm". What matched is part of the answer, so that it
-can be shown; a text in which nothing is found gives `NoClasses`, never the nearest guess.
+table of synonyms and names of classes that are found in the text. A phrase within a longer one that
+is found too does not count: "car alarm" is neither "car" nor "alarm". What matched is part of the
+answer, so that it can be shown; a text in which nothing is found gives `NoClasses`, never the
+nearest guess.
 """
 
 import difflib
