@@ -17,6 +17,7 @@ from jobs import (
     separate,
     sounds,
     status,
+    tag,
     train,
     train_encoder,
 )
@@ -31,6 +32,7 @@ COMMANDS: list[Command] = [
     failures.FAILURES,
     separate.RETRY,
     file.FILE,
+    tag.TAG,
     export.EXPORT,
     demo.DEMO,
     evaluate.EVALUATE,

@@ -14,7 +14,7 @@ LAYERS = [
     ["separator.train", "separator.export", "separator.evaluation"],
     ["separator.run"],
     ["separator.stages", "separator.api"],
-    ["separator.encoders", "separator.results", "separator.config",
+    ["separator.detect", "separator.encoders", "separator.results", "separator.config",
      "separator.config_file"],
     ["separator.model", "separator.media", "separator.storage", "separator.queries",
      "separator.sounds"],

@@ -1,0 +1,216 @@
+"""Detect queries: three ways from samples to one curve of scores for each query.
+
+- `ByClasses`: the classes of a detector that was trained to name sounds (model/detector.py). The
+  best where a query is one of its classes; knows nothing else. Rows of 0.31 s.
+- `BySimilarity`: how close an encoder's embedding of a moving window is to the condition of a
+  query. For any text and for example sounds; weak where several sounds are mixed, because a window
+  has one embedding, and blurred to the window's 2 s. A cosine is no probability without a
+  calibration.
+- `FromStem`: where a separated stem stands out of its mixture. For all that can be separated, fine
+  in time, but only after separation, and only as good as it: leakage counts as presence.
+
+Shapes: C channels, T samples, N rows in time, K classes, D condition, W windows.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+
+from separator.audio.spans import Span, cut_spans
+from separator.detect.stretches import Curve
+from separator.errors import AudioError
+from separator.model.detector import RATE_HZ, SLICE, STRIDE, Detector
+
+# Spans on the detector's own grid, with all the sound on which the rows of their core depend, and
+# never so short as to be detected by the rule for short sounds.
+GRID_S = Fraction(STRIDE, RATE_HZ)
+CONTEXT_S = Fraction(SLICE + STRIDE, RATE_HZ)
+SPAN_S = 120.0
+WINDOW_S, HOP_S = 2.0, 0.5
+LEVEL_FRAME_S = 0.1
+SILENT_DB = -60.0  # dBFS: below, nothing is heard
+
+
+class PresenceDetector(Protocol):
+    """Give a curve for each query, by the query's name."""
+
+    def measure(self, samples_CT: np.ndarray, rate_hz: int) -> dict[str, Curve]:
+        """Score a whole track (C, T)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A logistic curve from a cosine to a probability: `1 / (1 + exp(-(slope * x + offset)))`."""
+
+    slope: float
+    offset: float
+
+    def apply(self, cosine_N: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-(self.slope * cosine_N + self.offset)))
+
+
+class ByClasses:
+    """Score queries by the classes of a detector; of several classes the highest counts."""
+
+    def __init__(self, detector: Detector, classes: Mapping[str, Sequence[str]]) -> None:
+        self.detector = detector
+        self.columns = {
+            query: [detector.labels.index(label) for label in labels]
+            for query, labels in classes.items()
+        }
+        assert all(self.columns.values()), classes
+
+    def measure(self, samples_CT: np.ndarray, rate_hz: int) -> dict[str, Curve]:
+        found = self.detector.detect(samples_CT, rate_hz)
+        return combine_classes(found.framewise, found.frame_s, self.columns)
+
+
+def combine_classes(
+    framewise_NK: np.ndarray, frame_s: float, columns: Mapping[str, Sequence[int]]
+) -> dict[str, Curve]:
+    """Take the maximum over each query's classes."""
+    return {
+        query: Curve(framewise_NK[:, chosen].max(1), frame_s) for query, chosen in columns.items()
+    }
+
+
+class AudioSide(Protocol):
+    """The audio side of an encoder (encoders/similarity.py)."""
+
+    def encode_audio(self, waveform_CT: np.ndarray, rate_hz: int) -> np.ndarray:
+        """Return the embedding (D,) of a sound, of length 1."""
+        ...
+
+
+class BySimilarity:
+    """Score queries by the cosine of their conditions and of moving windows' embeddings.
+
+    With a calibration a score is a probability, and a silent window scores 0. Without one it is
+    the cosine, -1 for silence.
+    """
+
+    def __init__(
+        self,
+        encoder: AudioSide,
+        conditions: Mapping[str, np.ndarray],
+        calibrations: Mapping[str, Calibration] | None = None,
+    ) -> None:
+        self.encoder, self.conditions = encoder, conditions
+        self.calibrations = calibrations or {}
+
+    def measure(self, samples_CT: np.ndarray, rate_hz: int) -> dict[str, Curve]:
+        windows = list(list_windows(samples_CT.shape[1], rate_hz))
+        cosines = {query: np.full(len(windows), -1.0) for query in self.conditions}
+        for i, window in enumerate(windows):
+            part_CT = samples_CT[:, window]
+            if measure_level_db(part_CT) < SILENT_DB:
+                continue
+            embedding_D = self.encoder.encode_audio(part_CT, rate_hz)
+            for query, condition_D in self.conditions.items():
+                cosines[query][i] = embedding_D @ condition_D
+        return {query: Curve(self._finish(query, x_N), HOP_S) for query, x_N in cosines.items()}
+
+    def _finish(self, query: str, cosine_N: np.ndarray) -> np.ndarray:
+        calibration = self.calibrations.get(query)
+        if calibration is None:
+            return cosine_N
+        return np.where(cosine_N == -1.0, 0.0, calibration.apply(cosine_N))
+
+
+def list_windows(num_samples: int, rate_hz: int) -> Iterator[slice]:
+    """List the window around the middle of each row; those at the ends of a track are shorter."""
+    half_s = WINDOW_S / 2
+    for i in range(-(-num_samples // round(HOP_S * rate_hz))):
+        middle_s = (i + 0.5) * HOP_S
+        start, stop = round((middle_s - half_s) * rate_hz), round((middle_s + half_s) * rate_hz)
+        yield slice(max(0, start), min(num_samples, stop))
+
+
+class FromStem:
+    """Score queries by what share of the energy in each 0.1 s is their stem's.
+
+    0.5 says that a stem is as loud as all the rest, 0.1 that it is about 10 dB below it. Where a
+    stem is below -60 dBFS the score is 0, so that silence is no presence. `stems` are (C, T) each.
+    """
+
+    def __init__(self, stems: Mapping[str, np.ndarray]) -> None:
+        self.stems = stems
+
+    def measure(self, samples_CT: np.ndarray, rate_hz: int) -> dict[str, Curve]:
+        """Compare the stems with their mixture `samples_CT`."""
+        return {
+            query: Curve(share_energy(stem_CT, samples_CT, rate_hz), LEVEL_FRAME_S)
+            for query, stem_CT in self.stems.items()
+        }
+
+
+def share_energy(stem_CT: np.ndarray, mixture_CT: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Return stem / (stem + rest) in energy (N,), 0 where the stem is silent."""
+    assert stem_CT.shape == mixture_CT.shape, (stem_CT.shape, mixture_CT.shape)
+    stem_N = measure_frames(stem_CT, rate_hz)
+    rest_N = measure_frames(mixture_CT.astype(np.float64) - stem_CT, rate_hz)
+    is_heard_N = stem_N >= 10 ** (SILENT_DB / 10)
+    share_N = np.zeros(len(stem_N))
+    np.divide(stem_N, stem_N + rest_N, out=share_N, where=is_heard_N)
+    return share_N
+
+
+def measure_frames(samples_CT: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Return the mean square (N,) of each 0.1 s, over all channels; the last may be shorter."""
+    num_samples = samples_CT.shape[1]
+    num_rows = int(np.ceil(num_samples / rate_hz / LEVEL_FRAME_S - 1e-9))
+    bounds = np.round(np.arange(num_rows + 1) * LEVEL_FRAME_S * rate_hz).astype(int)
+    bounds = np.minimum(bounds, num_samples)
+    if not num_rows:
+        return np.zeros(0)
+    energy_T = np.square(samples_CT, dtype=np.float64).mean(0)
+    return np.add.reduceat(energy_T, bounds[:-1]) / np.diff(bounds)
+
+
+def measure_level_db(samples_CT: np.ndarray) -> float:
+    """Return the level in dBFS of the loudest channel."""
+    power = np.square(samples_CT, dtype=np.float64).mean(1).max(initial=0) if samples_CT.size else 0
+    return 10 * float(np.log10(power)) if power > 0 else -np.inf
+
+
+@dataclass(frozen=True)
+class TrackScores:
+    """The scores of a whole track for each class of a detector, and what was heard of it."""
+
+    framewise: np.ndarray  # (N, K)
+    frame_s: float
+    duration_s: float
+    peak: float  # the largest absolute sample
+
+
+def detect_blocks(
+    detector: Detector, blocks: Iterable[np.ndarray], rate_hz: int, span_s: float = SPAN_S
+) -> TrackScores:
+    """Detect in a track that comes in blocks (C, T); the result is that of `detect` on the whole.
+
+    A span with its context is held, and the scores: 18 MB for 10 hours and 40 classes, 240 MB for
+    AudioSet's 527.
+    """
+    rows: list[np.ndarray] = []
+    frame_s, num_samples, peak = 0.0, 0, 0.0
+    for span, samples_CT, _ in cut_spans(blocks, rate_hz, span_s, CONTEXT_S, GRID_S):
+        found = detector.detect(samples_CT, rate_hz)
+        frame_s = found.frame_s
+        rows.append(found.framewise[choose_rows(span, rate_hz, frame_s)])
+        num_samples = span.core_stop
+        peak = max(peak, float(np.abs(samples_CT).max()))
+    if not rows:
+        raise AudioError("the track holds no samples: nothing can be detected in it")
+    return TrackScores(np.concatenate(rows), frame_s, num_samples / rate_hz, peak)
+
+
+def choose_rows(span: Span, rate_hz: int, frame_s: float) -> slice:
+    """Locate the rows of a span's core; the last span keeps all rows up to the track's end."""
+    first = round((span.core_start - span.start) / rate_hz / frame_s)
+    if span.core_stop == span.num_samples:
+        return slice(first, None)
+    return slice(first, first + round((span.core_stop - span.core_start) / rate_hz / frame_s))

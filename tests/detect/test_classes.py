@@ -1,0 +1,88 @@
+"""From a query's text to the classes of a detector."""
+
+import pytest
+
+from separator.detect.classes import Classes, NoClasses, match_classes
+from separator.detect.synonyms import read_table
+from separator.errors import QueryError
+from separator.model.zero_shot_files import LABELS_FILE
+from separator.sounds.catalog import CLASSES
+
+AUDIOSET = LABELS_FILE.read_text().splitlines()
+KINDS = list(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("an emergency siren", {"Siren", "Police car (siren)", "Ambulance (siren)"}),
+        ("dog", {"Dog", "Bark", "Bow-wow"}),
+        ("the barking of a big dog", {"Dog", "Bark"}),
+        ("Police car", {"Police car (siren)"}),
+        ("a chainsaw in the forest", {"Chainsaw"}),
+        ("a person speaking", {"Speech", "Male speech, man speaking"}),
+    ],
+)
+def test_text_finds_the_classes_that_it_means(text, expected):
+    found = match_classes(text, AUDIOSET)
+    assert isinstance(found, Classes) and expected <= set(found.labels)
+    assert list(found.labels) == [label for label in AUDIOSET if label in found.labels]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "how"),
+    [
+        ("a car alarm", ("Car alarm",), "synonym"),
+        ("rock music", ("Rock music",), "name"),
+        ("a man speaking", ("Male speech, man speaking",), "synonym"),
+        ("a bicycle bell", ("Bicycle bell",), "synonym"),
+    ],
+)
+def test_longer_phrase_hides_the_words_in_it(text, expected, how):
+    assert match_classes(text, AUDIOSET) == Classes(text, expected, how)
+
+
+def test_text_without_a_class_says_so_and_guesses_nothing():
+    assert match_classes("something odd", AUDIOSET) == NoClasses("something odd", ())
+    found = match_classes("guitr", AUDIOSET)
+    assert isinstance(found, NoClasses) and "Guitar" in found.near and "near: Guitar" in str(found)
+    assert isinstance(match_classes("a country house", AUDIOSET), NoClasses)
+    assert isinstance(match_classes("", AUDIOSET), NoClasses)
+    # A synonym of classes that this detector lacks.
+    assert isinstance(match_classes("a dog barking", ["siren"]), NoClasses)
+
+
+def test_classes_set_by_hand_come_first_and_are_checked():
+    found = match_classes("dog", AUDIOSET, ["Growling", "Bark"])
+    assert found == Classes("dog", ("Bark", "Growling"), "set")
+    with pytest.raises(QueryError, match="no class 'Barc'; did you mean 'Bark'"):
+        match_classes("dog", AUDIOSET, ["Barc"])
+
+
+def test_table_names_only_classes_that_exist():
+    named = {name for _, classes in read_table() for name in classes}
+    assert named <= {*AUDIOSET, *KINDS}
+    assert set(KINDS) <= named
+
+
+def test_every_name_of_audioset_finds_itself():
+    for label in AUDIOSET:
+        found = match_classes(label, AUDIOSET)
+        assert isinstance(found, Classes) and label in found.labels, label
+
+
+def test_captions_of_the_generator_find_their_own_kind():
+    """Paraphrases, too, with which nothing was trained."""
+    texts = [
+        (k, text) for k, kind in CLASSES.items() for text in (*kind.captions, *kind.paraphrases)
+    ]
+    found = [match_classes(text, KINDS) for _, text in texts]
+    own = [isinstance(f, Classes) and k in f.labels for f, (k, _) in zip(found, texts, strict=True)]
+    assert sum(own) > 0.95 * len(texts)
+    # What is found may hold more than that kind ("a woman laughing"), but never only others.
+    others = [
+        t
+        for f, o, (_, t) in zip(found, own, texts, strict=True)
+        if isinstance(f, Classes) and not o
+    ]
+    assert others == []
