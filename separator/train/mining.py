@@ -23,7 +23,7 @@ from separator.train.sound_lists import Source
 
 Rule = Literal["official", "uss", "windows"]
 # Of the rule `windows`: a window every so many samples; a place counts as its neighbours do too.
-STRIDE, NEIGHBOURS = RATE_HZ // 4, 5
+STRIDE, NEIGHBOURS = RATE_HZ // 4, 9
 TOGETHER = 64  # windows in memory
 SCHEMA = pa.schema(
     {
