@@ -168,7 +168,6 @@ def test_run_survives_a_lost_node(library, finished, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_run_survives_a_store_that_is_away(library, finished, tmp_path, rgw_bucket):
     storage, root = rgw_bucket.storage, f"{rgw_bucket.uri}/out"
     for path in sorted(p for p in library.rglob("*") if p.is_file()):

@@ -142,7 +142,6 @@ def test_run_writes_residuals_renditions_and_remuxed_files(library, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_run_with_a_changed_rendition_makes_it_and_its_stem_only(library, tmp_path):
     out = tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out))

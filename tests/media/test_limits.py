@@ -78,7 +78,7 @@ def test_close_ends_ffmpeg(long_file: Path) -> None:
         (child,) = list_children()
         blocks.close()
         assert not child.is_running()
-    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors  # others may close theirs
 
 
 def test_exception_in_reader_ends_ffmpeg(long_file: Path) -> None:

@@ -90,7 +90,6 @@ def test_evaluate_agrees_with_the_definitions(trained, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_train_continues_a_run_of_the_same_name(trained, encoder_file, capsys):
     arguments = list_train_arguments(trained, trained / "with-gone.jsonl", encoder_file)
     assert train([*arguments, "optim.num_steps=6", "checkpoint_every=2"]) == 0

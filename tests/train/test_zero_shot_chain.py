@@ -43,16 +43,12 @@ def test_mine_writes_a_stretch_and_an_embedding_of_every_sound(mined, sounds_lis
     assert all(Path(uri).exists() for uri in table.audio)
 
 
-def test_train_by_example_goes_on_and_writes_one_file_for_both(
-    mined, detector_path, tmp_path, capsys
-):
+def test_train_by_example_writes_one_file_for_both(mined, detector_path, tmp_path):
     config = str(ROOT / "configs/train-mini-zeroshot.yaml")
     named = [f"output={tmp_path}", f"encoder={detector_path}", f"data.lists=[{mined}]"]
     arguments = [config, *named, *SEPARATOR, *SHORT, "data.segment_s=0.5"]
     assert train([*arguments, "optim.num_steps=2"]) == 0
-    assert train([*arguments, "optim.num_steps=4"]) == 0
-    assert "going on from step 2" in capsys.readouterr().out
-    assert [row["step"] for row in read_history(tmp_path)] == [1, 2, 3, 4]
+    assert [row["step"] for row in read_history(tmp_path)] == [1, 2]
     path = find_newest(tmp_path) / "model.safetensors"
     detector, model = load_detector(path), load_model(path, device="cpu")
     assert detector.labels == tuple(sorted(KINDS))
