@@ -1,14 +1,68 @@
-"""An input that changes under a run."""
+"""A library that changes under a run: files grow, shrink, vanish or become others."""
+
+import shutil
+import time
+from pathlib import Path
 
 import pytest
 
 from tests.helpers.job import (
+    check_whole,
     end_in_one_line,
+    end_job,
+    read_manifest,
+    read_stems,
+    run_job,
     start_job,
     wait_for_phase,
     write_config,
     write_sound,
 )
+
+NUM_ASSETS = 16
+
+
+def change(path: Path, number: int) -> None:
+    if number % 5 == 1:
+        with path.open("ab") as file:
+            file.write(bytes(10_000))
+    elif number % 5 == 2:
+        path.write_bytes(path.read_bytes()[:1_000])
+    elif number % 5 == 3:
+        path.unlink()
+    elif number % 5 == 4:
+        other = path.parent.with_name(path.name)
+        write_sound(other, ("bird", "wind"), 1, number)
+        other.rename(path)
+
+
+@pytest.mark.slow
+def test_run_on_a_library_that_changes_meanwhile_loses_nothing_and_lies_about_nothing(tmp_path):
+    library, out = tmp_path / "library", tmp_path / "out"
+    paths = [library / f"{i:02}.wav" for i in range(NUM_ASSETS)]
+    for i, path in enumerate(paths):
+        write_sound(path, ("man", "siren"), 1, i)
+    config = write_config(tmp_path / "a.yaml", str(library), str(out))
+    process = start_job(config, "run.failed_assets=ok")
+    wait_for_phase(process, "warming up")
+    for number, path in enumerate(reversed(paths)):  # the first ones are under way by then, or done
+        time.sleep(0.3)
+        change(path, number)
+    end_job(process, 0)
+    assert set(read_manifest(out).error_code) <= {"", "object_changed", "media_truncated"}
+    check_whole(out)
+    run_job(config, "run.failed_assets=ok")
+
+    fresh = tmp_path / "fresh"
+    again = write_config(tmp_path / "b.yaml", str(library), str(fresh))
+    run_job(again, "run.failed_assets=ok")
+    gone = [path.name for path in paths if not path.exists()]
+    for name in gone:
+        shutil.rmtree(out / "stems" / name, ignore_errors=True)
+    assert read_stems(out) == read_stems(fresh)
+    keys = ["asset_uri", "asset_etag", "query_name", "error_code"]
+    wanted = read_manifest(fresh)[keys].itertuples(index=False, name=None)
+    assert set(wanted) <= set(read_manifest(out)[keys].itertuples(index=False, name=None))
 
 
 @pytest.mark.slow

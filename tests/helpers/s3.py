@@ -97,12 +97,16 @@ def gateway(tmp_path_factory) -> Iterator[Gateway]:
 
 @pytest.fixture
 def credentials(monkeypatch):
+    set_credentials(monkeypatch)
+
+
+def set_credentials(patch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        patch.delenv(name, raising=False)
+    patch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     # No machine's role is asked for: nothing outside is touched.
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 def make_bucket(settings: StorageSettings, gateway: Gateway | None) -> Bucket:
