@@ -164,18 +164,5 @@ dishes; cutlery: Dishes, pots, and pans; Cutlery, silverware
 
 def read_table(text: str = TABLE) -> list[tuple[list[str], list[str]]]:
     """Split the table into (phrases, classes) of each line."""
-    lines = text.replace("\\\n", "").splitlines()
-    pairs = [line.partition(":")[::2] for line in lines if line]
-    return [
-        tuple(
-            [
-                part.strip()
-                for part in side.split(
-                    ";\
- "
-                )
-            ]
-            for side in pair
-        )
-        for pair in pairs
-    ]  # pyright: ignore[reportReturnType]
+    sides = [line.split(": ") for line in text.splitlines()]
+    return [(phrases.split("; "), classes.split("; ")) for phrases, classes in sides]

@@ -179,7 +179,7 @@ def choose_listener(
             raise EncoderMissing(f"model={model!r}: the audio side of its encoder is not at hand")
         return engine, encoder.to(engine.device)
     wanted = engine.config.condition_size
-    if detector is None and encoder_id not in (None, ANY_DETECTOR):
+    if encoder_id not in (None, ANY_DETECTOR):  # no other one means the same
         return engine, load_own_detector(path, encoder_id, wanted, path, device)
     if detector is None:
         raise RequestError(f"model={model!r} has no encoder of its own: name its detector=...")

@@ -20,7 +20,7 @@ from separator.audio.spans import Span
 from separator.errors import AudioError, CheckpointMismatch
 from separator.model.engine import choose_device
 from separator.model.entry_points import Package
-from separator.model.precision import choose_cpu_precision
+from separator.model.forward import choose_precision
 from separator.model.track import TrackSeparator, check_stem
 
 NOT_EXACT = (
@@ -79,10 +79,9 @@ class OutsideEngine(TrackSeparator):
         channels: str = "linked",
     ) -> None:
         self.device = choose_device(device)
-        if precision == "auto":
-            precision = choose_cpu_precision() if self.device.type == "cpu" else "bf16"
-        self.policy, self.precision = check_policy(channels), precision
-        self.model = package.load(self.device, precision)
+        self.policy = check_policy(channels)
+        self.precision = choose_precision(precision, self.device)
+        self.model = package.load(self.device, self.precision)
         self.config = OutsideConfig(self.model.rate_hz, self.model.condition_size)
         self.grid_s, self.context_s = find_cuts(self.model)
 

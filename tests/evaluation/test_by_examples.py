@@ -96,3 +96,13 @@ def test_a_separator_without_its_detector_is_refused(files, tmp_path):
         RequestError, match="takes conditions of 64 values and the detector makes 32"
     ):
         load_by_examples(files[0], str(other), "cpu", "fp32")
+
+
+def test_a_separator_that_names_its_detector_takes_no_other_one(tmp_path):
+    """Another one of the same size may find classes; its embedding means something else."""
+    other = write_detector(tmp_path / "other.ckpt", make_small_detector(width=24))
+    model, found = load_by_examples("mini-zeroshot", str(other), "cpu", "fp32")
+    assert found is not None and found.latent_size == 192
+    piece_1T = torch.from_numpy(make_noise(2 * HZ))
+    own = load_detector("mini-detector").infer(piece_1T).latent
+    np.testing.assert_allclose(model.embed(piece_1T), own.numpy(), rtol=1e-5, atol=1e-6)
