@@ -17,7 +17,7 @@ from torch import Tensor
 from separator.audio.channels import check_policy, choose_passes
 from separator.audio.resample import resample
 from separator.audio.spans import Span, Window, plan_windows
-from separator.errors import AudioError, RequestError
+from separator.errors import RequestError
 from separator.model.cuts import PIECES, Context, plan_cuts
 from separator.model.forward import CompileMode, Forward, Precision
 from separator.model.networks import Network
@@ -59,18 +59,10 @@ class Engine(TrackSeparator):
         """Tell how much sound is to come, counted once for each pass: compiling may pay."""
         self.forward.expect(seconds)
 
-    @torch.no_grad()  # as a decorator: a `with` around a yield would reach into the caller
-    def separate_span(
+    def compute_stems(
         self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
-        """Yield the core (C, T) of each query's stem, from a span's samples with context."""
-        self.check(samples_CT, rate_hz, conditions_QD)
-        if samples_CT.shape[-1] != span.stop - span.start:
-            raise AudioError(
-                f"{samples_CT.shape[-1]} samples for {span}: {span.stop - span.start} are needed"
-            )
-        if span.core_start == span.core_stop:
-            return
+        """Yield the core (C, T) of each query's stem."""
         waveform = resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
         if self.is_in_pieces:
             conditions_QD = conditions_QD.to(self.device).float()

@@ -17,7 +17,7 @@ from torch import Tensor
 from separator.audio.channels import check_policy
 from separator.audio.resample import resample
 from separator.audio.spans import Span
-from separator.errors import AudioError, CheckpointMismatch
+from separator.errors import CheckpointMismatch
 from separator.model.engine import choose_device
 from separator.model.entry_points import Package
 from separator.model.forward import choose_precision
@@ -85,18 +85,10 @@ class OutsideEngine(TrackSeparator):
         self.config = OutsideConfig(self.model.rate_hz, self.model.condition_size)
         self.grid_s, self.context_s = find_cuts(self.model)
 
-    @torch.no_grad()
-    def separate_span(
+    def compute_stems(
         self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
-        """Yield the core (C, T) of each query's stem, from a span's samples with context."""
-        self.check(samples_CT, rate_hz, conditions_QD)
-        if samples_CT.shape[-1] != span.stop - span.start:
-            raise AudioError(
-                f"{samples_CT.shape[-1]} samples for {span}: {span.stop - span.start} are needed"
-            )
-        if span.core_start == span.core_stop:
-            return
+        """Yield the core (C, T) of each query's stem."""
         if self.policy == "mono":
             samples_CT = samples_CT.mean(0, keepdim=True)
         inner_CT = resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)

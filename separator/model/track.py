@@ -1,7 +1,7 @@
 """Separate whole tracks span by span, and check what goes in and comes out.
 
 The part of an engine that does not depend on the network: ours (engine.py) and those of other
-packages (outside.py) fill in `separate_span`.
+packages (outside.py) fill in `compute_stems`.
 
 Shapes: C channels, T samples, Q queries, D condition.
 """
@@ -38,10 +38,23 @@ class TrackSeparator(ABC):
     context_s: Fraction  # and carry this much sound to either side
 
     @abstractmethod
+    def compute_stems(
+        self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
+    ) -> Iterator[Tensor]:
+        """Do the work of `separate_span`, from arguments that have been checked."""
+
+    @torch.no_grad()  # as a decorator: a `with` around a yield would reach into the caller
     def separate_span(
         self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
         """Yield the core (C, T) of each query's stem, from a span's samples with context."""
+        self.check(samples_CT, rate_hz, conditions_QD)
+        if samples_CT.shape[-1] != span.stop - span.start:
+            raise AudioError(
+                f"{samples_CT.shape[-1]} samples for {span}: {span.stop - span.start} are needed"
+            )
+        if span.core_start < span.core_stop:
+            yield from self.compute_stems(samples_CT, rate_hz, conditions_QD, span)
 
     def announce(self, seconds: float) -> None:  # noqa: B027 # most engines need not know
         """Tell how much sound is to come."""

@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from separator.errors import RequestError
 from separator.model.checkpoint import write_safetensors
 from separator.model.detector import Detector
 from separator.model.zero_shot_files import pack_detector
 from separator.storage import Storage
 from separator.train.loop import Batch, measure_separation
-from separator.train.mined_pairs import MinedPairs
+from separator.train.mined_pairs import MinedPairs, check_latents
 from separator.train.plot import SDRI
 from separator.train.readers import iterate_batches
 from separator.train.recipe import TrainSettings
@@ -32,14 +31,9 @@ class ByExample:
     def __init__(self, settings: TrainSettings, rate_hz: int, detector: Detector) -> None:
         storage = Storage(settings.storage)
         sources = read_lists(settings.data.lists, storage, settings.data.without)
+        check_latents(sources, detector.latent_size)
         self.settings, self.detector = settings, detector
         self.examples = MinedPairs(sources, settings.data, rate_hz, settings.seed, storage)
-        sizes = {len(s.latent) for s in sources if s.latent is not None}
-        if sizes != {detector.latent_size}:
-            raise RequestError(
-                f"data.lists: embeddings of {sorted(sizes)} values, those of the detector have "
-                f"{detector.latent_size}: mine the lists with the detector of encoder="
-            )
         self.measure = partial(measure_separation, settings.optim)
         self.num_skipped = 0
 

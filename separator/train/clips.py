@@ -11,9 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from separator.storage import Storage
-from separator.train.draw import draw_usable, set_level
+from separator.train.draw import draw_turn, make_drawer, set_level
 from separator.train.examples import choose_source, group_by_package
-from separator.train.mined_pairs import draw_turn
 from separator.train.mixer import declip, match_energy
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
@@ -30,9 +29,8 @@ class Clips:
         seed: int,
         storage: Storage,
     ) -> None:
-        self.storage, self.settings, self.seed = storage, settings, seed
-        self.rate_hz = rate_hz
-        self.num_samples = round(settings.segment_s * rate_hz)
+        self.settings, self.seed = settings, seed
+        self.drawer = make_drawer(settings, rate_hz, storage)
         self.labels = sorted({label for source in sources for label in source.labels})
         self.rows = {label: row for row, label in enumerate(self.labels)}
         # A sound with several labels is drawn for each of them.
@@ -58,15 +56,12 @@ class Clips:
         waveform_T: np.ndarray | None = None
         labels_K = np.zeros(len(self.labels), np.float32)
         for i in range(int(rng.integers(least, most + 1))):
-            turn = draw_turn(self.seed, number, self.names) if i == 0 else None
-            name = self.names[int(rng.integers(len(self.names))) if turn is None else turn]
-            source, sound_T, more = draw_usable(
-                self.storage,
-                lambda name=name: choose_source(self.kinds[name], rng),
-                self.num_samples,
-                self.rate_hz,
-                rng,
-                settings.changes,
+            name = draw_turn(self.seed, number, self.names)
+            if i:
+                name = self.names[int(rng.integers(len(self.names)))]
+            packages = self.kinds[name]
+            source, sound_T, more = self.drawer.draw(
+                rng, lambda packages=packages: choose_source(packages, rng)
             )
             skipped += more
             labels_K[[self.rows[label] for label in source.labels]] = 1

@@ -7,6 +7,7 @@ Shapes: T samples.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import butter, resample_poly, sosfilt, sosfiltfilt
@@ -15,7 +16,7 @@ from separator.errors import AudioError
 from separator.sounds.primitives import add_at, hold, reverberate
 from separator.storage import Storage
 from separator.train.mixer import measure_energy
-from separator.train.recipe import ChangeSettings
+from separator.train.recipe import ChangeSettings, DataSettings
 from separator.train.sound_lists import Source, read_stretch, read_whole
 
 SEAM_S = 0.005  # fades at both ends of a joined sound
@@ -25,32 +26,49 @@ SILENCE = 1e-6  # energy (-60 dB) at or below which a stretch counts as silent
 MOST_DRAWS = 50  # draws in a row without a usable sound that end the run
 
 
-def draw_usable(
-    storage: Storage,
-    choose: Callable[[], Source],
-    num_samples: int,
-    rate_hz: int,
-    rng: np.random.Generator,
-    changes: ChangeSettings,
-) -> tuple[Source, np.ndarray, int]:
-    """Draw sources until one is readable and not silent.
+@dataclass(frozen=True)
+class Drawer:
+    """Draw sounds of one length for examples."""
 
-    Return it with its samples, and the number of unreadable files skipped before.
-    """
-    skipped = 0
-    for _ in range(MOST_DRAWS):
-        source = choose()
-        try:
-            samples_T = draw_sound(storage, source, num_samples, rate_hz, rng, changes)
-        except AudioError:
-            skipped += 1
-            continue
-        if measure_energy(samples_T) > SILENCE:
-            return source, samples_T, skipped
-    raise AudioError(
-        f"data.lists: {MOST_DRAWS} sounds drawn in a row cannot be used: {skipped} unreadable, "
-        f"{MOST_DRAWS - skipped} silent"
-    )
+    storage: Storage
+    num_samples: int
+    rate_hz: int
+    changes: ChangeSettings
+
+    def draw(
+        self, rng: np.random.Generator, choose: Callable[[], Source]
+    ) -> tuple[Source, np.ndarray, int]:
+        """Choose sources until one is readable and not silent.
+
+        Return it with its samples, and the number of unreadable files skipped before.
+        """
+        skipped = 0
+        for _ in range(MOST_DRAWS):
+            source = choose()
+            try:
+                samples_T = draw_sound(
+                    self.storage, source, self.num_samples, self.rate_hz, rng, self.changes
+                )
+            except AudioError:
+                skipped += 1
+                continue
+            if measure_energy(samples_T) > SILENCE:
+                return source, samples_T, skipped
+        raise AudioError(
+            f"data.lists: {MOST_DRAWS} sounds drawn in a row cannot be used: {skipped} unreadable, "
+            f"{MOST_DRAWS - skipped} silent"
+        )
+
+
+def make_drawer(settings: DataSettings, rate_hz: int, storage: Storage) -> Drawer:
+    num_samples = round(settings.segment_s * rate_hz)
+    return Drawer(storage, num_samples, rate_hz, settings.changes)
+
+
+def draw_turn(seed: int, number: int, names: Sequence[str]) -> str:
+    """Return entry `number` of a queue in which every name comes once before any comes again."""
+    lap, place = divmod(number, len(names))
+    return names[np.random.default_rng([seed, lap, 1]).permutation(len(names))[place]]
 
 
 def draw_sound(

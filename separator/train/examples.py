@@ -10,7 +10,7 @@ import numpy as np
 
 from separator.errors import RequestError
 from separator.storage import Storage
-from separator.train.draw import draw_usable, set_level
+from separator.train.draw import make_drawer, set_level
 from separator.train.mixer import mix
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source, group_by_kind
@@ -39,11 +39,8 @@ class Examples:
         seed: int,
         storage: Storage,
     ) -> None:
-        self.storage = storage
-        self.settings = settings
-        self.rate_hz = rate_hz
-        self.seed = seed
-        self.num_samples = round(settings.segment_s * rate_hz)
+        self.settings, self.seed = settings, seed
+        self.drawer = make_drawer(settings, rate_hz, storage)
         self.pools = {
             is_real: group_by_package(s for s in sources if is_real in (None, bool(s.package)))
             for is_real in (None, False, True)
@@ -114,14 +111,7 @@ class Examples:
         self, rng: np.random.Generator, groups: set[str], is_real: bool | None
     ) -> tuple[Source, np.ndarray, int]:
         """Draw a source outside the groups, its samples, and the number of files skipped before."""
-        return draw_usable(
-            self.storage,
-            lambda: self._choose(rng, groups, is_real),
-            self.num_samples,
-            self.rate_hz,
-            rng,
-            self.settings.changes,
-        )
+        return self.drawer.draw(rng, lambda: self._choose(rng, groups, is_real))
 
 
 def group_by_package(sources: Iterable[Source]) -> dict[str, list[list[Source]]]:

@@ -15,13 +15,26 @@ import numpy as np
 from separator.audio.pairs import match_first
 from separator.errors import RequestError
 from separator.storage import Storage
-from separator.train.draw import draw_usable, set_level
+from separator.train.draw import draw_turn, make_drawer, set_level
 from separator.train.examples import choose_source, group_by_package
 from separator.train.mixer import declip
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
 
 Drawn = tuple[Source, np.ndarray]
+
+
+def check_latents(sources: Sequence[Source], size: int) -> None:
+    """Refuse lists that were not mined with the detector whose embeddings have this size."""
+    if any(source.latent is None for source in sources):
+        raise RequestError(
+            "data.lists: a sound without a latent embedding; make the lists by `separator mine`"
+        )
+    if (sizes := {len(source.latent) for source in sources if source.latent is not None}) != {size}:
+        raise RequestError(
+            f"data.lists: embeddings of {sorted(sizes)} values, those of the detector have {size}: "
+            "mine the lists with the detector of encoder="
+        )
 
 
 class MinedPairs:
@@ -35,15 +48,10 @@ class MinedPairs:
         seed: int,
         storage: Storage,
     ) -> None:
-        self.storage, self.settings, self.seed = storage, settings, seed
-        self.rate_hz = rate_hz
-        self.num_samples = round(settings.segment_s * rate_hz)
+        self.settings, self.seed = settings, seed
+        self.drawer = make_drawer(settings, rate_hz, storage)
         self.kinds = group_by_package(sources)
         self.names = list(self.kinds)
-        if any(source.latent is None for source in sources):
-            raise RequestError(
-                "data.lists: a sound without a latent embedding; make the lists by `separator mine`"
-            )
         if len({source.group for source in sources}) < 2:
             raise RequestError(f"data.lists: only {self.names}; sounds of two groups are needed")
 
@@ -73,9 +81,9 @@ class MinedPairs:
 
     def _draw_pair(self, number: int, rng: np.random.Generator) -> tuple[Drawn, Drawn, int]:
         """Draw two sounds of the next two labels in a queue of all, shuffled again and again."""
-        turns = [draw_turn(self.seed, 2 * number + i, self.names) for i in (0, 1)]
-        one, one_T, skipped = self._draw(rng, self.names[turns[0]], set())
-        other, other_T, more = self._draw(rng, self.names[turns[1]], {one.group})
+        first, second = (draw_turn(self.seed, 2 * number + i, self.names) for i in (0, 1))
+        one, one_T, skipped = self._draw(rng, first, set())
+        other, other_T, more = self._draw(rng, second, {one.group})
         return (one, one_T), (other, other_T), skipped + more
 
     def _draw(
@@ -85,10 +93,7 @@ class MinedPairs:
             source = choose_source(self.kinds[name], rng)
             return self._choose(rng, groups) if source.group in groups else source
 
-        settings = self.settings
-        return draw_usable(
-            self.storage, choose, self.num_samples, self.rate_hz, rng, settings.changes
-        )
+        return self.drawer.draw(rng, choose)
 
     def _choose(self, rng: np.random.Generator, groups: set[str]) -> Source:
         """Choose a sound outside the groups."""
@@ -106,9 +111,3 @@ class MinedPairs:
         count = int(rng.integers(1, self.settings.most_examples + 1))
         others: list[Any] = [choose_source(packages, rng).latent for _ in range(count)]
         return np.mean(others, axis=0, dtype=np.float64).astype(np.float32)
-
-
-def draw_turn(seed: int, number: int, names: Sequence[str]) -> int:
-    """Return entry `number` of a queue in which every name comes once before any comes again."""
-    lap, place = divmod(number, len(names))
-    return int(np.random.default_rng([seed, lap, 1]).permutation(len(names))[place])

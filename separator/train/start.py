@@ -24,6 +24,7 @@ from separator.model.zero_shot_files import read_separator
 from separator.storage import Storage, parse_uri
 from separator.train.by_example import ByExample
 from separator.train.by_text import ByText
+from separator.train.mined_pairs import check_latents
 from separator.train.recipe import NetSettings, TrainSettings
 from separator.train.sound_lists import read_lists
 from separator.train.tagging import Tagging, make_detector
@@ -37,24 +38,23 @@ def check_start(settings: TrainSettings) -> TrainSettings:
     What is wrong raises a `SeparatorError` that begins with the name of the setting.
     """
     storage, net, data = Storage(settings.storage), settings.net, settings.data
-    read_lists(data.lists, storage, data.without)
+    sources = read_lists(data.lists, storage, data.without)
     lists = [parse_uri(uri).uri for uri in data.lists]
     settings = replace(settings, data=replace(data, lists=lists))
-    condition_size, detector = CONDITION_SIZE, None
+    condition_size = CONDITION_SIZE
     if settings.task != "tags":
         with naming("encoder", settings.encoder):
             settings = replace(settings, encoder=make_absolute(settings.encoder))
             if settings.task == "examples":
-                detector = load_detector(settings.encoder, storage)
-                condition_size = detector.latent_size
+                condition_size = load_detector(settings.encoder, storage).latent_size
             else:
                 load_encoder(settings.encoder, storage)
+    if settings.task == "examples":
+        check_latents(sources, condition_size)
     with naming("net.start_from", net.start_from):
         net = replace(net, start_from=net.start_from and make_absolute(net.start_from))
         if settings.task != "tags":
-            rate_hz = make_net(net, condition_size, storage).config.rate_hz
-            if detector is not None:
-                ByExample(settings, rate_hz, detector)  # the lists must be its own
+            make_net(net, condition_size, storage)
     return replace(settings, net=net)
 
 

@@ -6,7 +6,8 @@ import soundfile
 
 from separator.errors import RequestError
 from separator.storage import Storage
-from separator.train.mined_pairs import MinedPairs, draw_turn
+from separator.train.draw import draw_turn
+from separator.train.mined_pairs import MinedPairs, check_latents
 from separator.train.mixer import measure_energy
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
@@ -90,12 +91,14 @@ def test_make_batch_does_not_depend_on_where_a_run_begins(sources):
 
 def test_draw_turn_gives_every_name_once_a_lap():
     laps = [[draw_turn(3, 5 * lap + i, "abcde") for i in range(5)] for lap in range(20)]
-    assert all(sorted(lap) == [0, 1, 2, 3, 4] for lap in laps)
+    assert all(sorted(lap) == list("abcde") for lap in laps)
     assert len({tuple(lap) for lap in laps}) > 10
 
 
 def test_pairs_refuses_lists_without_embeddings_or_with_one_group(sources):
     with pytest.raises(RequestError, match="separator mine"):
-        make_pairs([*sources, Source("x.wav", ("low",), "low", "low")])
+        check_latents([*sources, Source("x.wav", ("low",), "low", "low")], 3)
+    with pytest.raises(RequestError, match=r"embeddings of \[3\] values.* have 4"):
+        check_latents(sources, 4)
     with pytest.raises(RequestError, match="two groups"):
         make_pairs(sources[:4])
