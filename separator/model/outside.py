@@ -80,7 +80,7 @@ class OutsideEngine(TrackSeparator):
     ) -> None:
         self.device = choose_device(device)
         self.policy = check_policy(channels)
-        self.precision = choose_precision(precision, self.device)
+        self.precision = choose_precision(precision, self.device)  # pyright: ignore
         self.model = package.load(self.device, self.precision)
         self.config = OutsideConfig(self.model.rate_hz, self.model.condition_size)
         self.grid_s, self.context_s = find_cuts(self.model)

@@ -3,27 +3,25 @@
 Shapes: B batch, T samples, Q captions, D condition.
 """
 
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from separator.encoders.mini import pack_mini
 from separator.model.checkpoint import write_safetensors
 from separator.storage import Storage
 from separator.train.examples import Examples
-from separator.train.loop import Batch, measure_separation
+from separator.train.loop import Batch, State, measure_separation
 from separator.train.plot import SDRI
-from separator.train.readers import iterate_batches
 from separator.train.recipe import TrainSettings
 from separator.train.sound_lists import read_lists
+from separator.train.task import Task
 
 
-class ByText:
+class ByText(Task):
     """Read the lists once, encode every caption once, then yield batches with their conditions."""
 
     figure = SDRI
@@ -38,20 +36,12 @@ class ByText:
         captions = sorted({caption for source in sources for caption in source.captions})
         self.rows = {caption: row for row, caption in enumerate(captions)}
         self.text_QD = torch.from_numpy(encoder.encode_texts(captions))
-        self.measure = partial(measure_separation, settings.optim)
-        self.num_skipped = 0  # unreadable or silent files so far
 
-    def iterate(
-        self, first_step: int, rank: int, world: int, device: torch.device
-    ) -> Iterator[Batch]:
-        """Yield mixture, target and condition of each step from `first_step` on."""
-        batches = iterate_batches(self.examples, self.settings, first_step, rank, world)
-        for step, batch in enumerate(batches, start=first_step):
-            self.num_skipped += int(batch["num_skipped"].sum())
-            condition_BD = self.choose_conditions(batch, step * world + rank)
-            # Copied: arrays from Ray's object store are read-only.
-            tensors = {key: torch.tensor(batch[key]) for key in ("mixture", "target")}
-            yield {k: t.to(device) for k, t in (tensors | {"condition": condition_BD}).items()}
+    def make_tensors(self, batch: dict[str, np.ndarray], number: int) -> Batch:
+        """Add the condition of each query."""
+        sounds = {key: batch[key] for key in ("mixture", "target")}
+        condition_BD = self.choose_conditions(batch, number)
+        return super().make_tensors(sounds, number) | {"condition": condition_BD}
 
     def choose_conditions(self, batch: dict[str, np.ndarray], number: int) -> Tensor:
         """Encode each example's caption or, in a share of the examples, the target's own sound."""
@@ -66,9 +56,9 @@ class ByText:
                 condition_BD[i] = torch.from_numpy(sound_D)
         return condition_BD
 
-    def wrap(self, net: nn.Module) -> nn.Module:
-        """Return what a step calls: the network itself."""
-        return net
+    def measure(self, state: State, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss and the SDRi."""
+        return measure_separation(self.settings.optim, state, batch)
 
     def export(self, net: Any, path: Path) -> None:
         """Write a file for `load_model`; a mini encoder is stored in it."""

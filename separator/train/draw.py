@@ -68,7 +68,7 @@ def make_drawer(settings: DataSettings, rate_hz: int, storage: Storage) -> Drawe
 def draw_turn(seed: int, number: int, names: Sequence[str]) -> str:
     """Return entry `number` of a queue in which every name comes once before any comes again."""
     lap, place = divmod(number, len(names))
-    return names[np.random.default_rng([seed, lap, 1]).permutation(len(names))[place]]
+    return names[int(np.random.default_rng([seed, lap, 1]).permutation(len(names))[place])]
 
 
 def draw_sound(

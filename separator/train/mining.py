@@ -7,7 +7,7 @@ ours, `windows`, which asks the detector about 2 s at a time and needs no exact 
 Shapes: T samples, N rows in time, K labels, D features.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from separator.model.detector import RATE_HZ, STEPS, Detector
 from separator.train.sound_lists import Source
 
 Rule = Literal["official", "uss", "windows"]
+Places = Iterator[tuple[int, float]]  # of each class: first sample, score
 # Of the rule `windows`: a window every so many samples; a place counts as its neighbours do too.
 STRIDE, NEIGHBOURS = RATE_HZ // 4, 9
 TOGETHER = 64  # windows in memory
@@ -41,35 +42,41 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Mined:
     """The 2 s of a sound in which a label is strongest; all of a sound that is shorter."""
 
     label: str
     start_s: float
-    score: float  # mean over the stretch, 0..1
+    score: float  # of these 2 s, 0..1
     latent: np.ndarray  # (D,)
 
 
 def mine(
-    detector: Detector, mono_T: Tensor, labels: list[str], rule: Rule = "official"
-) -> Iterator[Stretch]:
-    """Yield a stretch for each of the labels that the detector knows; `mono_T` is at 32 kHz."""
-    columns = {label: detector.labels.index(label) for label in labels if label in detector.labels}
-    if not columns:
+    detector: Detector, mono_T: Tensor, labels: Sequence[str], rule: Rule = "official"
+) -> Iterator[Mined]:
+    """Yield the 2 s of each label that the detector knows; `mono_T` is at 32 kHz."""
+    known = [label for label in labels if label in detector.labels]
+    if not known:
         return
-    find = find_by_windows if rule == "windows" else find_by_curves
-    for (label, _), (begin, score) in zip(
-        columns.items(), find(detector, mono_T, list(columns.values()), rule), strict=True
-    ):
+    columns = [detector.labels.index(label) for label in known]
+    if rule == "windows":
+        places = find_by_windows(detector, mono_T, columns)
+    else:
+        find = find_anchor if rule == "official" else find_anchor_uss
+        places = find_by_curves(detector, mono_T, columns, find)
+    for label, (begin, score) in zip(known, places, strict=True):
         begin = max(0, min(begin, len(mono_T) - SEGMENT))
         latent_D = detector.infer(mono_T[None, begin : begin + SEGMENT]).latent[0].numpy()
-        yield Stretch(label, begin / RATE_HZ, score, latent_D)
+        yield Mined(label, begin / RATE_HZ, score, latent_D)
 
 
 def find_by_curves(
-    detector: Detector, mono_T: Tensor, columns: list[int], rule: Rule
-) -> Iterator[tuple[int, float]]:
-    """Yield (first sample, score) of each class: where its curve is highest over 2 s.
+    detector: Detector,
+    mono_T: Tensor,
+    columns: Sequence[int],
+    find: Callable[[np.ndarray], tuple[int, int]],
+) -> Places:
+    """Find where the curve of each class is highest over 2 s.
 
     Of a sound longer than a picture, the ten seconds count in which it is highest.
     """
@@ -80,17 +87,15 @@ def find_by_curves(
     for column in columns:
         begin, score = 0, -1.0
         for start, curve_S in zip(starts, framewise_BSK[..., column], strict=True):
-            anchor = find_anchor(curve_S) if rule == "official" else find_anchor_uss(curve_S)
+            anchor = find(curve_S)
             mean = average(curve_S, *anchor)
             if mean > score:
                 begin, score = start + anchor[0], mean
         yield begin, score
 
 
-def find_by_windows(
-    detector: Detector, mono_T: Tensor, columns: list[int], rule: Rule
-) -> Iterator[tuple[int, float]]:
-    """Yield (first sample, score) of each class: the 2 s that score highest with their neighbours.
+def find_by_windows(detector: Detector, mono_T: Tensor, columns: Sequence[int]) -> Places:
+    """Find the 2 s in which each class scores highest together with the windows around.
 
     A mean of logits over neighbours puts an event into the middle of the 2 s.
     """
@@ -116,17 +121,17 @@ def average(curve_S: np.ndarray, begin: int, end: int) -> float:
     return float(rows[begin * ROWS // CLIP : end * ROWS // CLIP].mean())
 
 
-def make_rows(source: Source, found: Iterable[Stretch]) -> Iterator[dict[str, Any]]:
-    """Make a list's row of each stretch, for `task: examples`."""
-    for stretch in found:
+def make_rows(source: Source, found: Iterable[Mined]) -> Iterator[dict[str, Any]]:
+    """Make a list's row of each, for `task: examples`."""
+    for each in found:
         yield {
             "audio": source.uri,
-            "kind": stretch.label,
-            "captions": [stretch.label],
+            "kind": each.label,
+            "captions": [each.label],
             "labels": list(source.labels),
-            "group": source.group if len(source.labels) == 1 else stretch.label,
+            "group": source.group if len(source.labels) == 1 else each.label,
             "package": source.package,
-            "start_s": stretch.start_s,
-            "score": stretch.score,
-            "latent": stretch.latent,
+            "start_s": each.start_s,
+            "score": each.score,
+            "latent": each.latent,
         }

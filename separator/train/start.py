@@ -28,8 +28,7 @@ from separator.train.mined_pairs import check_latents
 from separator.train.recipe import NetSettings, TrainSettings
 from separator.train.sound_lists import read_lists
 from separator.train.tagging import Tagging, make_detector
-
-Task = ByText | ByExample | Tagging
+from separator.train.task import Task
 
 
 def check_start(settings: TrainSettings) -> TrainSettings:

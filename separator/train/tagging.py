@@ -7,7 +7,6 @@ Shapes: B batch, T samples, N frames, M mel bands, K labels.
 """
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ from separator.storage import Storage
 from separator.train.clips import Clips
 from separator.train.loop import Batch, State, narrow
 from separator.train.plot import Figure
-from separator.train.readers import iterate_batches
 from separator.train.recipe import DetectorSettings, TrainSettings
 from separator.train.sound_lists import read_lists
+from separator.train.task import Task
 
 NUM_BINS, NUM_MELS = 513, 64
 LOWEST_HZ, HIGHEST_HZ = 50.0, 14_000.0
@@ -94,7 +93,7 @@ def hide_stripe(level_B1NM: Tensor, dim: int, most: int) -> Tensor:
     return level_B1NM * kept_BS.view(shape)
 
 
-class Tagging:
+class Tagging(Task):
     """Yield batches of waveforms and labels, and measure how well the scores fit them."""
 
     figure = Figure("right", "right", "")
@@ -105,15 +104,6 @@ class Tagging:
         self.settings = settings
         self.examples = Clips(sources, settings.data, RATE_HZ, settings.seed, storage)
         self.labels = self.examples.labels
-        self.num_skipped = 0
-
-    def iterate(
-        self, first_step: int, rank: int, world: int, device: torch.device
-    ) -> Iterator[Batch]:
-        """Yield waveforms and labels of each step from `first_step` on."""
-        for batch in iterate_batches(self.examples, self.settings, first_step, rank, world):
-            self.num_skipped += int(batch["num_skipped"].sum())
-            yield {key: torch.tensor(batch[key]).to(device) for key in ("waveform", "labels")}
 
     def wrap(self, net: nn.Module) -> nn.Module:
         """Return what a step calls: the detector with its augmentation."""

@@ -23,7 +23,8 @@ from separator.storage import Storage
 from separator.train.loop import State, make_state, run_steps
 from separator.train.plot import Figure, draw_curve
 from separator.train.recipe import TrainSettings
-from separator.train.start import Task, load_start
+from separator.train.start import load_start
+from separator.train.task import Task
 
 STATE, MODEL, METRICS, CURVE = "state.pt", "model.safetensors", "metrics.jsonl", "loss.png"
 LINE_EVERY_S = 15.0

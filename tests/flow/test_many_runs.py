@@ -1,23 +1,17 @@
 """Runs and shards that start at the same moment on Ceph's gateway."""
 
-import time
-
 import pytest
 
 from tests.helpers.bucket_job import BucketJob
-from tests.helpers.job import check_whole, end_job
+from tests.helpers.job import check_whole, end_job, wait_until
 from tests.helpers.locks import read_lock
 
 NUM_ASSETS, NUM_SHARDS = 12, 4
 
 
 def wait_for_a_holder(job: BucketJob) -> None:
-    deadline = time.monotonic() + 300
-    while not job.bucket.storage.exists(f"{job.out_uri}/lock.json") or not read_lock(
-        (job.bucket.storage, job.out_uri)
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    storage, lock_uri = job.bucket.storage, f"{job.out_uri}/lock.json"
+    wait_until(lambda: storage.exists(lock_uri) and read_lock((storage, job.out_uri)))
 
 
 @pytest.mark.slow

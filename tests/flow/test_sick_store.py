@@ -10,7 +10,13 @@ import pytest
 from separator.storage import StorageSettings
 from tests.helpers import proxy as sick
 from tests.helpers.bucket_job import BucketJob
-from tests.helpers.job import end_in_one_line, end_job, read_manifest, wait_for_phase
+from tests.helpers.job import (
+    end_in_one_line,
+    end_job,
+    read_manifest,
+    wait_for_phase,
+    wait_until,
+)
 from tests.helpers.many import EDITS, Tree, read_comparable
 from tests.helpers.s3 import QUICK, make_bucket, set_credentials
 
@@ -49,10 +55,8 @@ def case(shared_case, credentials) -> Iterator[Case]:
 
 
 def wait_for_object(case: Case, process, pattern: str) -> None:
-    storage, deadline = case.job.bucket.storage, time.monotonic() + 600
-    while not list(storage.list(f"{case.job.out_uri}/", [pattern])):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.1)
+    storage, out_uri = case.job.bucket.storage, f"{case.job.out_uri}/"
+    wait_until(lambda: list(storage.list(out_uri, [pattern])), process)
 
 
 @pytest.mark.slow

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import soundfile
 
 from separator.sounds.catalog import make_sound
 
 ROOT = Path(__file__).parents[2]
 RATE_HZ = 32_000
+MOST_LOOKS = 30_000
 MOST_STARTS, BUSY = 3, "Ray does not start on this machine"
 QUERIES = '["a person speaking", {name: siren, text: "an emergency siren"}]'
 SETTINGS = "model: {name: mini, device: cpu, precision: fp32}\nrun: {span_s: 8}\n"
@@ -131,10 +133,17 @@ def end_in_one_line(process: subprocess.Popen, code: int, start: str) -> str:
 
 def wait_for(process: subprocess.Popen, folder: Path, pattern: str) -> None:
     """Wait until the folder holds a file of that name; the job is still at work then."""
-    deadline = time.monotonic() + 600
-    while not list(folder.rglob(pattern)):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+    wait_until(lambda: list(folder.rglob(pattern)), process)
+
+
+def wait_until(is_there: Callable[[], object], process: subprocess.Popen | None = None) -> None:
+    """Look again and again; the job must be still at work until then."""
+    for _ in range(MOST_LOOKS):
+        if is_there():
+            return
+        assert process is None or process.poll() is None, process.communicate()
         time.sleep(0.02)
+    pytest.fail(f"not there after {MOST_LOOKS:,} looks")
 
 
 def wait_for_phase(process: subprocess.Popen, phase: str) -> None:

@@ -44,18 +44,26 @@ def test_committer_raises_an_error_at_the_next_commit_or_at_the_end(tmp_path):
             commit_all(tmp_path, number)
 
 
-def test_committer_writes_nothing_for_a_run_that_lost_its_lock(tmp_path):
-    def check() -> None:
-        raise LockLost("taken for dead")
+def list_left_by_a_lost_run(output: Path, num_well: int) -> list[str]:
+    """Commit an asset under a lock that is lost after some checks; list the files that are left."""
+    checks = iter([False] * num_well)
 
-    storage, layout = Storage(), Layout(str(tmp_path), "flac")
+    def check() -> None:
+        if next(checks, True):
+            raise LockLost("taken for dead")
+
+    storage, layout = Storage(), Layout(str(output), "flac")
     writer = ManifestWriter(storage, layout, "r", 1_000)
     with (
         pytest.raises(LockLost),
         Committer(storage, layout, writer, lambda _: None, check) as committer,
     ):
         committer.commit(Commit(ASSET, [make_record(ASSET.uri)]))
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    return [path.name for path in output.rglob("*") if path.is_file()]
+
+
+def test_committer_writes_nothing_for_a_run_that_lost_its_lock(tmp_path):
+    assert list_left_by_a_lost_run(tmp_path, 0) == []
 
 
 def test_committer_does_not_hide_the_error_that_ended_the_run(tmp_path, caplog):
@@ -75,20 +83,7 @@ def test_committer_does_not_hide_the_error_that_ended_the_run(tmp_path, caplog):
 
 def test_committer_leaves_the_manifest_to_the_run_that_took_over(tmp_path):
     """That run finds the records beside the stems: its rows and these would be the same twice."""
-    checks = iter([False, True])
-
-    def check() -> None:
-        if next(checks, True):
-            raise LockLost("taken for dead")
-
-    storage, layout = Storage(), Layout(str(tmp_path), "flac")
-    writer = ManifestWriter(storage, layout, "r", 1_000)
-    with (
-        pytest.raises(LockLost),
-        Committer(storage, layout, writer, lambda _: None, check) as committer,
-    ):
-        committer.commit(Commit(ASSET, [make_record(ASSET.uri)]))
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["record.json"]
+    assert list_left_by_a_lost_run(tmp_path, 1) == ["record.json"]
 
 
 def test_committer_deletes_files_that_no_record_names(tmp_path):

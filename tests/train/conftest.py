@@ -1,13 +1,11 @@
 """Share a list of sounds in files, one start of Ray, and a single torch thread."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
-import torch
 
+from tests.helpers.shared import one_ray, one_torch_thread
 from tests.helpers.training import write_encoder, write_sounds_list
 
 
@@ -23,22 +21,11 @@ def encoder_file(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Keep torch from spinning on several cores: networks this small take fivefold CPU time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_torch_thread():
+        yield
 
 
 @pytest.fixture(scope="package")
 def shared_ray() -> Iterator[None]:
-    """Start Ray once for all tests of this package; jobs of this process join it."""
-    ray.init(
-        "local",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    yield
-    ray.shutdown()
+    with one_ray():
+        yield
