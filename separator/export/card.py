@@ -7,6 +7,7 @@ from separator.export.settings import EXTENSIONS, ExportConfig
 from separator.export.shards import COUNTED, EXPORTED, Contents, Total, sum_splits
 
 MOST_ROWS = 50  # of a table
+STRETCH = (("start_s", "float64"), ("stop_s", "float64"), ("score", "float32"))  # of `presence`
 CARD = """\
 ---
 configs:
@@ -108,6 +109,10 @@ def make_features(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
     lines = [f"  - name: {name}\n    dtype: audio" for name in sounds]
     lines.append("  - name: json\n    struct:")
     for name, (kind, _) in EXPORTED.items():
+        if name == "presence":
+            fields = [f"      - name: {key}\n        dtype: {dtype}" for key, dtype in STRETCH]
+            lines += [f"    - name: {name}\n      list:", *fields]
+            continue
         dtype = "string" if kind.startswith("timestamp") else kind
         lines.append(f"    - name: {name}\n      dtype: {dtype}")
     lines += [f"  - name: {name}\n    dtype: string" for name in ("__key__", "__url__")]

@@ -191,8 +191,15 @@ def make_schema(sounds: Sequence[str]) -> pa.Schema:
     columns = [each.remove_metadata() for each in make_manifest_schema()]
     columns.append(pa.field("licence", pa.string()))
     features: dict[str, Any] = {name: {"_type": "Audio"} for name in sounds}
-    for each in columns:
-        kind = DTYPES.get(str(each.type), str(each.type))
-        features[each.name] = {"_type": "Value", "dtype": kind}
+    features |= {each.name: describe_type(each.type) for each in columns}
     about = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.schema([pa.field(name, AUDIO) for name in sounds] + columns, metadata=about)
+
+
+def describe_type(kind: pa.DataType) -> dict[str, Any]:
+    """Describe a type of Arrow as a feature of Hugging Face's `datasets`."""
+    if pa.types.is_list(kind):
+        return {"_type": "List", "feature": describe_type(kind.value_type)}
+    if pa.types.is_struct(kind):
+        return {each.name: describe_type(each.type) for each in kind}
+    return {"_type": "Value", "dtype": DTYPES.get(str(kind), str(kind))}

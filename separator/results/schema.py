@@ -20,7 +20,7 @@ COLUMNS = {
     "kind": ("string", "stem or rendition"),
     "query_name": ("string", "the stem's file name, or the rendition's"),
     "query_text": ("string", "what was asked for; of a rendition its gains; empty for sounds"),
-    "status": ("string", "ok or failed"),
+    "status": ("string", "ok, absent (its query sounds nowhere: no stem was made) or failed"),
     "error_code": ("string", "stable, see docs/errors.md; empty when ok"),
     "error_stage": ("string", "extract, separate, publish or remux"),
     "error_detail": ("string", "one line"),
@@ -56,6 +56,13 @@ COLUMNS = {
     "fingerprint": ("string", "the same with the track: what changes a stem changes it"),
     "query_kind": ("string", "of a stem: text or audio (example sounds); null in older rows: text"),
     "query_source": ("string", "of example sounds, JSON: files and folders, as in the config"),
+    "presence": (
+        "list<struct<start_s: double, stop_s: double, score: float>>",
+        "of a stem: where its query sounds in the track; null: not measured",
+    ),
+    "presence_score": ("float32", "the highest score anywhere in the track, 0 to 1"),
+    "presence_share": ("float32", "of the track's length that the stretches of `presence` cover"),
+    "presence_by": ("string", "what measured it: classes (of a detector), similarity or stem"),
     "created_at": ("timestamp[us, tz=UTC]", "when it was committed"),
 }
 
@@ -64,7 +71,15 @@ def make_schema() -> "pa.Schema":
     """The manifest's Arrow schema."""
     import pyarrow as pa  # imported here: it costs 0.2 s
 
-    types = {"timestamp[us, tz=UTC]": pa.timestamp("us", "UTC")}
+    stretch = pa.struct(
+        [("start_s", pa.float64()), ("stop_s", pa.float64()), ("score", pa.float32())]
+    )
+    types = {
+        "timestamp[us, tz=UTC]": pa.timestamp("us", "UTC"),
+        "list<struct<start_s: double, stop_s: double, score: float>>": pa.list_(
+            pa.field("element", stretch)  # as Parquet names it
+        ),
+    }
     fields = [
         pa.field(name, types.get(kind) or pa.type_for_alias(kind), metadata={"about": about})
         for name, (kind, about) in COLUMNS.items()

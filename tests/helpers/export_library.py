@@ -61,6 +61,7 @@ def make_records(output_uri: str, num_assets: int = NUM_ASSETS) -> list[dict]:
                     "duration_s": None if failed else 0.25,
                     "rms_db": None if failed else -20.1 - i,
                     "energy_share": None if failed else i / num_assets,
+                    "presence": None if failed else make_presence(i),
                     "carried": json.dumps({"licence": LICENCES[i % 3], "speaker": f"s{i // 4}"}),
                     "model_name": "mini",
                     "request": hashlib.sha256(f"{i}{name}".encode()).hexdigest()[:32],
@@ -70,6 +71,13 @@ def make_records(output_uri: str, num_assets: int = NUM_ASSETS) -> list[dict]:
                 }
             )
     return records
+
+
+def make_presence(number: int) -> list[dict]:
+    """Make none to two stretches."""
+    return [
+        {"start_s": 0.1 * i, "stop_s": 0.1 * i + 0.05, "score": 0.75} for i in range(number % 3)
+    ]
 
 
 def write_output(storage: Storage, output_uri: str, num_assets: int = NUM_ASSETS) -> list[dict]:
