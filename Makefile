@@ -73,11 +73,11 @@ mini: dev  ## train the bundled model again, into sounds/ and runs/: hours on 2 
 	$(MAKE) scores
 
 mini-zeroshot: dev  ## train the bundled model of example sounds again, on the sounds that `make mini` made
-	$(PYTHON) -m jobs.train configs/train-mini-detector.yaml output=runs
-	$(PYTHON) -m jobs.mine "$$(ls -td runs/mini-detector/checkpoint_*/ | head -1)model.safetensors" \
+	$(PYTHON) -m jobs.train configs/train-mini-zeroshot-detector.yaml output=runs
+	$(PYTHON) -m jobs.mine "$$(ls -td runs/mini-zeroshot-detector/checkpoint_*/ | head -1)model.safetensors" \
 	  sounds/train/sounds.jsonl sounds/real/train.jsonl sounds/mined.parquet
 	$(PYTHON) -m jobs.train configs/train-mini-zeroshot.yaml output=runs \
-	  encoder="$$(ls -td runs/mini-detector/checkpoint_*/ | head -1)model.safetensors"
+	  encoder="$$(ls -td runs/mini-zeroshot-detector/checkpoint_*/ | head -1)model.safetensors"
 	$(PYTHON) -m jobs.convert --force --dtype bf16 \
 	  "$$(ls -td runs/mini-zeroshot/checkpoint_*/ | head -1)model.safetensors" separator/weights/mini-zeroshot.safetensors
 

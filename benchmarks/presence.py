@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from separator import load_detector
+from separator.detect.activity import SHORTEST_GAP_S
 from separator.detect.stretches import Curve, StretchRule, find_stretches, presence_score
 from separator.evaluation.presence import Counts, area_under_roc, count_events, count_segments
-from separator.evaluation.scenes import RATE_HZ, SCENE_S, SHORTEST_GAP_S, Scene, make_scene
+from separator.evaluation.scenes import RATE_HZ, SCENE_S, Scene, make_scene
 from separator.model.detector import Detector
 from separator.sounds.catalog import CLASSES
 

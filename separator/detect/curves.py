@@ -12,22 +12,21 @@
 Shapes: C channels, T samples, N rows in time, K classes, D condition, W windows.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
+import torch
 
-from separator.audio.spans import Span, cut_spans
+from separator.audio.spans import cut_spans
 from separator.detect.stretches import Curve
 from separator.errors import AudioError
-from separator.model.detector import RATE_HZ, SLICE, STRIDE, Detector
+from separator.model.detection import SoundDetector
 
-# Spans on the detector's own grid, with all the sound on which the rows of their core depend, and
-# never so short as to be detected by the rule for short sounds.
-GRID_S = Fraction(STRIDE, RATE_HZ)
-CONTEXT_S = Fraction(SLICE + STRIDE, RATE_HZ)
+GRID_S = Fraction(1)  # of spans: whole samples at every rate
 SPAN_S = 120.0
 WINDOW_S, HOP_S = 2.0, 0.5
 LEVEL_FRAME_S = 0.1
@@ -56,7 +55,7 @@ class Calibration:
 class ByClasses:
     """Score queries by the classes of a detector; of several classes the highest counts."""
 
-    def __init__(self, detector: Detector, classes: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, detector: SoundDetector, classes: Mapping[str, Sequence[str]]) -> None:
         self.detector = detector
         self.columns = {
             query: [detector.labels.index(label) for label in labels]
@@ -188,29 +187,22 @@ class TrackScores:
 
 
 def detect_blocks(
-    detector: Detector, blocks: Iterable[np.ndarray], rate_hz: int, span_s: float = SPAN_S
+    detector: SoundDetector, blocks: Iterable[np.ndarray], rate_hz: int, span_s: float = SPAN_S
 ) -> TrackScores:
     """Detect in a track that comes in blocks (C, T); the result is that of `detect` on the whole.
 
-    A span with its context is held, and the scores: 18 MB for 10 hours and 40 classes, 240 MB for
-    AudioSet's 527.
+    A span with its context is held, and the scores: for 10 hours 83 MB with 46 classes every
+    0.08 s, 240 MB with AudioSet's 527 every 0.31 s.
     """
     rows: list[np.ndarray] = []
     frame_s, num_samples, peak = 0.0, 0, 0.0
-    for span, samples_CT, _ in cut_spans(blocks, rate_hz, span_s, CONTEXT_S, GRID_S):
-        found = detector.detect(samples_CT, rate_hz)
+    context_s = Fraction(math.ceil(detector.context_s))
+    for span, samples_CT, _ in cut_spans(blocks, rate_hz, span_s, context_s, GRID_S):
+        found = detector.detect_span(torch.tensor(samples_CT), rate_hz, span)
         frame_s = found.frame_s
-        rows.append(found.framewise[choose_rows(span, rate_hz, frame_s)])
+        rows.append(found.framewise)
         num_samples = span.core_stop
         peak = max(peak, float(np.abs(samples_CT).max()))
     if not rows:
         raise AudioError("the track holds no samples: nothing can be detected in it")
     return TrackScores(np.concatenate(rows), frame_s, num_samples / rate_hz, peak)
-
-
-def choose_rows(span: Span, rate_hz: int, frame_s: float) -> slice:
-    """Locate the rows of a span's core; the last span keeps all rows up to the track's end."""
-    first = round((span.core_start - span.start) / rate_hz / frame_s)
-    if span.core_stop == span.num_samples:
-        return slice(first, None)
-    return slice(first, first + round((span.core_stop - span.core_start) / rate_hz / frame_s))

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from separator.api import load_detector, load_model
+from separator.api import load_htsat, load_model
 from separator.audio.resample import resample
 from separator.encoders.latent import average_channels, cut_pieces
 from separator.encoders.lookup import find_audio_encoder, load_own_detector
@@ -160,7 +160,7 @@ def load_by_examples(
     The audio side of the separator's own text encoder makes its conditions of sounds; where it has
     no text encoder, the detector does.
     """
-    heard = load_detector(detector, device=device) if detector else None
+    heard = load_htsat(detector, device=device) if detector else None
     return EngineByExamples(*choose_listener(model, heard, device, precision)), heard
 
 

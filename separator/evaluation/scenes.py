@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from separator.detect.curves import LEVEL_FRAME_S, measure_frames
-from separator.detect.stretches import Curve, StretchRule, find_stretches
+from separator.detect.activity import find_active
 from separator.evaluation.presence import Times
 from separator.sounds.catalog import CLASSES, make_sound
 
@@ -23,8 +22,6 @@ LENGTH_S = (2.0, 15.0)
 MOST_SOUNDS = 4
 NOISE_DB = -65.0
 FIRST_SEED = 7_000_000  # of scenes; those of training and of the tables of mini are below
-HEARD_DB = -40.0  # of the loudest moment of a sound
-SHORTEST_GAP_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def make_scene(seed: int, kinds: Sequence[str] = tuple(CLASSES), seconds: float 
         start = int(rng.integers(num_samples - length + 1))
         sound_T = make_sound(kind, FIRST_SEED + 10 * seed + i, length, RATE_HZ, held_out=True)
         samples_T[start : start + length] += sound_T
-        events[kind] = find_events(sound_T, start / RATE_HZ)
+        events[kind] = find_active(sound_T, RATE_HZ, start / RATE_HZ)
     peak = float(np.abs(samples_T).max())
     return Scene(samples_T / max(1.0, np.float32(peak / 0.95)), events)
 
@@ -60,13 +57,3 @@ def draw_kinds(rng: np.random.Generator, kinds: Sequence[str]) -> list[str]:
     count = min(int(rng.integers(MOST_SOUNDS + 1)), len(groups))
     chosen = rng.choice(list(groups), count, replace=False)
     return [str(rng.choice(groups[group])) for group in chosen]
-
-
-def find_events(sound_T: np.ndarray, start_s: float) -> list[Times]:
-    """Find where a sound is heard: no more than 40 dB below its loudest 0.1 s."""
-    power_N = measure_frames(sound_T[None], RATE_HZ)
-    least = max(float(power_N.max(initial=0)) * 10 ** (HEARD_DB / 10), 1e-12)
-    rule = StretchRule(least, least, shortest_gap_s=SHORTEST_GAP_S)
-    curve = Curve(power_N, LEVEL_FRAME_S, start_s)
-    found = find_stretches(curve, rule, start_s + len(sound_T) / RATE_HZ)
-    return [(each.start_s, each.stop_s) for each in found]

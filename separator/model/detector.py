@@ -10,8 +10,9 @@ D features.
 """
 
 import contextlib
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -21,41 +22,27 @@ from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
 from separator.audio.resample import resample
-from separator.audio.spans import check_rate, round_up
+from separator.audio.spans import Span, round_up
 from separator.errors import AudioError, CheckpointMismatch
+from separator.model.detection import Detection, SpanScores, average_channels
 from separator.model.engine import choose_device
 from separator.model.forward import Precision, choose_precision
 from separator.model.htsat import Htsat, HtsatConfig, Tags
-from separator.model.track import check_samples
 
 RATE_HZ, HOP = 32_000, 320
 STEPS = 32  # of time in one picture
 SLICE = 10 * RATE_HZ
 STEP = SLICE // STEPS
 STRIDE = SLICE // 2
+STRIDE_S = STRIDE // RATE_HZ
+EDGE = 1e-6  # of a row
 BATCH = {"cpu": 2, "cuda": 16}  # pictures in one forward
-
-
-@dataclass(frozen=True)
-class Detection:
-    """What a detector found in a track: scores 0..1 for each of its labels.
-
-    Row i of `framewise` covers `i * frame_s .. (i + 1) * frame_s`; `clipwise` is about the whole
-    track; `latent` is the embedding that a zero-shot separator takes as its condition.
-    """
-
-    framewise: np.ndarray  # (N, K)
-    frame_s: float
-    clipwise: np.ndarray  # (K,)
-    latent: np.ndarray  # (D,)
-
-    def __post_init__(self) -> None:
-        assert self.framewise.shape[1:] == self.clipwise.shape, self.framewise.shape
-        assert len(self.framewise) and self.frame_s > 0 and self.latent.ndim == 1, self.frame_s
 
 
 class Detector:
     """A loaded detector; not for two threads at once. `labels` name the columns of its scores."""
+
+    context_s = Fraction(SLICE + 2 * STRIDE, RATE_HZ)
 
     def __init__(
         self,
@@ -79,15 +66,25 @@ class Detector:
     def detect(self, waveform: np.ndarray | Tensor, rate_hz: int) -> Detection:
         """Detect the sounds of a track (C, T) of any rate and length; its channels are averaged."""
         samples_CT, rate_hz = as_tensor(waveform, "waveform"), as_rate(rate_hz)
-        check_rate(rate_hz)
-        check_samples(samples_CT)
-        if samples_CT.shape[1] == 0:
-            raise AudioError("waveform has no samples: nothing can be detected in it")
-        mono_T = samples_CT.double().mean(0).float()
+        mono_T = average_channels(samples_CT, rate_hz)
         num_samples = -(-len(mono_T) * RATE_HZ // rate_hz)
         if count_frames(num_samples) <= self.net.longest_frames:
             return self._detect_short(resample(mono_T[None], rate_hz, RATE_HZ), num_samples)
         return self._detect_long(mono_T, rate_hz, num_samples)
+
+    def detect_span(self, samples_CT: Tensor, rate_hz: int, span: Span) -> SpanScores:
+        """Score the rows that begin in the core of a span; `samples_CT` are all of its samples.
+
+        They are those of the whole track if the span has `context_s` around its core, or reaches
+        an end of the track: slices lie where they lie in the whole track.
+        """
+        skipped = -span.start % (STRIDE_S * rate_hz)
+        found = self.detect(samples_CT[:, skipped:], rate_hz)
+        offset_s = (span.start + skipped) / rate_hz
+        first = max(0, math.ceil((span.core_start / rate_hz - offset_s) / found.frame_s - EDGE))
+        stop = math.ceil((span.core_stop / rate_hz - offset_s) / found.frame_s - EDGE)
+        rows_NK = found.framewise[first : None if span.core_stop == span.num_samples else stop]
+        return SpanScores(rows_NK, found.frame_s, offset_s + first * found.frame_s)
 
     @torch.inference_mode()
     def infer(self, waveform_BT: Tensor) -> Tags:

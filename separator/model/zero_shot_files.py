@@ -89,7 +89,13 @@ def is_detector_id(encoder_id: str | None) -> bool:
 def read_detector(path: Path) -> tuple[Htsat, list[str]]:
     """Read a detector and the names of its classes, from its own file (the names of its tensors
     begin with `sed_model.`) or from the copy inside a separator's file of our own."""
-    tensors, metadata = read_tensors(path)
+    return make_htsat(path, *read_tensors(path))
+
+
+def make_htsat(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> tuple[Htsat, list[str]]:
+    """Check the detector in what was read of a file."""
     own = {n.removeprefix(DETECTOR): t for n, t in tensors.items() if n.startswith(DETECTOR)}
     named_id = metadata.get("encoder")
     if not own or (len(own) < len(tensors) and not is_detector_id(named_id)):

@@ -10,7 +10,7 @@ import ray
 import ray.data
 import torch
 
-from separator.api import load_detector
+from separator.api import load_htsat
 from separator.errors import AudioError, RequestError
 from separator.machine import count_cpus
 from separator.model.detector import RATE_HZ
@@ -54,7 +54,7 @@ class Miner:
             torch.set_num_threads(max(1, count_cpus() // settings.actors))
         self.rule: Rule = settings.rule
         self.sources, self.storage = sources, Storage()
-        self.detector = load_detector(settings.detector, device=settings.device)
+        self.detector = load_htsat(settings.detector, device=settings.device)
 
     def __call__(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the rows of one sound; one row with the reason if it cannot be read."""
@@ -71,7 +71,7 @@ def mine_lists(settings: MineSettings, out_uri: str, show: Show) -> MinedList:
     """Mine all sounds of the lists and write one Parquet list; `show` gets lines of progress."""
     storage = Storage()
     sources = read_lists(settings.lists, storage)
-    check_labels(load_detector(settings.detector).labels, sources, show)
+    check_labels(load_htsat(settings.detector).labels, sources, show)
     show("starting Ray ...")
     kinds, troubles, count, said = set(), [], 0, 0
     with temporary_folder() as folder:

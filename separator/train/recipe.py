@@ -8,7 +8,7 @@ from separator.errors import RequestError
 from separator.storage import StorageSettings
 
 LOSSES = ("l1", "log")
-TASKS = ("text", "examples", "tags")
+TASKS = ("text", "examples", "tags", "times")
 KINDS = ("resunet", "unet")
 
 
@@ -27,7 +27,8 @@ class NetSettings:
 
 @dataclass
 class DetectorSettings:
-    """The network of `task: tags`: HTS-AT with a token-semantic head, and how it is spared."""
+    """The network of `task: tags`: HTS-AT with a token-semantic head, and how it is spared; that
+    of `task: times`: `widths`, `row_width`, and stripes of mel bands."""
 
     width: int = 256
     depths: list[int] = field(default_factory=lambda: [2, 2, 6, 2])
@@ -37,6 +38,8 @@ class DetectorSettings:
     stripe_frames: int = 64
     stripe_mels: int = 8
     mixup: float = 0.5  # Beta(mixup, mixup) weighs an example against another; 0: off
+    widths: list[int] = field(default_factory=lambda: [24, 48, 96, 128, 128])
+    row_width: int = 192
 
 
 @dataclass
@@ -80,9 +83,16 @@ class DataSettings:
     # others get the mean of one to `most_examples` others of their label.
     own_ratio: float = 1.0
     most_examples: int = 5
-    # Of `task: tags`: sounds placed in one example, [least, most].
+    # Of `task: tags` and `times`: sounds placed in one example, [least, most].
     num_sounds: list[int] = field(default_factory=lambda: [1, 1])
+    # Of `task: times`: seconds of each sound, [least, most], and examples with a floor of noise.
+    sound_s: list[float] = field(default_factory=lambda: [2.0, 8.0])
+    noise_ratio: float = 0.7
     changes: ChangeSettings = field(default_factory=ChangeSettings)
+
+    def __post_init__(self) -> None:
+        if len(self.sound_s) != 2 or not 0.1 <= self.sound_s[0] <= self.sound_s[1]:
+            raise RequestError(f"data.sound_s={list(self.sound_s)}: must be [least, most]")
 
 
 @dataclass
@@ -114,7 +124,7 @@ class TrainSettings:
     output: str = MISSING
     name: str = "run"
     # text: a separator driven by captions. examples: one driven by a detector's embedding of
-    # sounds. tags: such a detector.
+    # sounds. tags: such a detector. times: a detector that says when.
     task: str = "text"
     encoder: str = ""  # a checkpoint that holds the encoder; with `examples` the detector
     seed: int = 0
@@ -133,7 +143,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise RequestError(f"task={self.task!r}: must be one of {TASKS}")
-        if self.task != "tags" and not self.encoder:
+        if self.task in ("text", "examples") and not self.encoder:
             needed = "the text encoder" if self.task == "text" else "the detector"
             raise RequestError(f"encoder: name a checkpoint that holds {needed}")
         if self.task == "examples" and self.optim.batch % 2:

@@ -29,6 +29,9 @@ from separator.train.recipe import NetSettings, TrainSettings
 from separator.train.sound_lists import read_lists
 from separator.train.tagging import Tagging, make_detector
 from separator.train.task import Task
+from separator.train.timing import Timing, make_frame_net
+
+DRIVEN = ("text", "examples")  # tasks that train a separator
 
 
 def check_start(settings: TrainSettings) -> TrainSettings:
@@ -41,7 +44,7 @@ def check_start(settings: TrainSettings) -> TrainSettings:
     lists = [parse_uri(uri).uri for uri in data.lists]
     settings = replace(settings, data=replace(data, lists=lists))
     condition_size = CONDITION_SIZE
-    if settings.task != "tags":
+    if settings.task in DRIVEN:
         with naming("encoder", settings.encoder):
             settings = replace(settings, encoder=make_absolute(settings.encoder))
             if settings.task == "examples":
@@ -52,7 +55,7 @@ def check_start(settings: TrainSettings) -> TrainSettings:
         check_latents(sources, condition_size)
     with naming("net.start_from", net.start_from):
         net = replace(net, start_from=net.start_from and make_absolute(net.start_from))
-        if settings.task != "tags":
+        if settings.task in DRIVEN:
             make_net(net, condition_size, storage)
     return replace(settings, net=net)
 
@@ -62,6 +65,9 @@ def load_start(settings: TrainSettings, storage: Storage) -> tuple[nn.Module, Ta
     if settings.task == "tags":
         tagging = Tagging(settings)
         return make_detector(settings.detector, len(tagging.labels)), tagging
+    if settings.task == "times":
+        timing = Timing(settings)
+        return make_frame_net(settings.detector, len(timing.labels)), timing
     if settings.task == "examples":
         detector = load_detector(settings.encoder, storage)
         net = make_net(settings.net, detector.latent_size, storage)
@@ -99,7 +105,7 @@ def load_encoder(name: str, storage: Storage) -> TextEncoder:
 
 def load_detector(name: str, storage: Storage) -> Detector:
     """Load a detector, by path, `s3://` URI or published name."""
-    return api.load_detector(name, fetch_uri=storage.fetch)
+    return api.load_htsat(name, fetch_uri=storage.fetch)
 
 
 def make_net(chosen: NetSettings, condition_size: int, storage: Storage) -> Network:

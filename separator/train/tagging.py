@@ -37,10 +37,7 @@ def make_detector(settings: DetectorSettings, num_classes: int) -> Htsat:
     """Build an untrained detector, initialised as the official code does."""
     depths = tuple(settings.depths)
     net = Htsat(HtsatConfig(NUM_BINS, NUM_MELS, settings.width, depths, HOP, num_classes))
-    filters_FM = melscale_fbanks(
-        NUM_BINS, LOWEST_HZ, HIGHEST_HZ, NUM_MELS, RATE_HZ, norm="slaney", mel_scale="slaney"
-    )
-    net.logmel_extractor["melW"].data.copy_(filters_FM).requires_grad_(False)
+    net.logmel_extractor["melW"].data.copy_(make_mel_filters()).requires_grad_(False)
     net.logmel_extractor.requires_grad_(False)
     std = WEIGHT_STD * math.sqrt(FULL_WIDTH / settings.width)
     for module in net.modules():
@@ -58,6 +55,13 @@ def make_detector(settings: DetectorSettings, num_classes: int) -> Htsat:
     for i, block in enumerate(blocks):
         block.drop_ratio = settings.drop_ratio * i / max(1, len(blocks) - 1)
     return net
+
+
+def make_mel_filters() -> Tensor:
+    """Make the filters (F, M) of ST-SED: 64 bands from 50 Hz to 14 kHz."""
+    return melscale_fbanks(
+        NUM_BINS, LOWEST_HZ, HIGHEST_HZ, NUM_MELS, RATE_HZ, norm="slaney", mel_scale="slaney"
+    )
 
 
 class Tagger(nn.Module):

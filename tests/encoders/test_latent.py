@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from separator import load_detector
+from separator.api import load_htsat
 from separator.encoders.latent import cut_pieces_uss, encode_sounds
 from separator.errors import AudioError, NonFiniteAudio, QueryError, RateError, RequestError
 from separator.model.detector import RATE_HZ, Detector
@@ -34,7 +34,7 @@ def make_official_query() -> np.ndarray:
 
 
 def test_query_equals_official_query(htsat_checkpoint):
-    found = encode_sounds(load_detector(htsat_checkpoint), [(make_official_query(), RATE_HZ)])
+    found = encode_sounds(load_htsat(htsat_checkpoint), [(make_official_query(), RATE_HZ)])
     expected = golden_zs.load_tensors("htsat768")["latent_query"]
     assert relative_error(torch.from_numpy(found.conditions[0]), expected) < 1e-5
     assert found.num_pieces == 2 and 0 < found.spread < 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from separator.api import load_detector
+from separator.api import load_htsat
 from separator.encoders.latent import encode_sounds
 from separator.encoders.mini import read_mini
 from separator.errors import QueryError, RequestError
@@ -45,7 +45,7 @@ def zero_shot(files) -> EngineByExamples:
 def test_condition_of_sounds_is_that_of_the_latent_processor(zero_shot, files):
     sounds = [(make_noise(5 * HZ), HZ), (make_noise(3 * HZ, 1).repeat(2, 0), HZ)]
     quiet = (1e-4 * make_noise(2 * HZ), HZ)
-    expected = encode_sounds(load_detector(files[1]), sounds).conditions[0]
+    expected = encode_sounds(load_htsat(files[1]), sounds).conditions[0]
     np.testing.assert_allclose(encode(zero_shot, [*sounds, quiet]), expected, rtol=1e-5, atol=1e-6)
     assert encode_sound(zero_shot, *quiet) is None
     with pytest.raises(QueryError, match="all example sounds are silent"):
@@ -104,5 +104,5 @@ def test_a_separator_that_names_its_detector_takes_no_other_one(tmp_path):
     model, found = load_by_examples("mini-zeroshot", str(other), "cpu", "fp32")
     assert found is not None and found.latent_size == 192
     piece_1T = torch.from_numpy(make_noise(2 * HZ))
-    own = load_detector("mini-detector").infer(piece_1T).latent
+    own = load_htsat("mini-zeroshot").infer(piece_1T).latent
     np.testing.assert_allclose(model.embed(piece_1T), own.numpy(), rtol=1e-5, atol=1e-6)

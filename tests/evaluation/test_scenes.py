@@ -1,9 +1,8 @@
 """Scenes: what is said to sound does, at the times that are said."""
 
 import numpy as np
-import pytest
 
-from separator.evaluation.scenes import RATE_HZ, draw_kinds, find_events, make_scene
+from separator.evaluation.scenes import RATE_HZ, draw_kinds, make_scene
 from separator.sounds.catalog import CLASSES
 
 
@@ -33,14 +32,3 @@ def test_drawn_kinds_are_none_to_four_of_different_groups():
     assert {len(kinds) for kinds in drawn} == {0, 1, 2, 3, 4}
     assert all(len({CLASSES[k].group for k in kinds}) == len(kinds) for kinds in drawn)
     assert {kind for kinds in drawn for kind in kinds} == set(CLASSES)
-
-
-def test_events_leave_out_long_pauses_only():
-    sound_T = np.zeros(6 * RATE_HZ, np.float32)
-    for start_s, stop_s in ((0.5, 1.0), (1.5, 2.0), (4.0, 5.0)):
-        sound_T[round(start_s * RATE_HZ) : round(stop_s * RATE_HZ)] = 0.1
-    assert find_events(sound_T, 10.0) == [
-        (pytest.approx(10.5), pytest.approx(12.0)),
-        (pytest.approx(14.0), pytest.approx(15.0)),
-    ]
-    assert find_events(np.zeros(RATE_HZ, np.float32), 0) == []

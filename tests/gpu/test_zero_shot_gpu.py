@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from separator.api import load_detector
+from separator.api import load_htsat
 from separator.model.engine import Engine
 from separator.model.zero_shot_files import read_asp_unet
 from tests.helpers import golden_zs
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.gpu
 
 
 def test_detector_on_gpu_equals_official_output(htsat_checkpoint):
-    detector = load_detector(htsat_checkpoint, device="cuda")
+    detector = load_htsat(htsat_checkpoint, device="cuda")
     wave = golden_zs.load_tensors("htsat_inputs")["wave_2s"]
     reference = golden_zs.load_tensors("htsat768")
     found = detector.infer(wave)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from separator import load_detector, load_model
+from separator import load_model
+from separator.api import load_htsat
 from separator.encoders.latent import encode_sounds
 from separator.errors import QueryError, RequestError
 from separator.model.asp_unet import AspConfig, separate_by_mask
@@ -80,7 +81,7 @@ def test_cost_is_that_of_the_full_network():
 def test_load_model_tells_a_separator_by_its_names(tmp_path):
     """From example sounds to stems, through the files of both networks."""
     unet = golden_zs.make_small_unet()
-    detector = load_detector(
+    detector = load_htsat(
         golden_zs.write_detector(tmp_path / "detector.ckpt", golden_zs.make_small_detector())
     )
     model = load_model(golden_zs.write_official(tmp_path / "asp.ckpt", unet.state_dict()))

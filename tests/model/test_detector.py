@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from separator import load_detector
+from separator.api import load_htsat
 from separator.errors import AudioError, NonFiniteAudio, RateError, RequestError
 from separator.model.detector import RATE_HZ, SLICE, STEP, Detector, plan_slices
 from tests.helpers import golden_zs
@@ -15,13 +15,13 @@ KEYS = ("framewise", "clipwise", "latent")
 
 @pytest.fixture(scope="module")
 def official(htsat_checkpoint) -> Detector:
-    return load_detector(htsat_checkpoint)
+    return load_htsat(htsat_checkpoint)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Detector:
     folder = tmp_path_factory.mktemp("small")
-    return load_detector(
+    return load_htsat(
         golden_zs.write_detector(folder / "small.ckpt", golden_zs.make_small_detector())
     )
 

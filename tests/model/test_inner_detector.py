@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from separator import load_detector, load_model
+from separator import load_model
+from separator.api import load_htsat
 from separator.errors import CheckpointMismatch, ChecksumMismatch
 from separator.model.asp_unet import AspConfig, AspUnet
 from separator.model.checkpoint import write_safetensors
@@ -36,7 +37,7 @@ def test_one_file_holds_separator_and_detector(detector, tmp_path, kind):
     net = golden_zs.make_small_unet() if kind == "unet" else make_net(SMALL)
     path = tmp_path / "mini.safetensors"
     sha256 = write_safetensors(net, path, None, encoder=pack_detector(detector, LABELS))
-    model, found = load_model(path, device="cpu"), load_detector(path)
+    model, found = load_model(path, device="cpu"), load_htsat(path)
     assert same(found.net, detector) and found.labels == tuple(LABELS)
     assert model.engine.config == net.config and model.checkpoint_sha256 == sha256
     # The copy leaves the separator's identity as it is.
@@ -95,4 +96,4 @@ def test_a_wrong_copy_is_refused(detector, tmp_path, changes, message):
     tensors, metadata = read_tensors(path)
     write_tensors(path, tensors, metadata | changes)
     with pytest.raises((CheckpointMismatch, ChecksumMismatch), match=message):
-        load_detector(path)
+        load_htsat(path)

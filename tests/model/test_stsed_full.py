@@ -2,7 +2,7 @@
 
 import pytest
 
-from separator import load_detector
+from separator.api import load_htsat
 from tests.helpers import golden_zs
 from tests.helpers.golden import relative_error
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.check]
 
 def test_stsed_equals_official_output(tmp_path):
     path = golden_zs.write_official(tmp_path / "stsed.ckpt", golden_zs.make_state("stsed"))
-    detector = load_detector(path)
+    detector = load_htsat(path)
     waves, expected = golden_zs.load_tensors("htsat_inputs"), golden_zs.load_tensors("stsed")
     assert detector.net.config.width == 256 and len(detector.labels) == 527
     for length in ("2s", "10s"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from separator.api import load_detector
+from separator.api import load_htsat
 from separator.model.htsat import Block
 from separator.storage import Storage
 from separator.train.clips import Clips
@@ -44,7 +44,7 @@ def test_tagging_learns_and_writes_a_file_for_load_detector(sounds_list, tmp_pat
     assert np.mean([f["loss"] for f in figures[-3:]]) < 0.6 * figures[0]["loss"]
     assert np.mean([f["right"] for f in figures[-3:]]) > 0.8
     tagging.export(net, tmp_path / "detector.safetensors")
-    detector = load_detector(tmp_path / "detector.safetensors")
+    detector = load_htsat(tmp_path / "detector.safetensors")
     assert detector.labels == ("beep", "hiss", "hum")
     waveform_T = tagging.examples.make(0)[0]
     expected = net.eval().tag(net.draw(torch.from_numpy(waveform_T)[None])).clipwise[0]

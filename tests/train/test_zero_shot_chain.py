@@ -8,7 +8,8 @@ import pytest
 
 from jobs.mine import main as mine
 from jobs.train import main as train
-from separator import load_detector, load_model
+from separator import load_model
+from separator.api import load_htsat
 from separator.encoders.latent import encode_sounds
 from tests.helpers.training import KINDS, RATE_HZ, ROOT, find_newest, make_kind, read_history
 
@@ -21,7 +22,7 @@ SHORT = ["optim.batch=4", "checkpoint_every=2", "data.without=[]", "name=run"]
 @pytest.fixture(scope="module")
 def detector_path(shared_ray, sounds_list, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("detector")
-    config = str(ROOT / "configs/train-mini-detector.yaml")
+    config = str(ROOT / "configs/train-mini-zeroshot-detector.yaml")
     named = [f"output={output}", f"data.lists=[{sounds_list}]", "optim.num_steps=4"]
     assert train([config, *named, *DETECTOR, *SHORT]) == 0
     assert [row["step"] for row in read_history(output)] == [1, 2, 3, 4]
@@ -50,11 +51,11 @@ def test_train_by_example_writes_one_file_for_both(mined, detector_path, tmp_pat
     assert train([*arguments, "optim.num_steps=2"]) == 0
     assert [row["step"] for row in read_history(tmp_path)] == [1, 2]
     path = find_newest(tmp_path) / "model.safetensors"
-    detector, model = load_detector(path), load_model(path, device="cpu")
+    detector, model = load_htsat(path), load_model(path, device="cpu")
     assert detector.labels == tuple(sorted(KINDS))
     sound = make_kind("beep", 9, RATE_HZ)[None].astype(np.float32)
     query = encode_sounds(detector, [(sound, RATE_HZ)])
-    original = encode_sounds(load_detector(detector_path), [(sound, RATE_HZ)])
+    original = encode_sounds(load_htsat(detector_path), [(sound, RATE_HZ)])
     np.testing.assert_array_equal(query.conditions, original.conditions)
     stems = model.separate(sound, RATE_HZ, conditions=query.conditions)
     assert stems.shape == (1, 1, RATE_HZ)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from separator import load_detector, load_model
+from separator import load_model
+from separator.api import load_htsat
 from separator.audio.metrics import compute_sdri_db
 from separator.config_file import read_settings
 from separator.errors import QueryError
@@ -33,7 +34,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def detector():
-    return load_detector("mini-detector")
+    return load_htsat("mini-zeroshot")
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +66,7 @@ def test_both_lie_in_one_file_of_at_most_8_mb(model, detector):
 
 def test_the_new_kinds_are_no_labels_and_left_out_by_both_recipes(detector):
     assert not set(NEW_KINDS) & set(detector.labels) and set(NEW_KINDS) < set(CLASSES)
-    for name in ("mini-detector", "mini-zeroshot"):
+    for name in ("mini-zeroshot-detector", "mini-zeroshot"):
         overrides = ["output=runs", "encoder=x"]
         settings = read_settings(TrainSettings, ROOT / f"configs/train-{name}.yaml", overrides)
         assert settings.data.without == NEW_KINDS

@@ -1,0 +1,169 @@
+"""Detect sounds with a `FrameNet`: scores every 0.08 s, of tracks of any rate and length.
+
+Thresholds of its classes are part of a detector's file: scores are moved so that 0.5 is the
+threshold of every class.
+
+Shapes: C channels, T samples, N rows in time, K classes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from separator.audio.arrays import as_rate, as_tensor
+from separator.audio.resample import resample
+from separator.audio.spans import Span, plan_spans
+from separator.errors import AudioError, CheckpointMismatch
+from separator.model.checkpoint import assign_weights
+from separator.model.detection import Detection, SpanScores, average_channels
+from separator.model.engine import choose_device
+from separator.model.frame_net import RATE_HZ, ROW, FrameNet, read_frame_config
+from separator.model.tensors import FORMAT, read_json, write_tensors
+
+ROW_S = Fraction(ROW, RATE_HZ)
+# Rows on which one row depends, to either side: 45 by the blocks, one by the layers before, one by
+# the window of the spectrum.
+REACH = 47
+SPAN_S = 120.0  # of a long track, scored at a time
+TENSORS = "frame_model."
+
+
+class FrameDetector:
+    """A loaded detector; not for two threads at once. `labels` name the columns of its scores."""
+
+    context_s = REACH * ROW_S
+
+    def __init__(
+        self,
+        net: FrameNet,
+        labels: Sequence[str],
+        thresholds: Sequence[float] | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.labels = tuple(labels)
+        assert len(self.labels) == net.config.num_classes, len(self.labels)
+        self.thresholds = tuple(thresholds or [0.5] * len(self.labels))
+        assert len(self.thresholds) == len(self.labels), len(self.thresholds)
+        self.device = choose_device(device)
+        self.net = net.eval().requires_grad_(False).to(self.device)
+        threshold_K = torch.tensor(self.thresholds, device=self.device)
+        self.shift_K = threshold_K.logit()
+
+    @property
+    def latent_size(self) -> int:
+        """The values of an embedding."""
+        return self.net.config.row_width
+
+    def detect(self, waveform: np.ndarray | Tensor, rate_hz: int) -> Detection:
+        """Detect the sounds of a track (C, T) of any rate and length; its channels are averaged.
+
+        `clipwise` is the highest score of each class, `latent` the mean of the features.
+        """
+        samples_CT, rate_hz = as_tensor(waveform, "waveform"), as_rate(rate_hz)
+        mono_T = average_channels(samples_CT, rate_hz)
+        if (ROW_S * rate_hz).denominator != 1:  # rows begin between samples
+            mono_T, rate_hz = resample(mono_T[None], rate_hz, RATE_HZ)[0], RATE_HZ
+        parts, features, counts = [], [], []
+        for span in plan_spans(len(mono_T), rate_hz, SPAN_S, self.context_s, ROW_S):
+            scores_NK, mean_D = self._score(mono_T[span.start : span.stop], rate_hz, span)
+            parts.append(scores_NK)
+            features.append(mean_D)
+            counts.append(len(scores_NK))
+        framewise_NK = np.concatenate(parts)
+        latent_D = np.average(features, 0, counts).astype(np.float32)
+        return Detection(framewise_NK, float(ROW_S), framewise_NK.max(0), latent_D)
+
+    def detect_span(self, samples_CT: Tensor, rate_hz: int, span: Span) -> SpanScores:
+        """Score the rows that begin in the core of a span; `samples_CT` are all of its samples.
+
+        They are those of the whole track if the span has `context_s` around its core, or reaches
+        an end of the track.
+        """
+        mono_T = average_channels(samples_CT, rate_hz)
+        row = ROW_S * rate_hz
+        if row.denominator != 1:
+            raise AudioError(f"rate_hz={rate_hz}: spans need a rate of whole samples in {ROW_S} s")
+        skipped = -span.start % row.numerator  # to where a row begins
+        first = -(-span.core_start // row.numerator)  # row
+        inner = Span(
+            span.start + skipped,
+            span.stop,
+            max(span.start + skipped, first * row.numerator),
+            span.core_stop,
+            span.num_samples,
+        )
+        scores_NK, _ = self._score(mono_T[skipped:], rate_hz, inner)
+        return SpanScores(scores_NK, float(ROW_S), inner.core_start // row.numerator * float(ROW_S))
+
+    @torch.inference_mode()
+    def _score(self, mono_T: Tensor, rate_hz: int, span: Span) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores (N, K) of the core's rows, and their mean features (D,).
+
+        The span begins where a row begins.
+        """
+        row = int(ROW_S * rate_hz)
+        waveform_1T = resample(mono_T[None], rate_hz, RATE_HZ).to(self.device)
+        found = self.net(waveform_1T)
+        first = (span.core_start - span.start) // row
+        rows = slice(first, first + -(-(span.core_stop - span.core_start) // row))
+        scores_NK = (found.logits[0, rows] - self.shift_K).sigmoid()
+        return scores_NK.cpu().numpy(), found.features[0, rows].mean(0).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class FrameFile:
+    """Hold what the file of such a detector says."""
+
+    net: FrameNet
+    labels: list[str]
+    thresholds: list[float]
+
+
+def is_frame_file(tensors: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith(TENSORS) for name in tensors)
+
+
+def write_frame_detector(
+    path: Path,
+    net: FrameNet,
+    labels: Sequence[str],
+    thresholds: Sequence[float] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a detector into a file for `load_detector`."""
+    tensors = {
+        f"{TENSORS}{name}": t.detach().cpu().to(dtype if t.is_floating_point() else t.dtype)
+        for name, t in net.state_dict().items()
+    }
+    metadata = {"format": FORMAT, "labels": json.dumps(list(labels))}
+    if thresholds is not None:
+        metadata["thresholds"] = json.dumps([round(float(each), 4) for each in thresholds])
+    write_tensors(path, {name: t.contiguous() for name, t in tensors.items()}, metadata)
+
+
+def make_frame_file(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> FrameFile:
+    """Check the detector in what was read of a file."""
+    own = {n.removeprefix(TENSORS): t for n, t in tensors.items() if n.startswith(TENSORS)}
+    try:
+        net = FrameNet(read_frame_config(own))
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointMismatch(f"{path}: another detector: {error}") from None
+    assign_weights(path, net, own)
+    count = net.config.num_classes
+    labels = read_json(path, metadata, "labels", "[]")
+    is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+    if not is_list or len(labels) != count:
+        raise CheckpointMismatch(f"{path}: labels: must be a list of {count} texts")
+    thresholds = read_json(path, metadata, "thresholds", json.dumps([0.5] * count))
+    is_list = isinstance(thresholds, list) and all(isinstance(t, float) for t in thresholds)
+    if not is_list or len(thresholds) != count or not all(0 < t < 1 for t in thresholds):
+        raise CheckpointMismatch(f"{path}: thresholds: must be {count} numbers between 0 and 1")
+    return FrameFile(net, labels, thresholds)

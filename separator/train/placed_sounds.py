@@ -1,0 +1,117 @@
+"""Make examples for a detector that says when: sounds at known times in ten seconds.
+
+Example i is the same on every machine.
+
+Shapes: T samples, N rows, K labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.signal import butter, sosfilt
+
+from separator.detect.activity import find_active, mark_rows
+from separator.errors import RequestError
+from separator.model.frame_net import RATE_HZ, ROW
+from separator.sounds.primitives import hold
+from separator.storage import Storage
+from separator.train.draw import PEAK, draw_log, make_drawer
+from separator.train.examples import choose_source, group_by_package
+from separator.train.recipe import DataSettings
+from separator.train.sound_lists import Source
+
+SOUND_DB = -26.0  # RMS of a sound, before its own gain
+NOISE_DB = (-60.0, -15.0)  # of the noise, against that
+NOISE_HZ = (100.0, 4_000.0)  # above which half of the noises fall off
+EXAMPLE_DB = (-22.0, 6.0)  # gain of all
+EDGE_S = 0.005
+
+
+class PlacedSounds:
+    """Draw examples by number: sounds of different groups, each group equally often."""
+
+    def __init__(
+        self, sources: Sequence[Source], settings: DataSettings, seed: int, storage: Storage
+    ) -> None:
+        self.settings, self.seed = settings, seed
+        self.drawer = make_drawer(settings, RATE_HZ, storage)
+        self.labels = sorted({source.kind for source in sources})
+        self.group_of = {source.kind: source.group for source in sources}
+        self.pools = {
+            is_real: group_by_package(s for s in sources if bool(s.package) == is_real)
+            for is_real in (False, True)
+        }
+        least, most = settings.num_sounds
+        if not 0 <= least <= most <= len(set(self.group_of.values())):
+            raise RequestError(
+                f"data.num_sounds={[least, most]}: must be [least, most], and no more than the "
+                f"{len(set(self.group_of.values()))} groups of the lists"
+            )
+
+    def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
+        """Stack the examples of these numbers."""
+        made = [self.make(int(number)) for number in numbers]
+        return {
+            "waveform": np.stack([waveform_T for waveform_T, _, _ in made]),
+            "active": np.stack([active_NK for _, active_NK, _ in made]),
+            "num_skipped": np.array([skipped for _, _, skipped in made]),
+        }
+
+    def make(self, number: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """Draw the sounds of one example and place them; also count unusable files met."""
+        rng = np.random.default_rng([self.seed, number])
+        num_samples = self.drawer.num_samples
+        num_rows = -(-num_samples // ROW)
+        waveform_T = np.zeros(num_samples, np.float32)
+        active_NK = np.zeros((num_rows, len(self.labels)), np.float32)
+        num_skipped = 0
+        for kind in self._draw_kinds(rng):
+            sound_T, skipped = self._draw_sound(rng, kind)
+            num_skipped += skipped
+            start = int(rng.integers(-len(sound_T) // 2, num_samples - len(sound_T) // 2))
+            first, stop = max(0, start), min(num_samples, start + len(sound_T))
+            waveform_T[first:stop] += sound_T[first - start : stop - start]
+            times = find_active(sound_T, RATE_HZ, start / RATE_HZ)
+            rows = mark_rows(times, num_rows, ROW / RATE_HZ)
+            active_NK[rows, self.labels.index(kind)] = 1
+        if rng.random() < self.settings.noise_ratio:
+            waveform_T += draw_noise(rng, num_samples)
+        peak = float(np.abs(waveform_T).max(initial=0))
+        gain = 10 ** (rng.uniform(*EXAMPLE_DB) / 20)
+        return waveform_T * np.float32(min(gain, PEAK / max(peak, 1e-9))), active_NK, num_skipped
+
+    def _draw_kinds(self, rng: np.random.Generator) -> list[str]:
+        least, most = self.settings.num_sounds
+        kinds: list[str] = []
+        count = int(rng.integers(least, most + 1))
+        while len(kinds) < count:
+            kind = self.labels[int(rng.integers(len(self.labels)))]
+            if self.group_of[kind] not in {self.group_of[other] for other in kinds}:
+                kinds.append(kind)
+        return kinds
+
+    def _draw_sound(self, rng: np.random.Generator, kind: str) -> tuple[np.ndarray, int]:
+        """Draw a sound of a kind: a recording by `real_ratio`, where both are there."""
+        of_kind = [self.pools[is_real].get(kind) for is_real in (False, True)]
+        is_real = not of_kind[0] or rng.random() < max(0.0, self.settings.real_ratio)
+        packages = (of_kind[1] if is_real else None) or of_kind[0]
+        assert packages, kind
+        shortest_s, longest_s = self.settings.sound_s
+        length = round(rng.uniform(shortest_s, longest_s) * RATE_HZ)
+        drawer = replace(self.drawer, num_samples=length)
+        _, sound_T, skipped = drawer.draw(rng, lambda: choose_source(packages, rng))
+        sound_T = sound_T * hold(length, EDGE_S, EDGE_S, RATE_HZ)
+        level = float(np.sqrt(np.mean(np.square(sound_T, dtype=np.float64)))) + 1e-9
+        level_db = SOUND_DB + rng.uniform(-1, 1) * self.settings.level_db
+        return (sound_T * (10 ** (level_db / 20) / level)).astype(np.float32), skipped
+
+
+def draw_noise(rng: np.random.Generator, num_samples: int) -> np.ndarray:
+    """Draw a floor of noise (T,): white, or falling off above a drawn frequency."""
+    noise_T = rng.standard_normal(num_samples)
+    if rng.random() < 0.5:
+        sos = butter(1, draw_log(rng, *NOISE_HZ), fs=RATE_HZ, output="sos")
+        noise_T = np.asarray(sosfilt(sos, noise_T))
+    level_db = SOUND_DB + rng.uniform(*NOISE_DB)
+    return (noise_T * (10 ** (level_db / 20) / noise_T.std())).astype(np.float32)

@@ -1,0 +1,80 @@
+"""Training a detector that says when."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from separator import load_detector
+from separator.errors import RequestError
+from separator.model.frame_net import NUM_MELS, RATE_HZ, ROW
+from separator.storage import Storage
+from separator.train.loop import make_state, run_steps
+from separator.train.placed_sounds import PlacedSounds
+from separator.train.recipe import DataSettings, DetectorSettings, OptimSettings, TrainSettings
+from separator.train.sound_lists import read_lists
+from separator.train.start import load_start
+from separator.train.timing import Timing, hide_bands
+
+
+def make_settings(sounds_list: Path, num_steps: int = 30) -> TrainSettings:
+    return TrainSettings(
+        output="runs",
+        task="times",
+        detector=DetectorSettings(widths=[4, 8, 8, 8, 8], row_width=16, stripes=1),
+        data=DataSettings(
+            lists=[str(sounds_list)], segment_s=2.0, num_sounds=[0, 2], sound_s=[0.5, 1]
+        ),
+        optim=OptimSettings(num_steps=num_steps, batch=8, rate=1e-2, warmup_steps=1),
+    )
+
+
+def test_examples_hold_their_sounds_in_the_rows_that_say_so(sounds_list):
+    data = DataSettings(lists=[str(sounds_list)], segment_s=3, num_sounds=[1, 1], noise_ratio=0)
+    examples = PlacedSounds(read_lists(data.lists, Storage()), data, 0, Storage())
+    batch = examples.make_batch(range(12))
+    assert batch["waveform"].shape == (12, 3 * RATE_HZ)
+    assert batch["active"].shape == (12, -(-3 * RATE_HZ // ROW), len(examples.labels))
+    again = examples.make(5)
+    np.testing.assert_array_equal(again[0], batch["waveform"][5])
+    assert (batch["active"].any(1).sum(1) <= 1).all() and batch["active"].any()
+    for waveform_T, active_NK in zip(batch["waveform"], batch["active"], strict=True):
+        rows_NT = np.pad(waveform_T, (0, -len(waveform_T) % ROW)).reshape(-1, ROW)
+        power_N, is_active_N = np.square(rows_NT).mean(1), active_NK.any(1)
+        if is_active_N.any() and not is_active_N.all():
+            assert power_N[is_active_N].mean() > 100 * power_N[~is_active_N].mean()
+
+
+def test_more_sounds_than_groups_are_refused(sounds_list):
+    data = DataSettings(lists=[str(sounds_list)], num_sounds=[0, 99])
+    with pytest.raises(RequestError, match="groups of the lists"):
+        PlacedSounds(read_lists(data.lists, Storage()), data, 0, Storage())
+
+
+def test_training_learns_and_writes_a_file_for_load_detector(sounds_list, tmp_path):
+    settings = make_settings(sounds_list)
+    torch.manual_seed(0)
+    net, task = load_start(settings, Storage())
+    assert isinstance(task, Timing)
+    state = make_state(net, task.wrap(net), settings.optim)
+    batch = task.make_tensors(task.examples.make_batch(range(8)), 0)
+    figures = list(run_steps(state, iter([batch] * 30), settings.optim, task.measure))
+    assert figures[-1]["loss"] < 0.6 * figures[0]["loss"]
+    task.export(state.export(), tmp_path / "d.safetensors")
+    detector = load_detector(tmp_path / "d.safetensors")
+    assert list(detector.labels) == task.labels
+    found = detector.detect(batch["waveform"][:1].numpy(), RATE_HZ)
+    assert found.framewise.shape == tuple(batch["active"].shape[1:])
+
+
+def test_hide_bands_sets_one_stripe_to_the_mean_level():
+    torch.manual_seed(0)
+    level_BNM = torch.rand(4, 6, NUM_MELS)
+    hidden_BNM = hide_bands(level_BNM, 8)
+    changed_BM = (hidden_BNM != level_BNM).any(1)
+    assert changed_BM.any() and (changed_BM.sum(1) <= 8).all()
+    for before, after, is_changed in zip(level_BNM, hidden_BNM, changed_BM, strict=True):
+        assert torch.equal(
+            after[:, is_changed], before.mean().expand_as(after[:, is_changed])
+        ) or torch.allclose(after[:, is_changed], before.mean())
