@@ -134,7 +134,8 @@ def print_summary(summary: "RunStats", config: "JobConfig") -> None:
         skipped += f"   failed before {summary.assets_left:,}"
     print(f"{'assets':12}{summary.assets:>8,}   failed {summary.assets_failed:,}{skipped}")
     mixes = f"   renditions {summary.renditions:,}" if summary.renditions else ""
-    print(f"{'stems':12}{summary.stems:>8,}{mixes}")
+    absent = f"   absent {summary.absent:,}" if summary.absent else ""
+    print(f"{'stems':12}{summary.stems:>8,}{absent}{mixes}")
     speed = summary.audio_s / summary.seconds if summary.seconds else 0.0
     print(f"{'audio':12}{show_time(summary.audio_s):>8}   {speed:.1f}x real time")
     busy = f"   device busy {summary.device_busy:.0%}" if summary.device_s else ""

@@ -31,7 +31,11 @@ def print_status(status: "Status") -> None:
     failed = f"   with failures {status.num_failed_assets:,}" if status.num_failed_assets else ""
     print(f"{'assets':10}{status.num_assets:>10,}{failed}")
     ok, num_rows = status.outcomes[""], status.outcomes.total()
-    print(f"{'rows':10}{num_rows:>10,}   ok {ok:,}   failed {num_rows - ok:,}")
+    absent = f"   absent {status.num_absent:,}" if status.num_absent else ""
+    print(
+        f"{'rows':10}{num_rows:>10,}   ok {ok - status.num_absent:,}{absent}   "
+        f"failed {num_rows - ok:,}"
+    )
     for code, number in status.outcomes.most_common():
         if code:
             print(f"  {code:24}{number:>8,} rows")

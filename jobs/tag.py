@@ -29,7 +29,7 @@ from separator.errors import (
 
 if TYPE_CHECKING:
     from separator.media.probe import Media, Track
-    from separator.model.detector import Detector
+    from separator.model.detection import SoundDetector
 
 FAILURES = (MediaError, AudioError, StorageError, RateError)  # of one file
 LOW_SHARE = 0.5  # a sound that began at --min-score ends below this share of it
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def tag_file(
-    detector: "Detector", path: Path, min_score: float
+    detector: "SoundDetector", path: Path, min_score: float
 ) -> Iterator[tuple[str, list[Row] | SeparatorError]]:
     """Yield a title and the rows of each track, or why it has none.
 
@@ -120,7 +120,7 @@ def tag_file(
 
 
 def tag_track(
-    detector: "Detector", path: Path, media: "Media", track: "Track", min_score: float
+    detector: "SoundDetector", path: Path, media: "Media", track: "Track", min_score: float
 ) -> list[Row]:
     """Find the stretches of all labels in a track; AudioError if it is silent."""
     from separator.audio.spans import check_rate

@@ -6,7 +6,6 @@ meaning of each key stands beside it in configs/local.yaml.
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 from omegaconf import MISSING, OmegaConf
 
 from separator.audio.channels import check_policy
-from separator.audio.renditions import REMUXES, RESIDUALS, Edits, Rendition
 from separator.config_file import (
     build,
     check_choice,
@@ -22,12 +20,14 @@ from separator.config_file import (
     merge_settings,
     named,
     read_settings,
+    read_switches,
 )
+from separator.config_output import OutputSettings, check_renditions
+from separator.detect.stretches import StretchRule
 from separator.errors import RequestError
 from separator.media.choose import check_tracks
-from separator.media.encode import EncodeSettings
 from separator.media.formats import list_media_patterns
-from separator.queries import Query, check_name, parse_queries
+from separator.queries import Query, parse_queries
 from separator.storage import StorageSettings, is_within, parse_uri
 from separator.storage.patterns import make_selector
 from separator.storage.tables import SUFFIXES, is_list
@@ -35,11 +35,11 @@ from separator.storage.tables import SUFFIXES, is_list
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILE = ("auto", "on", "off")
-SIMILARITY = ("auto", "off")
+GATES = ("on", "off")
+LOW_SHARE = 0.5  # of the threshold, where a stretch that has reached it begins and ends
+SMOOTH_S = 0.4  # of curves, by the median
 ON_FAILED = ("exit3", "ok")
 ONLY = ("all", "failed")
-HIGHEST_GAIN_DB = 40.0
-BITRATES_BPS = (1_000, 10_000_000)
 MOST_ACTORS = 100_000
 
 
@@ -87,6 +87,7 @@ class ModelSettings:
     detector: str = "auto"
 
     def __post_init__(self) -> None:
+        read_switches(self, "compile")
         check_choice("model.device", self.device, DEVICES)
         check_choice("model.precision", self.precision, PRECISIONS)
         check_choice("model.compile", self.compile, COMPILE)
@@ -97,98 +98,38 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
-class RenditionSettings:
-    name: str = MISSING
-    gains_db: dict[str, float] = field(default_factory=dict)
-    rest_db: float = 0.0
-    within_s: list[Any] = field(default_factory=list)
-    fade_s: float = 0.02
-    loudness_lufs: float | None = None
-    true_peak_dbtp: float = -1.0
-
-    def parse(self) -> Rendition:
-        if not self.gains_db:
-            raise RequestError(f"{self.name!r}: gains_db names no query; 0 dB leaves one as it is")
-        check_number("fade_s", self.fade_s, 0, 3600)
-        check_number("true_peak_dbtp", self.true_peak_dbtp, -100, 100)
-        if self.loudness_lufs is not None:
-            check_number("loudness_lufs", self.loudness_lufs, -70, 20)
-        return Rendition(
-            check_name(self.name, "name"),
-            {name: to_factor(db, f"gains_db.{name}") for name, db in self.gains_db.items()},
-            to_factor(self.rest_db, "rest_db"),
-            tuple(_parse_pair(pair) for pair in self.within_s),
-            self.fade_s,
-            self.loudness_lufs,
-            self.true_peak_dbtp,
-        )
-
-
-def to_factor(gain_db: float, key: str) -> float:
-    if not gain_db <= HIGHEST_GAIN_DB:  # NaN too
-        raise RequestError(f"{key}={gain_db}: at most {HIGHEST_GAIN_DB:g} dB; -inf is silence")
-    return 10 ** (gain_db / 20)
-
-
-def _parse_pair(pair: Any) -> tuple[float, float]:
-    try:
-        start_s, stop_s = map(float, pair)
-    except (TypeError, ValueError):
-        raise RequestError(f"within_s={pair!r}: pairs of seconds, [[10, 12.5], ...]") from None
-    if not 0 <= start_s < stop_s:
-        raise RequestError(f"within_s={pair!r}: a pair is [start, stop], stop after start")
-    return start_s, stop_s
-
-
-@dataclass(frozen=True)
-class OutputSettings:
-    uri: str = MISSING
-    format: str = "flac"
-    bit_depth: int = 24
-    bitrate_bps: int | None = None
-    clip: str = "clip"
-    dither: str = "none"
-    residual: str = "none"
-    similarity: str = "auto"
-    renditions: list[RenditionSettings] = field(default_factory=list)
-    remux: str = "none"
-    remux_codec: str | None = None
-    remux_bitrate_bps: int | None = None
+class DetectSettings:
+    model: str = "auto"
+    gate: str = "off"
+    threshold: float = 0.5
+    pad_s: float = 2.0
+    shortest_s: float = 0.0
+    shortest_gap_s: float = 1.0
 
     def __post_init__(self) -> None:
-        with named("output.uri: "):
-            parse_uri(self.uri)
-        with named("output."):
-            integer_bits = self.encode.integer_bits
-        check_choice("output.residual", self.residual, RESIDUALS)
-        check_choice("output.similarity", self.similarity, SIMILARITY)
-        check_choice("output.remux", self.remux, REMUXES)
-        for number, rendition in enumerate(self.renditions):
-            with named(f"output.renditions[{number}]: "):
-                rendition.parse()
-        for name in ("bitrate_bps", "remux_bitrate_bps"):
-            if (bitrate_bps := getattr(self, name)) is not None:
-                check_number(f"output.{name}", bitrate_bps, *BITRATES_BPS)
-        if self.remux != "none" and not self.renditions:
-            raise RequestError(f"output.remux={self.remux!r}: needs output.renditions to put in")
-        if self.residual != "none":
-            self._check_residual(integer_bits)
-
-    def _check_residual(self, integer_bits: int | None) -> None:
-        why = f"output.residual={self.residual!r}: stem + residual = track holds for integers"
-        if integer_bits is None:
-            raise RequestError(f"{why}; use output.format flac, or wav with 16 or 24 bits")
-        if self.clip == "scale" or self.dither != "none":
-            raise RequestError(f"{why}, as they come; use output.clip=clip, output.dither=none")
+        read_switches(self, "model", "gate")
+        check_choice("detect.gate", self.gate, GATES)
+        if not 0 < self.threshold < 1:
+            raise RequestError(f"detect.threshold={self.threshold}: above 0 and below 1")
+        check_number("detect.pad_s", self.pad_s, 0, 10)
+        check_number("detect.shortest_s", self.shortest_s, 0, 3600)
+        check_number("detect.shortest_gap_s", self.shortest_gap_s, 0, 3600)
+        if self.model == "off" and self.is_gated:
+            raise RequestError("detect.gate='on': needs a detector; detect.model is off")
 
     @property
-    def encode(self) -> EncodeSettings:
-        return EncodeSettings(self.format, self.bit_depth, self.clip, self.dither, self.bitrate_bps)
+    def is_gated(self) -> bool:
+        return self.gate == "on"
 
     @property
-    def edits(self) -> Edits:
-        renditions = tuple(rendition.parse() for rendition in self.renditions)
-        return Edits(self.residual, self.encode.integer_bits, renditions)
+    def rule(self) -> StretchRule:
+        return StretchRule(
+            self.threshold,
+            LOW_SHARE * self.threshold,
+            smooth_s=SMOOTH_S,
+            shortest_s=self.shortest_s,
+            shortest_gap_s=self.shortest_gap_s,
+        )
 
 
 @dataclass(frozen=True)
@@ -236,6 +177,7 @@ class JobConfig:
     tracks: Any = "all"
     queries: list[Any] = field(default_factory=list)
     model: ModelSettings = field(default_factory=ModelSettings)
+    detect: DetectSettings = field(default_factory=DetectSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     run: RunSettings = field(default_factory=RunSettings)
@@ -251,6 +193,13 @@ class JobConfig:
         if self.input.queries_column is None:
             with named("output.renditions: "):
                 check_renditions(self.output, queries)
+        if self.detect.model == "off" and (
+            named_presence := [r.name for r in self.output.renditions if r.is_where_heard]
+        ):
+            raise RequestError(
+                f"output.renditions: {named_presence[0]!r}: within_s=presence needs a detector; "
+                "detect.model is off"
+            )
         makes_mixes = self.output.renditions or self.output.residual != "none"
         if self.model.channels == "mono" and makes_mixes:
             raise RequestError(
@@ -279,18 +228,3 @@ def read_output(path: Path, overrides: list[str]) -> tuple[OutputSettings, Stora
     if OmegaConf.is_missing(tree.output, "uri"):
         raise RequestError(f"{path}: output.uri is not set; add output.uri=...")
     return build(tree.output, path), build(tree.storage, path)
-
-
-def check_renditions(output: OutputSettings, queries: Sequence[Query]) -> None:
-    """Refuse a rendition that names no query, or that is called like a query or another one."""
-    names = {query.name for query in queries}
-    taken = {name.casefold() for name in names}
-    for rendition in output.renditions:
-        if absent := [name for name in rendition.gains_db if name not in names]:
-            raise RequestError(
-                f"{rendition.name!r} needs the query {absent[0]!r}; there are: "
-                f"{', '.join(sorted(names))}"
-            )
-        if rendition.name.casefold() in taken:
-            raise RequestError(f"{rendition.name!r}: a query or a rendition has that name already")
-        taken.add(rendition.name.casefold())

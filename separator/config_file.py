@@ -184,6 +184,13 @@ def check_choice(key: str, value: str, allowed: Collection[str]) -> None:
         raise RequestError(f"{key}={value!r}: must be one of {', '.join(allowed)}")
 
 
+def read_switches(settings: Any, *names: str) -> None:
+    """Take `on` and `off` of YAML, which are true and false there, as the words they are."""
+    for name in names:
+        value = str(getattr(settings, name))
+        object.__setattr__(settings, name, {"True": "on", "False": "off"}.get(value, value))
+
+
 def check_number(key: str, value: Any, least: float, most: float) -> None:
     """Refuse what is no number of that range; NaN is in none."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

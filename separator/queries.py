@@ -6,6 +6,7 @@ file name.
     queries: [{name: voice, text: a person speaking}]  # stems are called voice.flac
     queries: [{name: bird, audio: s3://queries/bird/}] # the sounds in a folder
     queries: [{name: dog, audio: [a.wav, b.mp3]}]      # two sounds
+    queries: [{text: siren, classes: [Siren]}]         # by which classes a detector hears it
 
 Encoders and storage are not involved: a valid query may still mean nothing to one, and its sounds
 may not be there.
@@ -14,7 +15,7 @@ may not be there.
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from separator.errors import QueryError, RequestError
@@ -26,6 +27,7 @@ LONGEST_NAME_BYTES = 100
 LONGEST_SLUG_BYTES = 72
 HASH_DIGITS = 8
 MOST_SOUNDS = 1_000  # of one query: far more than help
+KEYS = ("name", "text", "audio", "classes")
 # Windows refuses the first nine; `#` ends the path of a URI, and `%` escapes characters in it.
 UNSAFE = frozenset('/\\<>:"|?*#%')
 RESERVED = frozenset(
@@ -48,6 +50,7 @@ class Query:
     # pairs of samples (C, T) and rate.
     audio: tuple[Any, ...] = ()
     version: str = ""  # of the example sounds, once they have been looked at
+    classes: tuple[str, ...] = ()  # of a detector, by which it is listened for; empty: found out
 
     @property
     def key(self) -> str:
@@ -83,12 +86,14 @@ def _parse_query(item: str | Mapping[str, Any], where: str, with_samples: bool =
             f"{where}={_show(item)}: must be a text or {{name, text}}, not "
             f"{type(item).__name__}; in YAML, put quotes around it"
         )
-    if unknown := [key for key in item if key not in ("name", "text", "audio")]:
+    if unknown := [key for key in item if key not in KEYS]:
         raise QueryError(
-            f"{where}: unknown key {_show(unknown[0])}; a query has: name, text, or name, audio"
+            f"{where}: unknown key {_show(unknown[0])}; a query has: name, text, or name, audio; "
+            "and classes"
         )
+    classes = _check_classes(item.get("classes"), f"{where}.classes")
     if "audio" in item:
-        return _parse_example(item, where, with_samples)
+        return replace(_parse_example(item, where, with_samples), classes=classes)
     if "text" not in item:
         raise QueryError(
             f"{where}={_show(dict(item))}: has no text; describe the sound in words, or give "
@@ -96,8 +101,19 @@ def _parse_query(item: str | Mapping[str, Any], where: str, with_samples: bool =
         )
     text = clean_text(item["text"], f"{where}.text")
     if item.get("name") is None:
-        return Query(make_name(text), text)
-    return Query(check_name(item["name"], f"{where}.name"), text)
+        return Query(make_name(text), text, classes=classes)
+    return Query(check_name(item["name"], f"{where}.name"), text, classes=classes)
+
+
+def _check_classes(classes: Any, where: str) -> tuple[str, ...]:
+    """Check names of classes; which there are, a detector tells."""
+    if classes is None:
+        return ()
+    names = [classes] if isinstance(classes, str) else classes
+    is_list = isinstance(names, Sequence) and not isinstance(names, bytes)
+    if not is_list or not names or not all(isinstance(n, str) and n.strip() for n in names):
+        raise QueryError(f"{where}={_show(classes)}: must be names of a detector's classes")
+    return tuple(names)
 
 
 def _parse_example(item: Mapping[str, Any], where: str, with_samples: bool) -> Query:

@@ -7,20 +7,23 @@
     assemble    -> StemWritten | Failed
     remux       -> Remuxed | Failed
 
-The class of a row says what became of the work; no column is empty to say something. Ray moves
-tables of numbers, texts and arrays: `to_ray` and `from_ray` are the only places where rows become
-such tables, and `to_json` and `read_json` the only places where they become text.
+The class of a row says what became of the work; no column is empty to say something. `to_ray` and
+`from_ray` are the only places where rows become tables, which Ray moves; `to_json` and `read_json`
+the only places where they become text.
 """
 
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from separator.errors import SeparatorError
+
 # The kinds of files that are made of an asset; records are of stems and renditions.
 STEM, RESIDUAL, RENDITION, REMUX = "stem", "residual", "rendition", "remux"
+CLASSES, SIMILARITY, STEM_ITSELF = "classes", "similarity", "stem"  # what heard a query
 NO_SAMPLES = np.zeros((0, 0), np.float32)
 
 
@@ -96,10 +99,17 @@ class Seconds:
 
 
 @dataclass(frozen=True)
-class AssetBatch:
-    """Small assets that travel together; a large one travels alone."""
+class Heard:
+    """Where a query is heard in a span, or in a track: see detect/heard.py."""
 
-    assets: tuple[Asset, ...]
+    by: str  # what listened: CLASSES, SIMILARITY or STEM_ITSELF
+    score: float  # the highest anywhere
+    runs: tuple[tuple[float, float, float], ...] = ()  # start, stop, score: above the low threshold
+
+
+@dataclass(frozen=True)
+class AssetBatch:
+    assets: tuple[Asset, ...]  # small ones travel together, a large one travels alone
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ class OfTrack:
     track: TrackInfo  # NO_TRACK where none was reached
     num_tracks: int  # of this asset in this run
 
-    def of(self) -> "tuple[Asset, TrackInfo, int]":
+    def of(self) -> tuple[Asset, TrackInfo, int]:
         """Give the first three arguments of a row of the same track."""
         return self.asset, self.track, self.num_tracks
 
@@ -130,19 +140,27 @@ class SpanRow(OfTrack):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StemRow(OfTrack):
-    """The core of one span of a stem, of a residual or of a rendition."""
+class OfStem(OfTrack):
+    """Name the stem, the residual or the rendition that a row belongs to."""
 
     kind: str = STEM
     name: str = ""
+    heard: Heard | None = None  # of a stem; None: nothing listened
+    repairs: str = ""
+    seconds: Seconds = Seconds()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemRow(OfStem):
+    """The core of one span of a stem, of a residual or of a rendition."""
+
     number: int = 0
     is_last: bool = True
     samples: np.ndarray = field(default_factory=lambda: NO_SAMPLES)  # (C, T) float32
+    num_silent: int = 0  # samples of silence instead: the query is not heard in the span
     null_error: float = 0.0  # of a residual: distance of stem + residual from the track
     similarity: float = math.nan  # to the query, of a stem or its residual; NaN: not measured
     energy_in: float = 0.0  # of the track in this span, summed over channels
-    repairs: str = ""
-    seconds: Seconds = Seconds()
 
 
 @dataclass(frozen=True)
@@ -159,41 +177,32 @@ class Measures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartWritten(OfTrack):
-    """A stem of several spans has one more part on storage."""
+class PartWritten(OfStem):
+    """A stem of several spans has one more part on storage, or one that is silent."""
 
     measures: Measures
-    kind: str = STEM
-    name: str = ""
     number: int = 0
     is_last: bool = False
-    repairs: str = ""
-    seconds: Seconds = Seconds()
+    is_silent: bool = False  # nothing was written: all of its samples are zero
 
 
 @dataclass(frozen=True, kw_only=True)
-class StemWritten(OfTrack):
+class StemWritten(OfStem):
     """A stem, a residual or a rendition lies whole under its final key."""
 
     measures: Measures
-    kind: str = STEM
-    name: str = ""
     uri: str = ""
     num_clipped: int = 0
     loudness_lufs: float = 0.0
     true_peak_dbtp: float = 0.0
     active_share: float = 0.0
-    repairs: str = ""
-    seconds: Seconds = Seconds()
 
 
 @dataclass(frozen=True)
 class Remuxed:
-    """An asset with the sound of one rendition lies on storage."""
-
     asset: Asset
     name: str  # of the rendition
-    uri: str
+    uri: str  # of the asset with its sound
     seconds: Seconds = Seconds()
 
 
@@ -231,20 +240,14 @@ WITH_SAMPLES = ("SpanRow", "StemRow")
 AnyRow = TypeVar("AnyRow")
 
 
-class CodedError(Protocol):
-    """An error of separator/errors.py."""
-
-    code: str
-
-
-def fail(of: tuple[Asset, TrackInfo, int], error: CodedError, stage: str, **more: Any) -> Failed:
-    """Make the failure row of an error. `of`: the asset, its track and the number of its tracks."""
+def fail(of: Any, error: SeparatorError, stage: str, **more: Any) -> Failed:
+    """Make the failure row of an error; `of` as given by `OfTrack.of`."""
     return Failed(*of, code=error.code, stage=stage, detail=str(error), **more)
 
 
 def to_ray(row: Any, with_samples: bool = False) -> dict[str, Any]:
-    """Make a table row of a row. `with_samples`: the table has a column for arrays, also where
-    this row has none, because one None would turn the column into pickled objects."""
+    """Make a table row. `with_samples`: the table has a column for arrays, also where this row has
+    none, because one None would turn the column into pickled objects."""
     kind = type(row).__name__
     ray_row: dict[str, Any] = {"kind": kind, "content": to_json(row)}
     if with_samples:
@@ -276,6 +279,10 @@ def _build(kind: Any, content: dict[str, Any]) -> Any:
     return kind(**content | nested)
 
 
+def _build_heard(content: Any) -> Heard | None:
+    return content and replace(Heard(**content), runs=tuple(map(tuple, content["runs"])))
+
+
 def _build_asset(content: dict[str, Any]) -> Asset:
     items = tuple(WorkItem(**item | {"needs": tuple(item["needs"])}) for item in content["items"])
     return replace(Asset(**content), items=items)
@@ -288,5 +295,6 @@ NESTED = {
     "track": lambda content: TrackInfo(**content),
     "seconds": lambda content: Seconds(**content),
     "measures": lambda content: Measures(**content),
+    "heard": _build_heard,
     "records": tuple,
 }

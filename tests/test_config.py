@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from separator.config import JobConfig, RenditionSettings, read_config, read_output
+from separator.config import JobConfig, read_config, read_output
+from separator.config_output import RenditionSettings
 from separator.errors import RequestError
 from separator.storage import is_within
 from tests.helpers.settings import list_numbers, try_odd_numbers
@@ -27,6 +28,17 @@ def test_local_yaml_shows_the_defaults():
     shown = read_config(ROOT / "configs/local.yaml", NEEDED).to_dict()
     plain = read_config(ROOT / "configs/demo.yaml", NEEDED).to_dict()
     assert shown | {"queries": 0} == plain | {"queries": 0}
+
+
+def test_on_and_off_are_words_in_yaml_too(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "queries: [siren]\ndetect: {gate: on}\nmodel: {compile: off}\noutput: {similarity: off}\n"
+    )
+    config = read_config(path, NEEDED)
+    assert (config.detect.gate, config.model.compile) == ("on", "off")
+    assert config.output.similarity == "off" and config.detect.is_gated
+    assert not read_config(path, [*NEEDED, "detect.gate=off"]).detect.is_gated
 
 
 def test_values_from_the_environment(monkeypatch):

@@ -15,7 +15,7 @@ LAYERS = [
     ["separator.run"],
     ["separator.stages", "separator.api"],
     ["separator.detect", "separator.encoders", "separator.results", "separator.config",
-     "separator.config_file"],
+     "separator.config_file", "separator.config_output"],
     ["separator.model", "separator.media", "separator.storage", "separator.queries",
      "separator.sounds"],
     ["separator.audio"],

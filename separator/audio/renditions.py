@@ -28,6 +28,7 @@ class Rendition:
     gains: Mapping[str, float] = field(default_factory=dict)
     rest: float = 1.0
     within_s: Sequence[tuple[float, float]] = ()  # where the mix applies; empty: everywhere
+    where_heard: bool = False  # only where one of its queries is heard: `within_s` is found out
     fade_s: float = 0.02
     loudness_lufs: float | None = None  # of the finished mix; None: as it comes
     true_peak_dbtp: float = -1.0  # limits the gain towards `loudness_lufs`
@@ -50,6 +51,7 @@ class Product:
     name: str
     samples: np.ndarray  # (C, T)
     null_error: float = 0.0  # of a residual: largest difference of stem + residual to the track
+    is_silent: bool = False  # a stem whose query is not heard: it has no samples
 
 
 class Editor:
@@ -77,8 +79,13 @@ class Editor:
         """The span's input as integers (C, T); first used after a stem, so samples are finite."""
         return round_samples(self.input_CT, self.bits)
 
-    def add(self, name: str, stem_CT: np.ndarray) -> Iterator[Product]:
-        """Yield the stem, and its residual if there is one per query."""
+    def add(self, name: str, stem_CT: np.ndarray | None) -> Iterator[Product]:
+        """Yield the stem, and its residual if there is one per query. None: the stem is silent."""
+        if stem_CT is None:
+            yield Product(STEM, name, self.input_CT[:0], is_silent=True)
+            if self.residual == "per_query":
+                yield self._subtract(name, np.zeros(self.input_CT.shape, np.int64))
+            return
         if self.residual == "none":
             yield Product(STEM, name, stem_CT)
         else:

@@ -13,7 +13,7 @@ Shapes: C channels, T samples, N rows in time, K classes, D condition, W windows
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from separator.audio.spans import cut_spans
+from separator.audio.spans import Span, cut_spans
 from separator.detect.stretches import Curve
 from separator.errors import AudioError
 from separator.model.detection import SoundDetector
@@ -102,16 +102,27 @@ class BySimilarity:
         self.calibrations = calibrations or {}
 
     def measure(self, samples_CT: np.ndarray, rate_hz: int) -> dict[str, Curve]:
-        windows = list(list_windows(samples_CT.shape[1], rate_hz))
-        cosines = {query: np.full(len(windows), -1.0) for query in self.conditions}
-        for i, window in enumerate(windows):
-            part_CT = samples_CT[:, window]
+        num_samples = samples_CT.shape[1]
+        return self.measure_span(
+            samples_CT, rate_hz, Span(0, num_samples, 0, num_samples, num_samples)
+        )
+
+    def measure_span(self, samples_CT: np.ndarray, rate_hz: int, span: Span) -> dict[str, Curve]:
+        """Score the rows that begin in the core of a span; `samples_CT` are all of its samples."""
+        rows = list_rows(span, rate_hz)
+        cosines = {query: np.full(len(rows), -1.0) for query in self.conditions}
+        for i, row in enumerate(rows):
+            first, stop = (round((row + 0.5) * HOP_S * rate_hz + d) for d in reach(rate_hz))
+            part_CT = samples_CT[:, max(0, first - span.start) : stop - span.start]
             if measure_level_db(part_CT) < SILENT_DB:
                 continue
             embedding_D = self.encoder.encode_audio(part_CT, rate_hz)
             for query, condition_D in self.conditions.items():
                 cosines[query][i] = embedding_D @ condition_D
-        return {query: Curve(self._finish(query, x_N), HOP_S) for query, x_N in cosines.items()}
+        start_s = rows.start * HOP_S
+        return {
+            query: Curve(self._finish(query, x_N), HOP_S, start_s) for query, x_N in cosines.items()
+        }
 
     def _finish(self, query: str, cosine_N: np.ndarray) -> np.ndarray:
         calibration = self.calibrations.get(query)
@@ -120,13 +131,17 @@ class BySimilarity:
         return np.where(cosine_N == -1.0, 0.0, calibration.apply(cosine_N))
 
 
-def list_windows(num_samples: int, rate_hz: int) -> Iterator[slice]:
-    """List the window around the middle of each row; those at the ends of a track are shorter."""
-    half_s = WINDOW_S / 2
-    for i in range(-(-num_samples // round(HOP_S * rate_hz))):
-        middle_s = (i + 0.5) * HOP_S
-        start, stop = round((middle_s - half_s) * rate_hz), round((middle_s + half_s) * rate_hz)
-        yield slice(max(0, start), min(num_samples, stop))
+def list_rows(span: Span, rate_hz: int) -> range:
+    """Number the rows of 0.5 s of a track that begin in the core of a span."""
+    first, stop = (
+        math.ceil(at / rate_hz / HOP_S - 1e-9) for at in (span.core_start, span.core_stop)
+    )
+    return range(first, stop)
+
+
+def reach(rate_hz: int) -> tuple[float, float]:
+    """Return where a window begins and ends, in samples from the middle of its row."""
+    return -WINDOW_S / 2 * rate_hz, WINDOW_S / 2 * rate_hz
 
 
 class FromStem:
@@ -147,22 +162,26 @@ class FromStem:
         }
 
 
-def share_energy(stem_CT: np.ndarray, mixture_CT: np.ndarray, rate_hz: int) -> np.ndarray:
+def share_energy(
+    stem_CT: np.ndarray, mixture_CT: np.ndarray, rate_hz: int, frame_s: float = LEVEL_FRAME_S
+) -> np.ndarray:
     """Return stem / (stem + rest) in energy (N,), 0 where the stem is silent."""
-    assert stem_CT.shape == mixture_CT.shape, (stem_CT.shape, mixture_CT.shape)
-    stem_N = measure_frames(stem_CT, rate_hz)
-    rest_N = measure_frames(mixture_CT.astype(np.float64) - stem_CT, rate_hz)
+    assert stem_CT.shape[1] == mixture_CT.shape[1], (stem_CT.shape, mixture_CT.shape)
+    stem_N = measure_frames(stem_CT, rate_hz, frame_s)
+    rest_N = measure_frames(mixture_CT.astype(np.float64) - stem_CT, rate_hz, frame_s)
     is_heard_N = stem_N >= 10 ** (SILENT_DB / 10)
     share_N = np.zeros(len(stem_N))
     np.divide(stem_N, stem_N + rest_N, out=share_N, where=is_heard_N)
     return share_N
 
 
-def measure_frames(samples_CT: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Return the mean square (N,) of each 0.1 s, over all channels; the last may be shorter."""
+def measure_frames(
+    samples_CT: np.ndarray, rate_hz: int, frame_s: float = LEVEL_FRAME_S
+) -> np.ndarray:
+    """Return the mean square (N,) of each frame, over all channels; the last may be shorter."""
     num_samples = samples_CT.shape[1]
-    num_rows = int(np.ceil(num_samples / rate_hz / LEVEL_FRAME_S - 1e-9))
-    bounds = np.round(np.arange(num_rows + 1) * LEVEL_FRAME_S * rate_hz).astype(int)
+    num_rows = int(np.ceil(num_samples / rate_hz / frame_s - 1e-9))
+    bounds = np.round(np.arange(num_rows + 1) * frame_s * rate_hz).astype(int)
     bounds = np.minimum(bounds, num_samples)
     if not num_rows:
         return np.zeros(0)

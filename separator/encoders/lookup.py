@@ -1,12 +1,14 @@
 """Find the encoders of a checkpoint: of texts and of sounds, inside its file or beside it."""
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
+from separator.detect.curves import Calibration
 from separator.encoders import mini
 from separator.encoders.cache import FileCache, encode_cached
 from separator.encoders.clap import load_clap, read_clap_file
@@ -27,6 +29,7 @@ from separator.model.checkpoint import compute_encoder_id, read_encoder_state
 from separator.model.detector import Detector
 from separator.model.entry_points import PACKAGE_PREFIX
 from separator.model.identity import ANY_DETECTOR
+from separator.model.tensors import read_json, read_tensors
 from separator.model.zero_shot_files import (
     compute_detector_id,
     is_detector_id,
@@ -36,6 +39,7 @@ from separator.model.zero_shot_files import (
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
+CALIBRATION = "calibration"  # in the metadata: slope and offset of similarities
 UNKNOWN = "the mini model knows none of its words; its stem will be silent"
 NO_ENCODER = "this checkpoint names no text encoder; give conditions=array"
 
@@ -134,6 +138,18 @@ def find_audio_encoder(path: Path, encoder_id: str | None) -> AudioEncoder | Non
     except (CheckpointError, EncoderError) as error:
         log.warning("similarity stays empty: %s", error)
         return None
+
+
+def read_calibration(path: Path) -> Calibration | None:
+    """Read from a checkpoint how its encoder's similarities are to be read as probabilities."""
+    _, metadata = read_tensors(path)
+    found = read_json(path, metadata, CALIBRATION, "null")
+    if found is None:
+        return None
+    is_pair = isinstance(found, list) and len(found) == 2
+    if not is_pair or not all(isinstance(x, float) and math.isfinite(x) for x in found):
+        raise CheckpointMismatch(f"{path}: {CALIBRATION}: must be [slope, offset]")
+    return Calibration(*found)
 
 
 def load_audio_encoder(path: Path, encoder_id: str | None) -> AudioEncoder:

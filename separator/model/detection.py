@@ -55,6 +55,10 @@ class SoundDetector(Protocol):
         """The values of an embedding."""
         ...
 
+    def to(self, device: str | torch.device, precision: str) -> "SoundDetector":
+        """Return the detector on a device."""
+        ...
+
     def detect(self, waveform: np.ndarray | Tensor, rate_hz: int) -> Detection:
         """Detect the sounds of a track (C, T) of any rate and length."""
         ...

@@ -63,6 +63,15 @@ class Detector:
         """The values of an embedding."""
         return self.net.config.width << (len(self.net.config.depths) - 1)
 
+    def to(self, device: str | torch.device, precision: str) -> "Detector":
+        """Return the detector on a device."""
+        return Detector(
+            self.net,
+            self.labels,
+            device,
+            precision,  # pyright: ignore[reportArgumentType] # checked there
+        )
+
     def detect(self, waveform: np.ndarray | Tensor, rate_hz: int) -> Detection:
         """Detect the sounds of a track (C, T) of any rate and length; its channels are averaged."""
         samples_CT, rate_hz = as_tensor(waveform, "waveform"), as_rate(rate_hz)

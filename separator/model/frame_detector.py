@@ -60,6 +60,10 @@ class FrameDetector:
         """The values of an embedding."""
         return self.net.config.row_width
 
+    def to(self, device: str | torch.device, precision: str) -> "FrameDetector":
+        """Return the detector on a device; it runs in fp32 everywhere."""
+        return FrameDetector(self.net, self.labels, self.thresholds, device)
+
     def detect(self, waveform: np.ndarray | Tensor, rate_hz: int) -> Detection:
         """Detect the sounds of a track (C, T) of any rate and length; its channels are averaged.
 

@@ -112,7 +112,7 @@ BUNDLED = WEIGHTS / "mini.safetensors"
 IN_THE_BOX = {
     MINI: BUNDLED,
     MINI_ZEROSHOT: WEIGHTS / "mini-zeroshot.safetensors",
-    MINI_DETECTOR: WEIGHTS / "mini-zeroshot.safetensors",  # the separator's file holds it
+    MINI_DETECTOR: WEIGHTS / "mini-detector.safetensors",
 }
 CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 

@@ -9,14 +9,26 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from separator.detect.heard import list_presence
+from separator.detect.stretches import StretchRule, presence_share
 from separator.errors import ObjectMissing, OutputDamaged, list_passing_codes
 from separator.results.manifest import make_table
 from separator.results.schema import COLUMNS, Record
-from separator.rows import STEM, Failed, Measures, Remuxed, StemWritten, WorkItem
+from separator.rows import (
+    STEM,
+    Failed,
+    Heard,
+    Measures,
+    OfTrack,
+    PartWritten,
+    Remuxed,
+    StemWritten,
+    WorkItem,
+)
 from separator.storage import Storage
 from separator.storage.uri import EPOCH
 
@@ -24,6 +36,7 @@ VERSION = 1
 URIS = ("stem_uri", "residual_uri", "remux_uri")
 ID = re.compile("[0-9a-f]{32}")  # of a work item
 PASSING = frozenset(list_passing_codes())
+OK, ABSENT, FAILED = "ok", "absent", "failed"  # status
 SILENCE_DB = -200.0
 # Every record has them as texts.
 TEXTS = ("asset_uri", "asset_etag", "query_name", "request", "run_id", "error_code", "created_at")
@@ -48,29 +61,44 @@ def make_fingerprint(item_id: str, track_index: int) -> str:
     return hash_content([item_id, track_index])
 
 
+@dataclass(frozen=True)
+class StemAbsent:
+    """The query of a stem is heard nowhere in its track: no stem was made."""
+
+    last: PartWritten  # of its parts
+    measures: Measures
+    heard: Heard | None
+
+
 def make_record(
     item: WorkItem,
-    file: StemWritten | Failed,
+    file: StemWritten | StemAbsent | Failed,
     residual: StemWritten | Failed | None,
     remuxed: Remuxed | Failed | None,
     shared: Mapping[str, Any],
+    rule: StretchRule,
 ) -> Record:
     """Say what became of a work item. `shared`: columns that are the same in all records of a
     commit. A failure of the residual or of the remuxed file is a failure of the item; if only the
     remux failed, the record still names the mix."""
+    row = file.last if isinstance(file, StemAbsent) else file
     for each in (file, residual):
         if isinstance(each, Failed):
-            return _make_base(item, file, shared) | _describe_failure(each)
-    assert isinstance(file, StemWritten) and not isinstance(residual, Failed)
-    record = _make_base(item, file, shared) | _measure(file.measures, file.track.rate_hz)
-    record |= {
-        "stem_uri": file.uri,
-        "num_clipped": file.num_clipped,
-        "loudness_lufs": file.loudness_lufs,
-        "true_peak_dbtp": file.true_peak_dbtp,
-        "active_share": file.active_share,
-        "decode_warnings": file.repairs,
-    }
+            return _make_base(item, row, shared) | _describe_failure(each)
+    assert not isinstance(file, Failed) and not isinstance(residual, Failed)
+    record = _make_base(item, row, shared) | _measure(file.measures, row.track.rate_hz)
+    record |= _describe_presence(file.heard, rule, record["duration_s"])
+    if isinstance(file, StemAbsent):
+        record |= {"status": ABSENT, "decode_warnings": file.last.repairs}
+    else:
+        record |= {
+            "stem_uri": file.uri,
+            "num_clipped": file.num_clipped,
+            "loudness_lufs": file.loudness_lufs,
+            "true_peak_dbtp": file.true_peak_dbtp,
+            "active_share": file.active_share,
+            "decode_warnings": file.repairs,
+        }
     if residual is not None:
         record |= {
             "residual_uri": residual.uri,
@@ -84,16 +112,28 @@ def make_record(
     return record
 
 
+def _describe_presence(heard: Heard | None, rule: StretchRule, duration_s: float) -> Record:
+    if heard is None:
+        return {}
+    found = list_presence(heard, rule, duration_s)
+    return {
+        "presence": [asdict(stretch) for stretch in found],
+        "presence_score": heard.score,
+        "presence_share": presence_share(found, duration_s),
+        "presence_by": heard.by,
+    }
+
+
 def _describe_failure(failed: Failed) -> Record:
     return {
-        "status": "failed",
+        "status": FAILED,
         "error_code": failed.code,
         "error_stage": failed.stage,
         "error_detail": failed.detail,
     }
 
 
-def _make_base(item: WorkItem, file: StemWritten | Failed, shared: Mapping[str, Any]) -> Record:
+def _make_base(item: WorkItem, file: OfTrack, shared: Mapping[str, Any]) -> Record:
     """Fill the columns that every record has."""
     asset = file.asset
     return (
@@ -112,7 +152,7 @@ def _make_base(item: WorkItem, file: StemWritten | Failed, shared: Mapping[str, 
             "query_text": item.text,
             "query_kind": _name_kind(item),
             "query_source": item.source,
-            "status": "ok",
+            "status": OK,
             "error_code": "",
             "error_stage": "",
             "error_detail": "",
@@ -140,7 +180,7 @@ def _measure(measures: Measures, rate_hz: int) -> Record:
         "num_channels": measures.num_channels,
         "num_samples": measures.num_samples,
         "duration_s": measures.num_samples / rate_hz,
-        "rms_db": to_db(measures.energy / count, 10),
+        "rms_db": to_db(measures.energy / count if count else 0.0, 10),
         "peak_db": to_db(measures.peak, 20),
         "energy_share": measures.energy / measures.energy_in if measures.energy_in else 0.0,
         "similarity": _to_value(measures.similarity),

@@ -152,7 +152,7 @@ def make_dataset(
 def start_monitor(flow: Flow) -> Any:
     with_similarity = flow.target.config.output.similarity == "auto"
     encoder = flow.find_audio_encoder() if with_similarity else None
-    shared = ray.put((flow.engine, dict(flow.conditions), encoder))
+    shared = ray.put((flow.engine, dict(flow.conditions), encoder, flow.listening))
     # Beside the driver: where that node is lost, the run is lost anyway.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     monitor: Any = ray.remote(num_cpus=0)(Monitor)
@@ -278,7 +278,7 @@ class SeparateActor:
         from separator.stages.separate import SeparatorStage
 
         (shared,) = ray.get(monitor.get_shared.remote())
-        recipe, conditions, encoder = ray.get(shared)
+        recipe, conditions, encoder, listening = ray.get(shared)
         if not torch.cuda.is_available():
             # Ray allows one thread per CPU it has promised, and this actor was promised none.
             torch.set_num_threads(count_cpus())
@@ -286,7 +286,10 @@ class SeparateActor:
         meter = None
         if encoder is not None:
             meter = SimilarityMeter(encoder, engine.device, engine.precision)
-        stage = SeparatorStage(engine, conditions, config.output.edits, meter)
+        listener = listening and listening.make(engine.device, engine.precision)
+        stage = SeparatorStage(
+            engine, conditions, config.output.edits, meter, listener, config.detect.is_gated
+        )
         self.run = MonitoredStage(monitor, stage, with_samples=True)
 
     def __call__(self, row: Any) -> Iterator[Any]:

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from fractions import Fraction
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,14 +30,16 @@ from separator.run.conditions import (
     read_weights,
     refuse_examples,
 )
+from separator.run.listening import ListenPlan, find_detector, hash_detector, plan_listening
 from separator.run.status import read_runs
 from separator.stages.extract import SpanPlan
 from separator.stages.listing import STAT_THREADS, Listing, collect_texts, map_ahead
-from separator.stages.work import Work, make_work
+from separator.stages.work import Work, make_work, uses_presence
 from separator.storage import Storage
 
 if TYPE_CHECKING:
     from separator.encoders.similarity import AudioEncoder
+    from separator.model.cuts import Cuts
     from separator.stages.separate import EngineRecipe
 
 log = logging.getLogger(__name__)
@@ -89,6 +92,7 @@ class Flow:
     engine: "EngineRecipe"  # for the actors
     conditions: Mapping[str, np.ndarray]  # by key of a query
     find_audio_encoder: "Callable[[], AudioEncoder | None]"  # that measures similarity
+    listening: ListenPlan | None = None
 
 
 def prepare_target(config: JobConfig, storage: Storage) -> Target:
@@ -105,7 +109,10 @@ def prepare_target(config: JobConfig, storage: Storage) -> Target:
         encoder_id = name_sound_encoder(path, config.model.detector, storage) if examples else ""
     precision = resolve_precision(config, storage, layout)
     queries = give_versions(parsed, examples, encoder_id)
-    work = make_work(config, sha256, precision, {}, queries)
+    detector_sha256 = ""
+    if uses_presence(config):
+        detector_sha256 = hash_detector(find_detector(config.detect.model, storage))
+    work = make_work(config, sha256, precision, {}, queries, detector_sha256)
     resolved = replace(config, model=replace(config.model, precision=precision))
     return Target(resolved, storage, layout, path, work, examples)
 
@@ -141,14 +148,34 @@ def load_flow(target: Target, run_id: str) -> Flow:
         path, checkpoint, config.model.detector, storage, queries, target.examples
     )
     warnings = texts.warnings | sounds.warnings
+    audio_encoder = cache(partial(lookup.find_audio_encoder, path, encoder_id))
+    calibration = lookup.read_calibration(path) if config.detect.model != "off" else None
+    listening = plan_listening(
+        config.detect,
+        storage,
+        queries,
+        texts.by_key,
+        calibration,
+        audio_encoder() if calibration else None,
+        texts.warnings,
+    )
+    cuts = widen_context(cuts, listening)
     return Flow(
         run_id=run_id,
         target=replace(target, work=replace(target.work, warnings=warnings)),
         spans=SpanPlan(config.run.span_s, cuts.context_s, cuts.grid_s),
         engine=OurEngine(net, checkpoint.net.state_dict()),
         conditions=texts.by_key | sounds.by_key,
-        find_audio_encoder=partial(lookup.find_audio_encoder, path, encoder_id),
+        find_audio_encoder=audio_encoder,
+        listening=listening,
     )
+
+
+def widen_context(cuts: "Cuts", listening: ListenPlan | None) -> "Cuts":
+    """Give spans as much context as their network or the listener needs, whichever is more."""
+    if listening is None:
+        return cuts
+    return replace(cuts, context_s=max(cuts.context_s, listening.context_s))
 
 
 def load_package_flow(target: Target, run_id: str) -> Flow:
@@ -162,15 +189,23 @@ def load_package_flow(target: Target, run_id: str) -> Flow:
     engine = OutsideEngine(package, "cpu", "fp32")
     texts = collect_texts(target.storage, config)
     conditions_QD = np.asarray(engine.model.encode_texts(texts), np.float32)
+    listening = plan_listening(
+        config.detect, target.storage, target.work.queries, texts, None, None
+    )
     doubt = "" if engine.model.is_exact else NOT_EXACT.format(name=name)
     warnings = dict.fromkeys(texts, doubt) if doubt else {}
     return Flow(
         run_id=run_id,
         target=replace(target, work=replace(target.work, warnings=warnings)),
-        spans=SpanPlan(config.run.span_s, engine.context_s, engine.grid_s),
+        spans=SpanPlan(
+            config.run.span_s,
+            max(engine.context_s, listening.context_s if listening else Fraction(0)),
+            engine.grid_s,
+        ),
         engine=PackageEngine(name),
         conditions=dict(zip(texts, conditions_QD, strict=True)),
         find_audio_encoder=lambda: None,
+        listening=listening,
     )
 
 

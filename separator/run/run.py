@@ -135,7 +135,8 @@ def process(
     }
     output = target.config.output
     with_remux = output.remux != "none"
-    collector = Collector(run_columns, output.residual, with_remux, done.last_commit_us)
+    rule = target.config.detect.rule
+    collector = Collector(run_columns, output.residual, with_remux, done.last_commit_us, rule)
     writer = ManifestWriter(target.storage, target.layout, stats.run_id, ROWS_PER_PART)
     with Committer(target.storage, target.layout, writer, on_commit, lock.check) as committer:
         if pending is not None and all(asset.trouble for asset in pending):

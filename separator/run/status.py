@@ -32,6 +32,7 @@ class Status:
     num_assets: int = 0
     num_failed_assets: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)  # rows by error code; empty: ok
+    num_absent: int = 0  # rows among the ok ones whose query is heard nowhere
     runs: list[dict[str, Any]] = field(default_factory=list)  # newest first
     num_runs: int = 0
 
@@ -41,8 +42,9 @@ def read_status(storage: Storage, layout: Layout) -> Status:
     status = Status()
     assets: set[int] = set()  # hashes: 8 bytes and not a name for each
     failed: set[int] = set()
-    for batch in read_latest(storage, layout, ["asset_uri", "error_code"]):
-        uris, codes = (column.to_pylist() for column in batch.columns)
+    for batch in read_latest(storage, layout, ["asset_uri", "error_code", "status"]):
+        uris, codes, statuses = (column.to_pylist() for column in batch.columns)
+        status.num_absent += statuses.count("absent")
         status.outcomes.update(codes)
         assets.update(map(hash, uris))
         failed.update(hash(uri) for uri, code in zip(uris, codes, strict=True) if code)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from separator.audio.renditions import JOINT
-from separator.results.record import list_uris, make_record, make_timestamp
+from separator.detect.heard import join_heard
+from separator.detect.stretches import StretchRule
+from separator.results.record import StemAbsent, list_uris, make_record, make_timestamp
 from separator.results.schema import Record
 from separator.rows import (
     RENDITION,
@@ -17,6 +19,7 @@ from separator.rows import (
     AlreadyDone,
     Asset,
     Failed,
+    Heard,
     Measures,
     OfTrack,
     Outcome,
@@ -35,6 +38,8 @@ class Assemble(OfTrack):
     name: str
     num_parts: int
     measures: Measures  # of the whole
+    silent: tuple[tuple[int, int], ...]  # parts that are not written: their number, their samples
+    heard: Heard | None
     repairs: str
 
 
@@ -67,6 +72,7 @@ class Discard:
 
 Command = Assemble | Remux | Commit | Discard
 Key = tuple[int, str, str]  # track index, kind, name
+Made = StemWritten | StemAbsent | Failed
 
 
 @dataclass
@@ -86,15 +92,22 @@ class _Parts:
     def is_whole(self) -> bool:
         return self.last is not None and len(self.rows) == self.last + 1
 
-    def make_command(self) -> Assemble:
+    def finish(self) -> "Assemble | StemAbsent":
+        """Make of the parts the order to put them together, if one of them is not silent."""
         rows = [self.rows[number] for number in sorted(self.rows)]
+        last, measures = rows[-1], sum_measures([row.measures for row in rows])
+        heard = join_heard([row.heard for row in rows])
+        if all(row.is_silent for row in rows):
+            return StemAbsent(last, measures, heard)
         return Assemble(
-            *rows[-1].of(),
-            kind=rows[-1].kind,
-            name=rows[-1].name,
+            *last.of(),
+            kind=last.kind,
+            name=last.name,
             num_parts=len(rows),
-            measures=sum_measures([row.measures for row in rows]),
-            repairs=rows[-1].repairs,
+            measures=measures,
+            silent=tuple((r.number, r.measures.num_samples) for r in rows if r.is_silent),
+            heard=heard,
+            repairs=last.repairs,
         )
 
 
@@ -105,12 +118,14 @@ class _State:
     asset: Asset | None = None  # with all of its work items, once a row has brought them
     num_tracks: int = 0
     parts: dict[Key, _Parts] = field(default_factory=dict)
-    files: dict[Key, StemWritten | Failed] = field(default_factory=dict)
+    files: dict[Key, Made] = field(default_factory=dict)
     failed_tracks: dict[int, Failed] = field(default_factory=dict)  # -1 is the whole asset
     remuxed: dict[str, Remuxed | Failed] = field(default_factory=dict)  # by rendition
     ordered: set[str] = field(default_factory=set)  # renditions whose remux is under way
 
-    def find_file(self, index: int, kind: str, name: str) -> StemWritten | Failed | None:
+    def find_file(
+        self, index: int, kind: str, name: str
+    ) -> StemWritten | StemAbsent | Failed | None:
         return self.failed_tracks.get(index) or self.files.get((index, kind, name))
 
     def list_tracks(self) -> list[int]:
@@ -126,11 +141,14 @@ class Collector:
         residual: str = "none",
         with_remux: bool = False,
         last_commit_us: int = 0,
+        rule: StretchRule | None = None,
     ) -> None:
         """`run_columns`: columns that are the same in every record of a run. `last_commit_us`: the
-        newest time in the manifest, which all commits of this run follow."""
+        newest time in the manifest, which all commits of this run follow. `rule`: how stretches
+        are made of what was heard."""
         self.run_columns, self.residual, self.with_remux = dict(run_columns), residual, with_remux
         self.last_commit_us = last_commit_us
+        self.rule = rule or StretchRule()
         self.open: dict[str, _State] = {}  # by URI of the asset
         self.closed: set[int] = set()  # hashes of URIs of assets that were handed out
         self.failed: set[int] = set()  # of those, the ones that failed as a whole
@@ -155,7 +173,12 @@ class Collector:
             case PartWritten():
                 parts = state.parts.setdefault(make_key(outcome), _Parts())
                 parts.add(outcome)
-                return [parts.make_command()] if parts.is_whole else []
+                if not parts.is_whole:
+                    return []
+                done = parts.finish()
+                if isinstance(done, Assemble):
+                    return [done]
+                state.files[make_key(outcome)] = done
             case Remuxed(name=name) | Failed(kind="remux", name=name):
                 state.remuxed[name] = outcome
             case Failed(name=""):
@@ -193,10 +216,11 @@ class Collector:
         records = [
             make_record(
                 item,
-                cast(StemWritten | Failed, file),
+                cast(Made, file),
                 cast(StemWritten | Failed | None, residual),
                 state.remuxed.get(item.name) if item.kind == RENDITION else None,
                 shared,
+                self.rule,
             )
             for (item, file), residual in zip(files, residuals, strict=True)
         ]
@@ -215,7 +239,7 @@ class Collector:
         if -1 in state.failed_tracks:
             self.failed.add(hash(asset.uri))
         written = [*state.files.values(), *state.remuxed.values()]
-        uris = {row.uri for row in written if not isinstance(row, Failed)}
+        uris = {row.uri for row in written if isinstance(row, StemWritten | Remuxed)}
         return Commit(asset, records, is_new, tuple(sorted(uris - set(list_uris(records)))))
 
 
@@ -229,7 +253,7 @@ def make_key(row: PartWritten | StemWritten | Failed) -> Key:
 def sum_measures(parts: Sequence[Measures]) -> Measures:
     """Add up the figures of the parts of a stem."""
     return Measures(
-        num_channels=parts[-1].num_channels,
+        num_channels=max(part.num_channels for part in parts),  # silent parts do not know it
         num_samples=sum(part.num_samples for part in parts),
         energy=sum(part.energy for part in parts),
         energy_in=sum(part.energy_in for part in parts),

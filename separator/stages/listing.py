@@ -11,7 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from separator.config import JobConfig, check_renditions
+from separator.config import JobConfig
+from separator.config_output import check_renditions
 from separator.errors import QueryError, RequestError, StorageError
 from separator.queries import Query
 from separator.results.paths import make_asset_path, tell_apart

@@ -39,6 +39,7 @@ from separator.storage.temporary import temporary_folder
 
 PUBLISH_ERRORS = (MediaError, StorageError)
 SAMPLE_BYTES = 4  # of a part
+SILENT_BLOCK = 1 << 20  # samples
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ class Publisher:
         started = time.monotonic()
         measures = measure(row)
         try:
-            if row.number == 0 and row.is_last:
+            if row.num_silent:
+                done = describe_part(row, measures)
+            elif row.number == 0 and row.is_last:
                 done = self._write_stem(row, measures, lambda: [np.asarray(row.samples)])
             else:
                 done = self._write_part(row, measures)
@@ -81,15 +84,7 @@ class Publisher:
         if not self._is_committed(row.asset):
             uri = self._name_part(row, row.number)
             self.storage.write(uri, np.asarray(row.samples).T.astype("<f4").tobytes())
-        return PartWritten(
-            *row.of(),
-            kind=row.kind,
-            name=row.name,
-            number=row.number,
-            is_last=row.is_last,
-            measures=measures,
-            repairs=row.repairs,
-        )
+        return describe_part(row, measures)
 
     def _is_committed(self, asset: Asset) -> bool:
         """Tell whether this run has committed the asset, or one that took over while this one
@@ -109,7 +104,12 @@ class Publisher:
         """Read the samples of a stem part by part; StorageError if it is not all of them."""
         measures, num_bytes = command.measures, 0
         frame_bytes = SAMPLE_BYTES * measures.num_channels
+        silent = dict(command.silent)
         for number in range(command.num_parts):
+            if number in silent:
+                num_bytes += frame_bytes * silent[number]
+                yield from list_silence(measures.num_channels, silent[number])
+                continue
             data = self.storage.read(self._name_part(command, number))
             num_bytes += len(data)
             if len(data) % frame_bytes:
@@ -158,6 +158,7 @@ class Publisher:
             loudness_lufs=loudness.loudness_lufs(),
             true_peak_dbtp=peak.peak_dbtp(),
             active_share=loudness.active_share(),
+            heard=row.heard,
             repairs=row.repairs,
         )
 
@@ -189,7 +190,29 @@ def _metered(blocks: Iterable[np.ndarray], *meters: Meter | TruePeak) -> Iterato
         yield block_CT
 
 
+def list_silence(num_channels: int, num_samples: int) -> Iterator[np.ndarray]:
+    """Yield blocks (C, T) of silence, none too large."""
+    for at in range(0, num_samples, SILENT_BLOCK):
+        yield np.zeros((num_channels, min(SILENT_BLOCK, num_samples - at)), np.float32)
+
+
+def describe_part(row: StemRow, measures: Measures) -> PartWritten:
+    return PartWritten(
+        *row.of(),
+        kind=row.kind,
+        name=row.name,
+        number=row.number,
+        is_last=row.is_last,
+        is_silent=row.num_silent > 0,
+        measures=measures,
+        heard=row.heard,
+        repairs=row.repairs,
+    )
+
+
 def measure(row: StemRow) -> Measures:
+    if row.num_silent:
+        return Measures(0, row.num_silent, 0.0, row.energy_in, 0.0)
     samples_CT = np.asarray(row.samples)
     return Measures(
         num_channels=samples_CT.shape[0],

@@ -3,9 +3,11 @@
 Knows the engine and rows, neither storage nor files.
 """
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ import torch
 from separator.audio.renditions import Editor, Edits, Product
 from separator.audio.spans import Span
 from separator.config import ModelSettings
+from separator.detect.heard import merge_times
 from separator.encoders.similarity import SimilarityMeter
 from separator.errors import AudioError, RequestError
 from separator.model.engine import Engine
@@ -21,6 +24,7 @@ from separator.model.networks import Config, make_network
 from separator.model.outside import OutsideEngine
 from separator.model.track import TrackSeparator
 from separator.rows import (
+    NO_SAMPLES,
     RENDITION,
     RESIDUAL,
     STEM,
@@ -29,8 +33,19 @@ from separator.rows import (
     Seconds,
     SpanRow,
     StemRow,
+    WorkItem,
     fail,
 )
+from separator.stages.gate import Gate
+from separator.stages.listen import Listener, Listening
+
+
+class End:
+    """No further stem comes; `None` is a stem that is silent."""
+
+
+END = End()
+EVERYWHERE, NOWHERE = [(0.0, math.inf)], [(-2.0, -1.0)]  # times in a track
 
 
 class Stopwatch:
@@ -45,12 +60,12 @@ class Stopwatch:
     def __exit__(self, *_: object) -> None:
         self._seconds += time.monotonic() - self._since
 
-    def time_each(self, stems: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def time_each(self, stems: Iterator[torch.Tensor | None]) -> Iterator[torch.Tensor | None]:
         """Pass stems on, and count the time that each takes to come."""
         while True:
             with self:
-                stem_CT = next(stems, None)
-            if stem_CT is None:
+                stem_CT = next(stems, END)
+            if isinstance(stem_CT, End):
                 return
             yield stem_CT
 
@@ -69,13 +84,17 @@ class SeparatorStage:
         conditions: Mapping[str, np.ndarray],
         edits: Edits | None = None,
         meter: SimilarityMeter | None = None,
+        listener: Listener | None = None,
+        is_gated: bool = False,
     ) -> None:
         """`conditions`: what names the condition of a work item -> (D,). `meter` measures the
-        similarity of stems."""
+        similarity of stems. `listener` says where queries are heard; `is_gated`: only there they
+        are separated."""
         self.engine = engine
         self.conditions = conditions
         self.edits = edits or Edits()
         self.meter = meter
+        self.listener, self.is_gated = listener, is_gated
 
     def __call__(
         self, row: SpanRow | Failed | AlreadyDone
@@ -94,22 +113,24 @@ class SeparatorStage:
         span = find_span(row)
         core_CT = samples_CT[:, span.core].numpy()
         energy_in = float(np.square(core_CT, dtype=np.float64).sum())
-        names = row.asset.list_names(RENDITION)
-        renditions = tuple(r for r in self.edits.renditions if r.name in names)
-        editor = Editor(
-            core_CT, span.core_start, rate_hz, replace(self.edits, renditions=renditions)
-        )
-        conditions = {
-            item.name: self.conditions[item.condition]
-            for item in row.asset.items
-            if item.kind == STEM
-        }
-        conditions_QD = torch.tensor(np.stack(list(conditions.values())))
-        stems = self.engine.separate_span(samples_CT, rate_hz, conditions_QD, span)
+        stem_items = [item for item in row.asset.items if item.kind == STEM]
+        conditions = {item.name: self.conditions[item.condition] for item in stem_items}
+        keys = {item.name: item.condition for item in stem_items}
+        with watch:
+            heard = self._listen(samples_CT, rate_hz, span, stem_items)
+        editor = Editor(core_CT, span.core_start, rate_hz, self._choose_edits(row, heard))
+        opened = {name: each.opened for name, each in heard.items()} if self.is_gated else {}
+        gate = Gate(self.engine, samples_CT, rate_hz, span)
+        stems = gate.separate(conditions, opened)
         extract_s = row.seconds.extract
         for number, product in enumerate(edit(editor, conditions, watch.time_each(stems))):
             with watch:
                 similarity = self._compare(product, rate_hz, conditions)
+                own = heard.get(product.name) if product.kind == STEM else None
+                note = own and own.heard
+                if note is None and product.kind == STEM and self.listener:
+                    key = keys[product.name]
+                    note = self.listener.judge_stem(key, product.samples, core_CT, rate_hz, span)
             # One row of each span tells the collector all items of the asset.
             asset = row.asset.keep_item(product.name) if number else row.asset
             yield StemRow(
@@ -120,7 +141,9 @@ class SeparatorStage:
                 name=product.name,
                 number=row.number,
                 is_last=row.is_last,
-                samples=product.samples,
+                samples=NO_SAMPLES if product.is_silent else product.samples,
+                num_silent=core_CT.shape[1] if product.is_silent else 0,
+                heard=note,
                 null_error=product.null_error,
                 similarity=similarity,
                 energy_in=energy_in,
@@ -128,6 +151,30 @@ class SeparatorStage:
                 seconds=Seconds(extract=extract_s, separate=watch.take_seconds()),
             )
             extract_s = 0.0  # counted once
+
+    def _listen(
+        self, samples_CT: torch.Tensor, rate_hz: int, span: Span, items: list[WorkItem]
+    ) -> dict[str, Listening]:
+        """Listen for the queries of work items; return what was heard by their names."""
+        if self.listener is None:
+            return {}
+        conditions = {item.condition: self.conditions[item.condition] for item in items}
+        found = self.listener.listen(samples_CT, rate_hz, span, conditions)
+        return {item.name: found[item.condition] for item in items if item.condition in found}
+
+    def _choose_edits(self, row: SpanRow, heard: Mapping[str, Listening]) -> Edits:
+        """Take the renditions that are wanted of this asset, with the times at which they apply."""
+        names = row.asset.list_names(RENDITION)
+        renditions = []
+        for rendition in self.edits.renditions:
+            if rendition.name not in names:
+                continue
+            if rendition.where_heard:
+                # A query that nothing listened for counts as heard everywhere.
+                times = [heard[q].opened if q in heard else EVERYWHERE for q in rendition.gains]
+                rendition = replace(rendition, within_s=merge_times(chain(*times), 0.0) or NOWHERE)
+            renditions.append(rendition)
+        return replace(self.edits, renditions=tuple(renditions))
 
     def _compare(
         self, product: Product, rate_hz: int, conditions: Mapping[str, np.ndarray]
@@ -144,10 +191,12 @@ def find_span(row: SpanRow) -> Span:
     return Span(row.start, stop, row.core_start, row.core_stop, stop)
 
 
-def edit(editor: Editor, names: Iterable[str], stems: Iterable[torch.Tensor]) -> Iterator[Product]:
+def edit(
+    editor: Editor, names: Iterable[str], stems: Iterable[torch.Tensor | None]
+) -> Iterator[Product]:
     """Yield every sound that is written of a span, one array at a time."""
     for name, stem_CT in zip(names, stems, strict=True):
-        yield from editor.add(name, stem_CT.numpy())
+        yield from editor.add(name, None if stem_CT is None else stem_CT.numpy())
     yield from editor.finish()
 
 

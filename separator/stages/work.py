@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from separator.config import JobConfig, OutputSettings, RenditionSettings
+from separator.config import JobConfig
+from separator.config_output import OutputSettings, RenditionSettings
 from separator.errors import QueryError
 from separator.media.choose import check_tracks
 from separator.queries import Query, parse_queries
@@ -75,21 +76,33 @@ def make_work(
     precision: str,
     warnings: Mapping[str, str],
     queries: Sequence[Query] | None = None,
+    detector_sha256: str = "",
 ) -> Work:
     """`precision`: the one that `model.precision` comes to on the devices of this run. `queries`:
-    those of the config, with the versions of their example sounds."""
+    those of the config, with the versions of their example sounds. `detector_sha256`: of the
+    detector whose presences change stems or mixes."""
     resolved = replace(config, model=replace(config.model, precision=precision))
+    settings = {"checkpoint": checkpoint_sha256} | list_changed(resolved)
+    if uses_presence(config):
+        settings |= {"detector": detector_sha256}
+    else:  # detection fills columns, and changes no stem
+        settings = {k: v for k, v in settings.items() if not k.startswith("detect.")}
     return Work(
         tuple(config.parse_queries() if queries is None else queries),
         config.tracks,
         config.output,
         IdRule(
-            {"checkpoint": checkpoint_sha256} | list_changed(resolved),
+            settings,
             {r.name: list_changed(r) | list_remux(config.output) for r in config.output.renditions},
         ),
         make_former_rule(config, checkpoint_sha256),
         warnings,
     )
+
+
+def uses_presence(config: JobConfig) -> bool:
+    """Tell whether stems or mixes depend on where queries are heard."""
+    return config.detect.is_gated or any(r.is_where_heard for r in config.output.renditions)
 
 
 def make_former_rule(
@@ -191,7 +204,8 @@ def make_ids(
     others: list[Any],
 ) -> dict[str, str]:
     """Hash everything that changes each stem and each rendition of one asset; ids by name."""
-    pairs = [describe_query(query) for query in queries]
+    has_gate = "detector" in rule.settings
+    pairs = [describe_query(query, has_gate) for query in queries]
     together = [pairs] if output.residual == "joint" else []
     ids = {
         pair["name"]: hash_content([version, pair, *others, rule.settings, *together])
@@ -207,10 +221,11 @@ def make_ids(
     return ids | renditions
 
 
-def describe_query(query: Query) -> dict[str, str]:
+def describe_query(query: Query, has_gate: bool = False) -> dict[str, Any]:
     """Say what is asked for. Example sounds are named by their version, not by where they lie."""
     what = {"audio": query.version} if query.audio else {"text": query.text}
-    return {"name": query.name} | what
+    classes = {"classes": list(query.classes)} if query.classes and has_gate else {}
+    return {"name": query.name} | what | classes
 
 
 def describe_gains(rendition: RenditionSettings) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from separator.detect.stretches import StretchRule
 from separator.results import record as real
 from separator.results.manifest import make_table
 from separator.results.record import (
@@ -51,7 +52,9 @@ def test_record_tells_kind_and_source_of_the_query():
     asset = add_items(bird, make_rendition("m"))
     shared = {"run_id": "r", "created_at": "2026-01-01T00:00:00+00:00"}
     rows = [
-        real.make_record(item, make_file(0, item.name, asset=asset), None, None, shared)
+        real.make_record(
+            item, make_file(0, item.name, asset=asset), None, None, shared, StretchRule()
+        )
         for item in asset.items
     ]
     table = make_table(rows).to_pydict()

@@ -1,5 +1,6 @@
 """The publish stage: in one piece or by parts the same file, and no part after the commit."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 import soundfile
 
 from separator.audio.renditions import Rendition
+from separator.detect.stretches import StretchRule
 from separator.media.encode import EncodeSettings
+from separator.results.manifest import make_table
 from separator.results.paths import Layout
 from separator.results.record import CommitFile, pack_commit_file, read_commit_file
-from separator.rows import RENDITION, STEM, Failed, Seconds, StemRow, StemWritten
+from separator.rows import RENDITION, STEM, Failed, Heard, Seconds, StemRow, StemWritten
 from separator.stages.collect import Assemble, Collector, Commit
 from separator.stages.publish import Publisher
 from separator.storage import Storage
@@ -176,3 +179,63 @@ def test_publish_brings_a_rendition_to_its_loudness(publisher, in_parts):
         else:
             assert record["loudness_lufs"] == pytest.approx(-23.0, abs=0.05)
             assert record["true_peak_dbtp"] < -3.0
+
+
+def make_silent(number: int, is_last: bool, heard: Heard, name: str = "a") -> StemRow:
+    return replace(
+        make_stem(np.zeros((0, 0), np.float32), number, is_last, name),
+        num_silent=10_000,
+        similarity=math.nan,
+        heard=heard,
+    )
+
+
+def test_silent_parts_are_not_written_and_are_silence_in_the_stem(publisher, tmp_path):
+    samples_CT = make_noise()
+    heard = [
+        Heard("classes", 0.2), Heard("classes", 0.9, ((5.0, 6.0, 0.9),)), Heard("classes", 0.1)
+    ]  # fmt: skip
+    rows = [
+        make_silent(0, False, heard[0]),
+        replace(make_stem(samples_CT[:, :10_000], 1, False), heard=heard[1]),
+        make_silent(2, True, heard[2]),
+    ]
+    collector = Collector({"run_id": "r"})
+    commands = [c for row in rows for c in collector.add(publisher.publish(row))]
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] != []
+    assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 1  # the part that sounds
+    (command,) = commands
+    assert isinstance(command, Assemble) and command.silent == ((0, 10_000), (2, 10_000))
+    written = publisher.assemble(command)
+    assert isinstance(written, StemWritten)
+    found_TC, _ = soundfile.read(written.uri, always_2d=True)
+    assert found_TC.shape == (30_000, 2)
+    assert not found_TC[:10_000].any() and not found_TC[20_000:].any()
+    np.testing.assert_allclose(found_TC[10_000:20_000].T, samples_CT[:, :10_000], atol=2**-23)
+    assert written.heard == Heard("classes", 0.9, ((5.0, 6.0, 0.9),))
+
+
+@pytest.mark.parametrize("num_parts", [1, 2])
+def test_a_stem_that_is_silent_throughout_is_recorded_as_absent(publisher, tmp_path, num_parts):
+    heard = Heard("classes", 0.25, ((1.0, 2.0, 0.3),))
+    rows = [make_silent(i, i == num_parts - 1, heard, n) for n in "ab" for i in range(num_parts)]
+    collector = Collector({"run_id": "r"})
+    records = get_records([c for row in rows for c in collector.add(publisher.publish(row))])
+    assert [r["status"] for r in records] == ["absent", "absent"]
+    for record in records:
+        assert (record["stem_uri"], record["error_code"], record["presence"]) == ("", "", [])
+        assert (record["presence_score"], record["presence_share"]) == (0.25, 0)
+        assert record["num_samples"] == num_parts * 10_000 and record["presence_by"] == "classes"
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+    table = make_table(records)
+    assert table["presence"].to_pylist() == [[], []]
+
+
+def test_presence_of_a_stem_is_in_its_record(publisher):
+    heard = Heard("stem", 0.8, ((0.5, 1.0, 0.8), (1.2, 1.5, 0.6), (2.0, 2.5, 0.3)))
+    rows = [replace(make_stem(make_noise(), name=name), heard=heard) for name in "ab"]
+    collector = Collector({"run_id": "r"}, rule=StretchRule(0.5, 0.25, shortest_gap_s=0.5))
+    records = get_records([c for row in rows for c in collector.add(publisher.publish(row))])
+    assert records[0]["presence"] == [{"start_s": 0.5, "stop_s": 1.5, "score": 0.8}]
+    assert records[0]["presence_share"] == pytest.approx(1.0 / 3.75)
+    assert make_table(records)["presence"].to_pylist()[0][0]["stop_s"] == 1.5

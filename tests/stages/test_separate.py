@@ -11,7 +11,8 @@ from separator.audio.renditions import Edits, Rendition
 from separator.config import ModelSettings
 from separator.encoders.similarity import SimilarityMeter
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.rows import Failed, Seconds, SpanRow, StemRow, TrackInfo
+from separator.rows import Failed, Heard, Seconds, SpanRow, StemRow, TrackInfo
+from separator.stages.listen import Listening
 from separator.stages.separate import OurEngine, SeparatorStage, Stopwatch
 from tests.helpers.rows import ASSET, ITEMS, add_items, make_failure, make_rendition
 
@@ -142,3 +143,69 @@ def test_separate_measures_no_similarity_of_the_joint_residual_under_a_querys_na
 def test_separate_passes_failures_on(stage):
     failure = make_failure(-1, "no_audio")
     assert list(stage(failure)) == [failure]
+
+
+class SaysWhere:
+    """A listener that hears each query where it is told."""
+
+    def __init__(self, opened: dict[str, list[tuple[float, float]]]) -> None:
+        self.opened = opened
+
+    def listen(self, samples_CT, rate_hz, span, conditions):
+        return {
+            key: Listening(Heard("classes", 0.9 if times else 0.1, ()), times)
+            for key, times in self.opened.items()
+            if key in conditions
+        }
+
+    def judge_stem(self, key, stem_CT, mixture_CT, rate_hz, span):
+        return Heard("stem", 0.7, ((0.1, 0.2, 0.7),))
+
+
+def make_gated(stage, opened, edits=None, is_gated=True) -> SeparatorStage:
+    listener = SaysWhere(opened)
+    return SeparatorStage(stage.engine, stage.conditions, edits, None, listener, is_gated)  # pyright: ignore
+
+
+def list_stems(stage, row: SpanRow) -> list[StemRow]:
+    rows = list(stage(row))
+    assert all(isinstance(each, StemRow) for each in rows)
+    return rows
+
+
+def test_a_query_that_is_not_heard_has_a_row_without_samples_and_its_residual_is_the_track(stage):
+    samples_CT = make_noise()
+    edits = Edits("per_query", 24, (Rendition("m", {"a": 0.0, "b": 0.5}),))
+    asset = replace(ASSET, items=(*ITEMS, make_rendition("m")))
+    gated = make_gated(stage, {"an a": []}, edits)
+    rows = {(r.kind, r.name): r for r in list_stems(gated, make_span(samples_CT, asset))}
+    absent, rest = rows["stem", "a"], rows["residual", "a"]
+    assert (absent.num_silent, absent.samples.size) == (12_800, 0)
+    assert absent.heard == Heard("classes", 0.1) and rest.heard is None
+    np.testing.assert_allclose(rest.samples, samples_CT[:, 3_200:], atol=2**-24)
+    present = rows["stem", "b"]
+    assert present.num_silent == 0 and present.heard and present.heard.by == "stem"
+    wanted = samples_CT[:, 3_200:] - 0.5 * present.samples
+    np.testing.assert_allclose(rows["rendition", "m"].samples, wanted, atol=1e-5)
+
+
+def test_without_a_gate_what_is_not_heard_is_separated_all_the_same(stage):
+    free = list_stems(make_gated(stage, {"an a": []}, is_gated=False), make_span(make_noise()))
+    plain = list_stems(stage, make_span(make_noise()))
+    for row, other in zip(free, plain, strict=True):
+        np.testing.assert_array_equal(row.samples, other.samples)
+    assert [row.heard and row.heard.by for row in free] == ["classes", "stem"]
+    assert [row.heard for row in plain] == [None, None]
+
+
+def test_a_mix_where_heard_leaves_the_rest_of_the_track_alone(stage):
+    samples_CT = make_noise()
+    edits = Edits(renditions=(Rendition("m", {"a": 0.0}, where_heard=True),))
+    asset = add_items(make_rendition("m"))
+    for times, is_changed in (([(0.2, 0.3)], True), ([], False)):
+        gated = make_gated(stage, {"an a": times}, edits, is_gated=False)
+        (mix,) = [r for r in list_stems(gated, make_span(samples_CT, asset)) if r.name == "m"]
+        at_s = np.arange(3_200, 16_000) / RATE_HZ
+        is_inside = (at_s >= 0.2) & (at_s < 0.3)
+        differs = (mix.samples != samples_CT[:, 3_200:]).any(0)
+        assert not differs[~is_inside].any() and differs[is_inside].any() == is_changed

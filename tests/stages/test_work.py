@@ -23,8 +23,14 @@ from tests.helpers.listing import (
 )
 
 RENDITIONS = "output.renditions=[{name: m, gains_db: {siren: -6}}]"
-# Every key that changes a stem. A new key belongs here or into HARMLESS.
-HASHED = {
+MIX_WHERE_HEARD = "output.renditions=[{name: m, gains_db: {siren: -6}, within_s: presence}]"
+# Every key that changes a stem. A new key belongs here or into HARMLESS. Those of `detect` count
+# where a gate or a mix depends on what is heard.
+DETECT = {
+    "detect.model", "detect.gate", "detect.threshold", "detect.pad_s", "detect.shortest_s",
+    "detect.shortest_gap_s",
+}  # fmt: skip
+HASHED = DETECT | {
     "model.precision", "model.channels", "model.context", "output.format", "output.bit_depth",
     "output.bitrate_bps", "output.clip", "output.dither", "output.residual",
 }  # fmt: skip
@@ -58,6 +64,26 @@ def test_every_key_of_the_config_is_hashed_or_named_as_harmless():
 def test_ids_differ_where_a_setting_changes_the_stem(library, override):
     before = set(list_ids(list_assets(make_config(library))))
     assert before - set(list_ids(list_assets(make_config(library, override))))
+
+
+def test_detection_changes_ids_only_where_a_gate_or_a_mix_depends_on_it(library):
+    louder = "detect.threshold=0.7"
+    plain = list_ids(list_assets(make_config(library)))
+    assert list_ids(list_assets(make_config(library, louder, "detect.model=off"))) == plain
+    for dependent in ("detect.gate=on", MIX_WHERE_HEARD):
+        before = list_ids(list_assets(make_config(library, dependent)))
+        assert not set(before) & set(plain)
+        assert not set(before) & set(list_ids(list_assets(make_config(library, dependent, louder))))
+
+
+def test_chosen_classes_change_ids_only_with_a_gate(library):
+    chosen = "queries=[{text: siren, classes: [siren, alarm]}]"
+    plain, gated = "queries=[siren]", "detect.gate=on"
+    lists = [
+        list_ids(list_assets(make_config(library, *overrides)))
+        for overrides in ([plain], [chosen], [plain, gated], [chosen, gated])
+    ]
+    assert lists[0] == lists[1] and lists[2] != lists[3]
 
 
 def test_ids_differ_between_precisions(library):

@@ -1,0 +1,96 @@
+"""Note span by span where a query is heard, and put the notes of a track together. Pure.
+
+What is noted of a span can be joined exactly: runs of rows that reach the low threshold, with the
+highest score of each. The stretches of the whole track are made of the joined runs, so they do not
+depend on where the track was cut.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from separator.detect.stretches import Curve, Stretch, StretchRule, count_rows, smooth
+from separator.rows import Heard
+
+TOUCHING_S = 1e-6
+Times = tuple[float, float]  # start and stop in seconds
+
+
+def smooth_curve(curve: Curve, rule: StretchRule) -> Curve:
+    width = count_rows(rule.smooth_s, curve.frame_s)
+    return Curve(smooth(curve.scores, rule.smooth, width), curve.frame_s, curve.start_s)
+
+
+def hear(curve: Curve, rule: StretchRule, core: Times, by: str) -> Heard:
+    """Note the rows of a smoothed curve that begin in the core of a span."""
+    row_N = np.arange(len(curve.scores))
+    start_N = curve.start_s + row_N * curve.frame_s
+    in_core_N = (start_N >= core[0] - TOUCHING_S) & (start_N < core[1] - TOUCHING_S)
+    scores_N, start_N = curve.scores[in_core_N], start_N[in_core_N]
+    bounds = np.flatnonzero(np.diff(np.concatenate([[False], scores_N >= rule.low, [False]])))
+    runs = [
+        (
+            float(start_N[first]),
+            float(start_N[stop - 1] + curve.frame_s),
+            float(scores_N[first:stop].max()),
+        )
+        for first, stop in bounds.reshape(-1, 2)
+    ]
+    return Heard(by, float(scores_N.max(initial=0.0)), tuple(runs))
+
+
+def join_heard(parts: Sequence[Heard | None]) -> Heard | None:
+    """Join the notes of a track's spans, in their order; None if one of them was not listened to.
+
+    Runs that meet at a border are one.
+    """
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    joined: list[tuple[float, float, float]] = []
+    for start_s, stop_s, score in (run for part in known for run in part.runs):
+        if joined and start_s <= joined[-1][1] + TOUCHING_S:
+            before = joined[-1]
+            joined[-1] = (before[0], max(stop_s, before[1]), max(score, before[2]))
+        else:
+            joined.append((start_s, stop_s, score))
+    return Heard(known[0].by, max(part.score for part in known), tuple(joined))
+
+
+def list_presence(heard: Heard, rule: StretchRule, duration_s: float) -> list[Stretch]:
+    """Make the stretches of a track: runs that reach the high threshold, without short gaps."""
+    found: list[Stretch] = []
+    for start_s, stop_s, score in heard.runs:
+        if score < rule.high:
+            continue
+        if found and start_s - found[-1].stop_s < rule.shortest_gap_s - TOUCHING_S:
+            before = found[-1]
+            found[-1] = Stretch(before.start_s, stop_s, max(score, before.score))
+        else:
+            found.append(Stretch(start_s, stop_s, score))
+    longer = (s for s in found if s.length_s >= rule.shortest_s - TOUCHING_S)
+    return [Stretch(s.start_s, min(s.stop_s, duration_s), s.score) for s in longer]
+
+
+def find_open(curve: Curve, high: float, pad_s: float) -> list[Times]:
+    """Find where a gate is open: no further than `pad_s` from a row that reaches `high`."""
+    start_N = curve.start_s + np.flatnonzero(curve.scores >= high) * curve.frame_s
+    found: list[Times] = []
+    for start_s in start_N:
+        stop_s = float(start_s + curve.frame_s + pad_s)
+        if found and start_s - pad_s <= found[-1][1] + TOUCHING_S:
+            found[-1] = (found[-1][0], stop_s)
+        else:
+            found.append((float(start_s - pad_s), stop_s))
+    return found
+
+
+def merge_times(times: Iterable[Times], gap_s: float) -> list[Times]:
+    """Merge stretches with less than `gap_s` between them."""
+    merged: list[Times] = []
+    for start_s, stop_s in sorted(times):
+        if merged and start_s - merged[-1][1] < gap_s:
+            merged[-1] = (merged[-1][0], max(stop_s, merged[-1][1]))
+        else:
+            merged.append((start_s, stop_s))
+    return merged

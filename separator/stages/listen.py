@@ -1,0 +1,119 @@
+"""Listen to a span before it is separated: where is each query heard, and where is a gate open?
+
+Knows detectors and rows, neither storage nor files.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from separator.audio.spans import Span
+from separator.detect.curves import AudioSide, BySimilarity, Calibration, share_energy
+from separator.detect.heard import Times, find_open, hear, smooth_curve
+from separator.detect.stretches import Curve, StretchRule
+from separator.model.detection import SoundDetector
+from separator.rows import CLASSES, SIMILARITY, STEM_ITSELF, Heard
+
+STEM_ROW_S = 0.08
+LOUD_SHARE = 0.1  # of the energy of a row: a stem 10 dB below the rest counts as heard
+
+
+@dataclass(frozen=True)
+class Way:
+    """Name what listens for a query: classes of the detector, or a calibrated similarity."""
+
+    classes: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Hold what was heard of a query in a span, and where a gate is open around its core."""
+
+    heard: Heard
+    opened: list[Times]
+
+
+class Listener:
+    """Listens with a detector and an encoder on one device.
+
+    `ways`: by what names the condition of a work item. A query without a way is judged by its
+    stem. `pad_s` is how far a gate stays open around what is heard.
+    """
+
+    def __init__(
+        self,
+        ways: Mapping[str, Way],
+        rule: StretchRule,
+        pad_s: float,
+        detector: SoundDetector | None = None,
+        encoder: AudioSide | None = None,
+        unknown: Collection[str] = (),
+    ) -> None:
+        """`unknown`: queries that mean nothing to the model: their stems tell nothing."""
+        self.ways, self.rule, self.pad_s = ways, rule, pad_s
+        self.detector, self.encoder, self.unknown = detector, encoder, frozenset(unknown)
+
+    def listen(
+        self,
+        samples_CT: torch.Tensor,
+        rate_hz: int,
+        span: Span,
+        conditions: Mapping[str, np.ndarray],
+    ) -> dict[str, Listening]:
+        """Listen for the queries of these conditions (D,), which `ways` names, in one span."""
+        known = {key: way for key in conditions if (way := self.ways.get(key))}
+        wide = widen_core(span, rate_hz, self.pad_s + self.rule.smooth_s)
+        curves: dict[str, tuple[str, Curve]] = {}
+        if self.detector and any(way.classes for way in known.values()):
+            found = self.detector.detect_span(samples_CT, rate_hz, wide)
+            for key, way in known.items():
+                if way.classes:
+                    columns = [self.detector.labels.index(label) for label in way.classes]
+                    scores_N = found.framewise[:, columns].max(1)
+                    curves[key] = CLASSES, Curve(scores_N, found.frame_s, found.start_s)
+        similar = {
+            key: way.calibration
+            for key, way in known.items()
+            if way.calibration and not way.classes
+        }
+        if self.encoder and similar:
+            own = {key: conditions[key] for key in similar}
+            measured = BySimilarity(self.encoder, own, similar)
+            for key, curve in measured.measure_span(samples_CT.numpy(), rate_hz, wide).items():
+                curves[key] = SIMILARITY, curve
+        core = span.core_start / rate_hz, span.core_stop / rate_hz
+        return {key: self._note(curve, core, by) for key, (by, curve) in curves.items()}
+
+    def _note(self, curve: Curve, core: Times, by: str) -> Listening:
+        curve = smooth_curve(curve, self.rule)
+        opened = find_open(curve, self.rule.high, self.pad_s)
+        return Listening(hear(curve, self.rule, core, by), opened)
+
+    def judge_stem(
+        self, key: str, stem_CT: np.ndarray, mixture_CT: np.ndarray, rate_hz: int, span: Span
+    ) -> Heard | None:
+        """Hear a query where its stem stands out of the mixture: 0.5 is `LOUD_SHARE` of the energy.
+
+        Both arrays are the span's core.
+        """
+        if key in self.unknown:
+            return None
+        share_N = share_energy(stem_CT, mixture_CT, rate_hz, STEM_ROW_S)
+        score_N = share_N / (share_N + LOUD_SHARE)
+        core = span.core_start / rate_hz, span.core_stop / rate_hz
+        return hear(Curve(score_N, STEM_ROW_S, core[0]), self.rule, core, STEM_ITSELF)
+
+
+def widen_core(span: Span, rate_hz: int, margin_s: float) -> Span:
+    """Make the core of a span wider by a margin, as far as the span reaches."""
+    margin = int(margin_s * rate_hz)
+    return Span(
+        span.start,
+        span.stop,
+        max(span.start, span.core_start - margin),
+        min(span.stop, span.core_stop + margin),
+        span.num_samples,
+    )
