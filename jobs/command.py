@@ -139,6 +139,14 @@ def show_time(seconds: float) -> str:
     return f"{seconds / 60:.1f}min" if seconds >= 60 else f"{seconds:.0f}s"
 
 
+def show_moment(seconds: float) -> str:
+    """Write a moment of a track as 1:02:03.4."""
+    tenths = round(10 * seconds)
+    hours, minutes = divmod(tenths // 600, 60)
+    rest = f"{tenths % 600 / 10:04.1f}"
+    return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
+
+
 def show_bytes(number: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if number < 999.5:

@@ -46,7 +46,7 @@ def retry(options: argparse.Namespace) -> int:
     return separate(options.config, [*options.overrides, *ONLY_FAILED])
 
 
-def separate(config_path: Path, overrides: list[str]) -> int:
+def separate(config_path: Path, overrides: list[str], is_detection: bool = False) -> int:
     console = Console(sys.stdout.isatty())
     console.say_phase("checking the library")
     from separator.config import read_config
@@ -56,7 +56,7 @@ def separate(config_path: Path, overrides: list[str]) -> int:
     from separator.run.run import run_job
 
     try:
-        summary = run_job(config, console.see)
+        summary = run_job(config, console.see, is_detection)
     except SeparatorError as error:
         if not console.has_results:
             raise
@@ -64,7 +64,7 @@ def separate(config_path: Path, overrides: list[str]) -> int:
         return CRASHED  # not a bad request: work was committed
     finally:
         console.end()
-    print_summary(summary, config)
+    print_summary(summary, config, is_detection)
     has_failed = summary.assets_failed or summary.assets_left
     return SOME_FAILED if has_failed and config.run.failed_assets == "exit3" else OK
 
@@ -127,7 +127,7 @@ def make_line(stats: "RunStats", first: tuple[float, int, float]) -> str:
     return line + "".join(f"  {code} {n}" for code, n in stats.failures.most_common(2))
 
 
-def print_summary(summary: "RunStats", config: "JobConfig") -> None:
+def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool = False) -> None:
     why = "left alone" if config.run.only == "failed" else "done before"
     skipped = f"   {why} {summary.assets_skipped:,}" if summary.assets_skipped else ""
     if summary.assets_left:
@@ -135,7 +135,8 @@ def print_summary(summary: "RunStats", config: "JobConfig") -> None:
     print(f"{'assets':12}{summary.assets:>8,}   failed {summary.assets_failed:,}{skipped}")
     mixes = f"   renditions {summary.renditions:,}" if summary.renditions else ""
     absent = f"   absent {summary.absent:,}" if summary.absent else ""
-    print(f"{'stems':12}{summary.stems:>8,}{absent}{mixes}")
+    made, number = ("heard", summary.heard) if is_detection else ("stems", summary.stems)
+    print(f"{made:12}{number:>8,}{absent}{mixes}")
     speed = summary.audio_s / summary.seconds if summary.seconds else 0.0
     print(f"{'audio':12}{show_time(summary.audio_s):>8}   {speed:.1f}x real time")
     busy = f"   device busy {summary.device_busy:.0%}" if summary.device_s else ""
@@ -148,7 +149,9 @@ def print_summary(summary: "RunStats", config: "JobConfig") -> None:
         print("  separator retry CONFIG.yaml tries again what failed before")
     elif not summary.assets:
         print("nothing to do: all that was asked for is there")
-    print(f"{config.output.uri}: stems/, manifest/, runs/{summary.run_id}.json")
+    folder = f"{config.output.uri.rstrip('/')}/presence" if is_detection else config.output.uri
+    parts = "manifest/" if is_detection else "stems/, manifest/"
+    print(f"{folder}: {parts}, runs/{summary.run_id}.json")
 
 
 EXAMPLE = "configs/local.yaml input.uri=/media output.uri=/stems"

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import OK, SOME_FAILED, Command, say
+from jobs.command import OK, SOME_FAILED, Command, say, show_moment
 from jobs.separate import require_ffmpeg
 from separator.errors import (
     AudioError,
@@ -158,14 +158,6 @@ def print_table(title: str, rows: list[Row]) -> None:
             label = f"{label[: LABEL_WIDTH - 3]}..."
         times = f"{show_moment(row.start_s):>12}{show_moment(row.stop_s):>12}"
         print(f"  {label:{LABEL_WIDTH}}{times}{row.score:8.2f}")
-
-
-def show_moment(seconds: float) -> str:
-    """Write a moment of a track as 1:02:03.4."""
-    tenths = round(10 * seconds)
-    hours, minutes = divmod(tenths // 600, 60)
-    rest = f"{tenths % 600 / 10:04.1f}"
-    return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
 
 
 def print_csv(rows: list[Row]) -> None:

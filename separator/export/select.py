@@ -35,6 +35,20 @@ SHARD_KEYS = ("split", "shard")  # columns that are not part of the data set
 LATEST = """
     SELECT * REPLACE (nullif(carried, '') AS carried, coalesce(kind, 'stem') AS kind)
     FROM manifest"""
+# One row for each stretch in which the query is heard, with some sound around it.
+CUT = """
+    WITH stretches AS (
+        SELECT *, unnest(presence) AS piece, generate_subscripts(presence, 1) AS number FROM found
+    ), placed AS (
+        SELECT *, greatest(piece.start_s - {pad_s}, 0) AS cut_start_s,
+            least(piece.stop_s + {pad_s}, duration_s) AS cut_stop_s FROM stretches
+    )
+    SELECT * EXCLUDE (piece, number) REPLACE (
+        fingerprint || '-' || lpad(number::VARCHAR, 5, '0') AS fingerprint,
+        cut_stop_s - cut_start_s AS duration_s,
+        (round(cut_stop_s * rate_hz) - round(cut_start_s * rate_hz))::BIGINT AS num_samples
+    ) FROM placed"""
+WHOLE = "SELECT *, NULL::DOUBLE AS cut_start_s, NULL::DOUBLE AS cut_stop_s FROM found"
 SPLIT = """
     SELECT * EXCLUDE (split_by), md5('{seed}:' || fingerprint) AS position,
         CASE WHEN md5_number_lower('{seed}:' || coalesce(split_by, asset_uri))
@@ -158,19 +172,24 @@ def make_selection(expressions: Expressions, config: ExportConfig) -> Selection:
     found = connection.table("latest").filter(f"status = 'ok' AND kind = '{config.input.kind}'")
     # Tables, not views: each expression is evaluated once, even one that is random.
     expressions.evaluate("input.where", where, lambda chosen: found.filter(chosen).create("found"))
+    cut = CUT.format(pad_s=float(config.input.pad_s)) if config.is_cut else WHOLE
+    connection.sql(cut).create("samples")
     path = json.dumps(f"{licence}", ensure_ascii=False).replace("'", "''")
     carried = "''" if licence is None else f"coalesce(carried ->> '$.{path}', '')"
     given = duckdb.StarExpression(), duckdb.SQLExpression(carried).alias("licence")
 
     def create(group: duckdb.Expression) -> None:
         columns = *given, group.cast("VARCHAR").alias("split_by")
-        connection.table("found").project(*columns).create("selected")
+        connection.table("samples").project(*columns).create("selected")
 
     expressions.evaluate("split.by", by, create)
     check_groups(connection, by)
     ((num_stems, digest, no_residual, licenced, grouped),) = connection.sql(SUMMARY).fetchall()
     if not num_stems:
-        raise RequestError(f"input.where={where!r}: selects no {config.input.kind} that is ok")
+        heard = " in which its query is heard" if config.is_cut else ""
+        raise RequestError(
+            f"input.where={where!r}: selects no {config.input.kind} that is ok{heard}"
+        )
     if not grouped:
         raise RequestError(f"split.by={by!r}: is null for all selected stems")
     if config.output.residual and no_residual:
@@ -195,7 +214,7 @@ def make_selection(expressions: Expressions, config: ExportConfig) -> Selection:
 def check_groups(connection: duckdb.DuckDBPyConnection, by: str) -> None:
     """Refuse a `split.by` that gives a stem several values (`unnest`, `COLUMNS`), or none."""
     names = connection.table("selected").columns
-    counts = [connection.table(name).count("*").fetchall() for name in ("found", "selected")]
+    counts = [connection.table(name).count("*").fetchall() for name in ("samples", "selected")]
     if counts[0] != counts[1] or names[-2:] != ["licence", "split_by"]:
         raise RequestError(
             f"split.by={by!r}: must give one value for each stem; without unnest or COLUMNS it does"

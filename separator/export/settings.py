@@ -11,6 +11,7 @@ from separator.errors import RequestError
 from separator.storage import StorageSettings, is_within, parse_uri
 
 KINDS = (STEM, RENDITION)
+CUTS = ("none", "presence")
 EXTENSIONS = {"webdataset": "tar", "parquet": "parquet"}  # by format
 MOST = 1e9  # seconds or MB: beyond any machine
 
@@ -20,6 +21,8 @@ class InputSettings:
     uri: str = MISSING
     kind: str = "stem"
     where: str = "true"
+    cut: str = "none"
+    pad_s: float = 0.5
     unfinished: bool = False
     expression_time_s: float = 600.0
     expression_memory_mb: float | None = None
@@ -59,6 +62,10 @@ class ExportConfig:
             )
         check_choice("output.format", self.output.format, EXTENSIONS)
         check_choice("input.kind", self.input.kind, KINDS)
+        check_choice("input.cut", self.input.cut, CUTS)
+        check_number("input.pad_s", self.input.pad_s, 0, MOST)
+        if self.input.cut != "none" and self.input.kind != STEM:
+            raise RequestError("input.cut='presence': is for stems; input.kind is rendition")
         for key, text in (("input.where", self.input.where), ("split.by", self.split.by)):
             if not text.strip():
                 raise RequestError(f"{key}={text!r}: is empty; give an SQL expression")
@@ -68,12 +75,18 @@ class ExportConfig:
         check_number("output.shard_mb", self.output.shard_mb, 0.001, MOST)
         check_number("split.valid", self.split.valid, 0, 1)
 
+    @property
+    def is_cut(self) -> bool:
+        """Tell whether a sample is a stretch of a stem."""
+        return self.input.cut != "none"
+
     def describe(self) -> str:
         """Return as JSON all settings that change the content of shards, which URIs do not."""
         output = {key: value for key, value in asdict(self.output).items() if key != "uri"}
         about = {
             "kind": self.input.kind,
             "where": self.input.where,
+            **({"cut": self.input.cut, "pad_s": self.input.pad_s} if self.is_cut else {}),
             "split": asdict(self.split),
             "output": output,
         }

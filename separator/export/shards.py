@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import soundfile
 
-from separator.errors import ObjectMissing, RequestError
+from separator.errors import ObjectMissing, OutputDamaged, RequestError
 from separator.results.paths import ExportLayout
 from separator.results.schema import COLUMNS
 from separator.results.schema import make_schema as make_manifest_schema
@@ -26,9 +27,15 @@ from separator.storage.temporary import temporary_folder
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 MOST_BYTES = 1 << 30  # of a sound in a row of Parquet: it is held in memory
 HELD_BYTES = 64 << 20  # of a row group of Parquet: readers load it whole
+LOSSLESS = ("FLAC", "WAV", "WAVEX", "RF64", "W64")
+FLOATS: dict[str, Any] = {"FLOAT": "float32", "DOUBLE": "float64"}  # types that lose nothing
 COUNTED = ("query_text", "licence", "model_name", "checkpoint_sha256")
-LICENCE = ("string", "of the asset, from the job's list")
-EXPORTED = COLUMNS | {"licence": LICENCE}
+ADDED = {
+    "licence": ("string", "of the asset, from the job's list"),
+    "cut_start_s": ("float64", "of a stretch of a stem: where it begins in the track"),
+    "cut_stop_s": ("float64", "where it stops"),
+}
+EXPORTED = COLUMNS | ADDED
 DTYPES = {"float": "float32", "double": "float64"}  # Arrow's name -> NumPy's
 
 # Rows with local copies of their sounds; the next row overwrites the copies.
@@ -117,10 +124,31 @@ class ShardWriter:
                     except ObjectMissing:
                         contents.missing.append(row[column])
                         break
+                    cut_sound(path, row)
                     paths[name] = path
                 else:
                     contents.add(row, paths["audio"].suffix)
                     yield row, paths
+
+
+def cut_sound(path: Path, row: dict[str, Any]) -> None:
+    """Keep the stretch of a sound that its row names, in samples as they are stored."""
+    if row["cut_start_s"] is None:
+        return
+    start = round(row["cut_start_s"] * row["rate_hz"])
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.format not in LOSSLESS:
+                raise RequestError(
+                    f"{row['stem_uri']}: {file.format} cannot be cut without loss; input.cut is for"
+                    " flac and wav"
+                )
+            about = {"samplerate": file.samplerate, "format": file.format, "subtype": file.subtype}
+            file.seek(min(start, file.frames))
+            samples = file.read(row["num_samples"], FLOATS.get(file.subtype, "int32"))
+    except soundfile.SoundFileError as error:
+        raise OutputDamaged(f"{row['stem_uri']}: {error}") from None
+    soundfile.write(path, samples, **about)
 
 
 def write_tar(path: Path, samples: Samples, _: Sequence[str]) -> None:
@@ -189,7 +217,7 @@ def write_parquet(path: Path, samples: Samples, sounds: Sequence[str]) -> None:
 def make_schema(sounds: Sequence[str]) -> pa.Schema:
     """Make the schema, with the metadata by which Hugging Face's `datasets` decodes the sounds."""
     columns = [each.remove_metadata() for each in make_manifest_schema()]
-    columns.append(pa.field("licence", pa.string()))
+    columns += [pa.field(name, pa.type_for_alias(kind)) for name, (kind, _) in ADDED.items()]
     features: dict[str, Any] = {name: {"_type": "Audio"} for name in sounds}
     features |= {each.name: describe_type(each.type) for each in columns}
     about = {"huggingface": json.dumps({"info": {"features": features}})}

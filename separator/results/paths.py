@@ -9,6 +9,7 @@
     manifest/<run id>-<n>.parquet                 the records of all assets
     runs/<run id>.json                            one run: config, versions, totals, times
     lock.json                                     the runs at work; {} when there are none
+    presence/                                     the same of `separator detect`, without stems
 
 A path keeps the names of the library as far as a name can be kept: parts that could lead out of the
 output, control characters and `%` are percent-encoded, a part too long for a file system ends in a
@@ -82,6 +83,11 @@ def encode_part(part: str) -> str:
         short = safe.encode()[: LONGEST_PART_BYTES - 17].decode(errors="ignore")
         return f"{short}%{hashlib.sha256(raw).hexdigest()[:16]}"
     return safe
+
+
+def name_presence(output_uri: str) -> str:
+    """Name the output of `separator detect` inside that of `separator run`."""
+    return join_uri(parse_uri(output_uri).uri.rstrip("/"), "presence")
 
 
 class Layout:

@@ -63,7 +63,7 @@ def make_fingerprint(item_id: str, track_index: int) -> str:
 
 @dataclass(frozen=True)
 class StemAbsent:
-    """The query of a stem is heard nowhere in its track: no stem was made."""
+    """No stem was made: its query is heard nowhere in its track, or none was asked for."""
 
     last: PartWritten  # of its parts
     measures: Measures
@@ -89,7 +89,8 @@ def make_record(
     record = _make_base(item, row, shared) | _measure(file.measures, row.track.rate_hz)
     record |= _describe_presence(file.heard, rule, record["duration_s"])
     if isinstance(file, StemAbsent):
-        record |= {"status": ABSENT, "decode_warnings": file.last.repairs}
+        status = ABSENT if record["presence"] == [] else OK  # null: nothing listened
+        record |= {"status": status, "decode_warnings": file.last.repairs}
     else:
         record |= {
             "stem_uri": file.uri,

@@ -21,6 +21,8 @@ from separator.queries import Query
 from separator.storage import Storage
 
 if TYPE_CHECKING:
+    import torch
+
     from separator.detect.curves import Calibration
     from separator.encoders.similarity import AudioEncoder
     from separator.model.detection import SoundDetector
@@ -53,7 +55,7 @@ class ListenPlan:
         )
         return needed + Fraction(self.settings.pad_s + rule.smooth_s).limit_denominator(1_000)
 
-    def make(self, device: str, precision: str) -> "Listener":
+    def make(self, device: "str | torch.device", precision: str) -> "Listener":
         from separator.stages.listen import Listener
 
         settings = self.settings

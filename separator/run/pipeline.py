@@ -17,9 +17,7 @@ import ray.data
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from separator.config import JobConfig
 from separator.errors import SeparatorError, WorkerCrashed, find_error
-from separator.machine import count_cpus
 from separator.media.mux import MuxSettings
 from separator.results.done import DoneItems
 from separator.rows import (
@@ -32,6 +30,7 @@ from separator.rows import (
     from_ray,
     to_ray,
 )
+from separator.run.actor import SeparateActor
 from separator.run.cluster import choose_devices
 from separator.run.local_ray import quiet_loggers
 from separator.run.monitor import Monitor, MonitoredStage
@@ -265,32 +264,3 @@ class _Unpack:
     def __call__(self, batch: AssetBatch) -> Iterator[Any]:
         for asset in batch.assets:
             yield from self.extractor(asset)
-
-
-class SeparateActor:
-    """The stage on one device, for as long as the run lasts."""
-
-    def __init__(self, monitor: Any, config: JobConfig) -> None:
-        # Here, because the workers of the other stages import this module and need none of it.
-        import torch
-
-        from separator.encoders.similarity import SimilarityMeter
-        from separator.stages.separate import SeparatorStage
-
-        (shared,) = ray.get(monitor.get_shared.remote())
-        recipe, conditions, encoder, listening = ray.get(shared)
-        if not torch.cuda.is_available():
-            # Ray allows one thread per CPU it has promised, and this actor was promised none.
-            torch.set_num_threads(count_cpus())
-        engine = recipe.make(config.model)
-        meter = None
-        if encoder is not None:
-            meter = SimilarityMeter(encoder, engine.device, engine.precision)
-        listener = listening and listening.make(engine.device, engine.precision)
-        stage = SeparatorStage(
-            engine, conditions, config.output.edits, meter, listener, config.detect.is_gated
-        )
-        self.run = MonitoredStage(monitor, stage, with_samples=True)
-
-    def __call__(self, row: Any) -> Iterator[Any]:
-        return self.run(row)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from separator.config import JobConfig
-from separator.errors import CheckpointError
+from separator.errors import CheckpointError, RequestError
 from separator.model import registry
 from separator.model.entry_points import find_package, hash_package
 from separator.model.identity import find_sha256
 from separator.results.done import DoneItems, find_done
 from separator.results.folders import find_folder
-from separator.results.paths import Layout
+from separator.results.paths import Layout, name_presence
 from separator.rows import Asset
 from separator.run.cluster import find_precision
 from separator.run.conditions import (
@@ -59,6 +59,7 @@ class Target:
     examples: Examples = field(default_factory=dict)
     # A run with other settings did not end: it may have replaced stems that the manifest names.
     is_doubtful: bool = False
+    is_detection: bool = False  # no stems are made
 
     def list_assets(self) -> Listing:
         return Listing(self.storage, self.config, self.work)
@@ -89,13 +90,27 @@ class Flow:
     run_id: str
     target: Target
     spans: SpanPlan
-    engine: "EngineRecipe"  # for the actors
+    engine: "EngineRecipe | None"  # for the actors; None: no stems are made
     conditions: Mapping[str, np.ndarray]  # by key of a query
     find_audio_encoder: "Callable[[], AudioEncoder | None]"  # that measures similarity
     listening: ListenPlan | None = None
 
 
-def prepare_target(config: JobConfig, storage: Storage) -> Target:
+def make_detection_config(config: JobConfig) -> JobConfig:
+    """Leave out all that needs stems, and name the place of the results of detection."""
+    if config.detect.model == "off":
+        raise RequestError("detect.model=off: there is nothing to detect with; try auto")
+    output = replace(
+        config.output,
+        uri=name_presence(config.output.uri),
+        residual="none",
+        renditions=[],
+        remux="none",
+    )
+    return replace(config, output=output, detect=replace(config.detect, gate="on"))
+
+
+def prepare_target(config: JobConfig, storage: Storage, is_detection: bool = False) -> Target:
     """Find out the work without reading any weights, as far as they are known."""
     layout = Layout(config.output.uri, config.output.format)
     parsed = config.parse_queries()
@@ -112,9 +127,9 @@ def prepare_target(config: JobConfig, storage: Storage) -> Target:
     detector_sha256 = ""
     if uses_presence(config):
         detector_sha256 = hash_detector(find_detector(config.detect.model, storage))
-    work = make_work(config, sha256, precision, {}, queries, detector_sha256)
+    work = make_work(config, sha256, precision, {}, queries, detector_sha256, is_detection)
     resolved = replace(config, model=replace(config.model, precision=precision))
-    return Target(resolved, storage, layout, path, work, examples)
+    return Target(resolved, storage, layout, path, work, examples, is_detection=is_detection)
 
 
 def resolve_precision(config: JobConfig, storage: Storage, layout: Layout) -> str:
@@ -164,7 +179,7 @@ def load_flow(target: Target, run_id: str) -> Flow:
         run_id=run_id,
         target=replace(target, work=replace(target.work, warnings=warnings)),
         spans=SpanPlan(config.run.span_s, cuts.context_s, cuts.grid_s),
-        engine=OurEngine(net, checkpoint.net.state_dict()),
+        engine=None if target.is_detection else OurEngine(net, checkpoint.net.state_dict()),
         conditions=texts.by_key | sounds.by_key,
         find_audio_encoder=audio_encoder,
         listening=listening,
@@ -202,7 +217,7 @@ def load_package_flow(target: Target, run_id: str) -> Flow:
             max(engine.context_s, listening.context_s if listening else Fraction(0)),
             engine.grid_s,
         ),
-        engine=PackageEngine(name),
+        engine=None if target.is_detection else PackageEngine(name),
         conditions=dict(zip(texts, conditions_QD, strict=True)),
         find_audio_encoder=lambda: None,
         listening=listening,

@@ -33,7 +33,13 @@ from separator.run.others import (
     find_unfinished,
     hash_work,
 )
-from separator.run.prepare import Target, load_flow, prepare_target, warn_of_queries
+from separator.run.prepare import (
+    Target,
+    load_flow,
+    make_detection_config,
+    prepare_target,
+    warn_of_queries,
+)
 from separator.run.run_file import FINISHED, STOPPED, RunFile
 from separator.run.stats import STARTING_RAY, WARMING, RunStats
 from separator.stages.collect import Collector, Commit
@@ -50,12 +56,15 @@ See = Callable[[RunStats], None]
 Out = TypeVar("Out")
 
 
-def run_job(config: JobConfig, see: See) -> RunStats:
-    """Run until all is done. `see` is called whenever something has come out, or begins."""
+def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats:
+    """Run until all is done. `see` is called whenever something has come out, or begins.
+    `is_detection`: find out where queries are heard, and make no stems."""
     stats = RunStats(make_run_id())
     see(stats)
     storage = Storage(config.storage)
-    target = prepare_target(config, storage)
+    if is_detection:
+        config = make_detection_config(config)
+    target = prepare_target(config, storage, is_detection)
     refuse_files(storage, target.layout)
     shard = config.run.name_shard()
     about = describe_code() | {

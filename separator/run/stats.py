@@ -38,6 +38,7 @@ class RunStats:
     assets_left: int = 0  # they have failed for good in an earlier run and are left alone
     stems: int = 0
     renditions: int = 0
+    heard: int = 0  # stems whose queries are heard
     absent: int = 0  # stems that were not made: their queries are heard nowhere
     audio_s: float = 0.0
     seconds: float = 0.0  # since the start
@@ -90,6 +91,7 @@ class RunStats:
         made = Counter(record["kind"] for record in records if record["status"] == "ok")
         self.stems += made[STEM]
         self.renditions += made[RENDITION]
+        self.heard += sum(bool(record["presence"]) for record in records)
         self.absent += sum(record["status"] == "absent" for record in records)
         tracks = {r["track_index"]: r["duration_s"] for r in records if r["status"] != "failed"}
         self.audio_s += sum(tracks.values())

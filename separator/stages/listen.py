@@ -1,9 +1,10 @@
-"""Listen to a span before it is separated: where is each query heard, and where is a gate open?
+"""Listen to a span before it is separated: where each query is heard, and where a gate is open.
 
 Knows detectors and rows, neither storage nor files.
 """
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,20 @@ from separator.audio.spans import Span
 from separator.detect.curves import AudioSide, BySimilarity, Calibration, share_energy
 from separator.detect.heard import Times, find_open, hear, smooth_curve
 from separator.detect.stretches import Curve, StretchRule
+from separator.errors import AudioError
 from separator.model.detection import SoundDetector
-from separator.rows import CLASSES, SIMILARITY, STEM_ITSELF, Heard
+from separator.rows import (
+    CLASSES,
+    SIMILARITY,
+    STEM_ITSELF,
+    AlreadyDone,
+    Failed,
+    Heard,
+    Seconds,
+    SpanRow,
+    StemRow,
+    fail,
+)
 
 STEM_ROW_S = 0.08
 LOUD_SHARE = 0.1  # of the energy of a row: a stem 10 dB below the rest counts as heard
@@ -117,3 +130,48 @@ def widen_core(span: Span, rate_hz: int, margin_s: float) -> Span:
         min(span.stop, span.core_stop + margin),
         span.num_samples,
     )
+
+
+class DetectStage:
+    """Listen to spans and make no stems of them."""
+
+    def __init__(self, listener: Listener, conditions: Mapping[str, np.ndarray]) -> None:
+        self.listener, self.conditions = listener, conditions
+
+    def __call__(
+        self, row: SpanRow | Failed | AlreadyDone
+    ) -> Iterator[StemRow | Failed | AlreadyDone]:
+        if not isinstance(row, SpanRow):
+            yield row
+            return
+        started = time.monotonic()
+        try:
+            samples_CT, span = torch.tensor(row.samples), find_span(row)
+            conditions = {
+                item.condition: self.conditions[item.condition] for item in row.asset.items
+            }
+            heard = self.listener.listen(samples_CT, row.track.rate_hz, span, conditions)
+        except AudioError as error:
+            yield fail(row.of(), error, "detect", seconds=row.seconds)
+            return
+        seconds = Seconds(row.seconds.extract, time.monotonic() - started)
+        for number, item in enumerate(row.asset.items):
+            found = heard.get(item.condition)
+            yield StemRow(
+                row.asset.keep_item(item.name) if number else row.asset,
+                row.track,
+                row.num_tracks,
+                name=item.name,
+                number=row.number,
+                is_last=row.is_last,
+                num_silent=span.core_stop - span.core_start,
+                heard=found and found.heard,
+                repairs=row.repairs,
+                seconds=Seconds() if number else seconds,
+            )
+
+
+def find_span(row: SpanRow) -> Span:
+    """Locate the samples of a row in its track."""
+    stop = row.start + row.samples.shape[-1]
+    return Span(row.start, stop, row.core_start, row.core_stop, stop)

@@ -37,7 +37,7 @@ from separator.rows import (
     fail,
 )
 from separator.stages.gate import Gate
-from separator.stages.listen import Listener, Listening
+from separator.stages.listen import Listener, Listening, find_span
 
 
 class End:
@@ -184,11 +184,6 @@ class SeparatorStage:
         if self.meter is None or is_joint or product.name not in conditions:
             return float("nan")
         return self.meter.compare(product.samples, rate_hz, conditions[product.name])
-
-
-def find_span(row: SpanRow) -> Span:
-    stop = row.start + row.samples.shape[-1]
-    return Span(row.start, stop, row.core_start, row.core_stop, stop)
 
 
 def edit(

@@ -77,14 +77,15 @@ def make_work(
     warnings: Mapping[str, str],
     queries: Sequence[Query] | None = None,
     detector_sha256: str = "",
+    is_detection: bool = False,
 ) -> Work:
     """`precision`: the one that `model.precision` comes to on the devices of this run. `queries`:
     those of the config, with the versions of their example sounds. `detector_sha256`: of the
-    detector whose presences change stems or mixes."""
+    detector whose presences change stems or mixes. `is_detection`: no stems are made."""
     resolved = replace(config, model=replace(config.model, precision=precision))
     settings = {"checkpoint": checkpoint_sha256} | list_changed(resolved)
     if uses_presence(config):
-        settings |= {"detector": detector_sha256}
+        settings |= {"detector": detector_sha256} | ({"only": "presence"} if is_detection else {})
     else:  # detection fills columns, and changes no stem
         settings = {k: v for k, v in settings.items() if not k.startswith("detect.")}
     return Work(

@@ -15,9 +15,8 @@ import webdataset
 
 from separator.errors import RequestError
 from separator.export.select import select
-from separator.export.shards import ShardWriter
+from separator.export.shards import EXPORTED, ShardWriter
 from separator.results.paths import ExportLayout
-from separator.results.schema import COLUMNS
 from separator.storage import Storage
 from tests.helpers.export_library import (
     NUM_STEMS,
@@ -70,7 +69,7 @@ def test_webdataset_reads_stems_residuals_and_rows(output, tmp_path):
         assert sample["residual.flac"] == Path(row.residual_uri).read_bytes()
         assert about["query_text"] == row.query_text
         assert json.loads(about["carried"])["licence"] == (about["licence"] or None)
-        assert set(about) == {*COLUMNS, "licence"}
+        assert set(about) == set(EXPORTED)
 
 
 @FORMATS
@@ -84,7 +83,7 @@ def test_hugging_face_reads_splits_and_sounds(output, tmp_path, monkeypatch, for
     column, key = ("flac", "__key__") if form == "webdataset" else ("audio", "fingerprint")
     if form == "parquet":
         assert str(data["train"].features["audio"]).startswith("Audio(")
-        assert list(data["train"].features) == ["audio", *COLUMNS, "licence"]
+        assert list(data["train"].features) == ["audio", *EXPORTED]
     for row in data["valid"]:
         heard = row[column].get_all_samples()
         samples, rate_hz = soundfile.read(wanted[row[key]].stem_uri)
@@ -226,3 +225,36 @@ def test_shards_are_written_from_s3_to_s3(moto_bucket):
             ShardWriter(storage, layout, True, False)(shard.split, shard.name, shard.rows)
     names = {entry.uri.removeprefix(f"{root}/set/") for entry in storage.list(f"{root}/set")}
     assert "data/train-00000.tar" in names and "index/train-00000.json" in names
+
+
+@FORMATS
+def test_cut_gives_a_sample_for_each_stretch_of_presence(own_output, tmp_path, monkeypatch, form):
+    given = [f"output.format={form}", "input.cut=presence", "input.pad_s=0.02", "split.valid=0"]
+    export(own_output, tmp_path / "set", *given, "output.residual=true")
+    data = load(tmp_path / "set", monkeypatch)["train"]
+    wanted = {
+        (row.fingerprint, i): (row, stretch)
+        for row in read_wanted(own_output).values()
+        for i, stretch in enumerate(row.presence)
+    }
+    assert len(data) == len(wanted) > 10
+    sounds = ("flac", "residual.flac") if form == "webdataset" else ("audio", "residual")
+    for sample in data:
+        about = sample["json"] if form == "webdataset" else sample
+        key, _, number = about["fingerprint"].rpartition("-")
+        row, stretch = wanted[key, int(number) - 1]
+        start_s, stop_s = max(0.0, stretch["start_s"] - 0.02), stretch["stop_s"] + 0.02
+        times = about["cut_start_s"], about["cut_stop_s"]
+        assert times == (pytest.approx(start_s), pytest.approx(min(stop_s, 0.25)))
+        rows = slice(*(round(t * row.rate_hz) for t in times))
+        for sound, uri in zip(sounds, (row.stem_uri, row.residual_uri), strict=True):
+            found = sample[sound].get_all_samples().data.numpy()[0]
+            whole, _ = soundfile.read(uri)
+            assert len(found) == about["num_samples"]
+            np.testing.assert_allclose(found, whole[rows], atol=2e-5)
+
+
+def test_cut_of_stems_whose_query_is_heard_nowhere_is_refused(own_output, tmp_path):
+    given = ["input.cut=presence", "input.where=len(presence) = 0"]
+    with pytest.raises(RequestError, match="in which its query is heard"):
+        export(own_output, tmp_path / "set", *given)

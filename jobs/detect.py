@@ -1,0 +1,22 @@
+"""Find out where each query is heard in a library, without separating anything.
+
+Writes a manifest of its own into output.uri/presence, which `find` and `markers` read. It costs a
+small part of `run`. A query that no detector knows is told and not looked for.
+"""
+
+import argparse
+import sys
+
+from jobs.command import JOB_KEYS, Command, add_config_arguments
+from jobs.separate import EXAMPLE, separate
+
+
+def run(options: argparse.Namespace) -> int:
+    return separate(options.config, options.overrides, is_detection=True)
+
+
+DETECT = Command("detect", "jobs.detect", __doc__, add_config_arguments, run, JOB_KEYS, EXAMPLE)
+main = DETECT.main
+
+if __name__ == "__main__":
+    sys.exit(main())

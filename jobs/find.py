@@ -1,0 +1,79 @@
+"""Find in which assets queries are heard, and where.
+
+Reads the manifests of `run` and of `detect`. A query is meant by its name or a part of its text;
+without one all are listed. Of the config only output.uri and storage are needed.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from jobs.command import Command, add_config_arguments, show_moment
+from separator.errors import RequestError
+
+if TYPE_CHECKING:
+    from separator.results.found import Found
+
+FORMATS = ("table", "csv", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_arguments(parser)
+    parser.add_argument("--query", default="", metavar="TEXT", help="name, or a part of the text")
+    parser.add_argument(
+        "--min-score", type=float, default=0.0, metavar="X", help="leave out what is below, 0 to 1"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table")
+
+
+def run(options: argparse.Namespace) -> None:
+    from separator.config import read_output
+    from separator.results.found import Found, find_stretches_of
+    from separator.storage import Storage
+
+    if not 0 <= options.min_score <= 1:
+        raise RequestError(f"--min-score {options.min_score:g}: must be from 0 to 1")
+    # `separator find CONFIG siren`: what has no `=` is the query.
+    texts = [each for each in options.overrides if "=" not in each]
+    if len(texts) > 1 or (texts and options.query):
+        raise RequestError(f"{texts[-1]!r}: one query at a time; put quotes around its words")
+    overrides = [each for each in options.overrides if "=" in each]
+    output, settings = read_output(options.config, overrides)
+    query = options.query or (texts[0] if texts else "")
+    found = find_stretches_of(Storage(settings), output.uri, query, options.min_score)
+    names = list(Found.__dataclass_fields__)
+    if options.format == "csv":
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(each) for each in found)
+    elif options.format == "json":
+        print(json.dumps([asdict(each) for each in found], indent=1, ensure_ascii=False))
+    else:
+        print_table(found)
+
+
+def print_table(found: "Iterator[Found]") -> None:
+    """Print one line for each stretch in 80 columns, below a line for its asset."""
+    asset, count = None, 0
+    for each in found:
+        if each.asset_uri != asset:
+            asset = each.asset_uri
+            print(asset)
+        times = f"{show_moment(each.start_s):>12}{show_moment(each.stop_s):>12}"
+        print(f"  {each.query[:34]:36}track {each.track:<4}{times}{each.score:8.2f}")
+        count += 1
+    print(f"{count:,} stretches" if count else "heard nowhere")
+
+
+FIND = Command(
+    "find", "jobs.find", __doc__, add_arguments, run,
+    example="configs/local.yaml output.uri=/stems siren --min-score 0.7",
+)  # fmt: skip
+main = FIND.main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Write where queries are heard as markers that editing programs read.
+
+Audacity labels, CSV, EDL (DaVinci Resolve, Avid) or OpenTimelineIO, from the manifests of `run` and
+`detect`. Time code and frame rate are those of the asset; --fps is for what has no picture.
+"""
+
+import argparse
+import sys
+from fractions import Fraction
+
+from jobs.command import Command, add_config_arguments
+from separator.errors import RequestError
+from separator.results.markers import SUFFIXES
+
+FORMATS = tuple(SUFFIXES)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_arguments(parser)
+    parser.add_argument("--format", choices=FORMATS, default="audacity")
+    parser.add_argument("--out", metavar="URI", help="where they go (output.uri/markers)")
+    parser.add_argument("--query", default="", metavar="TEXT", help="name, or a part of the text")
+    parser.add_argument(
+        "--min-score", type=float, default=0.0, metavar="X", help="leave out what is below, 0 to 1"
+    )
+    parser.add_argument("--fps", default="25", help="of assets without a picture (25)")
+
+
+def run(options: argparse.Namespace) -> None:
+    from separator.config import read_output
+    from separator.results.marker_files import write_marker_files
+    from separator.storage import Storage
+
+    try:
+        fps = Fraction(options.fps)
+    except (ValueError, ZeroDivisionError):
+        fps = Fraction(0)
+    if not 1 <= fps <= 1000:
+        raise RequestError(f"--fps {options.fps}: must be a number such as 25 or 30000/1001")
+    output, settings = read_output(options.config, options.overrides)
+    count, folder = write_marker_files(
+        Storage(settings), output.uri, options.out, options.format, options.query,
+        options.min_score, fps,
+    )  # fmt: skip
+    print(f"{count:,} files in {folder}")
+
+
+MARKERS = Command(
+    "markers", "jobs.markers", __doc__, add_arguments, run,
+    example="configs/local.yaml output.uri=/stems --format edl",
+)  # fmt: skip
+main = MARKERS.main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Write where queries are heard as markers that editing programs read. Pure.
+
+    audacity  labels: start, stop and text, a line each
+    csv       a row for each stretch, with time codes where frames are known
+    edl       CMX 3600 with a marker (LOC) and DaVinci Resolve's form of it for each stretch
+    otio      OpenTimelineIO, a clip of the asset with its markers
+
+Time code is that of the asset, where it has one, else it starts at 00:00:00:00.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from separator.errors import RequestError
+
+SUFFIXES = {"audacity": ".txt", "csv": ".csv", "edl": ".edl", "otio": ".otio"}
+RESOLVE_COLOURS = ("Blue", "Green", "Red", "Yellow", "Purple", "Cyan", "Pink", "Sand")
+
+
+@dataclass(frozen=True)
+class Marker:
+    """One stretch of an asset in which a query is heard."""
+
+    query: str
+    track: int
+    start_s: float
+    stop_s: float
+    score: float
+
+    @property
+    def text(self) -> str:
+        """The marker's label, in one line."""
+        return f"{self.query} {self.score:.2f} track {self.track}"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The video frames of an asset: how many a second, and the number of the first."""
+
+    rate: Fraction = Fraction(25)
+    first: int = 0
+    is_drop: bool = False  # time code leaves numbers out, to keep to the clock at 29.97
+
+    @property
+    def count_hz(self) -> int:
+        """The frames of a second of time code."""
+        return round(self.rate)
+
+    def find(self, seconds: float) -> int:
+        """Return the number of the frame that is shown at a moment, counted from the first."""
+        return round(seconds * self.rate)
+
+    def show(self, frame: int) -> str:
+        """Write the time code of a frame, counted from the first."""
+        frame, hz = frame + self.first, self.count_hz
+        if self.is_drop:
+            frame = add_dropped(frame, hz)
+        seconds, part = divmod(frame, hz)
+        sign = ";" if self.is_drop else ":"
+        hours, minutes = divmod(seconds // 60, 60)
+        return f"{hours % 24:02}:{minutes:02}:{seconds % 60:02}{sign}{part:02}"
+
+
+def add_dropped(frame: int, hz: int) -> int:
+    """Add the numbers that drop-frame time code has left out before a frame.
+
+    Each minute begins with two numbers left out (four at 60), but every tenth.
+    """
+    dropped = hz // 15
+    minute, ten = 60 * hz - dropped, 600 * hz - 9 * dropped
+    tens, rest = divmod(frame, ten)
+    frame += 9 * dropped * tens
+    return frame + (dropped * ((rest - dropped) // minute) if rest > dropped else 0)
+
+
+def read_timecode(text: str, rate: Fraction) -> Frames:
+    """Read the time code of an asset's first frame: 01:00:00:00, or 01:00:00;00 for drop frame."""
+    is_drop = ";" in text or "." in text.rpartition(":")[2]
+    parts = text.replace(";", ":").replace(".", ":").split(":")
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
+        raise RequestError(f"time code {text!r}: must be HH:MM:SS:FF")
+    hours, minutes, seconds, frame = map(int, parts)
+    hz = round(rate)
+    number = ((hours * 60 + minutes) * 60 + seconds) * hz + frame
+    if is_drop:
+        total_minutes = 60 * hours + minutes
+        number -= hz // 15 * (total_minutes - total_minutes // 10)
+    return Frames(rate, number, is_drop)
+
+
+def write_markers(
+    form: str, title: str, uri: str, markers: Sequence[Marker], frames: Frames
+) -> str:
+    """Write the markers of one asset, in order of time."""
+    ordered = sorted(markers, key=lambda each: (each.start_s, each.track, each.query))
+    if form == "audacity":
+        return "".join(f"{m.start_s:.6f}\t{m.stop_s:.6f}\t{m.text}\n" for m in ordered)
+    if form == "csv":
+        return _write_csv(uri, ordered, frames)
+    if form == "edl":
+        return _write_edl(title, ordered, frames)
+    return _write_otio(title, uri, ordered, frames)
+
+
+def _write_csv(uri: str, markers: Sequence[Marker], frames: Frames) -> str:
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    names = ["asset", "track", "query", "start_s", "stop_s", "score", "start_code", "stop_code"]
+    writer.writerow(names)
+    for m in markers:
+        codes = [frames.show(frames.find(s)) for s in (m.start_s, m.stop_s)]
+        row = [uri, m.track, m.query, f"{m.start_s:.3f}", f"{m.stop_s:.3f}", f"{m.score:.3f}"]
+        writer.writerow([*row, *codes])
+    return sink.getvalue()
+
+
+def _write_edl(title: str, markers: Sequence[Marker], frames: Frames) -> str:
+    lines = [f"TITLE: {to_ascii(title)}"]
+    lines += [f"FCM: {'DROP' if frames.is_drop else 'NON-DROP'} FRAME", ""]
+    queries = sorted({marker.query for marker in markers})
+    for number, m in enumerate(markers, start=1):
+        start = frames.find(m.start_s)
+        length = max(1, frames.find(m.stop_s) - start)
+        colour = RESOLVE_COLOURS[queries.index(m.query) % len(RESOLVE_COLOURS)]
+        first, last = frames.show(start), frames.show(start + 1)
+        lines += [
+            f"{number:03}  001      V     C        {first} {last} {first} {last}",
+            f" |C:ResolveColor{colour} |M:{to_ascii(m.text)} |D:{length}",
+            f"* LOC: {first} {colour.upper():7} {to_ascii(m.text)}",
+            "",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def to_ascii(text: str) -> str:
+    """Keep what an EDL can hold: one line of ASCII, without the sign that parts its fields."""
+    return " ".join(text.encode("ascii", "replace").decode().replace("|", "/").split())
+
+
+def _write_otio(title: str, uri: str, markers: Sequence[Marker], frames: Frames) -> str:
+    try:
+        import opentimelineio as otio
+    except ImportError:
+        raise RequestError(
+            "OpenTimelineIO is not installed: pip install 'separator[editors]'"
+        ) from None
+
+    rate = float(frames.rate)
+    last = max((frames.find(m.stop_s) for m in markers), default=0)
+
+    def make_range(first: int, length: int) -> "otio.opentime.TimeRange":
+        return otio.opentime.TimeRange(
+            otio.opentime.RationalTime(frames.first + first, rate),
+            otio.opentime.RationalTime(length, rate),
+        )
+
+    clip = otio.schema.Clip(title, source_range=make_range(0, last))
+    clip.media_reference = otio.schema.ExternalReference(uri, available_range=make_range(0, last))
+    for m in markers:
+        start = frames.find(m.start_s)
+        marker = otio.schema.Marker(
+            m.text, make_range(start, max(1, frames.find(m.stop_s) - start))
+        )
+        marker.metadata["separator"] = {"query": m.query, "track": m.track, "score": m.score}
+        clip.markers.append(marker)
+    timeline = otio.schema.Timeline(title)
+    track = otio.schema.Track("presence")
+    track.append(clip)
+    timeline.tracks.append(track)
+    return json.dumps(json.loads(timeline.to_json_string()), indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,70 @@
+"""Hold a stage with its network on one device, for as long as a run lasts."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import ray
+
+from separator.config import JobConfig
+from separator.machine import count_cpus
+from separator.run.monitor import MonitoredStage
+
+if TYPE_CHECKING:
+    from separator.encoders.similarity import AudioEncoder
+    from separator.run.listening import ListenPlan
+    from separator.stages.separate import EngineRecipe
+
+Stage = Callable[[Any], Iterator[Any]]
+
+
+class SeparateActor:
+    """The stage on one device, for as long as the run lasts."""
+
+    def __init__(self, monitor: Any, config: JobConfig) -> None:
+        # Here, because the workers of the other stages import this module and need none of it.
+        import torch
+
+        (shared,) = ray.get(monitor.get_shared.remote())
+        recipe, conditions, encoder, listening = ray.get(shared)
+        if not torch.cuda.is_available():
+            # Ray allows one thread per CPU it has promised, and this actor was promised none.
+            torch.set_num_threads(count_cpus())
+        if recipe is None:
+            stage = make_detect_stage(config, conditions, listening)
+        else:
+            stage = make_separate_stage(config, recipe, conditions, encoder, listening)
+        self.run = MonitoredStage(monitor, stage, with_samples=True)
+
+    def __call__(self, row: Any) -> Iterator[Any]:
+        return self.run(row)
+
+
+def make_separate_stage(
+    config: JobConfig,
+    recipe: "EngineRecipe",
+    conditions: Mapping[str, np.ndarray],
+    encoder: "AudioEncoder | None",
+    listening: "ListenPlan | None",
+) -> Stage:
+    from separator.encoders.similarity import SimilarityMeter
+    from separator.stages.separate import SeparatorStage
+
+    engine = recipe.make(config.model)
+    meter = None
+    if encoder is not None:
+        meter = SimilarityMeter(encoder, engine.device, engine.precision)
+    listener = listening and listening.make(engine.device, engine.precision)
+    return SeparatorStage(
+        engine, conditions, config.output.edits, meter, listener, config.detect.is_gated
+    )
+
+
+def make_detect_stage(
+    config: JobConfig, conditions: Mapping[str, np.ndarray], listening: "ListenPlan"
+) -> Stage:
+    from separator.model.engine import choose_device
+    from separator.stages.listen import DetectStage
+
+    device = choose_device(config.model.device)
+    return DetectStage(listening.make(device, config.model.precision), conditions)

@@ -1,0 +1,97 @@
+"""The commands that read where queries are heard."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import main
+from separator.results.paths import name_presence
+from separator.storage import Storage
+from tests.helpers.export_library import write_manifest
+from tests.helpers.records import make_record
+
+STRETCHES = [
+    {"start_s": 1.5, "stop_s": 4.25, "score": 0.5},
+    {"start_s": 3_700.0, "stop_s": 3_701.0, "score": 0.9},
+]
+
+
+def make_row(asset: str, query: str, presence: list[dict] | None, **more) -> dict:
+    return make_record(f"/in/{asset}", query) | {"presence": presence} | more
+
+
+@pytest.fixture
+def output(tmp_path) -> Path:
+    """A manifest of `run` and one of `detect`; both know the siren in a.wav."""
+    out = tmp_path / "out"
+    rows = [
+        make_row("sub/a.wav", "siren", STRETCHES, query_text="an emergency siren"),
+        make_row("sub/a.wav", "rain", [], query_text="rain", status="absent"),
+        make_row("b.wav", "siren", None, query_text="an emergency siren"),
+    ]
+    write_manifest(Storage(), str(out), rows)
+    detected = [
+        make_row("sub/a.wav", "siren", STRETCHES[:1], query_text="an emergency siren"),
+        make_row("c.wav", "rain", [{"start_s": 0.0, "stop_s": 2.0, "score": 0.7}]),
+    ]
+    write_manifest(Storage(), name_presence(str(out)), detected)
+    return out
+
+
+@pytest.fixture
+def config(tmp_path, output) -> str:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"output: {{uri: {output}}}\n")
+    return str(path)
+
+
+def test_find_prints_stretches_of_both_manifests_in_80_columns(config, capsys):
+    assert main(["find", config]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.count("siren") == 2 and "1:01:40.0" in out and "/in/c.wav" in out
+    assert "3 stretches" in out
+
+
+def test_find_takes_a_part_of_the_text_and_a_least_score(config, capsys):
+    assert main(["find", config, "emergency", "--min-score", "0.6", "--format", "csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["asset_uri"], row["start_s"], row["score"]) == ("/in/sub/a.wav", "3700.0", "0.9")
+    assert main(["find", config, "rain", "--format", "json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["asset_uri"] == "/in/c.wav" and found["stop_s"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dragon"], "no query of .* has that name or text"),
+        (["a", "b"], "one query at a time"),
+        (["--min-score", "7"], "must be from 0 to 1"),
+        (["output.uri=/nowhere"], "no manifest there"),
+    ],
+)
+def test_find_refuses_in_one_line(config, capsys, arguments, message):
+
+    assert main(["find", config, *arguments]) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err) and err.count("\n") == 1
+
+
+def test_markers_writes_a_file_for_each_asset_with_a_stretch(config, output, capsys):
+    for form, suffix in (("audacity", ".txt"), ("csv", ".csv"), ("edl", ".edl"), ("otio", ".otio")):
+        assert main(["markers", config, "--format", form, "--fps", "30000/1001"]) == 0
+        assert "2 files" in capsys.readouterr().out
+        names = {str(p.relative_to(output / "markers")) for p in output.rglob(f"*{suffix}")}
+        assert names == {f"sub/a.wav{suffix}", f"c.wav{suffix}"}
+    labels = (output / "markers/sub/a.wav.txt").read_text().splitlines()
+    assert len(labels) == 2 and labels[0].startswith("1.500000\t4.250000\tsiren 0.50")
+
+
+def test_markers_refuses_a_rate_that_is_none(config, capsys):
+    assert main(["markers", config, "--fps", "x"]) == 2
+    assert "--fps x: must be a number" in capsys.readouterr().err

@@ -1,0 +1,75 @@
+"""Markers for editing programs, read back by other readers."""
+
+import csv
+import io
+from fractions import Fraction
+
+import opentimelineio as otio
+import pytest
+
+from separator.errors import RequestError
+from separator.results.markers import Frames, Marker, read_timecode, write_markers
+
+NTSC = Fraction(30_000, 1_001)
+MARKERS = [
+    Marker("rain | heavy\nü", 1, 100.0, 100.01, 0.5),
+    Marker("siren", 0, 1.5, 4.25, 0.934),
+]
+
+
+def test_audacity_labels_are_start_stop_and_text():
+    found = write_markers("audacity", "a.mp4", "/in/a.mp4", MARKERS[1:], Frames())
+    assert found == "1.500000\t4.250000\tsiren 0.93 track 0\n"
+
+
+def test_csv_has_seconds_and_time_codes_in_order():
+    frames = read_timecode("10:00:00:00", Fraction(25))
+    text = write_markers("csv", "a.mp4", "/in/a.mp4", MARKERS, frames)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["query"] for row in rows] == ["siren", "rain | heavy\nü"]
+    assert (rows[0]["start_s"], rows[0]["start_code"]) == ("1.500", "10:00:01:13")
+    assert rows[0]["stop_code"] == "10:00:04:06"
+
+
+@pytest.mark.parametrize(("code", "rate"), [("01:02:03:04", Fraction(25)), ("10:00:00;00", NTSC)])
+def test_otio_reads_its_time_line_with_markers_at_their_times(tmp_path, code, rate):
+    path = tmp_path / "a.otio"
+    frames = read_timecode(code, rate)
+    path.write_text(write_markers("otio", "a.mp4", "/in/a.mp4", MARKERS, frames))
+    timeline = otio.adapters.read_from_file(str(path))
+    (clip,) = timeline.find_clips()
+    assert clip.media_reference.target_url == "/in/a.mp4"
+    start = clip.available_range().start_time
+    assert start.to_timecode(rate=float(rate)) == code
+    for found, wanted in zip(clip.markers, sorted(MARKERS, key=lambda m: m.start_s), strict=True):
+        begins = (found.marked_range.start_time - start).to_seconds()
+        assert begins == pytest.approx(wanted.start_s, abs=0.51 / float(rate))
+        assert found.metadata["separator"]["query"] == wanted.query
+
+
+def test_edl_is_read_by_another_reader(tmp_path):
+    path = tmp_path / "a.edl"
+    path.write_text(write_markers("edl", "Straße", "/in/a.mp4", MARKERS, Frames(Fraction(25))))
+    assert path.read_text().isascii()
+    timeline = otio.adapters.read_from_file(str(path), rate=25)
+    clips = list(timeline.find_clips())
+    assert len(clips) == 2
+    for clip, wanted in zip(clips, sorted(MARKERS, key=lambda m: m.start_s), strict=True):
+        (marker,) = clip.markers
+        assert clip.source_range.start_time.to_seconds() == pytest.approx(wanted.start_s, abs=0.021)
+        assert marker.name.startswith(wanted.query.split()[0])
+
+
+@pytest.mark.parametrize("rate", [NTSC, Fraction(60_000, 1_001)])
+def test_drop_frame_codes_are_those_of_opentimelineio(rate):
+    frames = Frames(rate, 0, is_drop=True)
+    for number in (0, 1, 1_799, 1_800, 3_597, 17_981, 17_982, 17_983, 107_892, 2_589_407):
+        found = frames.show(number)
+        wanted = otio.opentime.RationalTime(number, float(rate)).to_timecode(float(rate), True)
+        assert found == wanted
+        assert read_timecode(found, rate).first == number
+
+
+def test_what_is_no_time_code_is_refused():
+    with pytest.raises(RequestError, match="HH:MM:SS:FF"):
+        read_timecode("1 hour", Fraction(25))
