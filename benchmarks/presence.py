@@ -1,28 +1,36 @@
-"""Measure how well a detector says where sounds are, on scenes made by the generator.
+"""Measure how well detection says where sounds are, on scenes made by the generator.
 
     python benchmarks/presence.py mini-detector --scenes 60 --fit 40
+    python benchmarks/presence.py mini --by similarity      (or examples, or stem)
 
 Prints for each kind, and over all, the F1 of events and of segments of 1 s and the area under ROC
 for presence in a scene. Each kind's threshold is the one that is best for its segments on `--fit`
 other scenes, if they hold it three times; else, and with `--one-threshold` for all, it is the one
 that is best over all kinds. A stretch goes on while the curve is above half of it.
+
+`similarity` asks a separator's encoder by each kind's caption, `examples` by three other sounds of
+the kind; `stem` separates the kinds of each scene and four others, and counts these alone.
 """
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from separator import load_detector
+from separator import load_detector, load_model
 from separator.detect.activity import SHORTEST_GAP_S
+from separator.detect.curves import BySimilarity, Calibration, FromStem
 from separator.detect.stretches import Curve, StretchRule, find_stretches, presence_score
+from separator.encoders.lookup import load_audio_encoder
 from separator.evaluation.presence import Counts, area_under_roc, count_events, count_segments
 from separator.evaluation.scenes import RATE_HZ, SCENE_S, Scene, make_scene
-from separator.model.detector import Detector
-from separator.sounds.catalog import CLASSES
+from separator.model import registry
+from separator.sounds.catalog import CLASSES, make_sound
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
+WAYS = ("classes", "similarity", "examples", "stem")
 FIT_SEED = 500_000  # of the first scene that the threshold is fixed on
 FEWEST = 3  # fit scenes that must hold a kind for a threshold of its own
 SMOOTH_S = 0.9  # three rows
@@ -46,24 +54,67 @@ class Figures:
 Scored = list[tuple[Scene, dict[str, Curve]]]
 
 
-def score_scenes(detector: Detector, first_seed: int, count: int) -> tuple[Scored, float]:
-    """Make scenes and detect in them; also return the seconds that detection took."""
+CurvesOf = Callable[[Scene, int], dict[str, Curve]]
+EXAMPLES, EXAMPLE_S, EXAMPLE_SEED = 3, 4.0, 8_000_000
+OTHERS = 4  # kinds that are separated though they are not there
+FROM_COSINE = Calibration(10.0, -4.0)  # only to bring cosines between 0 and 1: the order counts
+
+
+def listen_by_classes(name: str) -> CurvesOf:
+    detector = load_detector(name)
+
+    def listen(scene: Scene, _: int) -> dict[str, Curve]:
+        found = detector.detect(scene.samples[None], RATE_HZ)
+        return {
+            label: Curve(found.framewise[:, k], found.frame_s)
+            for k, label in enumerate(detector.labels)
+            if label in CLASSES
+        }
+
+    return listen
+
+
+def listen_by_similarity(name: str, with_examples: bool) -> CurvesOf:
+    model = load_model(name, device="cpu")
+    encoder = load_audio_encoder(registry.resolve(name), model.encoder_id)
+    queries = [{"name": kind, "text": CLASSES[kind].captions[0]} for kind in CLASSES]
+    if with_examples:
+        queries = [{"name": kind, "audio": make_examples(kind)} for kind in CLASSES]
+    conditions = dict(zip(CLASSES, model.encode(queries), strict=True))
+    similar = BySimilarity(encoder, conditions, dict.fromkeys(conditions, FROM_COSINE))
+    return lambda scene, _: similar.measure(scene.samples[None], RATE_HZ)
+
+
+def make_examples(kind: str) -> list[tuple[np.ndarray, int]]:
+    length = round(EXAMPLE_S * RATE_HZ)
+    seeds = range(EXAMPLE_SEED, EXAMPLE_SEED + EXAMPLES)
+    return [(make_sound(kind, seed, length, RATE_HZ)[None], RATE_HZ) for seed in seeds]
+
+
+def listen_to_stems(name: str) -> CurvesOf:
+    model = load_model(name, device="cpu")
+
+    def listen(scene: Scene, seed: int) -> dict[str, Curve]:
+        rng = np.random.default_rng(seed)
+        absent = [kind for kind in CLASSES if kind not in scene.events]
+        kinds = [*scene.events, *map(str, rng.choice(absent, OTHERS, replace=False))]
+        texts = [CLASSES[kind].captions[0] for kind in kinds]
+        stems = model.separate(scene.samples[None], RATE_HZ, texts)
+        curves = FromStem(dict(zip(kinds, stems, strict=True)))
+        return curves.measure(scene.samples[None], RATE_HZ)
+
+    return listen
+
+
+def score_scenes(listen: CurvesOf, first_seed: int, count: int) -> tuple[Scored, float]:
+    """Make scenes and listen to them; also return the seconds that listening took."""
     scored, seconds = [], 0.0
     for seed in range(first_seed, first_seed + count):
         scene = make_scene(seed)
         start = time.perf_counter()
-        found = detector.detect(scene.samples[None], RATE_HZ)
+        curves = listen(scene, seed)
         seconds += time.perf_counter() - start
-        scored.append(
-            (
-                scene,
-                {
-                    label: Curve(found.framewise[:, k], found.frame_s)
-                    for k, label in enumerate(detector.labels)
-                    if label in CLASSES
-                },
-            )
-        )
+        scored.append((scene, curves))
     return scored, seconds
 
 
@@ -104,23 +155,30 @@ def fix_thresholds(scored: Scored, kinds: list[str], one: bool) -> dict[str, flo
     overall = max(THRESHOLDS, key=lambda x: np.nan_to_num(score[x]))
     chosen = dict.fromkeys(kinds, overall)
     for kind in kinds:
-        f1 = {x: np.nan_to_num(figures[kind].segments.f1) for x, figures in tried.items()}
-        if not one and sum(tried[overall][kind].is_there) >= FEWEST:
+        own = tried[overall].get(kind)
+        if own and not one and sum(own.is_there) >= FEWEST:
+            f1 = {x: np.nan_to_num(figures[kind].segments.f1) for x, figures in tried.items()}
             chosen[kind] = max(THRESHOLDS, key=lambda x: f1[x])
     return chosen
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("detector")
+    parser.add_argument("model", help="a detector; with --by a separator")
     parser.add_argument("--scenes", type=int, default=60)
     parser.add_argument("--fit", type=int, default=40)
+    parser.add_argument("--by", choices=WAYS, default="classes")
     parser.add_argument("--one-threshold", action="store_true")
     options = parser.parse_args()
-    detector = load_detector(options.detector)
-    kinds = [label for label in detector.labels if label in CLASSES]
-    fit, _ = score_scenes(detector, FIT_SEED, options.fit)
-    scored, seconds = score_scenes(detector, 0, options.scenes)
+    if options.by == "classes":
+        listen = listen_by_classes(options.model)
+    elif options.by == "stem":
+        listen = listen_to_stems(options.model)
+    else:
+        listen = listen_by_similarity(options.model, options.by == "examples")
+    fit, _ = score_scenes(listen, FIT_SEED, options.fit)
+    scored, seconds = score_scenes(listen, 0, options.scenes)
+    kinds = sorted({kind for _, curves in [*fit, *scored] for kind in curves})
     if not options.one_threshold:
         one = add_up(measure(scored, fix_thresholds(fit, kinds, one=True)))
         print(one.show("one threshold"))

@@ -5,6 +5,7 @@ from argparse import RawTextHelpFormatter
 from importlib.metadata import version
 
 from jobs import (
+    calibrate,
     check,
     convert,
     demo,
@@ -45,6 +46,7 @@ COMMANDS: list[Command] = [
     mine.MINE,
     train.TRAIN,
     train_encoder.TRAIN_ENCODER,
+    calibrate.CALIBRATE,
     convert.CONVERT,
     sounds.SOUNDS,
 ]

@@ -1,4 +1,4 @@
-"""Write where queries are heard as markers that editing programs read.
+"""Write where queries are heard as markers for editing programs.
 
 Audacity labels, CSV, EDL (DaVinci Resolve, Avid) or OpenTimelineIO, from the manifests of `run` and
 `detect`. Time code and frame rate are those of the asset; --fps is for what has no picture.

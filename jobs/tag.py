@@ -1,8 +1,8 @@
-"""Say what sounds in files, and when, without a query.
+"""Say what sounds in files or in a library, and when, without a query.
 
-Every audio track of each file is given to a detector; each of its labels that sounds is printed
-with the stretches of time and a score 0..1. No config, no Ray; nothing is written. Memory grows by
-the scores alone: 2 MB for an hour and 40 labels, 24 MB with AudioSet's 527.
+Every audio track is given to a detector; each of its labels that sounds is printed with the
+stretches of time and a score 0..1. A folder or a prefix of S3 is a library: all media in it is
+tagged, one file after the other. No config, no Ray; nothing is written.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from separator.errors import (
 if TYPE_CHECKING:
     from separator.media.probe import Media, Track
     from separator.model.detection import SoundDetector
+    from separator.storage import Entry, Storage
 
 FAILURES = (MediaError, AudioError, StorageError, RateError)  # of one file
 LOW_SHARE = 0.5  # a sound that began at --min-score ends below this share of it
@@ -51,7 +52,9 @@ class Row:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="audio or video")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="audio or video; or a folder, or s3://..."
+    )
     parser.add_argument(
         "--detector", default="mini-detector", metavar="NAME",
         help="mini-detector, stsed, or a path (mini-detector)",
@@ -61,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a label must reach, above 0, up to 1 (0.5)",
     )  # fmt: skip
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    parser.add_argument(
+        "--storage", action="append", default=[], metavar="KEY=VALUE",
+        help="a key of the config's section storage, such as endpoint_url=http://...",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
 
 
@@ -70,35 +77,67 @@ def run(options: argparse.Namespace) -> int:
     require_ffmpeg()
     say("loading the detector ...")
     from separator import load_detector
+    from separator.config_file import read_overrides
+    from separator.storage import Storage, StorageSettings
 
+    storage = Storage(read_overrides(StorageSettings, options.storage))
     detector = load_detector(options.detector, device=options.device)
-    rows: list[Row] = []
+    show = make_printer(options.format, options.min_score)
     num_failed = 0
-    for path in dict.fromkeys(options.files):
+    for name, entry in list_media(storage, options.files):
         is_heard = False
         try:
-            for title, found in tag_file(detector, path, options.min_score):
+            for title, found in tag_entry(storage, detector, name, entry, options.min_score):
                 if isinstance(found, SeparatorError):
                     say(f"{options.prog}: {title}: {found.code}: {found}")
                     continue
                 is_heard = True
-                if options.format == "table":
-                    print_table(title, found)
-                elif not found:
-                    say(f"{title}: no label reaches {options.min_score:g}")
-                rows += found
+                show.add(title, found)
         except FAILURES as error:
-            say(f"{options.prog}: {path}: {error.code}: {error}")
+            say(f"{options.prog}: {name}: {error.code}: {error}")
         num_failed += not is_heard
-    if options.format == "csv":
-        print_csv(rows)
-    elif options.format == "json":
-        print(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False))
+    show.finish()
     return SOME_FAILED if num_failed else OK
 
 
+def list_media(storage: "Storage", names: list[str]) -> "Iterator[tuple[str, Entry | None]]":
+    """Yield each file once, by the name to show; what is missing is yielded without an entry."""
+    from separator.media.formats import list_media_patterns
+
+    seen = set()
+    for name in names:
+        if is_library(name):
+            for entry in storage.list(name, list_media_patterns()):
+                if entry.uri not in seen:
+                    seen.add(entry.uri)
+                    yield entry.uri, entry
+        elif name not in seen:
+            seen.add(name)
+            yield name, None
+
+
+def is_library(name: str) -> bool:
+    return Path(name).is_dir() or (name.startswith("s3://") and not Path(name).suffix)
+
+
+def tag_entry(
+    storage: "Storage", detector: "SoundDetector", name: str, entry: "Entry | None", least: float
+) -> Iterator[tuple[str, list[Row] | SeparatorError]]:
+    """Fetch a file, if it is not local, and tag it."""
+    from separator.storage.temporary import temporary_folder
+
+    if entry is None and "://" not in name:
+        yield from tag_file(detector, Path(name), name, least)
+        return
+    entry = entry or storage.stat(name)
+    if entry.error:
+        raise entry.error
+    with temporary_folder() as folder, storage.on_disk(entry, folder) as path:
+        yield from tag_file(detector, path, name, least)
+
+
 def tag_file(
-    detector: "SoundDetector", path: Path, min_score: float
+    detector: "SoundDetector", path: Path, name: str, min_score: float
 ) -> Iterator[tuple[str, list[Row] | SeparatorError]]:
     """Yield a title and the rows of each track, or why it has none.
 
@@ -109,18 +148,23 @@ def tag_file(
 
     media = probe(path)
     for track in choose_tracks(media.tracks, "all"):
-        title = str(path)
+        title = name
         if len(media.tracks) > 1:
             language = f" ({track.language})" if track.language else ""
-            title = f"{path}, track {track.index}{language}"
+            title = f"{name}, track {track.index}{language}"
         try:
-            yield title, tag_track(detector, path, media, track, min_score)
+            yield title, tag_track(detector, path, name, media, track, min_score)
         except AudioError as error:
             yield title, error
 
 
 def tag_track(
-    detector: "SoundDetector", path: Path, media: "Media", track: "Track", min_score: float
+    detector: "SoundDetector",
+    path: Path,
+    name: str,
+    media: "Media",
+    track: "Track",
+    min_score: float,
 ) -> list[Row]:
     """Find the stretches of all labels in a track; AudioError if it is silent."""
     from separator.audio.spans import check_rate
@@ -138,32 +182,64 @@ def tag_track(
         raise AudioError(f"track {track.index} is silent: nothing can be detected in it")
     rule = StretchRule(min_score, LOW_SHARE * min_score, shortest_gap_s=SHORTEST_GAP_S)
     rows = [
-        Row(str(path), track.index, label, *(round(x, 3) for x in (s.start_s, s.stop_s, s.score)))
+        Row(name, track.index, label, *(round(x, 3) for x in (s.start_s, s.stop_s, s.score)))
         for k, label in enumerate(detector.labels)
         for s in find_stretches(Curve(heard.framewise[:, k], heard.frame_s), rule, heard.duration_s)
     ]
     return sorted(rows, key=lambda row: (row.start_s, -row.score, row.label))
 
 
-def print_table(title: str, rows: list[Row]) -> None:
-    """Print a track's rows in at most 80 columns; only its title may be longer."""
-    print(title, flush=True)
-    if not rows:
-        print("  no label reaches --min-score")
-        return
-    print(f"  {'label':{LABEL_WIDTH}}{'start':>12}{'stop':>12}{'score':>8}")
-    for row in rows:
-        label = row.label
-        if len(label) > LABEL_WIDTH:
-            label = f"{label[: LABEL_WIDTH - 3]}..."
-        times = f"{show_moment(row.start_s):>12}{show_moment(row.stop_s):>12}"
-        print(f"  {label:{LABEL_WIDTH}}{times}{row.score:8.2f}")
+class Printer:
+    """Print rows as they come, as a table; `Csv` and `Json` print them as these."""
+
+    def __init__(self, min_score: float) -> None:
+        self.min_score = min_score
+        self.rows: list[Row] = []
+
+    def add(self, title: str, rows: list[Row]) -> None:
+        """Print a track's rows in at most 80 columns; only its title may be longer."""
+        print(title, flush=True)
+        if not rows:
+            print("  no label reaches --min-score")
+            return
+        print(f"  {'label':{LABEL_WIDTH}}{'start':>12}{'stop':>12}{'score':>8}")
+        for row in rows:
+            label = row.label
+            if len(label) > LABEL_WIDTH:
+                label = f"{label[: LABEL_WIDTH - 3]}..."
+            times = f"{show_moment(row.start_s):>12}{show_moment(row.stop_s):>12}"
+            print(f"  {label:{LABEL_WIDTH}}{times}{row.score:8.2f}")
+
+    def finish(self) -> None:
+        """Print what has been held back."""
+
+    def tell_silence(self, title: str, rows: list[Row]) -> None:
+        if not rows:
+            say(f"{title}: no label reaches {self.min_score:g}")
 
 
-def print_csv(rows: list[Row]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(Row.__dataclass_fields__)
-    writer.writerows(asdict(row).values() for row in rows)
+class Csv(Printer):
+    def __init__(self, min_score: float) -> None:
+        super().__init__(min_score)
+        self.writer = csv.writer(sys.stdout, lineterminator="\n")
+        self.writer.writerow(Row.__dataclass_fields__)
+
+    def add(self, title: str, rows: list[Row]) -> None:
+        self.tell_silence(title, rows)
+        self.writer.writerows(asdict(row).values() for row in rows)
+
+
+class Json(Printer):
+    def add(self, title: str, rows: list[Row]) -> None:
+        self.tell_silence(title, rows)
+        self.rows += rows
+
+    def finish(self) -> None:
+        print(json.dumps([asdict(row) for row in self.rows], indent=1, ensure_ascii=False))
+
+
+def make_printer(form: str, min_score: float) -> Printer:
+    return {"table": Printer, "csv": Csv, "json": Json}[form](min_score)
 
 
 TAG = Command(

@@ -122,3 +122,25 @@ def test_moments_are_written_as_people_read_them():
         "59:59.9",
         "1:02:03.4",
     ]
+
+
+def test_tag_takes_a_folder_as_a_library(files, detector_file, capsys):
+    assert tag(detector_file, files, files / "noise.wav", "--format", "csv") == 3
+    out, err = capsys.readouterr()
+    found = {row["file"] for row in csv.DictReader(io.StringIO(out))}
+    assert found == {str(files / "noise.wav"), str(files / "two.mkv")}
+    assert "broken.mp4: media_unreadable" in err and "silent.wav: bad_audio" in err
+
+
+def test_tag_reads_a_library_on_s3(files, detector_file, capsys, bucket):
+    for name in ("noise.wav", "two.mkv"):
+        bucket.storage.upload(files / name, f"{bucket.uri}/in/{name}")
+    settings = [f"--storage=endpoint_url={bucket.settings.endpoint_url}"]
+    uris = [f"{bucket.uri}/in", f"{bucket.uri}/in/gone.wav"]
+    assert tag(detector_file, *uris, *settings, "--format", "json") == 3
+    out, err = capsys.readouterr()
+    rows = json.loads(out)
+    assert {row["file"] for row in rows} == {
+        f"{bucket.uri}/in/{n}" for n in ("noise.wav", "two.mkv")
+    }
+    assert "gone.wav: object_missing" in err

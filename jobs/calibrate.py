@@ -1,0 +1,60 @@
+"""Fit how a model's similarities are read as presence, and write the model with it.
+
+Scenes of the sound generator, whose truth is known, tell which similarity of a text and two seconds
+of sound means that the sound is there. The weights stay as they are: a line is added to the file.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from jobs.command import Command, say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="mini, a path, or s3://...")
+    parser.add_argument("out", metavar="OUT.safetensors", type=Path, help="the same with the line")
+    parser.add_argument("--scenes", type=int, default=30, help="of a minute each (30)")
+
+
+def run(options: argparse.Namespace) -> None:
+    say("reading the model ...")
+    import json
+
+    from separator.encoders import lookup
+    from separator.errors import RequestError
+    from separator.evaluation.calibration import FIRST_SEED, compare_scenes, fit_calibration
+    from separator.evaluation.scenes import make_scene
+    from separator.model import registry
+    from separator.model.tensors import read_tensors, write_tensors
+    from separator.model.zero_shot_files import read_separator
+    from separator.sounds.catalog import CLASSES
+    from separator.storage import Storage
+
+    if options.scenes < 1:
+        raise RequestError(f"--scenes {options.scenes}: must be at least 1")
+    path = registry.resolve(options.model, Storage().fetch)
+    encoder_id = read_separator(path).encoder_id
+    texts = [kind.captions[0] for kind in CLASSES.values()]
+    conditions_QD, _ = lookup.encode_texts(
+        texts, encoder_id, lambda: lookup.find_encoder(path, encoder_id)
+    )
+    encoder = lookup.load_audio_encoder(path, encoder_id)
+    say(f"listening to {options.scenes} scenes ...")
+    scenes = (make_scene(FIRST_SEED + number) for number in range(options.scenes))
+    conditions = dict(zip(CLASSES, conditions_QD, strict=True))
+    found = fit_calibration(*compare_scenes(encoder, conditions, scenes))
+    tensors, metadata = read_tensors(path)
+    line = json.dumps([round(found.slope, 4), round(found.offset, 4)])
+    tensors = {name: t.contiguous() for name, t in tensors.items()}
+    write_tensors(options.out, tensors, metadata | {lookup.CALIBRATION: line})
+    print(f"{options.out}: similarity {-found.offset / found.slope:.3f} is a score of 0.5")
+
+
+CALIBRATE = Command(
+    "calibrate", "jobs.calibrate", __doc__, add_arguments, run, example="mini mini2.safetensors"
+)
+main = CALIBRATE.main
+
+if __name__ == "__main__":
+    sys.exit(main())
