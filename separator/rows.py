@@ -21,7 +21,7 @@ import numpy as np
 
 from separator.errors import SeparatorError
 
-# The kinds of files that are made of an asset; records are of stems and renditions.
+# The kinds of files that are made of an asset.
 STEM, RESIDUAL, RENDITION, REMUX = "stem", "residual", "rendition", "remux"
 CLASSES, SIMILARITY, STEM_ITSELF = "classes", "similarity", "stem"  # what heard a query
 NO_SAMPLES = np.zeros((0, 0), np.float32)
@@ -38,13 +38,18 @@ class WorkItem:
     needs: tuple[str, ...] = ()  # names of the work items that are made in the same pass
     warning: str = ""  # told in the record of a stem that is ok and doubtful
     former_id: str = ""  # its id by the rule of the first release, which outputs still hold
+    absent_id: str = ""  # of a stem that is absent: the same for every threshold of a gate
+    threshold: float = 0.0  # of the gate; a record that says absent holds below it
     sounds: str = ""  # version of the example sounds of its query, which then has no text
     source: str = ""  # JSON: files and folders of these, as they were given
 
     @property
-    def condition(self) -> str:
-        """Name the condition of its query."""
+    def condition(self) -> str:  # names the condition of its query
         return self.sounds or self.text
+
+    @property
+    def ids(self) -> tuple[str, ...]:  # that its records may have
+        return self.id, self.former_id, self.absent_id
 
 
 @dataclass(frozen=True)
@@ -67,18 +72,14 @@ class Asset:
         return [item.name for item in self.items if item.kind == kind]
 
     def keep_item(self, name: str) -> "Asset":
-        """Leave out the items of other names (of a name that no item has: all but the first one).
-
-        Rows of an asset with hundreds of queries would else carry hundreds of items each.
-        """
+        """Leave out the items of other names (of a name that no item has: all but the first one):
+        rows of an asset with hundreds of queries would else carry hundreds of items each."""
         own = [item for item in self.items if item.name == name]
         return replace(self, items=tuple(own or self.items[:1]), is_whole=False)
 
 
 @dataclass(frozen=True)
 class TrackInfo:
-    """The facts about a track that later stages and records need."""
-
     index: int  # among the audio streams of its asset; -1 where no track was reached
     rate_hz: int = 0
     num_channels: int = 0
@@ -91,7 +92,7 @@ NO_TRACK = TrackInfo(-1)
 
 @dataclass(frozen=True)
 class Seconds:
-    """Time spent on a row in each stage; added up over rows, so each second is in one row only."""
+    """Time spent on a row in each stage; each second is in one row only."""
 
     extract: float = 0.0
     separate: float = 0.0
@@ -109,7 +110,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class AssetBatch:
-    assets: tuple[Asset, ...]  # small ones travel together, a large one travels alone
+    assets: tuple[Asset, ...]  # small ones travel together, a large one alone
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,6 @@ class SpanRow(OfTrack):
 
 @dataclass(frozen=True, kw_only=True)
 class OfStem(OfTrack):
-    """Name the stem, the residual or the rendition that a row belongs to."""
-
     kind: str = STEM
     name: str = ""
     heard: Heard | None = None  # of a stem; None: nothing listened

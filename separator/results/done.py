@@ -15,6 +15,7 @@ from separator.results.latest import (
     join_keys,
     read_all_keys,
     select_latest,
+    to_score,
 )
 from separator.results.paths import Layout
 from separator.rows import Asset
@@ -36,7 +37,7 @@ class DoneItems:
         the ids in its commit file, if the manifest alone is not to be relied on."""
         is_open = ~self._find(asset, self.done)
         if recorded is not None:
-            is_open |= [not {item.id, item.former_id} & recorded for item in asset.items]
+            is_open |= [not set(item.ids) & recorded for item in asset.items]
         if self.wanted is not None:
             is_open &= self._find(asset, self.wanted)
         names = {item.name for item, chosen in zip(asset.items, is_open, strict=True) if chosen}
@@ -55,16 +56,22 @@ class DoneItems:
         return replace(self, done=np.union1d(self.done, more))
 
     def _find(self, asset: Asset, hashes: np.ndarray) -> np.ndarray:
-        # An output of the first release holds its ids.
-        ids = [item.id for item in asset.items], [item.former_id for item in asset.items]
-        return np.any([is_known(hash_ids(each), hashes) for each in ids], axis=0)
+        # An output of the first release holds its ids. No hash is that of an empty id.
+        ids = zip(*(item.ids for item in asset.items), strict=True)
+        found = [is_known(hash_ids([i or "0" for i in each]), hashes) for each in ids]
+        return np.any(found, axis=0)
 
 
 def find_done(
-    storage: Storage, layout: Layout, retry_failed: bool, only_failed: bool = False
+    storage: Storage,
+    layout: Layout,
+    retry_failed: bool,
+    only_failed: bool = False,
+    threshold: float = 1.0,
 ) -> DoneItems:
     """Read which work items are done on every track. `retry_failed`: those that have failed for
-    good are to be tried again; `only_failed`: nothing but failed ones is wanted."""
+    good are to be tried again; `only_failed`: nothing but failed ones is wanted. `threshold`: a
+    stem whose query was absent is to be made if its score reaches this."""
     parts = read_all_keys(storage, layout)
     every = join_keys(parts)
     del parts  # as large again
@@ -73,6 +80,7 @@ def find_done(
     ids, outcome = keys.work_item.view(np.uint64), keys.outcome
     # Once its asset can be looked at again, the records beside the stems say what is done.
     is_open = (outcome == MAY_PASS) | (is_unseen[is_latest] & (keys.etag != NO_ETAG))
+    is_open |= keys.absent_score >= to_score(threshold)
     if retry_failed:
         is_open |= outcome != OK
     done = np.setdiff1d(ids[~is_open], ids[is_open])

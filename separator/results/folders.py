@@ -46,7 +46,7 @@ def withdraw(storage: Storage, layout: Layout, asset: Asset, found: CommitFile) 
     If the run is killed between the first of those files and its commit, no record says that they
     are what they were.
     """
-    ids = {item.name: (item.id, item.former_id) for item in asset.items}
+    ids = {item.name: item.ids for item in asset.items}
     kept, stale = [], []
     for record in found.records:
         is_kept = record["request"] in ids.get(record["query_name"], (record["request"],))

@@ -22,10 +22,11 @@ log = logging.getLogger(__name__)
 
 NO_ETAG = hash("")  # of an asset that storage could not look at
 OK, FAILED_FOR_GOOD, MAY_PASS = 0, 1, 2  # outcomes
+SCORE_COLUMNS = ("status", "presence_score")
 
 
 class Keys(NamedTuple):
-    """Hold the columns that decide, as integers: 56 bytes a row, no texts."""
+    """Hold the columns that decide, as integers: 64 bytes a row, no texts."""
 
     asset: np.ndarray  # hash of the asset's URI
     etag: np.ndarray  # hash of the asset's version
@@ -34,6 +35,7 @@ class Keys(NamedTuple):
     created_at: np.ndarray  # microseconds; all rows of one commit share it
     work_item: np.ndarray  # the first 8 bytes of its id
     outcome: np.ndarray  # OK, FAILED_FOR_GOOD or MAY_PASS
+    absent_score: np.ndarray  # of a query that is heard nowhere, in millionths; -1 of other rows
 
 
 def select_latest(keys: Keys) -> np.ndarray:
@@ -123,7 +125,7 @@ def join_keys(parts: dict[str, np.ndarray]) -> Keys:
 
 
 def read_keys(storage: Storage, uri: str) -> np.ndarray:
-    """Read the `Keys` of one file as an array (7, rows)."""
+    """Read the `Keys` of one file as an array (8, rows)."""
     try:
         return np.concatenate([_make_empty(), *_iterate_keys(storage, uri)], axis=1)
     except ValueError as error:  # a text that is no UTF-8, an id that is none
@@ -131,8 +133,8 @@ def read_keys(storage: Storage, uri: str) -> np.ndarray:
 
 
 def _iterate_keys(storage: Storage, uri: str) -> Iterator[np.ndarray]:
-    for batch in iterate_batches(storage, uri, KEY_COLUMNS):
-        if any(column.null_count for column in batch.columns):
+    for batch in iterate_batches(storage, uri, (*KEY_COLUMNS, *SCORE_COLUMNS)):
+        if any(batch[name].null_count for name in KEY_COLUMNS):
             raise OutputDamaged(f"{uri}: is no manifest, a column that says what a row is has gaps")
         columns = {name: batch[name].to_pylist() for name in KEY_COLUMNS if name != "created_at"}
         assets, etags, queries, tracks, ids, codes = columns.values()
@@ -142,7 +144,24 @@ def _iterate_keys(storage: Storage, uri: str) -> Iterator[np.ndarray]:
         hashes = [np.fromiter(map(hash, group), np.int64, len(batch)) for group in groups]
         created_at = batch["created_at"].cast("int64").to_numpy()
         outcomes = np.fromiter(map(find_outcome, codes), np.int64, len(batch))
-        yield np.stack([*hashes, created_at, hash_ids(ids).view(np.int64), outcomes])
+        scores = read_absent_scores(batch)
+        yield np.stack([*hashes, created_at, hash_ids(ids).view(np.int64), outcomes, scores])
+
+
+def read_absent_scores(batch: "pa.RecordBatch") -> np.ndarray:
+    """Read the scores of rows whose query is absent; manifests of earlier versions have none."""
+    if not set(SCORE_COLUMNS) <= set(batch.schema.names):
+        return np.full(len(batch), -1)
+    rows = zip(*(batch[name].to_pylist() for name in SCORE_COLUMNS), strict=True)
+    return np.fromiter(
+        (to_score(score or 0.0) if status == "absent" else -1 for status, score in rows),
+        np.int64,
+        len(batch),
+    )
+
+
+def to_score(score: float) -> int:
+    return round(1e6 * score)
 
 
 def _make_empty() -> np.ndarray:

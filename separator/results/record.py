@@ -268,11 +268,16 @@ def select_done(
     """Select the records of all work items; none if anything is left to do for one of them."""
     records, found = list(records), []
     for item in items:
-        own = [record for record in records if record["request"] in (item.id, item.former_id)]
+        own = [r for r in records if r["request"] in item.ids and is_still_so(r, item.threshold)]
         if not own or not all(is_terminal(r["error_code"], retry_failed) for r in own):
             return []
         found += own
     return found
+
+
+def is_still_so(record: Record, threshold: float) -> bool:
+    """Tell whether a record that says absent holds for another threshold, too."""
+    return record["status"] != ABSENT or (record["presence_score"] or 0.0) < threshold
 
 
 def list_uris(records: Iterable[Record]) -> list[str]:

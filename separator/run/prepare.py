@@ -80,7 +80,9 @@ class Target:
 
     def find_done(self) -> DoneItems:
         run = self.config.run
-        return find_done(self.storage, self.layout, run.retry_failed, run.only == "failed")
+        threshold = self.work.threshold
+        only_failed = run.only == "failed"
+        return find_done(self.storage, self.layout, run.retry_failed, only_failed, threshold)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,14 @@ from typing import Any, cast
 from separator.audio.renditions import JOINT
 from separator.detect.heard import join_heard
 from separator.detect.stretches import StretchRule
-from separator.results.record import StemAbsent, list_uris, make_record, make_timestamp
+from separator.results.record import (
+    ABSENT,
+    StemAbsent,
+    list_uris,
+    make_fingerprint,
+    make_record,
+    make_timestamp,
+)
 from separator.results.schema import Record
 from separator.rows import (
     RENDITION,
@@ -224,7 +231,7 @@ class Collector:
             )
             for (item, file), residual in zip(files, residuals, strict=True)
         ]
-        return [self._close(asset, records)]
+        return [self._close(asset, name_absent(asset, records))]
 
     def _find_residual(self, state: _State, index: int, item: WorkItem) -> Any:
         """Find the residual that a stem's record names; None where it has none."""
@@ -244,6 +251,18 @@ class Collector:
 
 
 MISSING = object()  # a residual that is still to come
+
+
+def name_absent(asset: Asset, records: list[Record]) -> list[Record]:
+    """Give records of stems that are absent on all tracks the id that holds for any threshold."""
+    ids = {item.name: item.absent_id for item in asset.items}
+    present = {r["query_name"] for r in records if r["status"] != ABSENT}
+    return [
+        r
+        if r["query_name"] in present or not (own := ids[r["query_name"]])
+        else r | {"request": own, "fingerprint": make_fingerprint(own, r["track_index"])}
+        for r in records
+    ]
 
 
 def make_key(row: PartWritten | StemWritten | Failed) -> Key:

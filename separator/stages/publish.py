@@ -90,7 +90,7 @@ class Publisher:
         """Tell whether this run has committed the asset, or one that took over while this one
         slept: Ray repeats a task whose node was lost, even when all of its results were used. A
         part of it would never be cleared away."""
-        own = {item.id for item in asset.items}
+        own = {each for item in asset.items for each in (item.id, item.absent_id)}
         try:
             records = read_commit_file(self.storage, self.layout.record(asset.path)).records
         except OutputDamaged:  # this run would have written a whole one

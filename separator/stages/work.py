@@ -64,6 +64,7 @@ class Work:
     rule: IdRule
     former_rule: IdRule | None  # None: with settings that the first release did not have
     warnings: Mapping[str, str]  # by the key of a query
+    threshold: float = 1.0  # of the gate
 
     @property
     def checkpoint_sha256(self) -> str:
@@ -98,6 +99,7 @@ def make_work(
         ),
         make_former_rule(config, checkpoint_sha256),
         warnings,
+        config.detect.threshold,
     )
 
 
@@ -167,6 +169,11 @@ def list_items(
     former_ids = ids
     if work.former_rule is not None:
         former_ids = make_ids(work.former_rule, queries, work.output, version, others)
+    absent_ids = {}
+    if "detector" in work.rule.settings:
+        settings = {k: v for k, v in work.rule.settings.items() if k != "detect.threshold"}
+        rule = replace(work.rule, settings=settings | {"absent": True})
+        absent_ids = make_ids(rule, queries, work.output, version, others)
     # The one residual of all stems is another for other stems, and written with any of them.
     together = [q.name for q in queries] if work.output.residual == "joint" else []
     items = [
@@ -180,6 +187,8 @@ def list_items(
             former_id=former_ids[query.name],
             sounds=query.version,
             source=json.dumps(query.audio, ensure_ascii=False) if query.audio else "",
+            absent_id=absent_ids.get(query.name, ""),
+            threshold=work.threshold,
         )
         for query in queries
     ]

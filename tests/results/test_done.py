@@ -76,3 +76,11 @@ def test_is_known_marks_the_hashes_that_are_among_those_known():
     hashes = np.array([0, 2, 3, 2**64 - 1], np.uint64)
     assert is_known(hashes, known).tolist() == [False, True, False, True]
     assert is_known(hashes, known[:0]).tolist() == [False] * 4
+
+
+def test_find_done_makes_absent_stems_again_that_another_threshold_would_keep(output):
+    absent = {"status": "absent", "presence_score": 0.3}
+    write(output, make_record(request=FINE) | absent, make_record("y", request=BROKEN))
+    for threshold, wanted in ((0.5, [FINE, BROKEN]), (0.3, [BROKEN]), (0.2, [BROKEN])):
+        done = find_done(*output, retry_failed=False, threshold=threshold)
+        assert list(done.done) == list(hash_ids(wanted))

@@ -47,7 +47,7 @@ def test_select_latest_follows_the_rule_on_random_rows():
         ]
         asset, etag, query, track, when = np.array(rows).T
         item = 10 * asset + query
-        keys = Keys(asset, etag, item, 10 * item + track, when, item, 0 * item)
+        keys = Keys(asset, etag, item, 10 * item + track, when, item, 0 * item, 0 * item - 1)
         assert select_latest(keys).tolist() == select_by_hand(rows)
 
 

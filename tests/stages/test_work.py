@@ -180,3 +180,18 @@ def test_a_rendition_of_a_query_that_an_asset_lacks_is_its_trouble(library):
     )
     one, other = list_assets(config)
     assert not one.trouble and "'m' needs the query 'siren'" in other.trouble
+
+
+def test_a_stem_that_is_absent_has_one_id_for_every_threshold(library):
+    items = [
+        next(
+            iter(list_assets(make_config(library, "detect.gate=on", f"detect.threshold={t}")))
+        ).items
+        for t in (0.4, 0.6)
+    ]
+    for one, other in zip(*items, strict=True):
+        if one.kind == "stem":
+            assert one.id != other.id and one.absent_id == other.absent_id != ""
+            assert (one.threshold, other.threshold) == (0.4, 0.6)
+    plain = next(iter(list_assets(make_config(library)))).items
+    assert {item.absent_id for item in plain} == {""}
