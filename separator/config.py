@@ -23,6 +23,7 @@ from separator.config_file import (
     named,
     read_settings,
 )
+from separator.config_report import ReportSettings
 from separator.errors import RequestError
 from separator.media.choose import check_tracks
 from separator.media.encode import EncodeSettings
@@ -154,6 +155,7 @@ class OutputSettings:
     remux: str = "none"
     remux_codec: str | None = None
     remux_bitrate_bps: int | None = None
+    report: bool = False
 
     def __post_init__(self) -> None:
         with named("output.uri: "):
@@ -239,6 +241,7 @@ class JobConfig:
     output: OutputSettings = field(default_factory=OutputSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     run: RunSettings = field(default_factory=RunSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
 
     def __post_init__(self) -> None:
         if is_within(self.output.uri, self.input.uri):
