@@ -18,6 +18,7 @@ from separator.results.schema import COLUMNS
 from separator.storage import Storage
 
 RATE_HZ = 16_000
+PATIENCE_MS = 180_000  # of a browser: machines may be busy
 RUN_ID = "20260101-000000-abcdef"
 # Quotes, markup, an emoji, text from right to left, a line of 200 bytes, percent and hash signs.
 NAMES = [
@@ -137,6 +138,13 @@ def write_output(root: Path, names: Sequence[str] = NAMES, seconds: float = 3.0)
     write_rows(made.layout, records)
     write_run_file(made.layout, str(root / "library"))
     return made
+
+
+def read_made(root: Path) -> Made:
+    """Read an output that `write_output` wrote before."""
+    made = Made(root, [])
+    rows = [row for row, _, _ in plan_report(Storage(), made.layout, 100).rows]
+    return Made(root, rows)
 
 
 def write_rows(layout: Layout, records: Sequence[dict], storage: Storage | None = None) -> None:

@@ -75,7 +75,7 @@ Report.showOverview = (root) => {
     const middle = counts.findIndex((number) => (seen += number) >= sum / 2);
     const median = showNumber(low + (middle + 0.5) * width);
     return make("figure", { class: "histogram" },
-      make("figcaption", {}, make("b", {}, column.replaceAll("_", " ")),
+      make("figcaption", {}, make("b", {}, column),
         make("span", { class: "muted" }, ` median about ${median}${unit ? ` ${unit}` : ""}`)),
       make("div", { class: "bars", role: "img",
         "aria-label": `Histogram of ${column}: ${showCount(sum)} stems, median ${median}` }, bars),
