@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
 UV := $(shell command -v uv || echo python3 -m uv)
 SHELL := /bin/bash
 
-.PHONY: help env dev ffmpeg rgw sounds lock test test-all test-gpu check demo bench mini scores sbom audit clean mini-zeroshot
+.PHONY: help env dev ffmpeg rgw sounds browser lock test test-all test-gpu check demo bench mini scores sbom audit clean mini-zeroshot
 .DEFAULT_GOAL := test
 
 help:  ## list the targets
@@ -41,16 +41,19 @@ rgw:  ## install Ceph's gateway if it is missing: a strict S3 store for tests
 sounds:  ## install espeak-ng, fluidsynth and a soundfont if they are missing
 	@bash tools/ensure_sounds.sh
 
+browser:  ## install Chromium and npm if they are missing, fetch axe-core into .axe/
+	@bash tools/ensure_browser.sh
+
 test: dev ffmpeg  ## the default tests: ffmpeg is all they need
 	$(PYTEST)
 
-check: dev ffmpeg rgw sounds  ## the gate: lint, types, all tests but the slowest
+check: dev ffmpeg rgw sounds browser  ## the gate: lint, types, all tests but the slowest
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m pyright
 	$(PYTEST) --durations=10 -m '(not slow or check) and not gpu'
 
-test-all: dev ffmpeg rgw sounds  ## all tests but those on a GPU
+test-all: dev ffmpeg rgw sounds browser  ## all tests but those on a GPU
 	SEPARATOR_EXAMPLES=20 $(PYTEST) -m 'not gpu'
 
 test-gpu: dev  ## tests on a CUDA device
@@ -105,4 +108,4 @@ audit: | .venv/bin/python  ## look for known weaknesses of what requirements.loc
 	$(UV) tool run --quiet --from 'pip-audit>=2.7,<3' pip-audit --disable-pip --require-hashes -r requirements.lock
 
 clean:  ## remove .venv and caches
-	rm -rf .venv .pytest_cache .ruff_cache
+	rm -rf .venv .axe .pytest_cache .ruff_cache

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     print()
     print_closeness(output)
     print("\nbroken.mp4 is meant to fail: its record says why.")
-    print(f"Listen: {output}/stems/street.mp4/track-0/")
+    print(f"Look and listen: {output}/report/index.html")
     return OK
 
 

@@ -65,8 +65,22 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
     finally:
         console.end()
     print_summary(summary, config, is_detection)
+    if config.output.report and not is_detection and not write_report(config):
+        return CRASHED
     has_failed = summary.assets_failed or summary.assets_left
     return SOME_FAILED if has_failed and config.run.failed_assets == "exit3" else OK
+
+
+def write_report(config: "JobConfig") -> bool:
+    """Write the page about the output; the run itself is done, whatever comes of the page."""
+    from jobs.report import report_run
+
+    try:
+        report_run(config)
+    except SeparatorError as error:
+        say(f"{error.code}: {error}; the stems are there, `separator report` makes the page")
+        return False
+    return True
 
 
 def require_ffmpeg() -> None:

@@ -23,6 +23,7 @@ from separator.config_file import (
     read_switches,
 )
 from separator.config_output import OutputSettings, check_renditions
+from separator.config_report import ReportSettings
 from separator.detect.stretches import StretchRule
 from separator.errors import RequestError
 from separator.media.choose import check_tracks
@@ -181,6 +182,7 @@ class JobConfig:
     output: OutputSettings = field(default_factory=OutputSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     run: RunSettings = field(default_factory=RunSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
 
     def __post_init__(self) -> None:
         if is_within(self.output.uri, self.input.uri):

@@ -87,6 +87,7 @@ class OutputSettings:
     remux: str = "none"
     remux_codec: str | None = None
     remux_bitrate_bps: int | None = None
+    report: bool = False
 
     def __post_init__(self) -> None:
         with named("output.uri: "):

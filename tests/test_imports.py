@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[1]
 # From the top down; a module may import from its own layer and from those below.
 LAYERS = [
     ["jobs"],
-    ["separator.train", "separator.export", "separator.evaluation"],
+    ["separator.train", "separator.export", "separator.evaluation", "separator.report"],
     ["separator.run"],
     ["separator.stages", "separator.api"],
     ["separator.detect", "separator.encoders", "separator.results", "separator.config",
-     "separator.config_file", "separator.config_output"],
+     "separator.config_file", "separator.config_output", "separator.config_report"],
     ["separator.model", "separator.media", "separator.storage", "separator.queries",
      "separator.sounds"],
     ["separator.audio"],

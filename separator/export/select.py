@@ -22,6 +22,7 @@ from separator.machine import measure_ram
 from separator.results.latest import find_latest
 from separator.results.manifest import list_files, read_table
 from separator.results.paths import Layout
+from separator.results.verdicts import make_table, read_verdicts
 from separator.run.run_file import FINISHED, RUNNING, STARTING
 from separator.run.status import describe_state, read_runs
 from separator.storage import Storage
@@ -29,12 +30,16 @@ from separator.storage.temporary import temporary_folder
 
 ROWS_PER_BATCH = 4096
 BYTES_PER_SAMPLE = 3  # of 24 bits, before compression: the manifest holds no sizes
-SHARD_KEYS = ("split", "shard")  # columns that are not part of the data set
+# Columns that are not part of the data set.
+SHARD_KEYS = ("split", "shard")
+VERDICT_KEYS = ("verdict", "note")
+REVIEW = "review"  # a folder
 
 # An empty text is no JSON, and manifests of earlier versions have no `kind`: all were stems.
 LATEST = """
-    SELECT * REPLACE (nullif(carried, '') AS carried, coalesce(kind, 'stem') AS kind)
-    FROM manifest"""
+    SELECT manifest.* REPLACE (nullif(carried, '') AS carried, coalesce(kind, 'stem') AS kind),
+        verdicts.verdict, verdicts.note
+    FROM manifest LEFT JOIN verdicts USING (fingerprint)"""
 # One row for each stretch in which the query is heard, with some sound around it.
 CUT = """
     WITH stretches AS (
@@ -130,6 +135,9 @@ def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
     with temporary_folder() as folder:
         for number, (uri, mask) in enumerate(masks.items()):
             pq.write_table(read_table(storage, uri, mask), folder / f"{number:05}.parquet")
+        (folder / REVIEW).mkdir()
+        verdicts = make_table(read_verdicts(storage, layout))
+        pq.write_table(verdicts, folder / REVIEW / "verdicts.parquet")
         memory_mb = config.input.expression_memory_mb
         memory_bytes = measure_ram() / 2 if memory_mb is None else memory_mb * 1e6
         with contextlib.closing(open_manifest(folder, memory_bytes)) as connection:
@@ -162,6 +170,7 @@ def open_manifest(folder: Path, memory_bytes: float) -> duckdb.DuckDBPyConnectio
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     files = sorted(map(str, folder.glob("*.parquet")))
     connection.read_parquet(files).create_view("manifest")
+    connection.read_parquet(str(folder / REVIEW / "*.parquet")).create_view("verdicts")
     connection.sql(LATEST).create_view("latest")
     return connection
 
@@ -176,7 +185,10 @@ def make_selection(expressions: Expressions, config: ExportConfig) -> Selection:
     connection.sql(cut).create("samples")
     path = json.dumps(f"{licence}", ensure_ascii=False).replace("'", "''")
     carried = "''" if licence is None else f"coalesce(carried ->> '$.{path}', '')"
-    given = duckdb.StarExpression(), duckdb.SQLExpression(carried).alias("licence")
+    given = (
+        duckdb.StarExpression(exclude=VERDICT_KEYS),
+        duckdb.SQLExpression(carried).alias("licence"),
+    )
 
     def create(group: duckdb.Expression) -> None:
         columns = *given, group.cast("VARCHAR").alias("split_by")

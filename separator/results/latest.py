@@ -4,7 +4,7 @@ Runs only add files, so rows of earlier commits stand beside them until a compac
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -91,9 +91,16 @@ def read_latest(
     storage: Storage, layout: Layout, columns: Sequence[str]
 ) -> "Iterator[pa.RecordBatch]":
     """Yield some columns of the current rows, a batch at a time."""
+    yield from read_marked(storage, find_latest(storage, layout), columns)
+
+
+def read_marked(
+    storage: Storage, masks: Mapping[str, np.ndarray], columns: Sequence[str]
+) -> "Iterator[pa.RecordBatch]":
+    """Yield some columns of the rows that the masks mark, by file; a file may lack a column."""
     import pyarrow as pa  # imported here: it costs 0.2 s
 
-    for uri, mask in find_latest(storage, layout).items():
+    for uri, mask in masks.items():
         start = 0
         for batch in iterate_batches(storage, uri, columns):
             yield batch.filter(pa.array(mask[start : start + len(batch)]))

@@ -26,8 +26,8 @@ HARMLESS = {
     "output.renditions", "output.remux", "output.remux_codec", "output.remux_bitrate_bps",
     # Results do not depend on the machine or on how the work is cut: they agree to rounding.
     "model.device", "model.compile", "run.span_s", "run.actors",
-    # A column of the record, and the exit code.
-    "output.similarity", "run.failed_assets",
+    # A column of the record, the exit code, and the page about the output.
+    "output.similarity", "run.failed_assets", "output.report", "report.most",
     # The way to a place.
     "storage.endpoint_url", "storage.region", "storage.profile", "storage.anonymous",
     "storage.ca_bundle", "storage.path_style", "storage.checksums", "storage.connections",

@@ -19,6 +19,17 @@ log = logging.getLogger(__name__)
 MOST_PARTS = 10_000
 # Parts of one upload in flight; memory holds one more.
 PARTS_IN_FLIGHT = 4
+# Of files that browsers open, by their ending: else they would offer them for download.
+CONTENT_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "png": "image/png",
+    "m4a": "audio/mp4",
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+}
 
 
 class Writer:
@@ -29,6 +40,8 @@ class Writer:
         self.place = place
         self.if_absent = if_absent
         self.settings = client.settings
+        kind = CONTENT_TYPES.get(place.key.rpartition(".")[2])
+        self.about = {"ContentType": kind} if kind else {}
 
     def write(self, blocks: Iterable[bytes]) -> None:
         parts = cut(blocks, self.settings.part_bytes)
@@ -65,7 +78,9 @@ class Writer:
         if self.if_absent and not self.settings.conditional_writes:
             self._look()
         try:
-            self._call("put_object", Body=data, **self._digest(data), **self._condition)
+            self._call(
+                "put_object", Body=data, **self._digest(data), **self._condition, **self.about
+            )
         except ObjectChanged:
             # The answer to an earlier attempt may have been lost: then the object is this one.
             if self._find_etag() != _hash(data):
@@ -76,12 +91,13 @@ class Writer:
         if not self.settings.conditional_writes:
             if self._find_etag() != version:
                 raise self._changed
-            self._call("put_object", Body=data, **self._digest(data))
+            self._call("put_object", Body=data, **self._digest(data), **self.about)
             return
         # Ceph 16 compares the header with the bare etag; the standard says with quotes.
         for header in (version, f'"{version}"'):
             try:
-                self._call("put_object", Body=data, IfMatch=header, **self._digest(data))
+                about = self._digest(data) | self.about
+                self._call("put_object", Body=data, IfMatch=header, **about)
                 return
             except (ObjectChanged, ObjectMissing):
                 found = self._find_etag()
@@ -98,7 +114,7 @@ class Writer:
             return None
 
     def _upload(self, parts: Iterator[bytes]) -> None:
-        upload = self._call("create_multipart_upload")["UploadId"]
+        upload = self._call("create_multipart_upload", **self.about)["UploadId"]
         try:
             done, num_bytes = self._upload_parts(upload, parts)
             self._complete(upload, done, num_bytes)

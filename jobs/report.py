@@ -1,0 +1,121 @@
+"""Make a page to look at and listen to: report/index.html below the output.
+
+The page is a static site with relative addresses: open it from the folder, from a copy, or from a
+store that serves files. Run again, it makes only previews that are new.
+"""
+
+import argparse
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from jobs.command import SOME_FAILED, Command, add_config_arguments, say
+from separator.errors import SeparatorError
+
+if TYPE_CHECKING:
+    from separator.config import JobConfig
+    from separator.report.previews import AssetWork, PreviewMaker
+    from separator.results.paths import Layout
+    from separator.storage import Storage
+
+KEYS = """\
+keys, as in the file or as key=value on the command line:
+  output.uri         the output of the run
+  report.most        assets on the page: three quarters by doubt, the others at random
+every key: configs/local.yaml"""
+MOST_RETRIES = 2  # of an asset whose worker died
+SHOWN_TROUBLES = 3
+
+
+def run(options: argparse.Namespace) -> int | None:
+    from separator.config import JobConfig, read_output
+    from separator.config_file import build, merge_settings
+    from separator.results.paths import Layout
+    from separator.storage import Storage
+
+    output, settings = read_output(options.config, options.overrides)
+    report = build(
+        merge_settings(JobConfig, options.config, options.overrides).report, options.config
+    )
+    return write(Storage(settings), Layout(output.uri, output.format), report.most)
+
+
+def report_run(config: "JobConfig") -> None:
+    """Make the report at the end of a run."""
+    from separator.results.paths import Layout
+    from separator.storage import Storage
+
+    layout = Layout(config.output.uri, config.output.format)
+    write(Storage(config.storage), layout, config.report.most)
+
+
+def write(storage: "Storage", layout: "Layout", most: int) -> int | None:
+    """Write the report; SOME_FAILED if a stem has no preview."""
+    from separator.report.make import list_made, plan_report, write_report
+    from separator.report.previews import PreviewMaker
+    from separator.run.status import check_output, read_runs
+
+    check_output(storage, layout)
+    say("reading the manifest ...")
+    plan = plan_report(storage, layout, most)
+    made = list_made(storage, plan.layout)
+    work = plan.list_work(made)
+    troubles = make_previews(PreviewMaker(storage, plan.layout.previews()), work)
+    write_report(storage, plan, made, troubles, next(read_runs(storage, layout, 1), None))
+    missing = {name: why for name, why in troubles.items() if why}
+    for why in list(missing.values())[:SHOWN_TROUBLES]:
+        say(why)
+    if missing:
+        say(f"{len(missing):,} stems have no preview: the page says why")
+    print(f"look and listen: {plan.layout.page()}")
+    return SOME_FAILED if missing else None
+
+
+def make_previews(maker: "PreviewMaker", work: "list[AssetWork]") -> dict[str, str]:
+    """Make previews on Ray, an asset a task; Ray does not start if there is nothing to do."""
+    if not work:
+        return {}
+    import ray
+
+    from separator.run.local_ray import join_ray
+
+    say(f"making previews of {len(work):,} assets ...")
+    join_ray()
+    shared = ray.put(maker)
+    task: Any = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(preview)
+    most_ahead = 2 * int(ray.cluster_resources().get("CPU", 1))
+    found: dict[str, str] = {}
+    ahead: deque[Any] = deque()
+    for each in work:
+        ahead.append(task.remote(shared, each))
+        if len(ahead) >= most_ahead:
+            found |= _get(ahead.popleft())
+    while ahead:
+        found |= _get(ahead.popleft())
+    return found
+
+
+def preview(maker: "PreviewMaker", work: "AssetWork") -> "dict[str, str] | SeparatorError":
+    try:
+        return maker(work)
+    except SeparatorError as error:
+        return error  # not raised: Ray would wrap it in a traceback
+
+
+def _get(task: Any) -> dict[str, str]:
+    import ray
+
+    found: Any = ray.get(task)
+    if isinstance(found, SeparatorError):
+        raise found
+    return found
+
+
+REPORT = Command(
+    "report", "jobs.report", __doc__, add_config_arguments, run, KEYS,
+    "configs/local.yaml output.uri=/stems",
+)  # fmt: skip
+main = REPORT.main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Bring what people decided about stems back into the output.
+
+`import` reads a file of verdicts: one that the report page saved, or the JSON export of a Label
+Studio project. They become review/verdicts.parquet beside the manifest, which `export` can filter
+by. `tasks` writes the most doubtful stems as tasks of Label Studio.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from jobs.command import Command
+from separator.errors import RequestError
+
+if TYPE_CHECKING:
+    from separator.results.paths import Layout
+    from separator.results.verdicts import Verdict
+    from separator.storage import Storage
+
+FORMAT = "separator-review"
+MOST_TASKS = 1_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
+    reading = actions.add_parser("import", help="read verdicts: of the page, or of Label Studio")
+    reading.add_argument("file", metavar="FILE.json", type=Path)
+    writing = actions.add_parser("tasks", help="write tasks for Label Studio")
+    writing.add_argument("file", metavar="TASKS.json", type=Path)
+    writing.add_argument(
+        "--sounds", default="", metavar="URL",
+        help="where browsers find the files of the output; default: the stems' own URIs",
+    )  # fmt: skip
+    writing.add_argument(
+        "--most", type=int, default=MOST_TASKS, metavar="N", help=f"stems ({MOST_TASKS})"
+    )
+    for each in (reading, writing):
+        each.add_argument("--output", metavar="URI", help="the output.uri of the run")
+        each.add_argument(
+            "--config", dest="config_path", metavar="CONFIG.yaml", type=Path,
+            help="of the run: for output.uri and the settings of storage",
+        )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.action == "import":
+        read(options)
+    else:
+        write_tasks(options)
+
+
+def read(options: argparse.Namespace) -> None:
+    from separator.results.verdicts import add_verdicts
+
+    verdicts, output_uri = parse_file(options.file)
+    storage, layout = find_output(options, output_uri)
+    known = list_fingerprints(storage, layout)
+    num_changed = add_verdicts(storage, layout, verdicts)
+    print(f"{'verdicts':12}{len(verdicts):>8,}   new or changed {num_changed:,}")
+    if strange := sum(each.fingerprint not in known for each in verdicts):
+        print(f"{strange:,} are of stems that the manifest does not hold (any more)")
+    print(f"{layout.root_uri}: review/verdicts.parquet")
+
+
+def parse_file(path: Path) -> "tuple[list[Verdict], str]":
+    """Read a file of verdicts; return them, and the output that it names, if it names one."""
+    from separator.report.label_studio import read_tasks
+
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{path}: is no JSON: {error}") from None
+    try:
+        if isinstance(content, list):
+            return read_tasks(content), ""
+        return read_page(content), content["output"]
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from None
+
+
+def read_page(content: Any) -> "list[Verdict]":
+    """Read the verdicts that the report page saved."""
+    from datetime import UTC, datetime
+
+    from separator.results.verdicts import Verdict, parse_time
+
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise RequestError(
+            "holds no verdicts; save them on the report page, or export a Label Studio project as"
+            " JSON"
+        )
+    rows, output_uri = content.get("verdicts"), content.get("output")
+    if not isinstance(rows, list) or not isinstance(output_uri, str):
+        raise RequestError("lacks the list `verdicts` or the text `output`")
+    found = []
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise RequestError(f"verdict {number}: is {row!r:.40}, not an object")
+        texts = {key: row.get(key) or "" for key in ("fingerprint", "verdict", "note", "reviewer")}
+        if strange := [key for key, value in texts.items() if not isinstance(value, str)]:
+            raise RequestError(f"verdict {number}: {strange[0]} is no text")
+        when = parse_time(
+            f"verdict {number}: reviewed_at", row.get("reviewed_at"), lambda: datetime.now(UTC)
+        )
+        found.append(Verdict(**texts, reviewed_at=when))
+    return found
+
+
+def find_output(options: argparse.Namespace, named_uri: str) -> "tuple[Storage, Layout]":
+    """Find the output: --output, the config's, or the one that the file of verdicts names."""
+    from separator.config import read_output
+    from separator.results.paths import Layout
+    from separator.run.status import check_output
+    from separator.storage import Storage
+
+    storage, output_uri = Storage(), options.output or named_uri
+    if options.config_path:
+        override = [f"output.uri={options.output}"] if options.output else []
+        output, settings = read_output(options.config_path, override)
+        storage, output_uri = Storage(settings), output.uri
+    if not output_uri:
+        raise RequestError("which output? give --output URI or --config CONFIG.yaml")
+    layout = Layout(output_uri, "")
+    check_output(storage, layout)
+    return storage, layout
+
+
+def list_fingerprints(storage: "Storage", layout: "Layout") -> set[str]:
+    from separator.results.latest import read_latest
+
+    batches = read_latest(storage, layout, ["fingerprint"])
+    return {value for batch in batches for value in batch["fingerprint"].to_pylist()}
+
+
+def write_tasks(options: argparse.Namespace) -> None:
+    from separator.report.label_studio import LABELS, dump_tasks, make_task
+    from separator.report.make import plan_report
+    from separator.report.page import ReportLayout
+
+    storage, layout = find_output(options, "")
+    plan = plan_report(storage, layout, options.most)
+    rows = [each for each in plan.rows if each[0]["stem_uri"]][: options.most]
+
+    def find_sound(uri: str) -> str:
+        path = ReportLayout(layout).link(uri).removeprefix("../")
+        return f"{options.sounds.rstrip('/')}/{path}" if options.sounds else quote(uri, ":/%")
+
+    tasks = (make_task(row, find_sound(row["stem_uri"]), doubt) for row, doubt, _ in rows)
+    options.file.write_bytes(b"".join(dump_tasks(tasks)))
+    labels = options.file.with_suffix(".xml")
+    labels.write_text(LABELS)
+    print(f"{options.file}: {len(rows):,} tasks; {labels}: the project's labelling config")
+
+
+REVIEW = Command("review", "jobs.review", __doc__, add_arguments, run, example="import review.json")
+main = REVIEW.main
+
+if __name__ == "__main__":
+    sys.exit(main())

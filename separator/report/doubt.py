@@ -1,0 +1,105 @@
+"""Rate how doubtful each stem is, from its row of the manifest: what a person should hear first.
+
+The doubt of a stem is a number from 0 to 1. Its base is the mean of those signs that were measured:
+
+- 1 - `presence_score`: the detector was not sure that the sound is there
+- how few stems of the same query have a lower `similarity`: the least similar one has 1
+- the same for `energy_share`
+- how few stems of the same query have a higher `residual_similarity`: the highest one has 1
+
+Each of these adds 0.15, up to 1: a `warning` (the model does not know the words, say), clipped
+samples, repairs while decoding. A silent stem has a doubt of 1 if the detector heard its sound, and
+else of 0: there was nothing to separate. Rows that failed and renditions have no doubt (NaN).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from separator.rows import STEM
+
+SILENT_LUFS = -70.0
+SURE_SCORE = 0.5
+FLAW = 0.15
+# What is said of a stem beside its doubt.
+WARNED, CLIPPED, REPAIRED, SILENT, UNSURE, UNLIKE, FAINT, LEFT = range(8)
+REASONS = (
+    "the model may not know the query",
+    "clipped samples",
+    "repaired while decoding",
+    "silent",
+    "the detector was not sure",
+    "among the least similar to its query",
+    "among the faintest of its query",
+    "the sound is still in the residual",
+)
+EXTREME = 0.9  # a rank above it is worth a word
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What doubt is computed of: arrays with one value for each row; NaN is not measured."""
+
+    is_stem: np.ndarray  # ok and a stem
+    query: np.ndarray  # equal numbers for equal queries
+    presence_score: np.ndarray
+    similarity: np.ndarray
+    residual_similarity: np.ndarray
+    energy_share: np.ndarray
+    loudness_lufs: np.ndarray
+    flaws: np.ndarray  # bits: 1 << WARNED, CLIPPED, REPAIRED
+
+
+def rate_doubt(signs: Signs) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's doubt, and its reasons as bits (1 << index in REASONS)."""
+    is_silent = signs.is_stem & (signs.loudness_lufs <= SILENT_LUFS)
+    is_heard = signs.is_stem & ~is_silent
+    unsure = 1 - signs.presence_score
+    unlike = rank_within(signs.query, -signs.similarity, is_heard)
+    faint = rank_within(signs.query, -signs.energy_share, is_heard)
+    left = rank_within(signs.query, signs.residual_similarity, is_heard)
+    parts = np.stack([unsure, unlike, faint, left])
+    num_measured = (~np.isnan(parts)).sum(0)
+    base = np.nansum(parts, 0) / np.maximum(num_measured, 1)
+    num_flaws = sum((signs.flaws >> bit) & 1 for bit in (WARNED, CLIPPED, REPAIRED))
+    doubt = np.minimum(1.0, base + FLAW * num_flaws)
+    doubt[is_silent] = signs.presence_score[is_silent] >= SURE_SCORE
+    doubt[~signs.is_stem] = np.nan
+    reasons = signs.flaws.astype(np.int16)
+    found = {SILENT: is_silent, UNSURE: signs.presence_score < SURE_SCORE,
+             UNLIKE: unlike >= EXTREME, FAINT: faint >= EXTREME, LEFT: left >= EXTREME}  # fmt: skip
+    for bit, is_so in found.items():
+        reasons |= (is_so & signs.is_stem).astype(np.int16) << bit
+    return doubt.astype(np.float32), reasons
+
+
+def rank_within(groups: np.ndarray, values: np.ndarray, is_ranked: np.ndarray) -> np.ndarray:
+    """Rank each value among those of its group: 0 the lowest, 1 the highest; a value alone has 0.5.
+
+    NaN, and rows that are not ranked, stay NaN. Equal values share the mean of their ranks.
+    """
+    ranks = np.full(len(values), np.nan, np.float32)
+    chosen = np.flatnonzero(is_ranked & ~np.isnan(values))
+    if not len(chosen):
+        return ranks
+    order = chosen[np.lexsort((values[chosen], groups[chosen]))]
+    group, value = groups[order], values[order]
+    is_first = np.r_[True, group[1:] != group[:-1]]
+    is_new = is_first | np.r_[True, value[1:] != value[:-1]]
+    starts, run_starts = np.flatnonzero(is_first), np.flatnonzero(is_new)
+    counts = np.diff(np.r_[starts, len(order)])
+    begin, count = np.repeat(starts, counts), np.repeat(counts, counts)
+    lengths = np.diff(np.r_[run_starts, len(order)])
+    middles = np.repeat(run_starts + (lengths - 1) / 2, lengths)
+    ranks[order] = np.where(count > 1, (middles - begin) / np.maximum(count - 1, 1), 0.5)
+    return ranks
+
+
+def list_reasons(bits: int) -> list[str]:
+    """Put the bits of one row into words."""
+    return [text for number, text in enumerate(REASONS) if bits >> number & 1]
+
+
+def is_rated(kind: str, status: str) -> bool:
+    """Tell whether a row of this kind and status has a doubt."""
+    return kind == STEM and status == "ok"

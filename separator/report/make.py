@@ -1,0 +1,130 @@
+"""Make the report of an output: read its manifest, choose assets, write the site.
+
+The caller makes the previews between `plan_report` and `write_report`: on Ray, or here one by one.
+"""
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from separator.errors import ObjectMissing
+from separator.report.choose import Choice, choose_assets
+from separator.report.page import (
+    ReportLayout,
+    limit_rows,
+    list_site_files,
+    make_asset,
+    make_overview,
+    make_stems,
+    name_asset,
+    pack_data,
+    sort_rows,
+)
+from separator.report.previews import AssetWork, name_preview
+from separator.report.scan import SCANNED, Scan, scan_rows
+from separator.results.latest import find_latest, read_marked
+from separator.results.paths import Layout
+from separator.results.schema import COLUMNS, Record
+from separator.storage import Storage, join_uri
+
+PRESENCE = ("presence", "presence_score", "presence_share", "presence_by")
+
+
+@dataclass(frozen=True)
+class ReportPlan:
+    """What the report is to show."""
+
+    layout: ReportLayout
+    scan: Scan
+    choice: Choice
+    rows: Sequence[tuple[Record, float, int]]  # with doubt and reasons, in the table's order
+
+    def list_work(self, made: Mapping[str, set[str]]) -> list[AssetWork]:
+        """List what is left to preview. `made`: names of previews by the folder of their asset.
+
+        A folder that holds another preview than those of the page is made again as a whole.
+        """
+        by_asset: dict[tuple[str, str], list[Record]] = {}
+        for row, _, _ in self.rows:
+            if row["stem_uri"]:
+                by_asset.setdefault((row["asset_uri"], row["asset_etag"]), []).append(row)
+        work = []
+        for (uri, etag), rows in by_asset.items():
+            found = made.get(name_asset(uri), set())
+            is_stale = not found <= {name_preview(row) for row in rows}
+            left = [row for row in rows if is_stale or name_preview(row) not in found]
+            if left:
+                work.append(AssetWork(uri, etag, left, name_asset(uri), is_stale))
+        return work
+
+
+def plan_report(storage: Storage, layout: Layout, most: int) -> ReportPlan:
+    """Go through the manifest twice: to count and to rate, then to read the chosen rows."""
+    masks = find_latest(storage, layout)
+    scan, arrays = scan_rows(read_marked(storage, masks, SCANNED))
+    doubts, reasons = arrays.rate()
+    choice = choose_assets(arrays.asset, doubts, most)
+    chosen = choice.has(arrays.asset)
+    batches = read_marked(storage, masks, [*COLUMNS, *PRESENCE])
+    records = read_chosen(batches, chosen)
+    rated = dict(zip((id(r) for r in records), reasons[chosen], strict=True))
+    pairs = sort_rows(records, doubts[chosen])
+    rows = limit_rows([(row, float(doubt), int(rated[id(row)])) for row, doubt in pairs])
+    return ReportPlan(ReportLayout(layout), scan, choice, rows)
+
+
+def read_chosen(batches: Iterable[Any], chosen: np.ndarray) -> list[Record]:
+    """Read the marked rows as records; columns that a file lacks are None."""
+    records, start = [], 0
+    empty = dict.fromkeys(COLUMNS)
+    for batch in batches:
+        rows = np.flatnonzero(chosen[start : start + len(batch)])
+        records += [empty | record for record in batch.take(rows).to_pylist()]
+        start += len(batch)
+    return records
+
+
+def list_made(storage: Storage, layout: ReportLayout) -> dict[str, set[str]]:
+    """List earlier previews by folder: a preview is whole once its script is there."""
+    made: dict[str, set[str]] = {}
+    with contextlib.suppress(ObjectMissing):
+        for entry in storage.list(layout.previews(), ["*.js"]):
+            folder, _, name = entry.uri.rpartition("/")
+            made.setdefault(folder.rpartition("/")[2], set()).add(name.removesuffix(".js"))
+    return made
+
+
+def write_report(
+    storage: Storage,
+    plan: ReportPlan,
+    made: Mapping[str, set[str]],
+    troubles: Mapping[str, str],
+    run: Mapping[str, Any] | None,
+) -> None:
+    """Write the site, the page itself last, and delete what it no longer shows.
+
+    `made`: earlier previews, `troubles`: what became of those of this time, see PreviewMaker;
+    `run`: the newest run file.
+    """
+    layout = plan.layout
+    library_uri = run["config"].get("input", {}).get("uri", "") if run else ""
+    known = {name: "" for names in made.values() for name in names} | dict(troubles)
+    by_asset: dict[str, list[Record]] = {}
+    for row, _, _ in plan.rows:
+        by_asset.setdefault(row["asset_uri"], []).append(row)
+    data = {name_asset(uri): make_asset(rows, layout) for uri, rows in by_asset.items()}
+    data["stems"] = make_stems(plan.rows, known, library_uri)
+    data["overview"] = make_overview(plan.scan, plan.choice, len(plan.rows), layout.output_uri, run)
+    site = list_site_files()
+    for name, content in data.items():
+        storage.write(layout.data(name), pack_data(name, content))
+    for name in sorted(site, key=lambda name: name == "index.html"):
+        storage.write(layout.file(name), site[name])
+    for folder in made.keys() - data.keys():
+        storage.clear(join_uri(layout.previews(), folder))
+    for entry in storage.list(layout.data_folder(), ["*.js"]):
+        if entry.uri.rpartition("/")[2].removesuffix(".js") not in data:
+            storage.delete(entry.uri)

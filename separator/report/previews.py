@@ -1,0 +1,255 @@
+"""Make the previews of one asset: short sound, spectrograms and waveforms of each of its stems.
+
+For each stem: the mixture, the stem and what is left (their difference), as m4a that every browser
+plays, of one length, so that they can be played in step. Memory holds 30 s of three sounds, and an
+envelope of the track. Shapes: C channels, T samples.
+"""
+
+import contextlib
+import json
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from separator.audio.format import AudioFormat
+from separator.audio.pictures import draw_spectrogram, measure_loudest, measure_peaks
+from separator.errors import AudioError, MediaError, ObjectChanged, RequestError, StorageError
+from separator.media.decode import decode, output_rate
+from separator.media.encode import EncodeSettings, encode
+from separator.media.probe import Media, Track, probe
+from separator.report.window import WHOLE_S, EnvelopeMeter, Span, choose_window
+from separator.results.record import hash_content
+from separator.results.schema import Record
+from separator.rows import STEM
+from separator.storage import Storage, join_uri
+from separator.storage.temporary import temporary_folder
+
+VERSION = 1  # of previews: another one makes them again
+BITRATE_BPS = 64_000
+NUM_PEAKS = 600
+MOST_PEAKS = 400  # of the waveform of a whole track
+ERRORS = (MediaError, StorageError, AudioError, RequestError)
+MIXTURE, RESIDUAL = "mixture", "residual"
+
+
+@dataclass(frozen=True)
+class AssetWork:
+    """One asset with the rows that need previews."""
+
+    uri: str
+    etag: str
+    rows: Sequence[Record]
+    folder: str  # below previews/
+    is_stale: bool = False  # the folder holds other previews, which go first
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A stretch of a track."""
+
+    samples: np.ndarray  # (C, T)
+    rate_hz: int
+
+
+@dataclass(frozen=True)
+class PreviewMaker:
+    """Write previews below `folder_uri`; a value that travels to the workers once."""
+
+    storage: Storage
+    folder_uri: str
+
+    def __call__(self, work: AssetWork) -> dict[str, str]:
+        """Return for each preview the reason why it could not be made, empty if it was."""
+        if work.is_stale:
+            self.storage.clear(join_uri(self.folder_uri, work.folder))
+        try:
+            with temporary_folder() as folder, opened(self.storage, work, folder) as source:
+                return {
+                    name_preview(row): self._try(work, row, source, folder) for row in work.rows
+                }
+        except ObjectChanged as error:  # while it was read
+            return {name_preview(row): f"{error.code}: {error}" for row in work.rows}
+
+    def _try(self, work: AssetWork, row: Record, source: "Source", folder: Path) -> str:
+        name = name_preview(row)
+        try:
+            preview = self._make(work, row, source, folder)
+            self._write(work, f"{name}.js", pack_script("preview", name, preview))
+        except ERRORS as error:
+            return f"{error.code}: {error}"
+        return ""
+
+    def _make(self, work: AssetWork, row: Record, source: "Source", folder: Path) -> dict[str, Any]:
+        path = folder / f"stem.{row['stem_uri'].rpartition('.')[2]}"
+        self.storage.fetch(row["stem_uri"], path)
+        media = probe(path)
+        envelope, peaks, duration_s, whole = measure(path, media, media.tracks[0])
+        window = choose_window(envelope, duration_s, list_spans(row))
+        stem = whole or cut(path, media, media.tracks[0], window)
+        kind = row["kind"] or STEM
+        sounds = {kind: stem}
+        mixture = source.cut(row["track_index"], window)
+        if mixture is not None:
+            sounds = {MIXTURE: mixture, kind: stem}
+            if kind == STEM and mixture.rate_hz == stem.rate_hz:
+                sounds[RESIDUAL] = subtract(mixture, stem)
+        first = next(iter(sounds.values()))
+        loudest_db = measure_loudest(first.samples, first.rate_hz)
+        lanes = [
+            self._write_lane(work, row, window, kind, sound, loudest_db, folder)
+            for kind, sound in sounds.items()
+        ]
+        return {
+            "duration_s": round(duration_s, 3),
+            "window": window,
+            "lanes": lanes,
+            "track": shrink(peaks, MOST_PEAKS),
+            "trouble": source.trouble,
+        }
+
+    def _write_lane(
+        self,
+        work: AssetWork,
+        row: Record,
+        window: Span,
+        kind: str,
+        sound: Sound,
+        loudest_db: float,
+        folder: Path,
+    ) -> dict[str, Any]:
+        """Write sound and picture of one lane; stems of one track share the mixture's."""
+        name = f"{name_preview(row)}-{kind}"
+        audio = f"{name}.m4a"
+        if kind == MIXTURE:
+            shared = hash_content([VERSION, work.uri, work.etag, row["track_index"], window])
+            audio = f"{shared}.m4a"
+        if not (path := folder / audio).exists():
+            encode_preview(sound, path)
+            self._write(work, audio, path.read_bytes())
+        picture = draw_spectrogram(sound.samples, sound.rate_hz, loudest_db=loudest_db)
+        self._write(work, f"{name}.png", picture)
+        peaks = measure_peaks(sound.samples, NUM_PEAKS)
+        addresses = {"audio": f"{work.folder}/{audio}", "picture": f"{work.folder}/{name}.png"}
+        return {"kind": kind, **addresses, "peaks": shrink(peaks)}
+
+    def _write(self, work: AssetWork, name: str, data: bytes) -> None:
+        self.storage.write(join_uri(self.folder_uri, work.folder, name), data)
+
+
+class Source:
+    """Cut stretches out of an asset; a stretch that several stems share is decoded once."""
+
+    def __init__(self, path: Path | None = None, media: Media | None = None) -> None:
+        self.path, self.media = path, media
+        self.trouble = ""  # the reason why there is no mixture
+        self._last: tuple[tuple[int, Span], Sound] | None = None
+
+    def cut(self, track_index: int, window: Span) -> Sound | None:
+        if self.path is None or self.media is None:
+            return None
+        if self._last is None or self._last[0] != (track_index, window):
+            tracks = [track for track in self.media.tracks if track.index == track_index]
+            if not tracks:
+                raise MediaError(f"{self.path.name}: has no track {track_index}")
+            self._last = (track_index, window), cut(self.path, self.media, tracks[0], window)
+        return self._last[1]
+
+
+@contextlib.contextmanager
+def opened(storage: Storage, work: AssetWork, folder: Path) -> Iterator[Source]:
+    """Open the asset; where it is gone or another one by now, its stems are shown alone."""
+    source = Source()
+    with contextlib.ExitStack() as stack:
+        try:
+            entry = storage.stat(work.uri)
+            if entry.etag != work.etag:
+                raise ObjectChanged(f"{work.uri}: has changed since its stems were made")
+            path = stack.enter_context(storage.on_disk(entry, folder))
+            source = Source(path, probe(path))
+        except ERRORS as error:
+            source.trouble = f"{error.code}: {error}"
+        yield source
+
+
+def name_preview(row: Record) -> str:
+    """Name a preview after everything that changes it."""
+    return hash_content([VERSION, row["fingerprint"], list_spans(row)])
+
+
+def list_spans(row: Record) -> list[Span] | None:
+    """Return the presence of a row; None where it was not measured."""
+    found = row.get("presence")
+    return None if found is None else [(each["start_s"], each["stop_s"]) for each in found]
+
+
+def pack_script(kind: str, name: str, content: Mapping[str, Any]) -> bytes:
+    """Write data as a script that hands them to the page: scripts load from file:// too."""
+    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return f"Report.put({json.dumps(kind)},{json.dumps(name)},{text});\n".encode()
+
+
+def read_blocks(path: Path, media: Media, track: Track) -> Generator[np.ndarray, None, None]:
+    with contextlib.closing(decode(path, media, track)) as blocks:
+        yield from blocks
+
+
+def measure(
+    path: Path, media: Media, track: Track
+) -> tuple[np.ndarray, np.ndarray, float, Sound | None]:
+    """Measure the envelope, its peaks and the length of a track; return a short track too."""
+    rate_hz = output_rate(track)
+    meter, num_samples, kept = EnvelopeMeter(rate_hz), 0, []
+    for block_CT in read_blocks(path, media, track):
+        meter.add(block_CT)
+        num_samples += block_CT.shape[1]
+        if num_samples <= WHOLE_S * rate_hz:
+            kept.append(block_CT)
+        else:
+            kept.clear()
+    whole = Sound(np.concatenate(kept, 1), rate_hz) if kept else None
+    return *meter.finish(), num_samples / rate_hz, whole
+
+
+def cut(path: Path, media: Media, track: Track, window: Span) -> Sound:
+    """Decode a track from its beginning and keep a stretch of it: seeking would not be exact."""
+    rate_hz = output_rate(track)
+    start, stop = (round(each * rate_hz) for each in window)
+    kept, position = [np.zeros((track.num_channels, 0), np.float32)], 0
+    with contextlib.closing(read_blocks(path, media, track)) as blocks:
+        for block_CT in blocks:
+            kept.append(block_CT[:, max(0, start - position) : max(0, stop - position)].copy())
+            position += block_CT.shape[1]
+            if position >= stop:
+                break
+    samples_CT = np.concatenate(kept, axis=1)
+    missing = max(0, stop - start - samples_CT.shape[1])
+    return Sound(np.pad(samples_CT, ((0, 0), (0, missing))), rate_hz)
+
+
+def subtract(mixture: Sound, stem: Sound) -> Sound:
+    """Take the stem out of the mixture; a stem of one channel out of the mean of all."""
+    whole_CT = mixture.samples
+    if len(stem.samples) != len(whole_CT):
+        whole_CT = whole_CT.mean(0, keepdims=True)
+        return Sound(whole_CT - stem.samples.mean(0, keepdims=True), stem.rate_hz)
+    return Sound(whole_CT - stem.samples, stem.rate_hz)
+
+
+def encode_preview(sound: Sound, path: Path) -> None:
+    """Write a sound for a browser, of more than two channels their mean."""
+    samples_CT = sound.samples
+    if len(samples_CT) > 2:
+        samples_CT = samples_CT.mean(0, keepdims=True)
+    settings = EncodeSettings("m4a", bitrate_bps=BITRATE_BPS)
+    encode([samples_CT], path, AudioFormat(sound.rate_hz, len(samples_CT)), settings=settings)
+
+
+def shrink(peaks: np.ndarray, most: int | None = None) -> list[int]:
+    """Make whole numbers from 0 to 99 of peaks, at most so many: the page draws them."""
+    if most is not None and len(peaks) > most:
+        starts = (np.arange(most) * len(peaks)) // most
+        peaks = np.maximum.reduceat(peaks, starts)
+    return [int(each) for each in np.round(np.clip(peaks, 0, 1) * 99)]

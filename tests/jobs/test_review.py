@@ -1,0 +1,118 @@
+"""`separator review`: what people decided comes back, and changes what `export` takes."""
+
+import json
+
+import pytest
+
+from jobs.cli import main
+from separator.export.select import select
+from separator.results.paths import Layout
+from separator.results.verdicts import read_verdicts
+from separator.storage import Storage
+from tests.helpers.export_library import make_config, make_records, write_manifest
+from tests.helpers.report_library import write_run_file
+
+
+@pytest.fixture
+def output(tmp_path):
+    """(folder, rows of its stems that are ok)."""
+    folder = tmp_path / "out"
+    records = make_records(str(folder), 10)
+    write_manifest(Storage(), str(folder), records)
+    write_run_file(Layout(str(folder), "flac"), "/in")
+    return folder, [r for r in records if r["status"] == "ok" and r["kind"] == "stem"]
+
+
+def write_page(path, output_uri: str, verdicts: list[dict]) -> str:
+    content = {"format": "separator-review", "version": 1, "output": output_uri}
+    path.write_text(json.dumps(content | {"verdicts": verdicts}))
+    return str(path)
+
+
+def give(row: dict, verdict: str, note: str = "") -> dict:
+    when = "2026-01-01T12:00:00.000Z"
+    keys = {"fingerprint": row["fingerprint"], "reviewed_at": when}
+    return keys | {"verdict": verdict, "note": note}
+
+
+def choose(folder, where: str) -> set[str]:
+    with select(Storage(), make_config(folder, f"input.where={where}")) as selection:
+        tables = [shard.rows for shard in selection.iterate()]
+    assert all("verdict" not in table.column_names for table in tables)
+    return {value for table in tables for value in table["fingerprint"].to_pylist()}
+
+
+def test_review_of_the_page_changes_what_export_takes(output, tmp_path, capsys):
+    folder, rows = output
+    ids = [row["fingerprint"] for row in rows]
+    assert choose(folder, "verdict is null") == set(ids)
+    page = [give(rows[0], "accept"), give(rows[1], "reject", "hum"), give(rows[2], "", "?")]
+    assert main(["review", "import", write_page(tmp_path / "r.json", str(folder), page)]) == 0
+    assert "new or changed 3" in capsys.readouterr().out
+    assert choose(folder, "verdict = 'accept'") == {ids[0]}
+    assert choose(folder, "verdict is distinct from 'reject'") == set(ids) - {ids[1]}
+    assert choose(folder, "note = 'hum'") == {ids[1]}
+
+
+def test_review_of_label_studio_goes_out_and_comes_back(output, tmp_path, capsys):
+    folder, rows = output
+    tasks = tmp_path / "tasks.json"
+    sounds = "https://sounds.example/stems/"
+    arguments = ["--output", str(folder), "--sounds", sounds, "--most", "6"]
+    assert main(["review", "tasks", str(tasks), *arguments]) == 0
+    content = json.loads(tasks.read_text())
+    assert len(content) == 6 and (tmp_path / "tasks.xml").read_text().startswith("<View>")
+    assert all(task["data"]["audio"].startswith(f"{sounds}stems/") for task in content)
+    assert {task["data"]["fingerprint"] for task in content} <= {r["fingerprint"] for r in rows}
+    result = [{"from_name": "verdict", "value": {"choices": ["accept"]}}]
+    content[0]["annotations"] = [{"result": result, "completed_by": 1}]
+    for task in content[1:]:
+        task["annotations"] = []
+    tasks.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert main(["review", "import", str(tasks), "--output", str(folder)]) == 0
+    assert "new or changed 1" in capsys.readouterr().out
+    assert choose(folder, "verdict = 'accept'") == {content[0]["data"]["fingerprint"]}
+
+
+def test_review_says_which_verdicts_are_of_no_current_stem(output, tmp_path, capsys):
+    folder, _ = output
+    page = [give({"fingerprint": "0" * 32}, "accept")]
+    assert main(["review", "import", write_page(tmp_path / "r.json", str(folder), page)]) == 0
+    assert "1 are of stems that the manifest does not hold" in capsys.readouterr().out
+    assert len(read_verdicts(Storage(), Layout(str(folder), ""))) == 1
+
+
+def test_review_with_a_config_finds_an_output_that_has_moved(output, tmp_path):
+    folder, rows = output
+    (tmp_path / "c.yaml").write_text(f"output: {folder}\n")
+    path = write_page(tmp_path / "r.json", "/elsewhere", [give(rows[0], "accept")])
+    assert main(["review", "import", path, "--config", str(tmp_path / "c.yaml")]) == 0
+    assert len(read_verdicts(Storage(), Layout(str(folder), ""))) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is no JSON"),
+        ("{}", "holds no verdicts"),
+        ('{"format": "separator-review", "output": "/x"}', "lacks the list"),
+        ('{"format": "separator-review", "output": "/x", "verdicts": [1]}', "verdict 1: is 1"),
+        ('{"format": "separator-review", "output": "/x", "verdicts": [{"note": 1}]}', "is no text"),
+        ('{"format": "separator-review", "output": "/x", "verdicts": [{}]}', "fingerprint=''"),
+        ('[{"data": 1}]', "task 1"),
+        ("[]", "which output?"),
+    ],
+)
+def test_review_refuses_files_that_hold_no_verdicts_in_one_line(content, said, tmp_path, capsys):
+    path = tmp_path / "r.json"
+    path.write_text(content)
+    assert main(["review", "import", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_review_of_a_place_without_a_run_is_refused(tmp_path, capsys):
+    path = write_page(tmp_path / "r.json", str(tmp_path / "none"), [])
+    assert main(["review", "import", path]) == 2
+    assert "no run has written there" in capsys.readouterr().err

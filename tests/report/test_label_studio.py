@@ -1,0 +1,88 @@
+"""Tasks of Label Studio: its own SDK accepts them, and annotations come back."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from separator.errors import RequestError
+from separator.report.label_studio import LABELS, dump_tasks, make_task, read_tasks
+from tests.helpers.report_library import make_record
+
+
+def make_row(**values) -> dict:
+    spans = [{"start_s": 1.0, "stop_s": 2.5, "score": 0.8}]
+    given = {"duration_s": 5.0, "presence": spans, "presence_score": 0.8}
+    return make_record(Path("/in/a.wav"), "", "siren", **given | values)
+
+
+def make_annotation(**values) -> dict:
+    """An annotation as Label Studio exports it."""
+    region = {"start": 1.2, "end": 2.0, "channel": 0, "labels": ["present"]}
+    result = [
+        {"from_name": "verdict", "to_name": "audio", "type": "choices",
+         "value": {"choices": ["reject"]}},
+        {"from_name": "note", "to_name": "audio", "type": "textarea", "value": {"text": ["hum"]}},
+        {"from_name": "presence", "to_name": "audio", "type": "labels", "value": region},
+    ]  # fmt: skip
+    return {
+        "id": 9, "completed_by": 4, "was_cancelled": False, "result": result,
+        "created_at": "2026-01-01T12:00:00.000000Z", "updated_at": "2026-01-02T12:00:00.000000Z",
+    } | values  # fmt: skip
+
+
+def test_label_studio_accepts_the_labelling_config_and_the_tasks():
+    from label_studio_sdk.label_interface import LabelInterface
+
+    interface = LabelInterface(LABELS)
+    interface.validate()
+    for row in (make_row(), make_row(presence=None, presence_score=None), make_row(presence=[])):
+        task = make_task(row, "https://sounds.example/a.flac", 0.4)
+        assert interface.validate_task(task) and interface.validate_prediction(
+            task["predictions"][0]
+        )
+    broken = make_task(make_row(), "x", 0.4)["predictions"][0]
+    broken["result"][0]["from_name"] = "elsewhere"
+    assert not interface.validate_prediction(broken)
+
+
+def test_make_task_marks_the_presence_as_regions():
+    task = make_task(make_row(), "s3://x/a.flac", 0.4)
+    (region,) = task["predictions"][0]["result"]
+    assert region["value"] == {"start": 1.0, "end": 2.5, "channel": 0, "labels": ["present"]}
+    assert region["original_length"] == 5.0 and task["predictions"][0]["score"] == 0.8
+
+
+def test_read_tasks_reads_verdict_note_regions_and_who_gave_them():
+    row = make_row()
+    task = make_task(row, "x", None) | {"id": 1, "annotations": [make_annotation()]}
+    (verdict,) = read_tasks([task])
+    assert (verdict.fingerprint, verdict.verdict, verdict.note) == (
+        row["fingerprint"], "reject", "hum",
+    )  # fmt: skip
+    assert verdict.presence == ((1.2, 2.0),) and verdict.reviewer == "4"
+    assert verdict.reviewed_at.isoformat() == "2026-01-02T12:00:00+00:00"
+
+
+def test_read_tasks_leaves_out_what_nobody_annotated():
+    task = make_task(make_row(), "x", None)
+    assert read_tasks([task | {"annotations": []}]) == []
+    assert read_tasks([task | {"annotations": [make_annotation(was_cancelled=True)]}]) == []
+
+
+@pytest.mark.parametrize("task", [{}, [], "x", {"data": {}, "annotations": []}])
+def test_read_tasks_names_a_task_that_is_none(task):
+    with pytest.raises(RequestError, match=r"task 1: has no data\.fingerprint"):
+        read_tasks([task])
+
+
+def test_read_tasks_names_an_annotation_that_cannot_be_read():
+    bad = make_annotation(result=[{"from_name": "presence", "value": {"start": "x"}}])
+    with pytest.raises(RequestError, match="task 1: its annotation cannot be read"):
+        read_tasks([make_task(make_row(), "x", None) | {"annotations": [bad]}])
+
+
+def test_dump_tasks_writes_one_list():
+    tasks = [make_task(make_row(), "x", None)] * 3
+    assert json.loads(b"".join(dump_tasks(tasks))) == tasks
+    assert json.loads(b"".join(dump_tasks([]))) == []

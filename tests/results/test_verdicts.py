@@ -1,0 +1,102 @@
+"""The table of verdicts: merged by time, safe beside other writers, readable by others."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from separator.errors import OutputDamaged, RequestError
+from separator.results.paths import Layout
+from separator.results.verdicts import (
+    Verdict,
+    add_verdicts,
+    merge,
+    name_verdicts,
+    parse_time,
+    read_verdicts,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def make(number: int, verdict: str = "accept", hours: int = 0, **values) -> Verdict:
+    return Verdict(f"{number:032x}", verdict, reviewed_at=NOON + timedelta(hours=hours), **values)
+
+
+def test_add_verdicts_keeps_the_later_one_whatever_comes_first(folder):
+    storage, uri = folder
+    layout = Layout(uri, "flac")
+    assert read_verdicts(storage, layout) == {}
+    assert add_verdicts(storage, layout, [make(1), make(2, "reject", note="hum")]) == 2
+    assert add_verdicts(storage, layout, [make(1, "reject", 1), make(2, "accept", -1)]) == 1
+    found = read_verdicts(storage, layout)
+    assert found == {f"{1:032x}": make(1, "reject", 1), f"{2:032x}": make(2, "reject", note="hum")}
+
+
+def test_add_verdicts_twice_changes_nothing(tmp_path):
+    from separator.storage import Storage
+
+    layout = Layout(str(tmp_path), "flac")
+    verdicts = [make(n, presence=((0.5, 1.0),), reviewer="7") for n in range(5)]
+    add_verdicts(Storage(), layout, verdicts)
+    before = Storage().read(name_verdicts(layout))
+    assert add_verdicts(Storage(), layout, verdicts[::-1]) == 0
+    assert Storage().read(name_verdicts(layout)) == before
+
+
+def test_add_verdicts_loses_none_of_several_writers(tmp_path):
+    from separator.storage import Storage
+
+    layout = Layout(str(tmp_path), "flac")
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda n: add_verdicts(Storage(), layout, [make(n)]), range(12)))
+    assert len(read_verdicts(Storage(), layout)) == 12
+
+
+def test_verdicts_are_read_by_pandas(tmp_path):
+    from separator.storage import Storage
+
+    layout = Layout(str(tmp_path), "flac")
+    add_verdicts(Storage(), layout, [make(2, "", note="ü"), make(1, presence=((1.0, 2.5),))])
+    table = pd.read_parquet(tmp_path / "review/verdicts.parquet")
+    assert table.fingerprint.tolist() == [f"{1:032x}", f"{2:032x}"]
+    assert table.verdict.tolist() == ["accept", ""] and table.note.tolist() == ["", "ü"]
+    assert table.presence[0][0] == {"start_s": 1.0, "stop_s": 2.5} and table.presence[1] is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fingerprint": "../x"},
+        {"verdict": "maybe"},
+        {"note": "x" * 10_001},
+        {"reviewed_at": datetime(2026, 1, 1)},
+        {"presence": ((2.0, 1.0),)},
+    ],
+)
+def test_verdict_refuses_what_it_cannot_hold(changes):
+    with pytest.raises(RequestError):
+        replace(make(1), **changes)
+
+
+def test_read_verdicts_names_a_file_that_is_none(tmp_path):
+    from separator.storage import Storage
+
+    layout = Layout(str(tmp_path), "flac")
+    for data in (b"no parquet", b""):
+        Storage().write(name_verdicts(layout), data)
+        with pytest.raises(OutputDamaged, match=r"verdicts\.parquet: is no table of verdicts"):
+            read_verdicts(Storage(), layout)
+
+
+def test_merge_of_equal_times_takes_the_new_one():
+    assert merge({f"{1:032x}": make(1)}, [make(1, "reject")])[f"{1:032x}"].verdict == "reject"
+
+
+def test_parse_time_takes_utc_where_no_zone_is_given():
+    assert parse_time("t", "2026-01-01T12:00:00", lambda: NOON) == NOON
+    assert parse_time("t", "2026-01-01T12:00:00.000Z", lambda: NOON) == NOON
+    with pytest.raises(RequestError, match="t='yesterday'"):
+        parse_time("t", "yesterday", lambda: NOON)
