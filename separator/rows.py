@@ -35,8 +35,9 @@ class WorkItem:
     needs: tuple[str, ...] = ()  # names of the work items that are made in the same pass
     warning: str = ""  # told in the record of a stem that is ok and doubtful
     former_id: str = ""  # its id by the rule of the first release, which outputs still hold
-    sounds: str = ""  # version of the example sounds of its query, which then has no text
+    sounds: str = ""  # version of the sounds or images of its query, which then has no text
     source: str = ""  # JSON: files and folders of these, as they were given
+    asked_by: str = "audio"  # audio, image or video: what these are
 
     @property
     def condition(self) -> str:

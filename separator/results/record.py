@@ -131,7 +131,7 @@ def _make_base(item: WorkItem, file: StemWritten | Failed, shared: Mapping[str, 
 def _name_kind(item: WorkItem) -> str:
     if item.kind != STEM:
         return ""
-    return "audio" if item.sounds else "text"
+    return item.asked_by if item.sounds else "text"
 
 
 def _measure(measures: Measures, rate_hz: int) -> Record:

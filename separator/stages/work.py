@@ -165,7 +165,8 @@ def list_items(
             warning=work.warnings.get(query.key, ""),
             former_id=former_ids[query.name],
             sounds=query.version,
-            source=json.dumps(query.audio, ensure_ascii=False) if query.audio else "",
+            source=json.dumps(query.files, ensure_ascii=False) if query.files else "",
+            asked_by=query.kind if query.files else "audio",
         )
         for query in queries
     ]
@@ -209,7 +210,7 @@ def make_ids(
 
 def describe_query(query: Query) -> dict[str, str]:
     """Say what is asked for. Example sounds are named by their version, not by where they lie."""
-    what = {"audio": query.version} if query.audio else {"text": query.text}
+    what = {query.kind: query.version if query.files else query.text}
     return {"name": query.name} | what
 
 
@@ -224,9 +225,9 @@ def read_queries(value: Any) -> list[Query]:
     if value is None or value == "" or value == []:
         return []
     queries = parse_queries([value] if isinstance(value, str | dict) else value)
-    if named := [query.name for query in queries if query.audio]:
+    if named := [query.name for query in queries if query.files]:
         raise QueryError(
-            f"query {named[0]!r}: a list's own queries are texts; example sounds (audio) are given "
+            f"query {named[0]!r}: a list's own queries are texts; sounds and images are given "
             "in the config, for all assets"
         )
     return queries
