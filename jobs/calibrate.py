@@ -1,7 +1,7 @@
-"""Fit how a model's similarities are read as presence, and write the model with it.
+"""Fit how a model's similarities are read as presence.
 
 Scenes of the sound generator, whose truth is known, tell which similarity of a text and two seconds
-of sound means that the sound is there. The weights stay as they are: a line is added to the file.
+of sound means that the sound is there. OUT is the model with this line added to its file.
 """
 
 import argparse

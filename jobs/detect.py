@@ -1,4 +1,4 @@
-"""Find where queries are heard in a library, without separating anything.
+"""Find where queries are heard, without separating anything.
 
 Writes a manifest of its own into output.uri/presence, which `find` and `markers` read. It costs a
 small part of `run`. A query that no detector knows is told and not looked for.

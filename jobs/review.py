@@ -105,7 +105,7 @@ def read_page(content: Any) -> "list[Verdict]":
         when = parse_time(
             f"verdict {number}: reviewed_at", row.get("reviewed_at"), lambda: datetime.now(UTC)
         )
-        found.append(Verdict(**texts, reviewed_at=when))
+        found.append(Verdict(reviewed_at=when, **texts))  # pyright: ignore[reportArgumentType]
     return found
 
 

@@ -44,6 +44,7 @@ class Source:
     labels: tuple[str, ...] = ()
     start_s: float | None = None
     latent: np.ndarray | None = field(default=None, compare=False)
+    image: str = ""  # an image or a video of it, for training with CLIP
 
 
 def read_lists(uris: list[str], storage: Storage, without: Collection[str] = ()) -> list[Source]:
@@ -98,8 +99,10 @@ def _make_source(uri: str, number: int, row: Row) -> Source:
     labels = labels or (kind,)
     start_s, latent = row.get("start_s"), row.get("latent")
     latent = None if latent is None else np.array(latent, np.float32)
+    image = str(row.get("image") or row.get("video") or "")
+    image = resolve_uri(uri, image) if image else ""
     return Source(
-        audio, captions, kind, group, paraphrases, package, joins, labels, start_s, latent
+        audio, captions, kind, group, paraphrases, package, joins, labels, start_s, latent, image
     )
 
 
@@ -140,6 +143,12 @@ def read_whole(storage: Storage, uri: str, rate_hz: int) -> np.ndarray:
     with _open_sound(storage, uri) as file:
         data, from_hz = file.read(dtype="float32", always_2d=True), file.samplerate
     return _to_mono(data, from_hz, rate_hz, uri)
+
+
+def read_rate(storage: Storage, uri: str) -> int:
+    """Read the sampling rate of a file."""
+    with _open_sound(storage, uri) as file:
+        return file.samplerate
 
 
 @contextmanager
