@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from separator.errors import ObjectMissing
-from separator.report.choose import Choice, choose_assets
 from separator.report.page import (
     ReportLayout,
     limit_rows,
@@ -24,13 +23,12 @@ from separator.report.page import (
     sort_rows,
 )
 from separator.report.previews import AssetWork, name_preview
+from separator.report.sample import Choice, choose_assets
 from separator.report.scan import SCANNED, Scan, scan_rows
 from separator.results.latest import find_latest, read_marked
 from separator.results.paths import Layout
 from separator.results.schema import COLUMNS, Record
 from separator.storage import Storage, join_uri
-
-PRESENCE = ("presence", "presence_score", "presence_share", "presence_by")
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def plan_report(storage: Storage, layout: Layout, most: int) -> ReportPlan:
     doubts, reasons = arrays.rate()
     choice = choose_assets(arrays.asset, doubts, most)
     chosen = choice.has(arrays.asset)
-    batches = read_marked(storage, masks, [*COLUMNS, *PRESENCE])
+    batches = read_marked(storage, masks, list(COLUMNS))
     records = read_chosen(batches, chosen)
     rated = dict(zip((id(r) for r in records), reasons[chosen], strict=True))
     pairs = sort_rows(records, doubts[chosen])

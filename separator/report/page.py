@@ -17,9 +17,9 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from separator.report.choose import Choice
 from separator.report.doubt import list_reasons
 from separator.report.previews import list_spans, name_preview, pack_script
+from separator.report.sample import Choice
 from separator.report.scan import HISTOGRAMS, Scan, hash_text
 from separator.results.paths import Layout
 from separator.results.schema import COLUMNS, Record

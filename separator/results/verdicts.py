@@ -6,7 +6,9 @@ verdicts about one stem the later one counts.
 """
 
 import io
+import random
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,7 +32,7 @@ ACCEPT, REJECT = "accept", "reject"
 VERDICTS = (ACCEPT, REJECT, "")  # empty: a note alone
 FINGERPRINT = re.compile("[0-9a-f]{32}")
 LONGEST_NOTE = 10_000
-MOST_CONFLICTS = 20
+MOST_CONFLICTS = 100
 Span = tuple[float, float]
 
 
@@ -87,6 +89,7 @@ def add_verdicts(storage: Storage, layout: Layout, new: Iterable[Verdict]) -> in
         num_changed = sum(old.get(key) != verdict for key, verdict in merged.items())
         if not num_changed or _replace(storage, uri, pack(merged), version):
             return num_changed
+        time.sleep(random.uniform(0.01, 0.2))
     raise StorageBusy(f"{uri}: others wrote first {MOST_CONFLICTS} times in a row")
 
 

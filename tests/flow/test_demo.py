@@ -37,4 +37,8 @@ def test_demo_separates_and_has_nothing_to_do_when_run_again(tmp_path):
     assert len(manifest) == 28
     assert set(failed.asset_uri) == {str(tmp_path / "library/broken.mp4")}
     assert set(manifest.track_language) == {"", "eng", "deu"}
+    # The page shows every stem that was made.
+    report = tmp_path / "output/report"
+    assert (report / "index.html").exists() and "report/index.html" in out
+    assert len(list((report / "previews").rglob("*.js"))) == (manifest.stem_uri != "").sum()
     assert "failed before 1" in run_demo(tmp_path)

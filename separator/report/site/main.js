@@ -24,8 +24,8 @@
   function route() {
     const [view, id] = decodeURIComponent(location.hash.slice(1)).split("=");
     const isOverview = view === "overview";
-    find("stems").hidden = isOverview;
-    find("overview").hidden = !isOverview;
+    find("view-stems").hidden = isOverview;
+    find("view-overview").hidden = !isOverview;
     for (const [link, here] of [["to-stems", !isOverview], ["to-overview", isOverview]]) {
       if (here) find(link).setAttribute("aria-current", "page");
       else find(link).removeAttribute("aria-current");
@@ -69,7 +69,7 @@
 
   showTitle();
   showChoice();
-  Report.showOverview(find("overview"));
+  Report.showOverview(find("view-overview"));
   Report.list.apply();
   window.addEventListener("hashchange", route);
   route();

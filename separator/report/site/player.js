@@ -6,8 +6,11 @@ Report.makePlayer = (preview, spans) => {
   const length = stop - start;
   const TITLES = { mixture: "Mixture", stem: "Stem", residual: "Residual", rendition: "Mix" };
   const lanes = preview.lanes.map((lane) => ({ ...lane, title: TITLES[lane.kind] }));
-  const sounds = lanes.map((lane) =>
-    make("audio", { src: `previews/${lane.audio}`, preload: "auto" }));
+  const sounds = lanes.map((lane) => {
+    const sound = make("audio", { preload: "auto" });
+    Report.setSource(sound, `previews/${lane.audio}`);
+    return sound;
+  });
   let active = Math.max(0, lanes.findIndex((lane) => lane.kind === "stem"));
   let drawing = 0;
 
@@ -156,9 +159,27 @@ Report.makePlayer = (preview, spans) => {
     close: () => {
       watcher.disconnect();
       cancelAnimationFrame(drawing);
-      sounds.forEach((sound) => { sound.pause(); sound.removeAttribute("src"); });
+      sounds.forEach((sound) => {
+        sound.pause();
+        if (sound.src.startsWith("blob:")) URL.revokeObjectURL(sound.src);
+        sound.removeAttribute("src");
+      });
     },
   };
+};
+
+// From a server a sound is fetched as a whole: some servers cannot send the part that a jump needs.
+Report.setSource = async (sound, address) => {
+  if (location.protocol === "file:") {
+    sound.src = address;
+    return;
+  }
+  try {
+    const answer = await fetch(address);
+    sound.src = answer.ok ? URL.createObjectURL(await answer.blob()) : address;
+  } catch {
+    sound.src = address;
+  }
 };
 
 // Draw peaks (0 to 99) as bars around a middle line.

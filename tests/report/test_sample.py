@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from separator.report.choose import choose_assets
+from separator.report.sample import choose_assets
 
 NAN = float("nan")
 
