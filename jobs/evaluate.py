@@ -1,5 +1,8 @@
 """Measure a model on a list of cases, or by a benchmark.
 
+A protocol: a file of configs/eval, with key=value behind: AudioSep's six sets, DCASE 2024 Task 9,
+Voicebank-DEMAND, CLIPSep's two, MUSDB18, and `bundled`, which needs no data.
+
 A list: SDR, SDRi and SI-SDR per kind of sound, as Parquet, a table and a picture. Cases come from
 CASES.csv or CASES.parquet with the columns mixture, target, query (and kind), or are mixed from a
 list of held-out sounds (`separator sounds --held-out`).
@@ -17,6 +20,14 @@ from separator.errors import RequestError
 
 BENCHMARKS = ("musdb18", "audioset")
 KEYS = """\
+keys of protocols (CONFIG.yaml first):
+  model              a separator, or several: model=[mini,audiosep]
+  data, lists        the folder of the sounds, and that of the official lists
+  output             the folder for the table, scores.parquet, classes.parquet, pictures
+  query              what is asked: query=label,caption compares them on the same cases
+  also               a table of your own with more columns: paraphrases, example sounds, images
+  pictures           spectrograms of so many cases
+  more               metrics beside the protocol's: clap, dnsmos, speech
 keys of the benchmarks:
   model              a separator, or several: [full.ckpt, held_out.ckpt]
   detector           what makes conditions of example sounds: stsed, a path, s3://...
@@ -34,14 +45,25 @@ keys of the benchmarks:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", help="a name, or the path of a checkpoint; or musdb18, audioset: a benchmark"
+        "model",
+        help="a name, or the path of a checkpoint; or musdb18, audioset: a benchmark; or "
+        "CONFIG.yaml: a protocol, key=value alone follows",
     )
     parser.add_argument(
-        "cases", help="CASES.csv, CASES.parquet or sounds.jsonl; or the benchmark's data"
+        "cases",
+        nargs="?",
+        default="",
+        help="CASES.csv, CASES.parquet or sounds.jsonl; or the benchmark's data",
     )
-    parser.add_argument("out", type=Path, help="folder for scores.parquet and scores.png")
     parser.add_argument(
-        "settings", nargs="*", default=[], metavar="key=value", help="of a benchmark, see below"
+        "out", nargs="?", default="", help="folder for scores.parquet and scores.png"
+    )
+    parser.add_argument(
+        "settings",
+        nargs="*",
+        default=[],
+        metavar="key=value",
+        help="of a protocol or benchmark, see below",
     )
     parser.add_argument("--actors", type=int, default=1, help="models side by side (1)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
@@ -69,6 +91,12 @@ def parse_levels(text: str) -> list[float]:
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.model.lower().endswith((".yaml", ".yml")):
+        run_file(options)
+        return
+    if not options.out:
+        raise RequestError("needed are MODEL CASES OUT, or CONFIG.yaml with key=value behind it")
+    options.out = Path(options.out)
     if options.model in BENCHMARKS:
         run_benchmark(options)
     elif options.settings:
@@ -78,6 +106,17 @@ def run(options: argparse.Namespace) -> None:
         )
     else:
         evaluate(options)
+
+
+def run_file(options: argparse.Namespace) -> None:
+    """Run the protocol or the benchmark that a file describes."""
+    say("reading the data ...")
+    from separator.evaluation.protocol_files import read_protocol
+
+    given = [f"actors={options.actors}"] if options.actors > 1 else []
+    given += [f"device={options.device}"] if options.device != "auto" else []
+    given += [each for each in (options.cases, options.out, *options.settings) if each]
+    print(read_protocol(Path(options.model), given)(say))
 
 
 def run_benchmark(options: argparse.Namespace) -> None:

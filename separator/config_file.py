@@ -49,7 +49,7 @@ def read_overrides(kind: type[Settings], overrides: list[str]) -> Settings:
 
 def merge_settings(kind: type, path: Path, overrides: list[str]) -> Any:
     """The merged OmegaConf tree, with known keys only; values are not checked yet."""
-    trees = [shape_section(kind, _read_yaml(path), f"{path}: ", "")]
+    trees = [shape_section(kind, read_yaml(path), f"{path}: ", "")]
     trees += [shape_section(kind, _read_override(each), "", "") for each in overrides]
     with _one_line(path):
         return OmegaConf.merge(OmegaConf.structured(kind), *trees)
@@ -82,7 +82,8 @@ def _one_line(where: Path | str) -> Iterator[None]:
         raise RequestError(f"{where}: {error}") from None
 
 
-def _read_yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """Read a file as a mapping, whatever its keys mean."""
     try:
         with _one_line(path):
             tree = OmegaConf.to_container(OmegaConf.load(path))

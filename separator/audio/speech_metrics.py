@@ -3,9 +3,9 @@
 Segmental SNR, log-likelihood ratio (LLR), weighted spectral slope (WSS), and the three composite
 scores made of these and PESQ: CSIG (the voice), CBAK (the background), COVL (overall), from 1 to 5.
 
-Two kinds of code are about. One divides signals by 32768 inside WSS though they are floats already,
-so more bands end at the floor: on two utterances its CSIG is 0.08 to 0.11 higher, CBAK and COVL 0.06
-to 0.09. Here nothing is divided, which is what both do with 16-bit numbers.
+Two kinds of code are about. One divides signals by 32768 inside WSS though they are floats, so more
+bands end at the floor: its CSIG came out 0.08 to 0.11 higher, CBAK and COVL 0.06 to 0.09.
+Here nothing is divided, which is what both do with 16-bit numbers.
 
 Shapes: T samples, K frames, W samples of a frame, L lags, B bands, F bins.
 """

@@ -77,7 +77,7 @@ def make_table(settings: AudiosetSettings, rows: list[Row], num_pairs: int) -> s
     note = "their pairs were drawn at random and are not known"
     if settings.classes == "held_out":
         note = "over all classes; figures over the held-out ones are not known to us"
-    return lay_out(title, MODES, ours, AUDIOSET_PAIRS, note)
+    return lay_out(title, MODES, ours, [AUDIOSET_PAIRS], note)
 
 
 def make_units(pairs: list[Pair], identity: list[str]) -> list[Unit]:

@@ -4,6 +4,7 @@ Each benchmark of a paper is a module of its own, with what it scores as a unit;
 share is here.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from omegaconf import MISSING
 from separator.config_file import check_choice, check_number
 from separator.errors import RequestError
 from separator.evaluation.over_units import Row
-from separator.evaluation.published import Table
+from separator.evaluation.published import SURE, Table
 from separator.model.download import hash_file
 from separator.model.registry import resolve
 from separator.storage import Storage, StorageSettings
@@ -22,6 +23,7 @@ from separator.storage import Storage, StorageSettings
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 WIDTH = 32  # of names in tables
+NONE = "-"  # in the place of a figure that is not there
 Show = Callable[[str], object]
 
 
@@ -72,22 +74,25 @@ def write_rows(path: Path, rows: list[Row]) -> None:
 
 
 def lay_out(
-    title: str, columns: Sequence[str], ours: Sequence[tuple[str, Sequence[float]]], table: Table,
+    title: str,
+    columns: Sequence[str],
+    ours: Sequence[tuple[str, Sequence[float]]],
+    tables: Sequence[Table],
     note: str = "",
-) -> str:  # fmt: skip
+) -> str:
     """Lay out our figures, and below them the published ones with whose they are and how sure."""
     lines = [title, " " * WIDTH + "".join(f"{column:>12}" for column in columns)]
     lines += [lay_row(name, figures) for name, figures in ours]
-    sure = "" if table.is_checked else " (from memory, not checked: do not quote)"
-    lines += ["", f"published{sure}: {table.source}"]
-    if note:
-        lines.append(note)
-    lines += [lay_row(row.name, row.figures, row.spread) for row in table.rows]
+    for table in tables:
+        lines += ["", f"published{SURE[table.sure]}: {table.source}"]
+        if note:
+            lines.append(note)
+        lines += [lay_row(row.name, row.figures, row.spread) for row in table.rows]
     return "\n".join(lines)
 
 
 def lay_row(name: str, figures: Sequence[float], spread: Sequence[float] = ()) -> str:
-    shown = [f"{figure:.2f}" for figure in figures]
+    shown = [NONE if math.isnan(figure) else f"{figure:.2f}" for figure in figures]
     if spread:
         shown = [f"{a} ±{b:.2f}" for a, b in zip(shown, spread, strict=True)]
     return f"{name[-WIDTH + 1 :]:{WIDTH}}" + "".join(f"{each:>12}" for each in shown)

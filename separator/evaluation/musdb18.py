@@ -87,7 +87,7 @@ def make_table(settings: MusdbSettings, rows: list[Row]) -> str:
         title += "; without the Wiener step"
     if num_songs != NUM_TEST_SONGS:
         title += f"\nnot the whole test set, which has {NUM_TEST_SONGS} songs"
-    return lay_out(title, STEMS, ours, MUSDB18, NOTES[settings.mode])
+    return lay_out(title, STEMS, ours, [MUSDB18], NOTES[settings.mode])
 
 
 def take_medians(rows: list[Row], key: str) -> list[float]:

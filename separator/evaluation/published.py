@@ -2,10 +2,17 @@
 
 from dataclasses import dataclass
 
+# How sure the figures of a table are, and what a reader is told.
+SURE = {
+    "read": "",
+    "digest": " (as others' papers quote them)",
+    "memory": " (from memory, not checked: do not quote)",
+}
+
 
 @dataclass(frozen=True)
 class Published:
-    """One row of a published table, in dB. `spread` is what the table has behind ±."""
+    """One row of a published table, in dB; NaN: not found. `spread` is what stands behind ±."""
 
     name: str
     figures: tuple[float, ...]
@@ -14,12 +21,12 @@ class Published:
 
 @dataclass(frozen=True)
 class Table:
-    """A published table; `is_checked` says whether it was read where it was published."""
+    """A published table; `sure` says how its figures came to us: one of SURE."""
 
     columns: tuple[str, ...]
     rows: tuple[Published, ...]
     source: str
-    is_checked: bool
+    sure: str
 
 
 MUSDB18 = Table(
@@ -43,7 +50,7 @@ MUSDB18 = Table(
     ),
     "Chen et al., AAAI 2022, fig/results.png of github.com/RetroCirce/"
     "Zero_Shot_Audio_Source_Separation",
-    True,
+    "read",
 )
 AUDIOSET_PAIRS = Table(
     ("mixture", "clean", "silence"),
@@ -53,7 +60,7 @@ AUDIOSET_PAIRS = Table(
         Published("2048-d ST-SED-SEP", (10.55, 27.83, 16.64)),
     ),
     "Chen et al., AAAI 2022",
-    False,
+    "memory",
 )
 # Drawn at random by the paper: never a target of the model `zeroshot_asp_held_out.ckpt`.
 HELD_OUT = {

@@ -142,6 +142,12 @@ def read_whole(storage: Storage, uri: str, rate_hz: int) -> np.ndarray:
     return _to_mono(data, from_hz, rate_hz, uri)
 
 
+def read_rate(storage: Storage, uri: str) -> int:
+    """Read the sampling rate of a file."""
+    with _open_sound(storage, uri) as file:
+        return file.samplerate
+
+
 @contextmanager
 def _open_sound(storage: Storage, uri: str) -> Iterator[Any]:
     import soundfile  # here: only workers read

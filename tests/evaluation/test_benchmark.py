@@ -10,7 +10,9 @@ from separator.evaluation.published import AUDIOSET_PAIRS, MUSDB18
 
 
 def test_a_table_says_whose_figures_stand_below_ours_and_how_sure_they_are():
-    table = lay_out("title", MUSDB18.columns, [("a/long/" + "x" * 40, (1, -2.345, 3, 4))], MUSDB18)
+    table = lay_out(
+        "title", MUSDB18.columns, [("a/long/" + "x" * 40, (1, -2.345, 3, 4))], [MUSDB18]
+    )
     lines = table.splitlines()
     assert lines[0] == "title" and lines[1].split() == ["vocals", "drums", "bass", "other"]
     assert lines[2].split() == ["x" * 31, "1.00", "-2.35", "3.00", "4.00"]
@@ -25,7 +27,7 @@ def test_a_table_says_whose_figures_stand_below_ours_and_how_sure_they_are():
         "3.05",
         "±0.20",
     ]
-    unsure = lay_out("title", AUDIOSET_PAIRS.columns, [], AUDIOSET_PAIRS, "a note").splitlines()
+    unsure = lay_out("title", AUDIOSET_PAIRS.columns, [], [AUDIOSET_PAIRS], "a note").splitlines()
     assert "published (from memory, not checked: do not quote)" in unsure[3]
     assert unsure[4] == "a note"
 

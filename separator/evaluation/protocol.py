@@ -1,0 +1,199 @@
+"""Describe a protocol of the field as data: files, list, queries, mixing, figures, published rows.
+
+    separator evaluate configs/eval/audiocaps.yaml model=audiosep data=/data/audiocaps lists=...
+
+configs/eval/ has one file for each protocol; a file of your own may describe another. What is said
+here is carried out by protocol_cases.py (lists, files), protocol_sounds.py (mixing),
+protocol_scores.py (figures of a case) and protocol_tables.py (of the whole set).
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from separator.config_file import check_choice, check_number
+from separator.errors import RequestError
+from separator.evaluation.benchmark import BenchmarkSettings
+from separator.evaluation.published import SURE, Published, Table
+
+MIXING = ("given", "at_snr", "halves", "generated")
+TAKES = ("mean", "median", "class_mean", "class_median")
+QUERY_KINDS = ("text", "audio", "image", "video", "generated")
+MORE = ("speech", "dnsmos", "clap")
+FIELD = re.compile(r"{(\w+)}")
+
+
+@dataclass
+class TableFile:
+    """A list in the folder `lists`; or, with `folder`, the data's own files are the list."""
+
+    file: str = ""
+    columns: list[str] = field(default_factory=list)  # of a file without a line of names
+    sha256: str = ""  # of the official file, its first digits
+    num_rows: int = 0
+    key: str = ""  # of a second table: its column that names a row of the first ...
+    of: str = ""  # ... and the first one's column with the same values
+    folder: str = ""  # a pattern of names: class_id={class}/class_id={class},index={index}.wav
+    most_of_kind: int = 0  # take so many of each class, the first by name; 0: all
+
+
+@dataclass
+class QuerySource:
+    """What is asked for a row: a column, or the same `text` for all rows."""
+
+    kind: str = "text"  # text; audio, image, video: files of the data, several joined by ;
+    column: str = ""
+    text: str = ""
+    prompts: list[str] = field(default_factory=list)  # "a photo of {}": the mean of all is asked
+
+    def __post_init__(self) -> None:
+        check_choice("protocol.queries: kind", self.kind, QUERY_KINDS)
+
+
+@dataclass
+class Figure:
+    """One column of the table: a metric of the rows, and how it is taken over them."""
+
+    name: str = MISSING
+    metric: str = MISSING
+    take: str = ""  # empty: as the protocol says
+    of: str = ""  # rows with this value in the column `set` alone
+
+    def __post_init__(self) -> None:
+        if self.take:
+            check_choice(f"figure {self.name}: take", self.take, TAKES)
+
+
+@dataclass
+class PublishedTable:
+    """Figures of others: rows as {name: [figures in the order of the table]}, `.nan`: not found."""
+
+    source: str = MISSING
+    sure: str = MISSING
+    columns: list[str] = field(default_factory=list)  # names of figures; by default all
+    rows: dict[str, list[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice(f"published {self.source!r}: sure", self.sure, tuple(SURE))
+
+    def arrange(self, names: list[str]) -> Table:
+        """Bring the figures into the order of a table's columns."""
+        own = self.columns or names
+        rows = []
+        for name, figures in self.rows.items():
+            if len(figures) != len(own):
+                raise RequestError(f"published {name!r}: {len(figures)} figures for {own}")
+            found = dict(zip(own, figures, strict=True))
+            rows.append(Published(name, tuple(found.get(each, float("nan")) for each in names)))
+        return Table(tuple(names), tuple(rows), self.source, self.sure)
+
+
+@dataclass
+class Check:
+    """What must hold of the data or of a known model, whatever the figures are."""
+
+    mixture_sdr_db: float | None = None  # of every mixture; with `at_snr` the row's own is expected
+    within_db: float = 0.5
+    model_sha256: str = ""  # with this model ...
+    model_row: str = ""  # ... the published row of this name comes out, to 0.01
+
+
+@dataclass
+class Generated:
+    """Cases of the generator, for each kind of sound as the target. All are held-out takes."""
+
+    pairs: int = 0  # two sounds at one energy
+    three: int = 0
+    absent: int = 0  # two sounds, and a query for neither
+    seconds: float = 5.0
+
+
+@dataclass
+class Protocol:
+    name: str = MISSING
+    about: str = MISSING  # one line: what is measured, by whose rule
+    cases: TableFile = field(default_factory=TableFile)
+    classes: TableFile = field(default_factory=TableFile)  # adds columns by its key
+    noises: TableFile = field(default_factory=TableFile)  # of `halves`: one is drawn for each row
+    generated: Generated = field(default_factory=Generated)
+    mixing: str = "given"
+    target: str = ""  # name of a file in the data: segment-{idx}.wav
+    mixture: str = ""
+    noise: str = ""
+    kind: str = ""  # column of the class
+    queries: dict[str, QuerySource] = field(default_factory=dict)
+    rate_hz: int = 32_000  # of the files; another one is refused
+    separate_hz: int = 0  # converted to this before the model hears it; 0: as it is
+    score_hz: int = 0  # and both to this before they are compared
+    num_samples: int = 0  # of `halves`: taken around the middle
+    take: str = "mean"
+    metrics: list[str] = field(default_factory=list)  # beside SDR, SDRi, SI-SDR: speech
+    figures: list[Figure] = MISSING
+    published: list[PublishedTable] = field(default_factory=list)
+    check: Check = field(default_factory=Check)
+
+    def __post_init__(self) -> None:
+        check_choice("protocol.mixing", self.mixing, MIXING)
+        check_choice("protocol.take", self.take, TAKES)
+        for metric in self.metrics:
+            check_choice("protocol.metrics", metric, MORE)
+        if not self.queries:
+            raise RequestError("protocol.queries: is empty; say what is asked: {caption: {...}}")
+
+    @property
+    def patterns(self) -> dict[str, str]:
+        """Return the patterns of a case's files that are there."""
+        named = {"target": self.target, "mixture": self.mixture, "noise": self.noise}
+        return {part: pattern for part, pattern in named.items() if pattern}
+
+    @property
+    def scored_hz(self) -> int:
+        return self.score_hz or self.rate_hz
+
+
+@dataclass(frozen=True)
+class ProtocolSettings(BenchmarkSettings):
+    """A protocol, and what is wanted of it."""
+
+    protocol: Protocol = MISSING
+    data: str = ""
+    lists: str = ""
+    also: str = ""  # a table of yours with more columns, joined by the list's first; rows that it
+    # lacks are left out
+    output: str = MISSING
+    query: list[str] = field(default_factory=list)  # names in protocol.queries; empty: the first
+    pictures: int = 0  # cases of which spectrograms are drawn
+    more: list[str] = field(default_factory=list)  # metrics beside the protocol's: dnsmos, clap
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("pictures", self.pictures, 0, 10_000)
+        for metric in self.more_metrics:
+            check_choice("more", metric, MORE)
+        for name in self.asked:
+            check_choice("query", name, tuple(self.protocol.queries))
+        if self.protocol.mixing != "generated":
+            for key, what in (
+                ("data", "the folder of the sounds"),
+                ("lists", "the official lists"),
+            ):
+                needed = key == "data" or bool(self.protocol.cases.file)
+                if needed and not getattr(self, key):
+                    raise RequestError(f"{key} is not set: {what}; add {key}=...")
+
+    @property
+    def asked(self) -> list[str]:
+        """Return the names of the queries: `query=label,caption` and `query=[label,caption]`."""
+        names = [name.strip() for each in self.query for name in each.split(",")]
+        return names or list(self.protocol.queries)[:1]
+
+    @property
+    def more_metrics(self) -> list[str]:
+        named = [name.strip() for each in self.more for name in each.split(",")]
+        return list(dict.fromkeys([*self.protocol.metrics, *named]))
+
+
+def list_fields(pattern: str) -> list[str]:
+    """List the columns that a pattern of names needs."""
+    return FIELD.findall(pattern)

@@ -1,0 +1,46 @@
+"""Read a file of configs/eval: a protocol, or a benchmark with what it takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from separator.config_file import check_choice, read_settings, read_yaml
+from separator.evaluation.audioset import AudiosetSettings, run_audioset
+from separator.evaluation.benchmark import Show
+from separator.evaluation.musdb18 import MusdbSettings, run_musdb18
+from separator.evaluation.protocol import ProtocolSettings
+from separator.evaluation.run_protocol import run_protocol
+
+
+@dataclass(frozen=True)
+class MusdbFile(MusdbSettings):
+    """MUSDB18 as a file describes it."""
+
+    benchmark: str = "musdb18"
+    data: str = MISSING
+    output: str = MISSING
+
+
+@dataclass(frozen=True)
+class AudiosetFile(AudiosetSettings):
+    """Pairs of AudioSet's sounds as a file describes them; `data` is the list."""
+
+    benchmark: str = "audioset"
+    data: str = MISSING
+    output: str = MISSING
+
+
+def read_protocol(path: Path, overrides: list[str]) -> Callable[[Show], str]:
+    """Return what runs the file's protocol and returns the table."""
+    benchmark = read_yaml(path).get("benchmark", "")
+    check_choice(f"{path}: benchmark", benchmark, ("", "musdb18", "audioset"))
+    if benchmark == "musdb18":
+        musdb = read_settings(MusdbFile, path, overrides)
+        return partial(run_musdb18, musdb.data, Path(musdb.output), musdb)
+    if benchmark == "audioset":
+        pairs = read_settings(AudiosetFile, path, overrides)
+        return partial(run_audioset, pairs.data, Path(pairs.output), pairs)
+    return partial(run_protocol, read_settings(ProtocolSettings, path, overrides))

@@ -1,0 +1,111 @@
+"""Turn what a protocol asks for each case into tasks for one model.
+
+Texts are encoded here, once and in the driver, exactly as the list has them; sounds, images and
+videos by the actor that separates.
+
+Shapes: Q texts, D condition.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from separator.api import Separator
+from separator.encoders.lookup import encode_texts
+from separator.evaluation.over_units import Unit, hash_name
+from separator.evaluation.protocol import Protocol, QuerySource
+from separator.evaluation.protocol_cases import Case
+from separator.model.zero_shot_files import is_detector_id
+
+CASES_IN_UNIT = 8
+LENGTH_1 = 1e-3  # how near to 1 the length of a condition must be
+
+
+@dataclass(frozen=True)
+class Task:
+    """One case, asked in one way: by a condition (D,), or by `files` of a kind."""
+
+    case: Case
+    query: str  # its name in the protocol
+    kind: str
+    asked: str  # for the table of rows
+    condition: np.ndarray | None = None
+    files: tuple[str, ...] = ()
+    is_drawn: bool = False
+
+    def describe(self) -> list[Any]:
+        """Say what its figures depend on."""
+        condition = b"" if self.condition is None else self.condition.tobytes()
+        files = [[e.uri, e.num_bytes, e.etag] for e in self.case.asked.get(self.query, ())]
+        digest = hashlib.sha256(condition).hexdigest()
+        return [*self.case.describe(), self.query, self.kind, digest, files, self.is_drawn]
+
+
+def reads(model: Separator, source: QuerySource) -> bool:
+    """Tell whether a model takes such queries at all."""
+    return source.kind != "text" or not is_detector_id(model.encoder_id)
+
+
+def make_tasks(
+    model: Separator, source: QuerySource, name: str, cases: Sequence[Case], num_drawn: int
+) -> list[Task]:
+    """Make the tasks of all cases for one query; the cases drawn lie evenly among them."""
+    drawn = {len(cases) * i // num_drawn for i in range(num_drawn)} if num_drawn else set()
+    conditions: dict[str, np.ndarray] = {}
+    if source.kind == "text":
+        conditions = encode_asked(model, source, [find_text(source, case) for case in cases])
+    tasks = []
+    for place, case in enumerate(cases):
+        files = tuple(entry.uri for entry in case.asked.get(name, ()))
+        text = find_text(source, case) if source.kind == "text" else ""
+        asked = text or ";".join(files) or case.kind
+        tasks.append(
+            Task(case, name, source.kind, asked, conditions.get(text), files, place in drawn)
+        )
+    return tasks
+
+
+def find_text(source: QuerySource, case: Case) -> str:
+    return source.text or case.columns[source.column]
+
+
+def encode_asked(
+    model: Separator, source: QuerySource, texts: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Return conditions (D,) by text; of several prompts the mean, brought to the length that the
+    encoder's own conditions have if that is 1."""
+    distinct = list(dict.fromkeys(texts))
+    prompts = source.prompts or ["{}"]
+    filled = [prompt.replace("{}", text) for text in distinct for prompt in prompts]
+    each = list(dict.fromkeys(filled))
+    rows_QD, _ = encode_texts(each, model.encoder_id, model.load_encoder)
+    by_text = dict(zip(each, rows_QD, strict=True))
+    found = {}
+    for i, text in enumerate(distinct):
+        own_QD = np.stack([by_text[t] for t in filled[i * len(prompts) : (i + 1) * len(prompts)]])
+        found[text] = own_QD[0] if len(own_QD) == 1 else take_mean(own_QD)
+    return found
+
+
+def take_mean(rows_QD: np.ndarray) -> np.ndarray:
+    mean_D = rows_QD.mean(0)
+    if np.allclose(np.linalg.norm(rows_QD, axis=1), 1, atol=LENGTH_1):
+        mean_D = mean_D / np.linalg.norm(mean_D)
+    return mean_D.astype(np.float32)
+
+
+def make_units(
+    tasks: Sequence[Task], protocol: Protocol, more: Sequence[str], identity: Sequence[Any]
+) -> list[Unit]:
+    """Put some tasks into each unit; its name holds all that its rows depend on."""
+    rule = [protocol.mixing, protocol.rate_hz, protocol.separate_hz, protocol.score_hz,
+            protocol.num_samples, vars(protocol.generated), list(more)]  # fmt: skip
+    units = []
+    for start in range(0, len(tasks), CASES_IN_UNIT):
+        part = list(tasks[start : start + CASES_IN_UNIT])
+        described = [task.describe() for task in part]
+        units.append(Unit(hash_name("protocol", rule, described, list(identity)), part))
+    return units

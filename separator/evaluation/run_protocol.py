@@ -1,0 +1,119 @@
+"""Run a protocol for one model or several, one query or several, and put its tables together.
+
+All units of all queries go through `score_units`: on Ray, resumable, each model once an actor.
+"""
+
+import base64
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from separator.api import Separator, load_model
+from separator.encoders.lookup import AUTO
+from separator.errors import RequestError
+from separator.evaluation.benchmark import Show, write_rows
+from separator.evaluation.generated_cases import plan_generated
+from separator.evaluation.over_units import Row, score_units
+from separator.evaluation.protocol import ProtocolSettings
+from separator.evaluation.protocol_cases import Case, find_cases
+from separator.evaluation.protocol_queries import make_tasks, make_units, reads
+from separator.evaluation.protocol_scores import make_scorer
+from separator.evaluation.protocol_sounds import check_rates
+from separator.evaluation.protocol_tables import (
+    Asked,
+    check_rows,
+    draw_protocol,
+    lay_out_protocol,
+    summarize_classes,
+)
+from separator.model.download import hash_file
+from separator.model.registry import resolve
+from separator.storage import Storage
+
+
+def run_protocol(settings: ProtocolSettings, show: Show) -> str:
+    """Score all models on the cases, write rows, classes and pictures, and return the table."""
+    out, protocol = Path(settings.output), settings.protocol
+    cases, notes = list_cases(settings)
+    num_cases = len(cases)
+    cases = cases[: settings.limit or None]
+    if len(cases) < num_cases:
+        notes.append(f"not the whole set: the first {len(cases)} of {num_cases} cases")
+    rows: list[Row] = []
+    asked: list[Asked] = []
+    hashes: dict[str, str] = {}
+    for name in settings.model:
+        show(f"{name}: queries ...")
+        model = load_one(settings, name)
+        hashes[name] = model.checkpoint_sha256
+        for query in settings.asked:
+            if not reads(model, protocol.queries[query]):
+                show(f"{name} reads no text: not asked by {query}")
+                continue
+            rows += score_query(settings, name, model, query, cases, out, show)
+            asked.append((name, query))
+    if not asked:
+        able = [q for q, source in protocol.queries.items() if source.kind != "text"]
+        raise RequestError(f"query={settings.asked}: no model reads text; these are not: {able}")
+    write_pictures(out / "pictures", rows, settings.model)
+    write_rows(out / "scores.parquet", rows)
+    write_rows(out / "classes.parquet", summarize_classes(protocol, rows, asked))
+    draw_protocol(protocol, rows, asked, out / "scores.png")
+    table = lay_out_protocol(protocol, rows, asked, notes)
+    table += "\n\n" + "\n".join(check_rows(protocol, rows, hashes, not notes))
+    (out / "table.txt").write_text(table + "\n")
+    return table
+
+
+def list_cases(settings: ProtocolSettings) -> tuple[list[Case], list[str]]:
+    """List the cases, with all their files looked for, and notes on what is not official."""
+    protocol = settings.protocol
+    if protocol.mixing == "generated":
+        rows = plan_generated(protocol.generated)
+        return [Case(i, row, kind=row["kind"]) for i, row in enumerate(rows)], []
+    storage = Storage(settings.storage)
+    found = find_cases(
+        storage, protocol, settings.data, settings.lists, settings.also, settings.asked
+    )
+    check_rates(storage, protocol, found[0])
+    return found
+
+
+def load_one(settings: ProtocolSettings, name: str) -> Separator:
+    """Load a model here, for its encoder of texts."""
+    fetch = Storage(settings.storage).fetch
+    return load_model(
+        name, device="cpu", precision="fp32", detector=settings.detector or AUTO, fetch_uri=fetch
+    )
+
+
+def score_query(
+    settings: ProtocolSettings,
+    name: str,
+    model: Separator,
+    query: str,
+    cases: Sequence[Case],
+    out: Path,
+    show: Show,
+) -> list[Row]:
+    """Score all cases for one query."""
+    show(f"{name}, {query}: {len(cases)} cases ...")
+    source = settings.protocol.queries[query]
+    tasks = make_tasks(model, source, query, cases, min(settings.pictures, len(cases)))
+    identity = [model.checkpoint_sha256, model.encoder_id, settings.precision]
+    if settings.detector:
+        fetch = Storage(settings.storage).fetch
+        identity.append(hash_file(resolve(settings.detector, fetch)))
+    units = make_units(tasks, settings.protocol, settings.more_metrics, identity)
+    make = partial(make_scorer, settings, name)
+    found = score_units(units, make, settings.actors, settings.device, out / "parts", show)
+    return [{"model": name, **row} for row in found]
+
+
+def write_pictures(folder: Path, rows: list[Row], models: Sequence[str]) -> None:
+    """Take the pictures out of the rows and write them, by model, query and case."""
+    for row in rows:
+        if picture := row.pop("picture", None):
+            place = folder / f"{models.index(row['model'])}-{row['query']}-{row['number']:05}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(base64.b64decode(picture))

@@ -1,0 +1,145 @@
+"""CLIP's weights in every layout give one embedding; images and texts become conditions."""
+
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from separator.encoders.clip import read_clip
+from separator.encoders.clip_weights import find_clip, read_clip_file
+from separator.errors import CheckpointUnsafe, EncoderError, EncoderMissing, QueryError
+from tests.helpers.tiny_clip import write_hugging_face, write_open_clip, write_openai
+
+TEXTS = ["a dog barking", "rain on a window, and 2 birds"]
+IMAGE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clip")
+    return {
+        "openai": write_openai(folder / "openai"),
+        "open_clip": write_open_clip(folder / "open_clip"),
+        "hugging_face": write_hugging_face(folder / "hugging_face"),
+    }
+
+
+def test_all_layouts_give_one_embedding_and_one_id(files):
+    encoders = {layout: read_clip(path) for layout, path in files.items()}
+    assert len({encoder.encoder_id for encoder in encoders.values()}) == 1
+    first = encoders["hugging_face"]
+    texts_QD, image_D = first.encode_texts(TEXTS), first.encode_images([IMAGE])
+    assert not np.allclose(texts_QD[0], texts_QD[1], atol=1e-2)
+    for encoder in encoders.values():
+        np.testing.assert_allclose(encoder.encode_texts(TEXTS), texts_QD, atol=1e-5)
+        np.testing.assert_allclose(encoder.encode_images([IMAGE]), image_D, atol=1e-5)
+
+
+def compute_by_hand(path, text_ids: list[int]) -> np.ndarray:
+    """Compute the text side in plain torch operations, with OpenAI's own definition."""
+    w = torch.jit.load(str(path)).state_dict()
+    x = w["token_embedding.weight"][text_ids] + w["positional_embedding"][: len(text_ids)]
+    mask = torch.full((len(text_ids), len(text_ids)), float("-inf")).triu(1)
+
+    def norm(x, name):
+        return torch.nn.functional.layer_norm(x, (64,), w[f"{name}.weight"], w[f"{name}.bias"])
+
+    for i in range(2):
+        at = f"transformer.resblocks.{i}"
+        h = norm(x, f"{at}.ln_1")
+        q, k, v = (h @ w[f"{at}.attn.in_proj_weight"].T + w[f"{at}.attn.in_proj_bias"]).chunk(3, -1)
+        attended = torch.softmax(q @ k.T / 8 + mask, -1) @ v
+        x = x + attended @ w[f"{at}.attn.out_proj.weight"].T + w[f"{at}.attn.out_proj.bias"]
+        h = norm(x, f"{at}.ln_2") @ w[f"{at}.mlp.c_fc.weight"].T + w[f"{at}.mlp.c_fc.bias"]
+        h = h * torch.sigmoid(1.702 * h)
+        x = x + h @ w[f"{at}.mlp.c_proj.weight"].T + w[f"{at}.mlp.c_proj.bias"]
+    return (norm(x, "ln_final")[-1] @ w["text_projection"]).numpy()
+
+
+def test_raw_text_condition_is_what_plain_operations_give(files):
+    # "rain" is one token of the table: 2443 with the blank after it.
+    encoder = read_clip(files["openai"], is_raw=True)
+    expected_D = compute_by_hand(files["openai"], [49_406, 2443, 49_407])
+    found_D = encoder.encode_texts(["rain"])[0]
+    np.testing.assert_allclose(found_D, expected_D, atol=1e-4)
+    unit = read_clip(files["openai"])
+    assert np.linalg.norm(unit.encode_texts(["rain"])[0]) == pytest.approx(1, abs=1e-6)
+    assert unit.encoder_id + ":raw" == encoder.encoder_id
+
+
+def test_condition_of_images_is_the_mean_of_theirs(files):
+    encoder = read_clip(files["openai"], is_raw=True)
+    other = IMAGE[::-1, :, ::-1].copy()
+    mean_D = (encoder.encode_images([IMAGE]) + encoder.encode_images([other])) / 2
+    np.testing.assert_allclose(encoder.encode_images([IMAGE, other]), mean_D, atol=1e-5)
+    with pytest.raises(QueryError, match="no image"):
+        encoder.encode_images([])
+    with pytest.raises(QueryError, match=r"\(height, width, 3\) bytes needed"):
+        encoder.encode_images([IMAGE[..., 0]])
+
+
+def test_long_text_is_cut_and_keeps_its_end(files):
+    encoder = read_clip(files["openai"])
+    long = encoder.encode_texts(["rain " * 100, "rain " * 90])
+    np.testing.assert_allclose(long[0], long[1], atol=1e-6)
+    assert np.isfinite(long).all()
+
+
+def test_file_without_its_activation_is_refused_and_another_activation_is_another_encoder(
+    files, tmp_path
+):
+    path = write_open_clip(tmp_path / "bare", with_config=False)
+    with pytest.raises(EncoderError, match="with which activation it was trained"):
+        read_clip(path)
+    (path.parent / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}}))
+    plain, quick = read_clip(path), read_clip(files["open_clip"])
+    assert read_clip_file(path).activation == "gelu"
+    assert plain.encoder_id != quick.encoder_id
+    assert not np.allclose(plain.encode_texts(TEXTS), quick.encode_texts(TEXTS), atol=1e-3)
+
+
+def test_absent_file_is_an_error_that_says_which_goes_where(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(EncoderMissing) as caught:
+        find_clip(tmp_path / "home", tmp_path / "cache")
+    said = str(caught.value)
+    assert "put ViT-B-32.pt (from https://" in said and str(tmp_path / "home") in said
+    assert "config.json and model.safetensors of openai/clip-vit-base-patch32" in said
+
+
+def test_copies_are_found_in_our_folder_and_in_that_of_openai(tmp_path):
+    cached = write_openai(tmp_path / "cache")
+    assert find_clip(tmp_path / "home", tmp_path / "cache") == cached
+    own = write_hugging_face(tmp_path / "home/clip")
+    assert find_clip(tmp_path / "home", tmp_path / "cache") == own
+
+
+class Attack:
+    def __reduce__(self):
+        return print, ("never",)
+
+
+def test_archive_with_other_objects_is_refused(tmp_path):
+    path = tmp_path / "ViT-B-32.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/constants.pkl", b"")
+        archive.writestr("x/data.pkl", pickle.dumps(Attack(), 2))
+    with pytest.raises(CheckpointUnsafe, match="asks for __builtin__.print"):
+        read_clip_file(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/constants.pkl", b"")
+        archive.writestr("x/data.pkl", b"\x80\x02junk")
+    with pytest.raises(EncoderError, match="a damaged archive"):
+        read_clip_file(path)
+
+
+@pytest.mark.parametrize("names", [{"a": torch.zeros(1)}, {"visual.conv1.weight": torch.zeros(1)}])
+def test_other_weights_are_refused(names, tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(names, path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(EncoderError, match="no CLIP with two transformers"):
+        read_clip(path)
