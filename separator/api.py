@@ -12,13 +12,16 @@ import numpy as np
 from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
+from separator.encoders.clip import ClipEncoder
 from separator.encoders.encoder import TextEncoder
+from separator.encoders.example_images import gather_images
 from separator.encoders.example_sounds import gather_examples
 from separator.encoders.lookup import (
     AUTO,
     check_detector,
     encode_texts,
     find_encoder,
+    find_image_encoder,
     find_sound_encoder,
 )
 from separator.encoders.sound_encoder import SoundEncoder, encode_examples
@@ -59,14 +62,17 @@ class Separator:
         encoder_id: str | None,
         load_encoder: Callable[[], TextEncoder],
         load_sound_encoder: Callable[[], SoundEncoder],
+        load_image_encoder: Callable[[], ClipEncoder],
     ) -> None:
         self.engine = engine
         self.checkpoint_sha256 = checkpoint_sha256
         self.encoder_id = encoder_id
         self._load_encoder = load_encoder
         self._load_sound_encoder = load_sound_encoder
+        self._load_image_encoder = load_image_encoder
         self._encoder: TextEncoder | None = None
         self._sound_encoder: SoundEncoder | None = None
+        self._image_encoder: ClipEncoder | None = None
 
     def separate(
         self,
@@ -83,7 +89,8 @@ class Separator:
             rate_hz: any whole number from 1000 to 192000.
             queries: texts, mappings such as {"name": "siren", "text": "an emergency siren"}, or
                 example sounds: {"name": "bird", "audio": ["a.wav", "s3://b/birds/", pair]}; these
-                are files, folders, and pairs of samples (C, T) and rate.
+                are files, folders, and pairs of samples (C, T) and rate; for a model that was
+                trained with CLIP also {"name": "dog", "image": "dog.jpg"} and {..., "video": ...}.
             conditions: embeddings (Q, D) of queries, for example from `encode`.
 
         Returns:
@@ -107,14 +114,21 @@ class Separator:
         """Return conditions (Q, D). Those of texts are cached on disk; what is new loads the
         encoder."""
         parsed = parse_queries(queries, with_samples=True)
-        texts = [query.text for query in parsed if not query.audio]
+        texts = [query.text for query in parsed if not query.files]
         conditions: dict[str, np.ndarray] = {}  # by text
         if texts:
             conditions_QD, warnings = encode_texts(texts, self.encoder_id, self.load_encoder)
             conditions = dict(zip(texts, conditions_QD, strict=True))
             for text, warning in warnings.items():
                 log.warning("query %r: %s", text, warning)
-        return np.stack([self._encode_sounds(q) if q.audio else conditions[q.text] for q in parsed])
+        return np.stack([self._encode_files(q) if q.files else conditions[q.text] for q in parsed])
+
+    def _encode_files(self, query: Query) -> np.ndarray:
+        if query.audio:
+            return self._encode_sounds(query)
+        if self._image_encoder is None:
+            self._image_encoder = self._load_image_encoder()
+        return self._image_encoder.encode_images(gather_images(Storage(), query))
 
     def _encode_sounds(self, query: Query) -> np.ndarray:
         if self._sound_encoder is None:
@@ -188,6 +202,7 @@ def load_model(
         encoder_id,
         lambda: find_encoder(path, encoder_id),
         lambda: find_sound_encoder(path, encoder_id, size, detector, fetch, str(engine.device)),
+        lambda: find_image_encoder(path, encoder_id),
     )
 
 
@@ -199,11 +214,11 @@ def make_outside(
     identity = hash_package(name, package)
     encoder_id = f"{PACKAGE_PREFIX}{identity[:16]}"
 
-    def refuse() -> SoundEncoder:
-        raise QueryError(f"{name} reads texts, no example sounds")
+    def refuse() -> Any:
+        raise QueryError(f"{name} reads texts, no example sounds or images")
 
     encoder = OutsideTexts(encoder_id, engine.model)
-    return Separator(engine, identity, encoder_id, lambda: encoder, refuse)
+    return Separator(engine, identity, encoder_id, lambda: encoder, refuse, refuse)
 
 
 def load_detector(

@@ -1,11 +1,13 @@
-"""Parse and check queries: a text or example sounds say which sound is wanted, a name becomes its
-file name.
+"""Parse and check queries: a text, example sounds or images say which sound is wanted, a name
+becomes its file name.
 
     queries: siren                                     # one query, named siren
     queries: [a person speaking, rain]                 # named a-person-speaking and rain
     queries: [{name: voice, text: a person speaking}]  # stems are called voice.flac
     queries: [{name: bird, audio: s3://queries/bird/}] # the sounds in a folder
     queries: [{name: dog, audio: [a.wav, b.mp3]}]      # two sounds
+    queries: [{name: dog, image: dog.jpg}]             # what makes it; for models with CLIP
+    queries: [{name: x, video: a.mp4, at_s: 3}]        # the frame there; without at_s one a second
     queries: [{text: siren, classes: [Siren]}]         # by which classes a detector hears it
 
 Encoders and storage are not involved: a valid query may still mean nothing to one, and its sounds
@@ -27,7 +29,8 @@ LONGEST_NAME_BYTES = 100
 LONGEST_SLUG_BYTES = 72
 HASH_DIGITS = 8
 MOST_SOUNDS = 1_000  # of one query: far more than help
-KEYS = ("name", "text", "audio", "classes")
+FILE_KINDS = ("audio", "image", "video")
+KEYS = ("name", "text", *FILE_KINDS, "at_s", "classes")
 # Windows refuses the first nine; `#` ends the path of a URI, and `%` escapes characters in it.
 UNSAFE = frozenset('/\\<>:"|?*#%')
 RESERVED = frozenset(
@@ -46,23 +49,32 @@ class Query:
 
     name: str  # file name of its stems without extension, valid on any system: "a-dog-barking"
     text: str = ""  # what the encoder reads, in NFKC with single spaces: "A dog barking"
-    # Example sounds instead of a text: files and folders, as they were given. From a notebook also
-    # pairs of samples (C, T) and rate.
+    # Example sounds instead of a text: files and folders; from a notebook also (samples (C, T), rate)
     audio: tuple[Any, ...] = ()
-    version: str = ""  # of the example sounds, once they have been looked at
+    version: str = ""  # of the files, once they have been looked at
     classes: tuple[str, ...] = ()  # of a detector, by which it is listened for; empty: found out
+    image: tuple[str, ...] = ()  # or images
+    video: tuple[str, ...] = ()  # or videos: one frame a second, or
+    at_s: float | None = None  # the one at this time
 
     @property
-    def key(self) -> str:
-        """Return what its condition depends on, for one model."""
-        return self.version if self.audio else self.text
+    def files(self) -> tuple[Any, ...]:  # that it gives instead of a text
+        return self.audio or self.image or self.video
+
+    @property
+    def kind(self) -> str:  # text, audio, image or video
+        return next((kind for kind in FILE_KINDS if getattr(self, kind)), "text")
+
+    @property
+    def key(self) -> str:  # what its condition depends on, for one model
+        return self.version if self.files else self.text
 
 
 def parse_queries(
     items: str | Sequence[str | Mapping[str, Any]], with_samples: bool = False
 ) -> list[Query]:
     """Check queries, in the same order: one text, or a list of texts, of {text, name} and of
-    {name, audio}. `with_samples`: example sounds may be pairs of samples and rate."""
+    {name, audio}, image or video in its place. `with_samples`: sounds may be (samples, rate)."""
     if isinstance(items, str):
         return [_parse_query(items, "queries")]
     if not isinstance(items, Sequence) or isinstance(items, bytes):
@@ -88,12 +100,17 @@ def _parse_query(item: str | Mapping[str, Any], where: str, with_samples: bool =
         )
     if unknown := [key for key in item if key not in KEYS]:
         raise QueryError(
-            f"{where}: unknown key {_show(unknown[0])}; a query has: name, text, or name, audio; "
-            "and classes"
+            f"{where}: unknown key {_show(unknown[0])}; a query has: name, text, or name and "
+            "one of audio, image, video; and classes"
         )
     classes = _check_classes(item.get("classes"), f"{where}.classes")
-    if "audio" in item:
-        return replace(_parse_example(item, where, with_samples), classes=classes)
+    given = [kind for kind in FILE_KINDS if kind in item]
+    if len(given) > 1:
+        raise QueryError(f"{where}: has {given[0]} and {given[1]}; make two queries of it")
+    if given:
+        return replace(_parse_example(item, where, given[0], with_samples), classes=classes)
+    if item.get("at_s") is not None:
+        raise QueryError(f"{where}: at_s is a time in a video; there is none")
     if "text" not in item:
         raise QueryError(
             f"{where}={_show(dict(item))}: has no text; describe the sound in words, or give "
@@ -116,26 +133,36 @@ def _check_classes(classes: Any, where: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _parse_example(item: Mapping[str, Any], where: str, with_samples: bool) -> Query:
+def _parse_example(item: Mapping[str, Any], where: str, kind: str, with_samples: bool) -> Query:
+    what = "example sounds" if kind == "audio" else f"{kind}s"
     if item.get("text") is not None:
         raise QueryError(
-            f"{where}: has both a text and example sounds (audio); one query has one of them: "
+            f"{where}: has both a text and {what} ({kind}); one query has one of them: "
             "make two queries of it"
         )
     if item.get("name") is None:
-        raise QueryError(f"{where}: has example sounds and no name: {{name: bird, audio: ...}}")
+        raise QueryError(f"{where}: has {what} and no name: {{name: bird, {kind}: ...}}")
     name = check_name(item["name"], f"{where}.name")
-    audio = item["audio"]
-    if isinstance(audio, str) or is_pair(audio):
-        audio = [audio]
-    if not isinstance(audio, Sequence) or isinstance(audio, bytes) or not audio:
+    files = item[kind]
+    if isinstance(files, str) or is_pair(files):
+        files = [files]
+    if not isinstance(files, Sequence) or isinstance(files, bytes) or not files:
         raise QueryError(
-            f"{where}.audio={_show(audio)}: must be a file, a folder, or a list of them"
+            f"{where}.{kind}={_show(files)}: must be a file, a folder, or a list of them"
         )
-    if len(audio) > MOST_SOUNDS:
-        raise QueryError(f"{where}.audio: {len(audio)} sounds, at most {MOST_SOUNDS:,} are allowed")
-    sounds = [_check_sound(s, f"{where}.audio[{i}]", with_samples) for i, s in enumerate(audio)]
-    return Query(name, audio=tuple(sounds))
+    if len(files) > MOST_SOUNDS:
+        raise QueryError(f"{where}.{kind}: {len(files)} files, at most {MOST_SOUNDS:,} are allowed")
+    with_samples = with_samples and kind == "audio"
+    checked = [_check_sound(s, f"{where}.{kind}[{i}]", with_samples) for i, s in enumerate(files)]
+    return Query(name, **{kind: tuple(checked)}, at_s=_check_time(item, where, kind))
+
+
+def _check_time(item: Mapping[str, Any], where: str, kind: str) -> float | None:
+    if (at_s := item.get("at_s")) is None:
+        return None
+    if kind != "video" or isinstance(at_s, bool) or not isinstance(at_s, int | float) or at_s < 0:
+        raise QueryError(f"{where}.at_s={_show(at_s)}: must be seconds from the start of a video")
+    return float(at_s)
 
 
 def is_pair(sound: object) -> bool:
@@ -247,7 +274,7 @@ def _refuse_duplicates(queries: list[Query]) -> None:
     texts: dict[str, int] = {}
     names: dict[str, int] = {}
     for i, query in enumerate(queries):
-        first = i if query.audio else texts.setdefault(_fold(query.text, "NFKC"), i)
+        first = i if query.files else texts.setdefault(_fold(query.text, "NFKC"), i)
         if first != i:
             raise QueryError(
                 f"queries[{i}].text={_show(query.text)}: the same as queries[{first}]; remove one"

@@ -40,8 +40,9 @@ class WorkItem:
     former_id: str = ""  # its id by the rule of the first release, which outputs still hold
     absent_id: str = ""  # of a stem that is absent: the same for every threshold of a gate
     threshold: float = 0.0  # of the gate; a record that says absent holds below it
-    sounds: str = ""  # version of the example sounds of its query, which then has no text
+    sounds: str = ""  # version of the sounds or images of its query, which then has no text
     source: str = ""  # JSON: files and folders of these, as they were given
+    asked_by: str = "audio"  # audio, image or video: what these are
 
     @property
     def condition(self) -> str:  # names the condition of its query

@@ -176,7 +176,7 @@ def test_parse_queries_refuses_unsafe_names(name: object) -> None:
         ([{"name": "d", "audio": [""]}], r"audio\[0\]: '': not a URI"),
         ([{"name": "d", "audio": "http://x/a.wav"}], "unknown scheme"),
         ([{"name": "d", "audio": "s3://k:pw@bucket/a.wav"}], r"s3://\*\*\*@bucket.*password"),
-        ([{"name": "d", "audio": ["a.wav"] * 1_001}], "1001 sounds, at most 1,000"),
+        ([{"name": "d", "audio": ["a.wav"] * 1_001}], "1001 files, at most 1,000"),
         ([{"name": "rain", "audio": "a.wav"}, "rain"], "the same file"),
         ([""], r"queries\[0\]='': has no letter"),
         (["dog", " \t\n"], r"queries\[1\]=' \\t\\n': has no letter"),
@@ -211,3 +211,34 @@ def test_query_error_shortens_a_huge_value() -> None:
     with pytest.raises(QueryError) as caught:
         parse_queries("a" * 1_000_000)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("item", "files"),
+    [
+        ({"name": "dog", "image": "dog.jpg"}, ("dog.jpg",)),
+        ({"name": "dog", "image": ["s3://own/a.png", "b.png"]}, ("s3://own/a.png", "b.png")),
+        ({"name": "x", "video": "a.mp4", "at_s": 3}, ("a.mp4",)),
+    ],
+)
+def test_parse_queries_takes_images_and_videos(item, files):
+    (query,) = parse_queries([item])
+    assert query.files == files and query.kind in item and not query.audio
+    assert query.at_s == item.get("at_s")
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"image": "a.png"}, "has images and no name"),
+        ({"name": "x", "image": []}, "must be a file, a folder, or a list of them"),
+        ({"name": "x", "image": "a.png", "video": "a.mp4"}, "has image and video; make two"),
+        ({"name": "x", "image": "a.png", "text": "x"}, "both a text and images"),
+        ({"name": "x", "image": "a.png", "at_s": 1}, "seconds from the start of a video"),
+        ({"name": "x", "video": "a.mp4", "at_s": -1}, "seconds from the start of a video"),
+        ({"name": "x", "text": "dog", "at_s": 1}, "at_s is a time in a video; there is none"),
+    ],
+)
+def test_parse_queries_refuses_images_in_one_line(item, message):
+    with pytest.raises(QueryError, match=message):
+        parse_queries([item])

@@ -16,7 +16,7 @@ import numpy as np
 
 from separator.errors import AudioError
 
-EPSILON = np.finfo(np.float64).eps
+EPSILON = float(np.finfo(np.float64).eps)
 FRAME_S = 0.03
 KEPT = 0.95  # of the frames: those with the lowest distances
 SEGMENT_DB = (-10.0, 35.0)  # limits of a frame's SNR

@@ -36,6 +36,12 @@ log = logging.getLogger(__name__)
 
 LONGEST_S = 600.0  # of a sound, of which the rest is not used
 MOST_BYTES = 4 << 30  # of a file
+IMAGE_PATTERNS = [f"*.{end}" for end in ("jpg", "jpeg", "png", "webp", "bmp")]
+WANTED = {
+    "audio": "example sounds: the folder holds no media file",
+    "image": "images: the folder holds no file of their kind",
+    "video": "videos: the folder holds no media file",
+}
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,9 @@ class Sound:
 def list_examples(storage: Storage, query: Query) -> list[Entry]:
     """List the files of a query's example sounds in the order of their URIs, each once."""
     found: dict[str, Entry] = {}
-    for uri in query.audio:
+    for uri in query.files:
         with named(query):
-            entries = _list_media(storage, uri)
+            entries = _list_media(storage, uri, query.kind)
         found |= {entry.uri: entry for entry in entries}
     if len(found) > MOST_SOUNDS:
         raise QueryError(
@@ -62,10 +68,11 @@ def list_examples(storage: Storage, query: Query) -> list[Entry]:
     return [found[uri] for uri in sorted(found)]
 
 
-def _list_media(storage: Storage, uri: str) -> list[Entry]:
-    """List one file, or the media files of a folder."""
+def _list_media(storage: Storage, uri: str, kind: str) -> list[Entry]:
+    """List one file, or the media files or images of a folder."""
+    patterns = IMAGE_PATTERNS if kind == "image" else list_media_patterns()
     own_uri = parse_uri(uri).uri.rstrip("/")
-    root, is_media = f"{own_uri}/", make_selector(list_media_patterns(), ())
+    root, is_media = f"{own_uri}/", make_selector(patterns, ())
     entries = list(storage.list(uri))
     if [entry.uri for entry in entries] == [own_uri]:
         return entries  # named by itself: any name will do
@@ -73,9 +80,7 @@ def _list_media(storage: Storage, uri: str) -> list[Entry]:
         raise ObjectMissing(f"{uri}: nothing lies there")
     media = [entry for entry in entries if is_media(entry.uri.removeprefix(root))]
     if not media:
-        raise QueryError(
-            f"{uri}: no example sounds: the folder holds no media file ({len(entries)} others)"
-        )
+        raise QueryError(f"{uri}: no {WANTED[kind]} ({len(entries)} others)")
     return media
 
 

@@ -13,6 +13,7 @@ from separator.encoders import mini
 from separator.encoders.cache import FileCache, encode_cached
 from separator.encoders.clap import load_clap, read_clap_file
 from separator.encoders.clap_audio import read_clap_audio
+from separator.encoders.clip import ClipEncoder, find_own_clip, is_clip
 from separator.encoders.encoder import TextEncoder
 from separator.encoders.similarity import AudioEncoder
 from separator.encoders.sound_encoder import AudioSounds, LatentSounds, SoundEncoder
@@ -70,7 +71,19 @@ def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:
     """Load the text encoder of a checkpoint: the copy inside, else the LAION-CLAP file."""
     if mini.is_mini(encoder_id):
         return check_encoder(path, mini.read_mini(path), encoder_id)
+    if encoder_id is not None and is_clip(encoder_id):
+        return find_own_clip(encoder_id)
     return check_encoder(path, load_clap(require_clap_state(path, encoder_id)), encoder_id)
+
+
+def find_image_encoder(path: Path, encoder_id: str | None) -> ClipEncoder:
+    """Load what encodes images for a checkpoint."""
+    if encoder_id is None or not is_clip(encoder_id):
+        raise QueryError(
+            f"{path.name} takes no images: only a model that was trained with CLIP does "
+            f"(its encoder is {encoder_id or 'not named'!r}); give a text or example sounds"
+        )
+    return find_own_clip(encoder_id)
 
 
 def find_sound_encoder(
@@ -84,6 +97,8 @@ def find_sound_encoder(
     """Load what encodes example sounds for a checkpoint. `detector`: a name, path or URI, or
     `auto`: the copy in the checkpoint's file, else that of the official separator."""
     check_detector(path, encoder_id, detector)
+    if is_clip(encoder_id):
+        raise QueryError(f"{path.name} takes texts and images (CLIP), no example sounds")
     if not is_detector_id(encoder_id):
         return AudioSounds(load_audio_encoder(path, encoder_id))
     assert encoder_id is not None
@@ -131,7 +146,7 @@ def load_own_detector(
 
 def find_audio_encoder(path: Path, encoder_id: str | None) -> AudioEncoder | None:
     """Load the audio side of the checkpoint's encoder; None, with a warning, if it is missing."""
-    if is_detector_id(encoder_id):
+    if is_detector_id(encoder_id) or is_clip(encoder_id):
         return None
     try:
         return load_audio_encoder(path, encoder_id)
@@ -156,6 +171,8 @@ def load_audio_encoder(path: Path, encoder_id: str | None) -> AudioEncoder:
     """Load the audio side of the checkpoint's text encoder."""
     if encoder_id is None:
         raise EncoderMissing(NO_ENCODER)
+    if is_clip(encoder_id):
+        raise EncoderMissing(f"{path.name}: its encoder, CLIP, has no audio side")
     if mini.is_mini(encoder_id):
         encoder = mini.read_mini(path)
         check_encoder(path, encoder, encoder_id)

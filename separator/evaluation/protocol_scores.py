@@ -151,7 +151,7 @@ def measure_dnsmos(estimate_T: np.ndarray, rate_hz: int) -> Row:
     except ImportError as error:
         raise RequestError(f"DNSMOS cannot be computed ({error}): {WAY_OUT}") from None
     heard_T = np.clip(convert(estimate_T, rate_hz, SPEECH_HZ), -1, 1)
-    found = dnsmos.run(heard_T, sr=SPEECH_HZ)
+    found: Any = dnsmos.run(heard_T, sr=SPEECH_HZ)
     return {f"dnsmos_{name}": float(found[f"{name}_mos"]) for name in ("ovrl", "sig", "bak")}
 
 

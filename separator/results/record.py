@@ -172,7 +172,7 @@ def _make_base(item: WorkItem, file: OfTrack, shared: Mapping[str, Any]) -> Reco
 def _name_kind(item: WorkItem) -> str:
     if item.kind != STEM:
         return ""
-    return "audio" if item.sounds else "text"
+    return item.asked_by if item.sounds else "text"
 
 
 def _measure(measures: Measures, rate_hz: int) -> Record:

@@ -54,7 +54,7 @@ COLUMNS = {
         "id of its work item: a hash of asset version, query, tracks, checkpoint and settings",
     ),
     "fingerprint": ("string", "the same with the track: what changes a stem changes it"),
-    "query_kind": ("string", "of a stem: text or audio (example sounds); null in older rows: text"),
+    "query_kind": ("string", "of a stem: text, audio, image or video; null in older rows: text"),
     "query_source": ("string", "of example sounds, JSON: files and folders, as in the config"),
     "presence": (
         "list<struct<start_s: double, stop_s: double, score: float>>",

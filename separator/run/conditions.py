@@ -7,7 +7,7 @@ loads no torch.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,16 +42,18 @@ class Conditions:
 
 def list_all_examples(storage: Storage, queries: Iterable[Query]) -> Examples:
     """List the example sounds of the queries that have some."""
-    return {query.name: list_examples(storage, query) for query in queries if query.audio}
+    return {query.name: list_examples(storage, query) for query in queries if query.files}
 
 
 def give_versions(queries: Iterable[Query], examples: Examples, encoder_id: str) -> list[Query]:
-    """Add to queries of example sounds what their conditions depend on."""
+    """Add to queries of sounds and images what their conditions depend on."""
 
     def give(query: Query) -> Query:
-        if not query.audio:
+        if not query.files:
             return query
-        content = [encoder_id, describe_versions(examples[query.name])]
+        content: list[Any] = [encoder_id, describe_versions(examples[query.name])]
+        if query.kind != "audio":  # whose versions are as they were before there were others
+            content += [query.kind, query.at_s]
         return replace(query, version=hash_content(content))
 
     return [give(query) for query in queries]
@@ -60,7 +62,7 @@ def give_versions(queries: Iterable[Query], examples: Examples, encoder_id: str)
 def refuse_examples(name: str, examples: Examples) -> None:
     """Refuse example sounds for a model that reads texts only."""
     for query in examples:
-        raise QueryError(f"query {query!r}: {name} reads texts, no example sounds; give a text")
+        raise QueryError(f"query {query!r}: {name} reads texts only; give a text")
 
 
 def name_sound_encoder(path: Path, detector: str, storage: Storage) -> str:
@@ -112,19 +114,26 @@ def encode_sounds(
     queries: Iterable[Query],
     examples: Examples,
 ) -> Conditions:
-    """Fetch, decode and encode the example sounds of all queries that have some."""
+    """Fetch, decode and encode the sounds and images of all queries that have some."""
     from separator.encoders import lookup
+    from separator.encoders.example_images import read_images
     from separator.encoders.sound_encoder import encode_examples
 
     lookup.check_detector(path, checkpoint.encoder_id, detector)
     encoded = Conditions()
     if not examples:
         return encoded
-    size = checkpoint.net.config.condition_size
+    size, seen = checkpoint.net.config.condition_size, [q for q in queries if q.image or q.video]
+    if seen:
+        looker = lookup.find_image_encoder(path, checkpoint.encoder_id)
+        for query in seen:
+            images = read_images(storage, query, examples[query.name])
+            encoded.by_key[query.key] = looker.encode_images(images)
+    heard = [query for query in queries if query.audio]
+    if not heard:
+        return encoded
     encoder = lookup.find_sound_encoder(path, checkpoint.encoder_id, size, detector, storage.fetch)
-    for query in queries:
-        if not query.audio:
-            continue
+    for query in heard:
         sounds = decode_examples(storage, query, examples[query.name])
         found = encode_examples(encoder, sounds)
         encoded.by_key[query.key] = found.condition

@@ -228,6 +228,6 @@ def load_package_flow(target: Target, run_id: str) -> Flow:
 
 def warn_of_queries(work: Work) -> None:
     """Log the queries that may mean nothing to the model, or more than one thing."""
-    names = {query.key: query.name for query in work.queries if query.audio}
+    names = {query.key: query.name for query in work.queries if query.files}
     for key, warning in work.warnings.items():
         log.warning("query %r: %s", names.get(key, key), warning)

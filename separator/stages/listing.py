@@ -34,7 +34,7 @@ Out = TypeVar("Out")
 def collect_texts(storage: Storage, config: JobConfig) -> list[str]:
     """Collect the texts of all queries, of the config and of a list; a bad cell is left for the
     record of its row."""
-    texts = dict.fromkeys(query.text for query in config.parse_queries() if not query.audio)
+    texts = dict.fromkeys(query.text for query in config.parse_queries() if not query.files)
     column = config.input.queries_column
     if column is not None:
         for row in read_list(storage, config.input.uri, [column]):

@@ -186,7 +186,8 @@ def list_items(
             warning=work.warnings.get(query.key, ""),
             former_id=former_ids[query.name],
             sounds=query.version,
-            source=json.dumps(query.audio, ensure_ascii=False) if query.audio else "",
+            source=json.dumps(query.files, ensure_ascii=False) if query.files else "",
+            asked_by=query.kind if query.files else "audio",
             absent_id=absent_ids.get(query.name, ""),
             threshold=work.threshold,
         )
@@ -233,7 +234,7 @@ def make_ids(
 
 def describe_query(query: Query, has_gate: bool = False) -> dict[str, Any]:
     """Say what is asked for. Example sounds are named by their version, not by where they lie."""
-    what = {"audio": query.version} if query.audio else {"text": query.text}
+    what = {query.kind: query.version if query.files else query.text}
     classes = {"classes": list(query.classes)} if query.classes and has_gate else {}
     return {"name": query.name} | what | classes
 
@@ -249,9 +250,9 @@ def read_queries(value: Any) -> list[Query]:
     if value is None or value == "" or value == []:
         return []
     queries = parse_queries([value] if isinstance(value, str | dict) else value)
-    if named := [query.name for query in queries if query.audio]:
+    if named := [query.name for query in queries if query.files]:
         raise QueryError(
-            f"query {named[0]!r}: a list's own queries are texts; example sounds (audio) are given "
+            f"query {named[0]!r}: a list's own queries are texts; sounds and images are given "
             "in the config, for all assets"
         )
     return queries

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from separator.encoders.example_images import read_file
 from separator.encoders.mini import pack_mini
 from separator.model.checkpoint import write_safetensors
 from separator.storage import Storage
@@ -35,6 +36,8 @@ class ByText(Task):
         self.examples = Examples(sources, settings.data, rate_hz, settings.seed, storage)
         captions = sorted({caption for source in sources for caption in source.captions})
         self.rows = {caption: row for row, caption in enumerate(captions)}
+        self.seen: dict[str, Tensor] = {}  # conditions of images, made when they are first needed
+        self.storage = storage
         self.text_QD = torch.from_numpy(encoder.encode_texts(captions))
 
     def make_tensors(self, batch: dict[str, np.ndarray], number: int) -> Batch:
@@ -44,17 +47,28 @@ class ByText(Task):
         return super().make_tensors(sounds, number) | {"condition": condition_BD}
 
     def choose_conditions(self, batch: dict[str, np.ndarray], number: int) -> Tensor:
-        """Encode each example's caption or, in a share of the examples, the target's own sound."""
+        """Encode each example's caption or, in a share of the examples, the target's own sound, or
+        its image; one without an image keeps its caption."""
         condition_BD = self.text_QD[[self.rows[caption] for caption in batch["caption"]]].clone()
         text_ratio = self.settings.optim.use_text_ratio
         if text_ratio < 1:
             rng = np.random.default_rng([self.settings.seed, number, 1])
             by_sound = rng.random(len(condition_BD)) >= text_ratio
             for i in np.flatnonzero(by_sound & ~batch["is_absent"]):
-                target_1T = batch["target"][i][None]
-                sound_D = self.encoder.encode_audio(target_1T, self.rate_hz)
-                condition_BD[i] = torch.from_numpy(sound_D)
+                if not self.settings.optim.use_image:
+                    target_1T = batch["target"][i][None]
+                    sound_D = self.encoder.encode_audio(target_1T, self.rate_hz)
+                    condition_BD[i] = torch.from_numpy(sound_D)
+                elif uri := str(batch["image"][i]):
+                    condition_BD[i] = self.see(uri)
         return condition_BD
+
+    def see(self, uri: str) -> Tensor:
+        """Encode an image, or the frames of a video, once."""
+        if uri not in self.seen:
+            images = read_file(self.storage, self.storage.stat(uri))
+            self.seen[uri] = torch.from_numpy(self.encoder.encode_images(images))
+        return self.seen[uri]
 
     def measure(self, state: State, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Return the loss and the SDRi."""

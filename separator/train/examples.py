@@ -26,6 +26,7 @@ class Example:
     caption: str
     is_absent: bool
     num_skipped: int
+    image: str = ""  # of the target, if its list names one
 
 
 class Examples:
@@ -78,7 +79,7 @@ class Examples:
         if is_absent:
             target, target_T = self._choose(rng, groups, None), np.zeros_like(target_T)
         caption = target.captions[int(rng.integers(len(target.captions)))]
-        return Example(mixture_T, target_T, caption, is_absent, skipped)
+        return Example(mixture_T, target_T, caption, is_absent, skipped, target.image)
 
     def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
         """Stack the examples of these numbers, field by field."""
@@ -89,6 +90,7 @@ class Examples:
             "caption": np.array([e.caption for e in made]),
             "is_absent": np.array([e.is_absent for e in made]),
             "num_skipped": np.array([e.num_skipped for e in made]),
+            "image": np.array([e.image for e in made]),
         }
 
     def _draw_origin(self, rng: np.random.Generator, target: bool | None) -> bool | None:

@@ -108,6 +108,7 @@ class OptimSettings:
     weight_decay: float = 0.0
     amsgrad: bool = True
     use_text_ratio: float = 1.0  # the rest are conditioned on the target's own audio
+    use_image: bool = False  # or, with CLIP, on its image or the frames of its video
     clip_norm: float = 0.0  # 0: off
     ema: float = 0.0  # 0: off
     autocast: bool = False  # bf16 in the network
@@ -126,7 +127,9 @@ class TrainSettings:
     # text: a separator driven by captions. examples: one driven by a detector's embedding of
     # sounds. tags: such a detector. times: a detector that says when.
     task: str = "text"
-    encoder: str = ""  # a checkpoint that holds the encoder; with `examples` the detector
+    # A checkpoint that holds the encoder, or `clip`: your own copy. With `examples` the detector.
+    encoder: str = ""
+    clip_raw: bool = False  # with `clip`: conditions keep CLIP's own length, as CLIPSep takes them
     seed: int = 0
     workers: int = 1
     use_gpu: bool = False

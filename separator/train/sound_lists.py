@@ -44,6 +44,7 @@ class Source:
     labels: tuple[str, ...] = ()
     start_s: float | None = None
     latent: np.ndarray | None = field(default=None, compare=False)
+    image: str = ""  # an image or a video of it, for training with CLIP
 
 
 def read_lists(uris: list[str], storage: Storage, without: Collection[str] = ()) -> list[Source]:
@@ -98,8 +99,10 @@ def _make_source(uri: str, number: int, row: Row) -> Source:
     labels = labels or (kind,)
     start_s, latent = row.get("start_s"), row.get("latent")
     latent = None if latent is None else np.array(latent, np.float32)
+    image = str(row.get("image") or row.get("video") or "")
+    image = resolve_uri(uri, image) if image else ""
     return Source(
-        audio, captions, kind, group, paraphrases, package, joins, labels, start_s, latent
+        audio, captions, kind, group, paraphrases, package, joins, labels, start_s, latent, image
     )
 
 

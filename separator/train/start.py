@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from separator import api
+from separator.encoders.clip import CLIP, ClipEncoder, read_clip
 from separator.encoders.encoder import CONDITION_SIZE, TextEncoder
 from separator.errors import CheckpointMismatch, EncoderMissing, RequestError, SeparatorError
 from separator.model import registry
@@ -50,7 +51,7 @@ def check_start(settings: TrainSettings) -> TrainSettings:
             if settings.task == "examples":
                 condition_size = load_detector(settings.encoder, storage).latent_size
             else:
-                load_encoder(settings.encoder, storage)
+                check_images(settings, load_encoder(settings, storage))
     if settings.task == "examples":
         check_latents(sources, condition_size)
     with naming("net.start_from", net.start_from):
@@ -73,7 +74,7 @@ def load_start(settings: TrainSettings, storage: Storage) -> tuple[nn.Module, Ta
         net = make_net(settings.net, detector.latent_size, storage)
         return net, ByExample(settings, net.config.rate_hz, detector)
     net = make_net(settings.net, CONDITION_SIZE, storage)
-    return net, ByText(settings, net.config.rate_hz, load_encoder(settings.encoder, storage))
+    return net, ByText(settings, net.config.rate_hz, load_encoder(settings, storage))
 
 
 @contextmanager
@@ -89,14 +90,28 @@ def naming(setting: str, value: str | None) -> Iterator[None]:
 
 def make_absolute(name: str) -> str:
     """Make a path mean the same in every process; names and URIs do already."""
-    if not registry.is_path(name):
+    if name == CLIP or not registry.is_path(name):
         return name
     return str(registry.resolve(name).absolute())
 
 
-def load_encoder(name: str, storage: Storage) -> TextEncoder:
-    """Load the encoder of a checkpoint, by path, `s3://` URI or published name."""
-    path = registry.resolve(name, storage.fetch)
+def check_images(settings: TrainSettings, encoder: TextEncoder) -> None:
+    """Refuse what an encoder has no side for."""
+    optim, is_clip = settings.optim, isinstance(encoder, ClipEncoder)
+    if optim.use_image and not is_clip:
+        raise RequestError("optim.use_image is true: only encoder=clip takes images")
+    if is_clip and optim.use_text_ratio < 1 and not optim.use_image:
+        raise RequestError(
+            f"optim.use_text_ratio={optim.use_text_ratio}: CLIP has no audio side for the rest; "
+            "set optim.use_image=true"
+        )
+
+
+def load_encoder(settings: TrainSettings, storage: Storage) -> TextEncoder:
+    """Load the encoder of a checkpoint (path, `s3://` URI, published name), or the user's CLIP."""
+    if settings.encoder == CLIP:
+        return read_clip(is_raw=settings.clip_raw)
+    path = registry.resolve(settings.encoder, storage.fetch)
     encoder_id = read_encoder_id(path)
     if encoder_id is None:
         raise EncoderMissing(f"{path}: holds no encoder; give a checkpoint that does")

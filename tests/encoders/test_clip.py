@@ -127,7 +127,7 @@ def test_archive_with_other_objects_is_refused(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x/constants.pkl", b"")
         archive.writestr("x/data.pkl", pickle.dumps(Attack(), 2))
-    with pytest.raises(CheckpointUnsafe, match="asks for __builtin__.print"):
+    with pytest.raises(CheckpointUnsafe, match=r"asks for __builtin__\.print"):
         read_clip_file(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x/constants.pkl", b"")

@@ -49,7 +49,8 @@ def test_select_done_needs_a_final_record_of_every_item():
 
 def test_record_tells_kind_and_source_of_the_query():
     bird = WorkItem("2" * 32, STEM, "bird", "", sounds="3" * 32, source='["s3://b/bird/"]')
-    asset = add_items(bird, make_rendition("m"))
+    dog = WorkItem("4" * 32, STEM, "dog", "", sounds="5" * 32, source='["a.png"]', asked_by="image")
+    asset = add_items(bird, dog, make_rendition("m"))
     shared = {"run_id": "r", "created_at": "2026-01-01T00:00:00+00:00"}
     rows = [
         real.make_record(
@@ -58,9 +59,9 @@ def test_record_tells_kind_and_source_of_the_query():
         for item in asset.items
     ]
     table = make_table(rows).to_pydict()
-    assert table["query_kind"] == ["text", "text", "audio", ""]
-    assert table["query_source"] == ["", "", '["s3://b/bird/"]', ""]
-    assert table["query_text"] == ["an a", "a b", "", "mix m"]
+    assert table["query_kind"] == ["text", "text", "audio", "image", ""]
+    assert table["query_source"] == ["", "", '["s3://b/bird/"]', '["a.png"]', ""]
+    assert table["query_text"] == ["an a", "a b", "", "", "mix m"]
 
 
 def test_commit_files_without_the_newer_columns_are_read(tmp_path):
