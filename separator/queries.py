@@ -6,11 +6,12 @@ becomes its file name.
     queries: [{name: voice, text: a person speaking}]  # stems are called voice.flac
     queries: [{name: bird, audio: s3://queries/bird/}] # the sounds in a folder
     queries: [{name: dog, audio: [a.wav, b.mp3]}]      # two sounds
-    queries: [{text: siren, classes: [Siren]}]         # by which classes a detector hears it
     queries: [{name: dog, image: dog.jpg}]             # what makes it; for models with CLIP
     queries: [{name: x, video: a.mp4, at_s: 3}]        # the frame there; without at_s one a second
+    queries: [{text: siren, classes: [Siren]}]         # by which classes a detector hears it
 
-Encoders and storage are not involved: a valid query may still mean nothing to one.
+Encoders and storage are not involved: a valid query may still mean nothing to one, and its sounds
+may not be there.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ LONGEST_NAME_BYTES = 100
 # Names made from texts are shorter: extensions and suffixes are added to them.
 LONGEST_SLUG_BYTES = 72
 HASH_DIGITS = 8
-MOST_SOUNDS = 1_000  # of one query
+MOST_SOUNDS = 1_000  # of one query: far more than help
 FILE_KINDS = ("audio", "image", "video")
 KEYS = ("name", "text", *FILE_KINDS, "at_s", "classes")
 # Windows refuses the first nine; `#` ends the path of a URI, and `%` escapes characters in it.
@@ -48,27 +49,24 @@ class Query:
 
     name: str  # file name of its stems without extension, valid on any system: "a-dog-barking"
     text: str = ""  # what the encoder reads, in NFKC with single spaces: "A dog barking"
-    # Example sounds instead of a text, as they were given; also pairs of samples (C, T) and rate.
+    # Example sounds instead of a text: files, folders; from a notebook also (samples (C, T), rate)
     audio: tuple[Any, ...] = ()
     version: str = ""  # of the files, once they have been looked at
-    image: tuple[str, ...] = ()  # or images: files and folders
-    video: tuple[str, ...] = ()  # or videos, of which one frame a second is looked at,
-    at_s: float | None = None  # or the one at this time
     classes: tuple[str, ...] = ()  # of a detector, by which it is listened for; empty: found out
+    image: tuple[str, ...] = ()  # or images
+    video: tuple[str, ...] = ()  # or videos: one frame a second, or
+    at_s: float | None = None  # the one at this time
 
     @property
-    def files(self) -> tuple[Any, ...]:
-        """Return what it gives instead of a text."""
+    def files(self) -> tuple[Any, ...]:  # that it gives instead of a text
         return self.audio or self.image or self.video
 
     @property
-    def kind(self) -> str:
-        """Return `text`, `audio`, `image` or `video`."""
+    def kind(self) -> str:  # text, audio, image or video
         return next((kind for kind in FILE_KINDS if getattr(self, kind)), "text")
 
     @property
-    def key(self) -> str:
-        """Return what its condition depends on, for one model."""
+    def key(self) -> str:  # what its condition depends on, for one model
         return self.version if self.files else self.text
 
 
@@ -126,9 +124,9 @@ def _parse_query(item: str | Mapping[str, Any], where: str, with_samples: bool =
 
 def _check_classes(classes: Any, where: str) -> tuple[str, ...]:
     """Check names of classes; which there are, a detector tells."""
-    names = [classes] if isinstance(classes, str) else classes
-    if names is None:
+    if classes is None:
         return ()
+    names = [classes] if isinstance(classes, str) else classes
     is_list = isinstance(names, Sequence) and not isinstance(names, bytes)
     if not is_list or not names or not all(isinstance(n, str) and n.strip() for n in names):
         raise QueryError(f"{where}={_show(classes)}: must be names of a detector's classes")
@@ -146,22 +144,21 @@ def _parse_example(item: Mapping[str, Any], where: str, kind: str, with_samples:
         raise QueryError(f"{where}: has {what} and no name: {{name: bird, {kind}: ...}}")
     name = check_name(item["name"], f"{where}.name")
     files = item[kind]
-    files = [files] if isinstance(files, str) or is_pair(files) else files
+    if isinstance(files, str) or is_pair(files):
+        files = [files]
     if not isinstance(files, Sequence) or isinstance(files, bytes) or not files:
         raise QueryError(
             f"{where}.{kind}={_show(files)}: must be a file, a folder, or a list of them"
         )
     if len(files) > MOST_SOUNDS:
-        number = f"{len(files)} {'sounds' if kind == 'audio' else 'files'}"
-        raise QueryError(f"{where}.{kind}: {number}, at most {MOST_SOUNDS:,} are allowed")
+        raise QueryError(f"{where}.{kind}: {len(files)} files, at most {MOST_SOUNDS:,} are allowed")
     with_samples = with_samples and kind == "audio"
     checked = [_check_sound(s, f"{where}.{kind}[{i}]", with_samples) for i, s in enumerate(files)]
     return replace(Query(name, at_s=_check_time(item, where, kind)), **{kind: tuple(checked)})
 
 
 def _check_time(item: Mapping[str, Any], where: str, kind: str) -> float | None:
-    at_s = item.get("at_s")
-    if at_s is None:
+    if (at_s := item.get("at_s")) is None:
         return None
     if kind != "video" or isinstance(at_s, bool) or not isinstance(at_s, int | float) or at_s < 0:
         raise QueryError(f"{where}.at_s={_show(at_s)}: must be seconds from the start of a video")
@@ -238,7 +235,7 @@ def make_name(text: str) -> str:
 
 
 def check_name(name: object, where: str = "name") -> str:
-    """Return the name in NFC; refuse one that is no file name everywhere."""
+    """Return the name in NFC; refuse one that is no file name on some system or store."""
     if not isinstance(name, str):
         raise QueryError(f"{where}={_show(name)}: must be a text, not {type(name).__name__}")
     name = unicodedata.normalize("NFC", name)

@@ -176,7 +176,7 @@ def test_parse_queries_refuses_unsafe_names(name: object) -> None:
         ([{"name": "d", "audio": [""]}], r"audio\[0\]: '': not a URI"),
         ([{"name": "d", "audio": "http://x/a.wav"}], "unknown scheme"),
         ([{"name": "d", "audio": "s3://k:pw@bucket/a.wav"}], r"s3://\*\*\*@bucket.*password"),
-        ([{"name": "d", "audio": ["a.wav"] * 1_001}], "1001 sounds, at most 1,000"),
+        ([{"name": "d", "audio": ["a.wav"] * 1_001}], "1001 files, at most 1,000"),
         ([{"name": "rain", "audio": "a.wav"}, "rain"], "the same file"),
         ([""], r"queries\[0\]='': has no letter"),
         (["dog", " \t\n"], r"queries\[1\]=' \\t\\n': has no letter"),

@@ -27,9 +27,9 @@ from separator.audio.speech_metrics import score_speech
 from separator.encoders.lookup import AUTO, load_audio_encoder
 from separator.encoders.similarity import SimilarityMeter
 from separator.errors import EncoderMissing, RequestError
+from separator.evaluation.case_pictures import draw_case
 from separator.evaluation.generated_cases import make_examples
 from separator.evaluation.over_units import Row, Score
-from separator.evaluation.case_pictures import draw_case
 from separator.evaluation.protocol import Protocol, ProtocolSettings
 from separator.evaluation.protocol_queries import Task
 from separator.evaluation.protocol_sounds import CaseSounds, convert, make_sounds
