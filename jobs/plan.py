@@ -5,6 +5,7 @@ Nothing is written. The estimates come from a few assets and from the speed of t
 
 import argparse
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from jobs.command import JOB_KEYS, Command, add_config_arguments, say, show_bytes, show_time
@@ -40,6 +41,10 @@ def print_plan(plan: "Plan", form: str) -> None:
         f"{plan.real_time:.1f}x real time for each query, on this machine"
     )
     print(f"{'output':10}{show_bytes(plan.output_bytes):>12}   {form}")
+    if plan.heard_by:
+        print("\nqueries are heard by:")
+    for name, way in plan.heard_by.items():
+        print(f"  {name[:30]:32}{textwrap.shorten(way, 46, placeholder=' ...')}")
 
 
 PLAN = Command(

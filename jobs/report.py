@@ -1,4 +1,4 @@
-"""Make a page to look at and listen to: report/index.html below the output.
+"""Make a page to look at and listen to, report/index.html.
 
 The page is a static site with relative addresses: open it from the folder, from a copy, or from a
 store that serves files. Run again, it makes only previews that are new.

@@ -1,4 +1,4 @@
-"""Say what sounds in files or a library, and when, without a query.
+"""Say what sounds in files or a library, without a query.
 
 Every audio track is given to a detector; each of its labels that sounds is printed with the
 stretches of time and a score 0..1. A folder or a prefix of S3 is a library: all media in it is

@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -48,6 +48,7 @@ class Plan:
     real_time: float | None = None  # seconds of sound a second, per query
     device_hours: float | None = None
     output_bytes: float | None = None
+    heard_by: dict[str, str] = field(default_factory=dict)  # queries of the config, by name
 
 
 @dataclass
@@ -70,7 +71,12 @@ def make_plan(config: JobConfig) -> Plan:
             looks.append(look_into(storage, row))
     plan.looked_into, plan.unusable = len(chosen), len(chosen) - len(looks)
     if sum(look.seconds for look in looks):
-        estimate(plan, load_flow(target, "plan"), looks)
+        flow = load_flow(target, "plan")
+        estimate(plan, flow, looks)
+        if flow.listening is not None:
+            names = {query.key: query.name for query in target.work.queries}
+            told = flow.listening.told
+            plan.heard_by = {name: told[key] for key, name in names.items() if key in told}
     return plan
 
 
