@@ -1,7 +1,8 @@
 """The job on many short assets and on few long ones: what an asset costs beside its sound, and how
 busy the device is.
 
-    python benchmarks/flow.py [--short 2000] [--long 2] [--minutes 30] [--model tiny|mini|PATH]
+    python benchmarks/flow.py [--short 2000] [--seconds 10] [--long 2] [--minutes 30]
+        [--model tiny|mini|PATH]
 
 `tiny` is a network of next to no work: what is left is the job itself. One library a case, made of
 copies; clock times, so nothing else should run on the machine.
@@ -36,7 +37,7 @@ from separator.run.stats import RunStats
 from separator.storage import Storage
 
 HZ = 48_000
-QUERIES = ["a person speaking"]
+QUERIES = ["a person speaking", "a siren"]
 
 
 def make_tiny(path: Path) -> None:
@@ -60,7 +61,8 @@ def make_library(folder: Path, count: int, seconds: float) -> None:
 
 
 STAGES = {"SeparateActor": "separate", "FlatMap": "extract and publish", "_finish": "assemble"}
-PROGRAMS = "ffmpeg and ffprobe"
+DECODER = "decoder_process"
+PROGRAMS = "other programs"
 
 
 class Watch:
@@ -117,6 +119,7 @@ class Watch:
                 waited_s = max(waited_s, spent.get(PROGRAMS, 0.0))
                 own = "separate" if "separate" in (name, *spent) else name
                 own = own if own in ("separate", "driver") else "workers and Ray"
+                own = "decoder" if DECODER in line else own
                 spent[own] = cpu.user + cpu.system
                 spent[PROGRAMS] = waited_s
 
@@ -165,6 +168,7 @@ def measure(folder: Path, name: str, model: str, device: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", type=int, default=2_000)
+    parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--long", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--model", default="tiny")
@@ -177,7 +181,10 @@ def main() -> None:
         if model == "tiny":
             model = str(folder / "tiny.safetensors")
             make_tiny(Path(model))
-        cases = [("short", options.short, 0.5), ("long", options.long, 60 * options.minutes)]
+        cases = [
+            ("short", options.short, options.seconds),
+            ("long", options.long, 60 * options.minutes),
+        ]
         for case, count, seconds in cases:
             if count:
                 make_library(folder / case, count, seconds)

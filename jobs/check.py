@@ -1,7 +1,7 @@
 """Check that a run can start: a line each, ok or what is wrong.
 
-The check covers ffmpeg, free disk, input, output, weights, text encoder, Ray and devices. A small
-object is written to the output and deleted again; weights are not downloaded.
+The check covers the decoder, free disk, input, output, weights, text encoder, Ray and devices. A
+small object is written to the output and deleted again; weights are not downloaded.
 """
 
 import argparse
@@ -60,14 +60,35 @@ def print_line(name: str, state: str, text: str) -> None:
 def list_checks(config: "JobConfig", storage: "Storage") -> Iterator[tuple[str, Callable[[], str]]]:
     """Name and function of each check, the quick ones first."""
     yield "config", lambda: f"{len(config.parse_queries())} queries"
-    for program in ("ffmpeg", "ffprobe"):
-        yield program, lambda program=program: check_program(program)
+    yield "decoder", check_decoder
+    if config.output.remux != "none":
+        yield "ffmpeg", lambda: check_program("ffmpeg")
     yield "disk", check_disk
     yield "input", lambda: check_input(config, storage)
     yield "output", lambda: check_output(config.output.uri, storage)
     yield "weights", lambda: check_weights(config, storage)
     yield "encoder", lambda: check_encoder(config, storage)
     yield "ray", lambda: check_ray(config)
+
+
+def check_decoder() -> str:
+    """Encode and decode a little silence."""
+    import importlib.metadata
+
+    import numpy as np
+
+    from separator.audio.format import AudioFormat
+    from separator.media.decode import decode
+    from separator.media.encode import encode
+    from separator.media.probe import probe
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "silence.flac"
+        encode([np.zeros((1, 4800), np.float32)], path, AudioFormat(48_000, 1))
+        media = probe(path)
+        num_samples = sum(block.shape[1] for block in decode(path, media, media.tracks[0]))
+    assert num_samples == 4800, num_samples
+    return f"PyAV {importlib.metadata.version('av')}"
 
 
 def check_program(program: str) -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.command import OK, SOME_FAILED, Command, say
-from jobs.separate import require_ffmpeg
 from separator.errors import (
     AudioError,
     LayoutUnsupported,
@@ -71,7 +70,6 @@ def run(options: argparse.Namespace) -> int:
     from separator.queries import parse_queries
 
     queries = parse_queries(options.query)
-    require_ffmpeg()
     names = plan_names(options.files, options.out, queries)
     model = load_model(options.model, device=options.device)
     conditions_QD = model.encode(options.query)

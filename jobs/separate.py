@@ -52,7 +52,8 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
     from separator.config import read_config
 
     config = read_config(config_path, overrides)
-    require_ffmpeg()
+    if config.output.remux != "none":
+        require_ffmpeg()
     from separator.run.run import run_job
 
     try:
@@ -84,12 +85,13 @@ def write_report(config: "JobConfig") -> bool:
 
 
 def require_ffmpeg() -> None:
-    """Refuse to start without ffmpeg: every asset would fail. A cluster's nodes have their own."""
-    if missing := [name for name in ("ffmpeg", "ffprobe") if shutil.which(name) is None]:
+    """Refuse to start without ffmpeg, which puts sound back into films. A cluster's nodes have
+    their own."""
+    if shutil.which("ffmpeg") is None:
         if "RAY_ADDRESS" in os.environ:
-            say(f"{missing[0]} is not installed on this machine; all nodes of the cluster need it")
+            say("ffmpeg is not installed on this machine; all nodes of the cluster need it")
             return
-        raise RequestError(f"{missing[0]} is not installed: install ffmpeg 5 or newer")
+        raise RequestError("ffmpeg is not installed: install ffmpeg 5 or newer")
 
 
 class Console:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.command import OK, SOME_FAILED, Command, say, show_moment
-from jobs.separate import require_ffmpeg
 from separator.errors import (
     AudioError,
     LayoutUnsupported,
@@ -74,7 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if not 0 < options.min_score <= 1:
         raise RequestError(f"--min-score {options.min_score:g}: must be above 0 and at most 1")
-    require_ffmpeg()
     say("loading the detector ...")
     from separator import load_detector
     from separator.config_file import read_overrides

@@ -1,13 +1,14 @@
 """Find the links of a chained file: ogg after ogg, flac after flac, wav after wav.
 
-Players play them one after the other. ffmpeg counts their times as if the first link went on, gives
-up at another codec, and stops at the end of a first wav.
+Players play them one after the other. libav loses a frame or more where links meet, gives up at
+another codec or rate, and stops at the end of a first wav: links are opened one by one.
 """
 
 import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from separator.errors import MediaUnreadable
@@ -31,56 +32,62 @@ NAMES = {b"\x01vorbis": "vorbis", b"OpusHead": "opus", b"\x7fFLAC": "flac", b"Sp
 
 
 @dataclass(frozen=True)
-class Chain:
-    """The links of a file. `has_times`: ffmpeg's times hold for all of them."""
+class Link:
+    """A stretch of a file's bytes, and the audio streams in it: (codec, rate and channels)."""
 
-    num_links: int = 1
-    has_times: bool = True
+    start: int
+    streams: tuple[tuple[str, bytes], ...] = ()
 
 
-def find_chain(path: Path, container: str) -> Chain:
-    """Count the links of a file; MediaUnreadable if ffmpeg can only read the first of them."""
+def find_links(path: Path, container: str) -> list[tuple[int, int]]:
+    """List the bytes (start, stop) of each link, none if the file is no chain; MediaUnreadable if
+    links do not fit together."""
+    links: list[Link] = []
     if container == "flac":
-        num_links = sum(1 for _ in _find_starts(path, STARTS["flac"]))
-        return Chain(max(1, num_links), num_links <= 1)
+        links = [Link(at) for at, _ in _find_starts(path, STARTS["flac"])]
     if container == "ogg":
-        return _compare(path, list(_list_ogg_links(path)))
+        links = list(_list_ogg_links(path))
+        _compare(path, links)
     if container == "wav" and (at := _find_second_riff(path)):
         raise MediaUnreadable(
             f"{show_name(path)}: a second wav follows at byte {at:,} and would be lost: split the"
             " file there"
         )
-    return Chain()
+    if len(links) < 2:
+        return []
+    starts = [0, *(link.start for link in links[1:])]
+    return list(pairwise([*starts, path.stat().st_size]))
 
 
-def _compare(path: Path, links: list[list[tuple[str, bytes]]]) -> Chain:
-    """Compare the audio streams, (codec, rate and channels), of the links of an ogg."""
+def _compare(path: Path, links: list[Link]) -> None:
+    """Compare the codecs of the links of an ogg."""
     for number, link in enumerate(links, start=1):
-        first, other = ([name for name, _ in streams] for streams in (links[0], link))
+        first, other = ([name for name, _ in each.streams] for each in (links[0], link))
         if other != first:
             raise MediaUnreadable(
                 f"{show_name(path)}: link {number} of {len(links)} holds"
                 f" {', '.join(other) or 'no sound'} after {', '.join(first) or 'no sound'} and"
                 " would be lost: split the file there"
             )
-    return Chain(max(1, len(links)), all(link == links[0] for link in links))
 
 
-def _list_ogg_links(path: Path) -> Iterator[list[tuple[str, bytes]]]:
-    """Yield the audio streams of each link: its first pages lie side by side."""
+def _list_ogg_links(path: Path) -> Iterator[Link]:
+    """Yield each link: its first pages lie side by side."""
     link: list[tuple[str, bytes]] = []
-    expected = 0
+    expected = start = 0
     for at, head in _find_starts(path, STARTS["ogg"]):
         packet = head[27 + head[26] :] if len(head) > 26 else b""
         kind = next((key for key in AUDIO if packet.startswith(key)), None)
         if at != expected and link:
-            yield link
+            yield Link(start, tuple(link))
             link = []
+        if not link:
+            start = at
         expected = at + 27 + head[26] + sum(head[27 : 27 + head[26]]) if len(head) > 26 else 0
         if kind:
             link.append((NAMES[kind], packet[AUDIO[kind]]))
     if link:
-        yield link
+        yield Link(start, tuple(link))
 
 
 def _find_starts(path: Path, start: re.Pattern[bytes]) -> Iterator[tuple[int, bytes]]:

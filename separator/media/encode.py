@@ -1,7 +1,7 @@
 """Encode blocks of samples into an audio file: wav, flac, ogg (opus), mp3, m4a (aac).
 
-Samples of wav and flac are rounded here and passed to ffmpeg as integers, so every bit of them is
-known. Shapes: C channels, T samples.
+Samples of wav and flac are rounded here and passed to the encoder as integers, so every bit of them
+is known. The data is our own: it is encoded in this process. Shapes: C channels, T samples.
 """
 
 import tempfile
@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import ffmpeg
 import numpy as np
 
 from separator.audio.format import AudioFormat
 from separator.errors import ClippedError, EncoderFailed, RequestError
-from separator.media.ffmpeg import QUIET, Child
-from separator.media.formats import FORMATS, choose_layout, choose_rate
-from separator.media.limits import Limits, clean_tag, put_paths, show_name
+from separator.media.formats import FORMATS
+from separator.media.limits import Limits, show_name
 from separator.media.quantise import DITHERS, find_peak, full_scale, quantise
-from separator.media.unwritten import describe_full, raise_for_output
+from separator.media.unwritten import describe_full
+from separator.media.writer import Writer
 
 CLIPS = ("clip", "scale", "error")
 SPOOL_SAMPLES = 1 << 16
@@ -86,109 +85,59 @@ def encode(
     file.
     """
     settings, limits = settings or EncodeSettings(), limits or Limits()
-    command = build_command(path, audio_format, settings, tags or Tags())
-    meter = _Meter(audio_format.num_channels)
+    writer = Writer(path, audio_format, settings, tags or Tags(), limits.max_file_bytes)
+    meter = _Meter(settings, audio_format.num_channels)
     blocks = meter.watch(blocks)
     if settings.clip != "scale":
-        return _write(blocks, path, command, settings, limits, meter, 1.0)
+        return _write(blocks, path, writer, meter, 1.0)
     if peak is not None:
         gain = _choose_gain(settings, peak)
-        return _write(blocks, path, command, settings, limits, meter, gain)
+        return _write(blocks, path, writer, meter, gain)
     with tempfile.TemporaryFile(dir=path.parent) as file:
         for block_CT in blocks:
             _spool(file, path, block_CT)
         gain = _choose_gain(settings, meter.peak)
         spooled = _read_spool(file, audio_format.num_channels)
-        return _write(spooled, path, command, settings, limits, meter, gain)
+        return _write(spooled, path, writer, meter, gain)
 
 
 def _write(
-    blocks: Iterable[np.ndarray],
-    path: Path,
-    command: list[str],
-    settings: EncodeSettings,
-    limits: Limits,
-    meter: "_Meter",
-    gain: float,
+    blocks: Iterable[np.ndarray], path: Path, writer: Writer, meter: "_Meter", gain: float
 ) -> EncodeReport:
-    """Feed the blocks, times `gain`, to ffmpeg."""
+    """Encode the blocks, times `gain`."""
+    settings = meter.settings
     try:
-        with Child(command, path, limits, feed=True, hung=EncoderFailed) as child:
-            for data, num_clipped in _render(blocks, settings, gain):
-                meter.count_clipped(path, settings, num_clipped)
-                if not child.write(data):
-                    break
-            code, tail = child.finish()
-        raise_for_output(path, code, tail)
-        if not meter.num_samples and not FORMATS[settings.format].bit_depths:
-            raise EncoderFailed(f"{show_name(path)}: {settings.format} cannot hold 0 samples")
+        with writer:
+            for samples_TC, num_clipped in _render(blocks, settings, gain):
+                meter.count_clipped(path, num_clipped)
+                writer.add(samples_TC)
+            if not meter.num_samples and not FORMATS[settings.format].bit_depths:
+                raise EncoderFailed(f"{show_name(path)}: {settings.format} cannot hold 0 samples")
+            writer.finish()
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return EncodeReport(meter.num_samples, meter.num_clipped, gain, meter.peak)
 
 
-def build_command(
-    path: Path, audio_format: AudioFormat, settings: EncodeSettings, tags: Tags
-) -> list[str]:
-    """Build ffmpeg's command that writes raw samples from stdin to `path`."""
-    form = FORMATS[settings.format]
-    bits = settings.integer_bits
-    raw = {None: "f32le", 16: "s16le", 24: "s32le"}[bits]
-    rate_hz, num_channels = audio_format.rate_hz, audio_format.num_channels
-    known = choose_layout(form, num_channels, audio_format.layout)
-    options: dict[str, object] = {
-        "format": form.muxer,
-        "acodec": form.codecs[settings.bit_depth if form.bit_depths else 0],
-        "fflags": "+bitexact",
-        "flags:a": "+bitexact",
-        "map_metadata": -1,
-        **form.options,
-    }
-    if bits is not None and form.muxer == "flac":
-        options["sample_fmt"] = "s16" if bits == 16 else "s32"
-    if not form.bit_depths:
-        options["ar"] = choose_rate(form, rate_hz)
-        if settings.bitrate_bps:
-            options["audio_bitrate"] = settings.bitrate_bps
-    if form.muxer == "ipod":
-        options["movie_timescale"] = options["ar"]  # else the edit list counts in milliseconds
-    pairs = (("title", tags.title), ("comment", tags.source), ("copyright", tags.license))
-    for number, (key, value) in enumerate(pairs):
-        if value:  # ffmpeg ignores the number, which makes each key unique here
-            options[f"metadata:g:{number}"] = f"{key}={clean_tag(value)}"
-    source = ffmpeg.input(
-        "pipe:0",
-        format=raw,
-        ar=rate_hz,
-        channel_layout=known or f"{num_channels}C",
-        guess_layout_max=0,
-        protocol_whitelist="pipe",
-    )
-    output = ffmpeg.output(source, "path:output", **options)
-    command = output.global_args(*QUIET).overwrite_output().compile()
-    return put_paths(command, output=path)
-
-
 def _render(
     blocks: Iterable[np.ndarray], settings: EncodeSettings, gain: float
-) -> Iterator[tuple[memoryview, int]]:
-    """Yield (bytes for ffmpeg, number of samples clipped) for each block."""
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield (samples (T, C) for the encoder, number of samples clipped) for each block."""
     bits = settings.integer_bits
     if bits is not None:
         for samples_TC, num_clipped in quantise(blocks, bits, gain, settings.dither):
-            whole = samples_TC.astype("<i2") if bits == 16 else (samples_TC << 8).astype("<i4")
-            yield memoryview(whole.tobytes()), num_clipped
+            yield samples_TC.astype("<i2") if bits == 16 else samples_TC << 8, num_clipped
         return
     for block_CT in blocks:
-        samples_TC = block_CT.T.astype("<f4")
+        samples_TC = block_CT.T.astype("<f4", order="C")
         num_clipped = 0
         if gain != 1.0:
             samples_TC = samples_TC * np.float32(gain)
         if not FORMATS[settings.format].bit_depths:  # a float wav holds any value
             num_clipped = int(np.count_nonzero(np.abs(samples_TC) > 1.0))
             samples_TC = np.clip(samples_TC, -1.0, 1.0)
-        yield memoryview(samples_TC.tobytes()), num_clipped
+        yield samples_TC, num_clipped
 
 
 def _choose_gain(settings: EncodeSettings, peak: float) -> float:
@@ -213,7 +162,8 @@ def _read_spool(file: IO[bytes], num_channels: int) -> Iterator[np.ndarray]:
 class _Meter:
     """Count the samples that come in, before any gain, and those clipped."""
 
-    def __init__(self, num_channels: int) -> None:
+    def __init__(self, settings: EncodeSettings, num_channels: int) -> None:
+        self.settings = settings
         self.num_channels = num_channels
         self.num_samples = self.num_clipped = 0
         self.peak = 0.0
@@ -225,9 +175,9 @@ class _Meter:
             self.peak = max(self.peak, find_peak(block_CT))
             yield block_CT
 
-    def count_clipped(self, path: Path, settings: EncodeSettings, num_clipped: int) -> None:
+    def count_clipped(self, path: Path, num_clipped: int) -> None:
         self.num_clipped += num_clipped
-        if num_clipped and settings.clip == "error":
+        if num_clipped and self.settings.clip == "error":
             raise ClippedError(
                 f"{show_name(path)}: {num_clipped} samples over full scale within the first"
                 f" {self.num_samples} (peak {self.peak:.4f}); set clip to scale or clip"

@@ -25,7 +25,6 @@ from separator.errors import (
 from separator.media.limits import Limits, name_input, show_name
 
 QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "error")
-SIDE = "pipe:side"  # in a command: becomes the address of the second pipe
 
 READ_BYTES = 1 << 17
 PIPE_BYTES = 1 << 20  # Linux's limit for unprivileged users
@@ -53,33 +52,18 @@ class Child:
         self._tail = b""
         self._selector = selectors.DefaultSelector()
         self._names: dict[int, str] = {}
-        side_read, side_write = os.pipe() if SIDE in command else (-1, -1)
-        address = f"pipe:{side_write}"
-        command = [address if word == SIDE else word for word in command]
-        try:
-            self._process = subprocess.Popen(
-                [_find(command[0]), *command[1:]],
-                stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(side_write,) if side_write >= 0 else (),
-                env=_make_environment(),
-                bufsize=0,
-            )
-        except BaseException:
-            if side_read >= 0:
-                os.close(side_read)
-            raise
-        finally:
-            if side_write >= 0:
-                os.close(side_write)
+        self._process = subprocess.Popen(
+            [_find(command[0]), *command[1:]],
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_make_environment(),
+            bufsize=0,
+        )
         _limit(self._process.pid, limits)
         assert self._process.stdout and self._process.stderr
-        self._side = os.fdopen(side_read, "rb", buffering=0) if side_read >= 0 else None
         self._register(self._process.stdout.fileno(), "out")
         self._register(self._process.stderr.fileno(), "err")
-        if self._side:
-            self._register(self._side.fileno(), "side")
         if self._process.stdin:
             os.set_blocking(self._process.stdin.fileno(), False)
 
@@ -93,10 +77,25 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read(self) -> Iterator[tuple[str, bytes]]:
-        """Yield ("out" | "side", bytes) as they come, until the program has closed its pipes."""
-        while self._names:
-            yield from self._wait()
+    def begin(self, path: Path, limits: Limits) -> None:
+        """Turn to another file, with all of its time ahead and nothing said about it."""
+        self.path, self.limits = path, limits
+        self._waited_s = self._idle_s = 0.0
+        self._tail = b""
+
+    def read(self) -> Iterator[bytes]:
+        """Yield what the program writes as it comes, until it has closed its pipes."""
+        while not self.has_ended:
+            yield from self.wait()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the program has closed its pipes."""
+        return not self._names
 
     def write(self, data: memoryview) -> bool:
         """Write `data` to its stdin; False if it closed stdin, `finish` has the reason."""
@@ -105,8 +104,7 @@ class Child:
         self._selector.register(stdin.fileno(), selectors.EVENT_WRITE)
         try:
             while data:
-                for _ in self._wait():
-                    pass  # ignore its stdout
+                self.wait()  # ignores its stdout
                 try:
                     data = data[os.write(stdin.fileno(), data) :]
                     self._idle_s = 0.0
@@ -137,7 +135,7 @@ class Child:
         text = text.replace(name_input(self.path), Path(self.path).name)
         text = re.sub(r" @ 0x[0-9a-f]+", "", text)
         lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-        joined = " | ".join(lines[-4:])
+        joined = " | ".join(list(dict.fromkeys(lines))[-4:])
         return joined[-400:].encode("ascii", "backslashreplace").decode()
 
     def close(self) -> None:
@@ -146,7 +144,7 @@ class Child:
         self._process.wait()
         self._selector.close()
         self._names.clear()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr, self._side):
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe:
                 pipe.close()
 
@@ -158,13 +156,13 @@ class Child:
         self._selector.register(descriptor, selectors.EVENT_READ)
         self._names[descriptor] = name
 
-    def _wait(self) -> list[tuple[str, bytes]]:
-        """Wait for any pipe; return the bytes from stdout and the side pipe."""
+    def wait(self, is_patient: bool = True) -> list[bytes]:
+        """Wait for a pipe, or only look for what is there; return the bytes from stdout."""
         left_s = min(self.limits.timeout_s - self._waited_s, self.limits.stall_s - self._idle_s)
         if left_s <= 0:
             raise self._hang()
         started_s = time.monotonic()
-        events = self._selector.select(left_s)
+        events = self._selector.select(left_s if is_patient else 0)
         took_s = time.monotonic() - started_s
         self._waited_s += took_s
         self._idle_s += took_s
@@ -181,7 +179,7 @@ class Child:
                 self._tail = (self._tail + data)[-TAIL_BYTES:]
             else:
                 self._idle_s = 0.0
-                came.append((name, data))
+                came.append(data)
         return came
 
     def _hang(self) -> MediaError:
@@ -200,7 +198,7 @@ def run(command: list[str], path: Path, limits: Limits, max_bytes: int) -> bytes
     """Return everything a program writes to stdout; a typed error if it fails."""
     output = bytearray()
     with Child(command, path, limits) as child:
-        for _, data in child.read():
+        for data in child.read():
             output += data
             if len(output) > max_bytes:
                 raise MediaTooLarge(

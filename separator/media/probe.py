@@ -1,21 +1,15 @@
 """Read from a file's headers its audio tracks, its picture, and the instant at which they start."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from separator.audio.loudness import LAYOUTS
 from separator.errors import MediaUnreadable, NoAudio
-from separator.media.ffmpeg import run
-from separator.media.limits import SAFE_INPUT, Limits, check_file, name_input, show_name
+from separator.media.decoder import borrow_decoder
+from separator.media.ffmpeg import raise_for_exit
+from separator.media.limits import Limits, check_file, show_name
 
-MAX_ANSWER_BYTES = 16 << 20
-ENTRIES = (
-    "stream=index,codec_name,codec_type,sample_rate,channels,channel_layout,sample_fmt,"
-    "bits_per_sample,bits_per_raw_sample,time_base,start_time,duration,width,height"
-    ":stream_tags:stream_disposition=default,attached_pic,timed_thumbnails"
-    ":format=format_name,start_time,duration"
-)
 # Names that programs give to every track.
 HANDLERS = {"SoundHandler", "SoundHandle", "Sound Media Handler", "Apple Sound Media Handler",
             "Core Media Audio"}  # fmt: skip
@@ -63,17 +57,20 @@ class Media:
     zero_s: float | None  # None: at the first decoded sample of its only track
     duration_s: float | None
     stream_kinds: tuple[str, ...]  # of all streams: audio, video, picture, subtitle, data ...
+    has_splices: bool = False  # times may jump, as where transport streams are joined
 
 
 def probe(path: Path, limits: Limits | None = None) -> Media:
-    """Probe a file with ffprobe; NoAudio if it has no audio stream."""
+    """Probe a file; NoAudio if it has no audio stream."""
     limits = limits or Limits()
     check_file(path)
-    command = ["ffprobe", "-hide_banner", "-loglevel", "error"]
-    for option, value in SAFE_INPUT.items():
-        command += [f"-{option}", value]
-    command += ["-print_format", "json=compact=1", "-show_entries", ENTRIES, name_input(path)]
-    answer = json.loads(run(command, path, limits, MAX_ANSWER_BYTES))
+    with borrow_decoder(path, limits) as decoder:
+        decoder.ask(path, limits, {"do": "probe"})
+        for _ in decoder.receive():
+            pass
+        answer = decoder.answer
+        if "error" in answer:
+            raise_for_exit(path, limits, 1, decoder.tail)
     media = read_answer(answer)
     if not media.stream_kinds:
         raise MediaUnreadable(f"{show_name(path)}: {media.container} without a single stream")
@@ -84,7 +81,7 @@ def probe(path: Path, limits: Limits | None = None) -> Media:
 
 
 def read_answer(answer: dict[str, Any]) -> Media:
-    """Convert ffprobe's JSON to a Media."""
+    """Convert a description, in the words of ffprobe, to a Media."""
     streams = sorted(answer.get("streams", []), key=lambda stream: stream["index"])
     form = answer.get("format", {})
     container = form.get("format_name", "")
@@ -102,6 +99,7 @@ def read_answer(answer: dict[str, Any]) -> Media:
         zero_s=_find_zero(tracks, video, container),
         duration_s=total_s,
         stream_kinds=kinds,
+        has_splices=bool(form.get("splices")),
     )
 
 
@@ -164,7 +162,13 @@ def _name_kind(stream: dict[str, Any]) -> str:
 
 def _read_layout(stream: dict[str, Any]) -> str | None:
     layout = stream.get("channel_layout", "")
-    return None if layout in ("", "unknown") or layout.endswith("channels") else layout
+    if layout in ("", "unknown") or layout.endswith("channels"):
+        return None
+    if layout in LAYOUTS or "+" in layout or not stream.get("channel_names"):
+        return layout
+    # Names of later releases are spelled out: whoever reads it need not know them.
+    names = stream["channel_names"]
+    return f"{len(names)} channels ({'+'.join(names)})"
 
 
 def _read_bit_depth(stream: dict[str, Any]) -> int | None:
@@ -198,7 +202,7 @@ def _read_tick(time_base: str) -> float:
     return 0.0
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(text: str | float | None) -> float | None:
     try:
         return None if text is None else float(text)
     except ValueError:

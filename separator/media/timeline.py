@@ -9,6 +9,8 @@ COARSEST_ROUNDING_S = 0.002
 # missing or doubled. Less is jitter of the recorder's clock; correcting it would only add clicks.
 GAP_SHARE = 0.75
 LONGEST_JITTER_S = 0.05
+# Where times may jump, more than this forward or back is a splice: the rest follows, as in players.
+SPLICE_S, SPLICE_BACK_S = 10.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,14 @@ class Repairs:
 class Timeline:
     """Count samples from zero and find each packet's place; all counts are samples."""
 
-    def __init__(self, rate_hz: int, tick_s: float, zero: int | None, has_times: bool) -> None:
+    def __init__(
+        self,
+        rate_hz: int,
+        tick_s: float,
+        zero: int | None,
+        has_times: bool,
+        has_splices: bool = False,
+    ) -> None:
         """Start at timestamp `zero`; None: at the first packet's. Without times, packets follow
         each other."""
         self.rate_hz = rate_hz
@@ -58,9 +67,10 @@ class Timeline:
         self.num_dropped = 0  # overlaps after the first packet
         self.num_missing = 0  # at the end; set by the decoder
         self.num_links = 1  # of a chained file; set by the decoder
-        self.errors = ""  # of ffmpeg; set by the decoder
+        self.errors = ""  # of libav; set by the decoder
         self._zero = zero
         self.has_times = has_times
+        self._has_splices = has_splices
         tick = tick_s * rate_hz if tick_s <= COARSEST_ROUNDING_S else 0.0
         self._rounding = 1.5 * tick if tick > 1.01 else 0.0
         self._most_jitter = LONGEST_JITTER_S * rate_hz
@@ -80,8 +90,9 @@ class Timeline:
             self.errors,
         )
 
-    def place(self, timestamp: int, num_samples: int) -> tuple[int, int]:
-        """Return (samples of silence before the packet, samples to drop from its head)."""
+    def place(self, timestamp: int | None, num_samples: int) -> tuple[int, int]:
+        """Return (samples of silence before the packet, samples to drop from its head). A packet
+        without a time follows the one before."""
         silence = drop = 0
         late = self._find_lateness(timestamp, num_samples)
         if late > 0:
@@ -100,12 +111,16 @@ class Timeline:
         self.position += silence + num_samples - drop
         return silence, drop
 
-    def _find_lateness(self, timestamp: int, num_samples: int) -> int:
-        if self._zero is None:
-            self._zero = timestamp
-        if not self.has_times:
+    def _find_lateness(self, timestamp: int | None, num_samples: int) -> int:
+        if not self.has_times or timestamp is None:
             return 0
+        if self._zero is None:
+            self._zero = timestamp - self.position
         late = timestamp - self._zero - self.position
+        is_jump = late > SPLICE_S * self.rate_hz or late < -SPLICE_BACK_S * self.rate_hz
+        if (self._has_splices or self.num_links > 1) and self._started and is_jump:
+            self._zero += late
+            return 0
         bound = self._rounding
         if self._started:
             self._longest = max(self._longest, num_samples)

@@ -23,7 +23,7 @@ def test_check_of_a_job_that_can_start(library, tmp_path, capsys, joined_ray):
     assert main(["check", str(config)]) == 0
     out = capsys.readouterr().out
     found = [line.split()[:2] for line in out.splitlines() if not line.startswith(" ")]
-    names = ["config", "ffmpeg", "ffprobe", "disk", "input", "output", "weights", "encoder", "ray"]
+    names = ["config", "decoder", "disk", "input", "output", "weights", "encoder", "ray"]
     assert found == [[name, "ok"] for name in names]
     assert not (tmp_path / "new").exists(), "a check leaves nothing behind"
 

@@ -174,15 +174,15 @@ def test_a_store_that_does_not_answer_gives_1(name, library, tmp_path, capsys, m
     assert len(drop_phases(err)) == 1
 
 
-@pytest.mark.parametrize("name", ["run", "retry", "file"])
-def test_without_ffmpeg_nothing_is_started(name, library, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("name", ["run", "retry"])
+def test_without_ffmpeg_no_run_that_remuxes_is_started(
+    name, library, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    if name == "file":
-        argv = [library / "talk.wav", "--query", "siren", "--out", tmp_path / "out"]
-    else:
-        argv = [write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))]
-    code, _, err = call(capsys, name, *argv)
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
+    rendition = "output.renditions=[{name: quiet, gains_db: {siren: -12}}]"
+    code, _, err = call(capsys, name, config, rendition, "output.remux=replace")
     assert code == 2 and "ffmpeg is not installed: install ffmpeg 5 or newer" in err
     assert not (tmp_path / "out").exists()
 

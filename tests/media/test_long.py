@@ -1,4 +1,4 @@
-"""Test that memory does not grow over ten hours, in this process and in ffmpeg."""
+"""Test that memory does not grow over ten hours, in this process and in the decoder."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
 from separator.media.probe import probe
 from tests.helpers import media_files as make
+from tests.helpers.decoders import list_decoders
 
 HOURS = 10
 MB = 1 << 20
 
 
 def watch(blocks, sizes: list[tuple[int, int]]):
-    """Pass blocks on; every 20 minutes note the resident bytes of this process and of ffmpeg."""
+    """Pass blocks on; every 20 minutes note the resident bytes of this process and its decoder."""
     own = psutil.Process()
     for number, block in enumerate(blocks):
         if number % (20 * 60 * make.HZ // block.shape[1]) == 0:
-            children = [p for p in own.children() if p.name() == "ffmpeg"]
-            sizes.append((own.memory_info().rss, sum(p.memory_info().rss for p in children)))
+            sizes.append((own.memory_info().rss, sum(p.memory_info().rss for p in list_decoders())))
         yield block
 
 
@@ -40,9 +40,9 @@ def test_memory_is_flat_over_ten_hours(tmp_path: Path) -> None:
         blocks, tmp_path / "x.flac", AudioFormat(make.HZ, 2), settings=EncodeSettings("flac", 16)
     )
     assert report.num_samples == pytest.approx(HOURS * 3600 * make.HZ, rel=1e-3)
-    own, children = zip(*sizes[1:], strict=True)  # the first one is before ffmpeg has its index
+    own, children = zip(*sizes[1:], strict=True)  # the first: before the index is read
     assert len(own) > 25
     print(f"here {min(own) / MB:.0f} to {max(own) / MB:.0f} MB, "  # noqa: T201  for docs/media.md
-          f"ffmpeg {min(children) / MB:.0f} to {max(children) / MB:.0f} MB")  # fmt: skip
+          f"decoder {min(children) / MB:.0f} to {max(children) / MB:.0f} MB")  # fmt: skip
     assert max(own) - min(own) < 32 * MB
     assert max(children) - min(children) < 64 * MB
