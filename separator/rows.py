@@ -84,8 +84,9 @@ class TrackInfo:
     index: int  # among the audio streams of its asset; -1 where no track was reached
     rate_hz: int = 0
     num_channels: int = 0
-    layout: str | None = None  # of its channels, such as 5.1(side)
+    layout: str | None = None  # such as 5.1(side)
     language: str = ""
+    picture: str = ""  # frame rate and time code of its asset: "25/1 10:00:00:00"
 
 
 NO_TRACK = TrackInfo(-1)
@@ -116,8 +117,6 @@ class AssetBatch:
 
 @dataclass(frozen=True)
 class OfTrack:
-    """Name the track that a row belongs to."""
-
     asset: Asset
     track: TrackInfo  # NO_TRACK where none was reached
     num_tracks: int  # of this asset in this run
@@ -288,7 +287,7 @@ def _build_asset(content: dict[str, Any]) -> Asset:
     return replace(Asset(**content), items=items)
 
 
-# Fields that hold more than numbers and texts, by name: a name means the same in every row.
+# Fields that hold more than numbers and texts, by name.
 NESTED = {
     "asset": _build_asset,
     "assets": lambda contents: tuple(map(_build_asset, contents)),

@@ -103,6 +103,7 @@ def describe(container: Any) -> dict[str, Any]:
     tick_s = 1e-6
     form = {"format_name": container.format.name}
     form["splices"] = bool(container.format.flags & JUMPING)
+    form["tags"] = dict(container.metadata)
     for name in ("start_time", "duration"):
         value = getattr(container, name)
         form[name] = None if value is None else value * tick_s
@@ -133,6 +134,8 @@ def describe_stream(stream: Any) -> dict[str, Any]:
         found |= describe_sound(context)
     elif stream.type == "video":
         found |= {"width": context.width, "height": context.height}
+        if rate := stream.average_rate:
+            found["frame_rate"] = f"{rate.numerator}/{rate.denominator}"
     return found
 
 

@@ -1,5 +1,6 @@
 """Read from a file's headers its audio tracks, its picture, and the instant at which they start."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from separator.media.decoder import borrow_decoder
 from separator.media.ffmpeg import raise_for_exit
 from separator.media.limits import Limits, check_file, show_name
 
+TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d+")
 # Names that programs give to every track.
 HANDLERS = {"SoundHandler", "SoundHandle", "Sound Media Handler", "Apple Sound Media Handler",
             "Core Media Audio"}  # fmt: skip
@@ -44,6 +46,7 @@ class Video:
     height_px: int | None
     start_s: float | None
     duration_s: float | None
+    frame_rate: str  # such as 25/1; empty where it is not known
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Media:
     zero_s: float | None  # None: at the first decoded sample of its only track
     duration_s: float | None
     stream_kinds: tuple[str, ...]  # of all streams: audio, video, picture, subtitle, data ...
+    timecode: str = ""  # of its first picture; empty where it has none
     has_splices: bool = False  # times may jump, as where transport streams are joined
 
 
@@ -99,6 +103,7 @@ def read_answer(answer: dict[str, Any]) -> Media:
         zero_s=_find_zero(tracks, video, container),
         duration_s=total_s,
         stream_kinds=kinds,
+        timecode=_find_timecode(answer),
         has_splices=bool(form.get("splices")),
     )
 
@@ -149,7 +154,17 @@ def _read_video(stream: dict[str, Any]) -> Video:
         height_px=stream.get("height"),
         start_s=_seconds(stream.get("start_time")),
         duration_s=_seconds(stream.get("duration")),
+        frame_rate=stream.get("frame_rate", ""),
     )
+
+
+def _find_timecode(answer: dict[str, Any]) -> str:
+    """Find the time code of the container, or of a stream: mov keeps it in one of its own."""
+    for each in (answer.get("format", {}), *answer.get("streams", [])):
+        tags = {key.lower(): value for key, value in each.get("tags", {}).items()}
+        if TIMECODE.fullmatch(tags.get("timecode", "")):
+            return tags["timecode"]
+    return ""
 
 
 def _name_kind(stream: dict[str, Any]) -> str:

@@ -12,9 +12,8 @@ from separator.storage import Storage
 
 COLUMNS = (
     "asset_uri", "track_index", "query_name", "query_text", "status", "error_code", "presence",
-    "presence_score", "duration_s", "fingerprint",
+    "presence_score", "duration_s", "fingerprint", "frame_rate", "timecode",
 )  # fmt: skip
-NEW = ("presence", "presence_score")  # which manifests of earlier versions lack
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def read_presence(storage: Storage, output_uri: str, query: str = "") -> list[di
     for layout in layouts:
         for batch in read_latest(storage, layout, COLUMNS):
             for row in batch.to_pylist():
-                if row["presence"] is not None and is_meant(row, query):
+                if row.get("presence") is not None and is_meant(row, query):
                     found[row["asset_uri"], row["track_index"], row["query_name"]] = row
     return [found[key] for key in sorted(found)]
 

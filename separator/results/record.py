@@ -147,6 +147,8 @@ def _make_base(item: WorkItem, file: OfTrack, shared: Mapping[str, Any]) -> Reco
             "asset_bytes": asset.num_bytes,
             "track_index": file.track.index,
             "track_language": file.track.language,
+            "frame_rate": file.track.picture.partition(" ")[0],
+            "timecode": file.track.picture.partition(" ")[2],
             "rate_hz": file.track.rate_hz,
             "kind": item.kind,
             "query_name": item.name,

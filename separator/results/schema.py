@@ -63,6 +63,8 @@ COLUMNS = {
     "presence_score": ("float32", "the highest score anywhere in the track, 0 to 1"),
     "presence_share": ("float32", "of the track's length that the stretches of `presence` cover"),
     "presence_by": ("string", "what measured it: classes (of a detector), similarity or stem"),
+    "frame_rate": ("string", "of the asset's picture, such as 30000/1001; empty without one"),
+    "timecode": ("string", "of its first frame; empty where it has none"),
     "created_at": ("timestamp[us, tz=UTC]", "when it was committed"),
 }
 

@@ -88,7 +88,7 @@ class Extractor:
             media = probe(path, self.limits)
             tracks = choose_tracks(media.tracks, asset.tracks)
             for track in tracks:
-                of = (asset, describe_track(track), len(tracks))
+                of = (asset, describe_track(track, media), len(tracks))
                 try:
                     yield from self._cut(of, path, media, track)
                 except ASSET_ERRORS as error:
@@ -132,6 +132,12 @@ def make_entry(asset: Asset) -> Entry:
     return Entry(asset.uri, asset.num_bytes, asset.etag, datetime.fromisoformat(asset.modified_at))
 
 
-def describe_track(track: Track) -> TrackInfo:
-    rate_hz = output_rate(track) if track.rate_hz else 0
-    return TrackInfo(track.index, rate_hz, track.num_channels, track.layout, track.language or "")
+def describe_track(track: Track, media: Media) -> TrackInfo:
+    return TrackInfo(
+        track.index,
+        output_rate(track) if track.rate_hz else 0,
+        track.num_channels,
+        track.layout,
+        track.language or "",
+        f"{media.video.frame_rate} {media.timecode}".strip() if media.video else "",
+    )
