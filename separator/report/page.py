@@ -27,7 +27,7 @@ from separator.rows import STEM
 from separator.storage import is_within, join_uri, parse_uri
 
 MOST_ROWS_PER_ASSET = 200  # in the table, the most doubtful ones
-MOST_QUERIES = 100  # in the overview
+SHOWN_QUERIES = 100  # in the overview
 # Fields of a row of the table, in this order.
 FIELDS = (
     "id", "asset", "track", "language", "kind", "query", "status", "doubt", "reasons", "score",
@@ -184,7 +184,7 @@ def make_overview(
             "seconds": round(count.seconds, 1),
             "share": to_number(count.share_sum / count.num_shares) if count.num_shares else None,
         }
-        for name, count in ranked[:MOST_QUERIES]
+        for name, count in ranked[:SHOWN_QUERIES]
     ]
     return {
         "output": output_uri,
@@ -198,7 +198,7 @@ def make_overview(
             for code, number in scan.failures.most_common()
         ],
         "queries": queries,
-        "more_queries": max(0, len(ranked) - MOST_QUERIES),
+        "more_queries": max(0, len(ranked) - SHOWN_QUERIES),
         "histograms": make_histograms(scan),
         "chosen": {
             "assets": len(choice.assets),

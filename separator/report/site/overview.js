@@ -44,8 +44,8 @@ Report.showOverview = (root) => {
           query.share === null ? "–" : `${showNumber(100 * query.share, 0)} %`),
         make("td", { class: "parts wide", "aria-hidden": "true" }, parts));
     });
-    const heads = ["Query", "Stems", "Absent", "Failed", "Of stems", "Present"];
-    const wide = { "Of stems": "number wide", Present: "number wide" };
+    const heads = ["Query", "Stems", "Absent", "Failed", "Length", "Present"];
+    const wide = { Length: "number wide", Present: "number wide" };
     const head = heads.map((text) => make("th",
       { scope: "col", class: text === "Query" ? null : wide[text] || "number" }, text));
     head.push(make("td", { class: "wide" }));
