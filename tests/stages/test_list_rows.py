@@ -56,7 +56,7 @@ def test_list_columns_set_queries_and_tracks_of_each_asset(library, kind):
     assert [bool(row.trouble) for row in made] == [False] * 3 + [True] * 4
     assert "has no text" in made[3].trouble and "not JSON" in made[4].trouble
     assert "sometimes" in made[5].trouble
-    assert "query 'b': a list's own queries are texts; example sounds" in made[6].trouble
+    assert "query 'b': a list's own queries are texts; sounds and images" in made[6].trouble
     assert len(set(list_ids(made))) == len(list_ids(made))
     extractor = Extractor(Storage(), Layout(str(library / "out"), "flac"), SpanPlan(8, 0, 1))  # pyright: ignore
     for row in made[3:]:
