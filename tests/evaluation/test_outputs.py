@@ -65,6 +65,7 @@ def test_protocol_leaves_tables_rows_classes_and_pictures(tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_bundled_asks_each_model_as_it_can_be_asked(tmp_path):
     words = [f"output={tmp_path / 'out'}", "limit=1", "protocol.generated.seconds=1",
              "query=caption,sound", "device=cpu"]  # fmt: skip
