@@ -105,7 +105,8 @@ def read_page(content: Any) -> "list[Verdict]":
         when = parse_time(
             f"verdict {number}: reviewed_at", row.get("reviewed_at"), lambda: datetime.now(UTC)
         )
-        found.append(Verdict(reviewed_at=when, **texts))  # pyright: ignore[reportArgumentType]
+        fingerprint, verdict, note, reviewer = texts.values()
+        found.append(Verdict(fingerprint, verdict, note, when, reviewer))
     return found
 
 

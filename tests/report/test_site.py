@@ -50,7 +50,7 @@ def opened(browser, address: str, size: str = "desk", scheme="light"):
     page.set_default_timeout(PATIENCE_MS)
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
+    page.on("dialog", lambda d: (said.append(f"dialog: {d.message}"), d.dismiss()))
     page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
     start = address.partition("/report/")[0]
     inside = (start, "data:", "blob:")
