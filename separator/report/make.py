@@ -26,7 +26,7 @@ from separator.report.previews import AssetWork, name_preview
 from separator.report.sample import Choice, choose_assets
 from separator.report.scan import SCANNED, Scan, scan_rows
 from separator.results.latest import find_latest, read_marked
-from separator.results.paths import Layout
+from separator.results.paths import Layout, find_common_folder
 from separator.results.schema import COLUMNS, Record
 from separator.storage import Storage, join_uri
 
@@ -108,13 +108,12 @@ def write_report(
     `run`: the newest run file.
     """
     layout = plan.layout
-    library_uri = run["config"].get("input", {}).get("uri", "") if run else ""
     known = {name: "" for names in made.values() for name in names} | dict(troubles)
     by_asset: dict[str, list[Record]] = {}
     for row, _, _ in plan.rows:
         by_asset.setdefault(row["asset_uri"], []).append(row)
     data = {name_asset(uri): make_asset(rows, layout) for uri, rows in by_asset.items()}
-    data["stems"] = make_stems(plan.rows, known, library_uri)
+    data["stems"] = make_stems(plan.rows, known, find_common_folder(list(by_asset)) or "")
     data["overview"] = make_overview(plan.scan, plan.choice, len(plan.rows), layout.output_uri, run)
     site = list_site_files()
     for name, content in data.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from separator.results.found import read_presence
 from separator.results.markers import SUFFIXES, Frames, Marker, read_timecode, write_markers
-from separator.results.paths import make_asset_path
+from separator.results.paths import find_common_folder, make_asset_path
 from separator.storage import Storage
 from separator.storage.uri import join_uri, parse_uri
 
@@ -24,7 +24,7 @@ def write_marker_files(
     """Write one file for each asset with a stretch; return their number and their folder."""
     rows = read_presence(storage, output_uri, query)
     folder = folder or join_uri(parse_uri(output_uri).uri.rstrip("/"), "markers")
-    root = find_root([row["asset_uri"] for row in rows])
+    root = find_common_folder([row["asset_uri"] for row in rows])
     count = 0
     for uri, group in groupby(rows, key=lambda row: row["asset_uri"]):
         members = list(group)
@@ -38,18 +38,6 @@ def write_marker_files(
         storage.write(join_uri(folder, path) + SUFFIXES[form], data)
         count += 1
     return count, folder
-
-
-def find_root(uris: list[str]) -> str | None:
-    """Find the folder that all assets lie in; None if they have none in common."""
-    folders = [uri.split("/")[:-1] for uri in uris]
-    shared = []
-    for parts in zip(*folders, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    root = "/".join(shared)
-    return root if root.strip("/") and not root.endswith(":/") else None
 
 
 def list_markers(rows: list[dict[str, Any]], min_score: float) -> Iterator[Marker]:

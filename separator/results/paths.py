@@ -18,6 +18,7 @@ hash. Assets of two libraries may still have one path: results/folders.py tells 
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 from separator.errors import RequestError
 from separator.rows import REMUX, STEM
@@ -44,6 +45,18 @@ def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
         else:  # the one object that was named itself
             whole = whole.rpartition("/")[2]
     return "/".join(encode_part(part) for part in whole.split("/"))
+
+
+def find_common_folder(uris: Sequence[str]) -> str | None:
+    """Find the folder that all assets lie in; None if they have none in common."""
+    folders = [uri.split("/")[:-1] for uri in uris]
+    shared = []
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    root = "/".join(shared)
+    return root if root.strip("/") and not root.endswith(":/") else None
 
 
 def tell_apart(path: str, asset_uri: str) -> str:
