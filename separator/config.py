@@ -110,8 +110,7 @@ class DetectSettings:
     def __post_init__(self) -> None:
         read_switches(self, "model", "gate")
         check_choice("detect.gate", self.gate, GATES)
-        if not 0 < self.threshold < 1:
-            raise RequestError(f"detect.threshold={self.threshold}: above 0 and below 1")
+        check_number("detect.threshold", self.threshold, 0.001, 0.999)
         check_number("detect.pad_s", self.pad_s, 0, 10)
         check_number("detect.shortest_s", self.shortest_s, 0, 3600)
         check_number("detect.shortest_gap_s", self.shortest_gap_s, 0, 3600)

@@ -67,7 +67,6 @@ def test_musdb18_has_the_figures_of_its_parts_and_goes_on(shared_ray, models, tm
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_audioset_compares_two_models_on_the_same_held_out_pairs(
     shared_ray, models, tmp_path, capsys
 ):

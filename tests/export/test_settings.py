@@ -23,6 +23,7 @@ def short_config(tmp_path) -> Path:
 def test_odd_number_is_refused_by_the_name_of_its_key(key, short_config):
     sensible = {
         "split.valid": {"0", "1e-300"},
+        "input.pad_s": {"0", "1e-300"},
         "split.seed": {"-1", "0", "9" * 30},  # only a text in a hash
     }
     try_odd_numbers(

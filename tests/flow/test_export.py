@@ -74,7 +74,6 @@ def test_export_killed_and_called_again_writes_the_same_tree(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_export_exits_with_3_if_a_stem_is_missing(folder):
     next((folder / "out/stems").rglob("a.flac")).unlink()
     assert "1 stems" in export(folder, f"output.uri={folder / 'set'}", code=3)

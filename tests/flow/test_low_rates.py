@@ -15,11 +15,11 @@ from tests.helpers import media_files as make
 from tests.helpers.stages import make_stage, run_stages
 
 # Slow, but run by `make check`.
-CHECKED = (pytest.mark.slow, pytest.mark.check)
+SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    ("rate_hz", "form"), [(5_000, "flac"), pytest.param(1_000, "mp3", marks=CHECKED)]
+    ("rate_hz", "form"), [(5_000, "flac"), pytest.param(1_000, "mp3", marks=SLOW)]
 )
 def test_stems_have_the_low_rate_of_their_track(rate_hz: int, form: str, tmp_path: Path) -> None:
     tones_CT = make.make_tones(1, 6 * rate_hz, rate_hz)

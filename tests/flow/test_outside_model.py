@@ -11,7 +11,6 @@ RATE_HZ = 48_000
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_run_separates_by_a_model_of_another_package(tmp_path, monkeypatch):
     library = tmp_path / "library"
     library.mkdir()

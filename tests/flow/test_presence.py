@@ -38,6 +38,24 @@ def read_rows(out: Path) -> pd.DataFrame:
 
 @pytest.mark.slow
 @pytest.mark.check
+def test_gate_makes_no_stem_of_what_is_heard_nowhere(library, tmp_path):
+    out = tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(library), str(out), QUERIES)
+    assert "absent 3" in run_job(config, GATE, "output.residual=per_query")
+    check_whole(out)
+    rows = read_rows(out)
+    assert set(rows.status[rows.stem_uri == ""]) == {"absent"}
+    assert rows.status["street.wav", "siren"] == rows.status["bell.wav", "bell"] == "ok"
+    stem, _ = soundfile.read(out / "stems/street.wav/track-0/siren.flac")
+    time_s = np.arange(len(stem)) / RATE_HZ
+    assert stem[(time_s >= START_S) & (time_s < STOP_S)].any()
+    assert not stem[time_s < START_S - 4].any() and not stem[time_s >= STOP_S + 4].any()
+    track, _ = soundfile.read(library / "street.wav", dtype="int16")
+    rest, _ = soundfile.read(out / "stems/street.wav/track-0/residual/bell.flac", dtype="int32")
+    np.testing.assert_array_equal(rest >> 16, track)
+
+
+@pytest.mark.slow
 def test_absent_stems_through_gate_added_query_residuals_and_export(library, tmp_path):
     free, out = tmp_path / "free", tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out), "[siren]")

@@ -20,7 +20,7 @@ from tests.helpers.job import check_whole, run_job, write_config
 from tests.helpers.stages import make_stage, run_stages
 
 # Slow, but run by `make check`.
-CHECKED = (pytest.mark.slow, pytest.mark.check)
+SLOW = pytest.mark.slow
 SAME = Rendition("same", {"a": 1.0, "b": 1.0})  # the track itself, so that it can be told
 LOUD = Rendition("loud", {"a": 4.0})
 
@@ -71,7 +71,7 @@ def test_remux_keeps_the_picture_and_stays_in_sync(stage, suffix, tmp_path):
     assert np.square(loud_CT).sum() > 1.5 * np.square(same_CT).sum()
 
 
-@pytest.mark.parametrize("suffix", [pytest.param(".vob", marks=CHECKED), ".mpg"])
+@pytest.mark.parametrize("suffix", [pytest.param(".vob", marks=SLOW), ".mpg"])
 def test_remux_of_a_program_stream_is_in_sync(stage, suffix, tmp_path):
     """Its B-frames have no times of their own; they are counted."""
     film = make_film(tmp_path / f"film{suffix}")
@@ -117,7 +117,7 @@ def test_remux_adds_a_track(stage, tmp_path):
 
 @pytest.mark.parametrize(
     ("how", "titles"),
-    [("add", ["Ton", "same"]), pytest.param("replace", ["Ton"], marks=CHECKED)],
+    [("add", ["Ton", "same"]), pytest.param("replace", ["Ton"], marks=SLOW)],
 )
 def test_remux_names_a_track_of_an_mp4(stage, how, titles, tmp_path):
     """Players show the handler's name: an mp4 has no titles of tracks."""

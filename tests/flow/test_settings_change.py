@@ -11,7 +11,6 @@ from tests.helpers.job import check_whole, read_stems, run_job, start_job, write
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_stems_that_a_killed_run_replaced_are_made_again(tmp_path):
     """Settings A; then B, killed after its first stem and before any commit; then A again."""
     library, out = tmp_path / "library", tmp_path / "out"

@@ -189,7 +189,6 @@ def test_submitted_job_finishes(cluster, library, finished, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_submitted_job_that_fails_exits_with_1(cluster, library, tmp_path):
     """It ends with 1 whatever the job ended with; the cluster keeps the job's own code."""
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))

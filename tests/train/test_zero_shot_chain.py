@@ -13,7 +13,7 @@ from separator.api import load_htsat
 from separator.encoders.latent import encode_sounds
 from tests.helpers.training import KINDS, RATE_HZ, ROOT, find_newest, make_kind, read_history
 
-pytestmark = [pytest.mark.slow, pytest.mark.check]
+pytestmark = pytest.mark.slow
 DETECTOR = ["detector.width=8", "detector.depths=[1,1,1,1]", "data.segment_s=2"]
 SEPARATOR = ["net.widths=[4,4,4,4,4,4]", "net.n_fft=256", "net.hop=128", "optim.autocast=false"]
 SHORT = ["optim.batch=4", "checkpoint_every=2", "data.without=[]", "name=run"]
@@ -36,6 +36,7 @@ def mined(shared_ray, detector_path, sounds_list, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.check
 def test_mine_writes_a_stretch_and_an_embedding_of_every_sound(mined, sounds_list):
     table = pd.read_parquet(mined)
     assert len(table) == 4 * len(KINDS) and set(table.kind) == set(KINDS)
@@ -61,6 +62,7 @@ def test_train_by_example_writes_one_file_for_both(mined, detector_path, tmp_pat
     assert stems.shape == (1, 1, RATE_HZ)
 
 
+@pytest.mark.check
 def test_train_by_example_refuses_a_list_of_another_detector(
     mined, detector_path, tmp_path, capsys
 ):
