@@ -18,7 +18,7 @@ from separator.results.schema import COLUMNS
 from separator.storage import Storage
 
 RATE_HZ = 16_000
-PATIENCE_MS = 180_000  # of a browser: machines may be busy
+PATIENCE_MS = 600_000  # of a browser: machines may be busy
 RUN_ID = "20260101-000000-abcdef"
 # Quotes, markup, an emoji, text from right to left, a line of 200 bytes, percent and hash signs.
 NAMES = [
