@@ -5,7 +5,6 @@ else by the similarity of its condition to the sound, if the checkpoint says how
 by its own stem, after separation.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,6 +15,7 @@ from separator.config import DetectSettings
 from separator.detect.classes import Classes, match_classes
 from separator.errors import RequestError
 from separator.model import registry
+from separator.model.download import hash_file
 from separator.model.identity import find_sha256, remember_sha256, stamp_file
 from separator.queries import Query
 from separator.storage import Storage
@@ -56,13 +56,13 @@ class ListenPlan:
         return needed + Fraction(self.settings.pad_s + rule.smooth_s).limit_denominator(1_000)
 
     def make(self, device: "str | torch.device", precision: str) -> "Listener":
+        from separator.encoders.similarity import place_encoder
         from separator.stages.listen import Listener
 
         settings = self.settings
         detector = self.detector and self.detector.to(device, precision)
-        return Listener(
-            self.ways, settings.rule, settings.pad_s, detector, self.encoder, self.unknown
-        )
+        encoder = self.encoder and place_encoder(self.encoder, device, precision)
+        return Listener(self.ways, settings.rule, settings.pad_s, detector, encoder, self.unknown)
 
 
 def find_detector(name: str, storage: Storage) -> Path | None:
@@ -79,8 +79,7 @@ def hash_detector(path: Path | None) -> str:
     if known := find_sha256(path, WHOLE_FILE):
         return known
     stamp = stamp_file(path)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = hash_file(path)
     remember_sha256(path, sha256, stamp, part=WHOLE_FILE)
     return sha256
 

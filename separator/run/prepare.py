@@ -30,7 +30,7 @@ from separator.run.conditions import (
     read_weights,
     refuse_examples,
 )
-from separator.run.listening import ListenPlan, find_detector, hash_detector, plan_listening
+from separator.run.listening import OFF, ListenPlan, find_detector, hash_detector, plan_listening
 from separator.run.status import read_runs
 from separator.stages.extract import SpanPlan
 from separator.stages.listing import STAT_THREADS, Listing, collect_texts, map_ahead
@@ -100,7 +100,7 @@ class Flow:
 
 def make_detection_config(config: JobConfig) -> JobConfig:
     """Leave out all that needs stems, and name the place of the results of detection."""
-    if config.detect.model == "off":
+    if config.detect.model == OFF:
         raise RequestError("detect.model=off: there is nothing to detect with; try auto")
     output = replace(
         config.output,
@@ -166,7 +166,7 @@ def load_flow(target: Target, run_id: str) -> Flow:
     )
     warnings = texts.warnings | sounds.warnings
     audio_encoder = cache(partial(lookup.find_audio_encoder, path, encoder_id))
-    calibration = lookup.read_calibration(path) if config.detect.model != "off" else None
+    calibration = lookup.read_calibration(path) if config.detect.model != OFF else None
     listening = plan_listening(
         config.detect,
         storage,
