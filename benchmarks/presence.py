@@ -21,7 +21,7 @@ import numpy as np
 
 from separator import load_detector, load_model
 from separator.detect.activity import SHORTEST_GAP_S
-from separator.detect.curves import BySimilarity, Calibration, FromStem
+from separator.detect.curves import ByClasses, BySimilarity, Calibration, FromStem
 from separator.detect.stretches import Curve, StretchRule, find_stretches, presence_score
 from separator.encoders.lookup import load_audio_encoder
 from separator.evaluation.presence import Counts, area_under_roc, count_events, count_segments
@@ -62,16 +62,8 @@ FROM_COSINE = Calibration(10.0, -4.0)  # only to bring cosines between 0 and 1: 
 
 def listen_by_classes(name: str) -> CurvesOf:
     detector = load_detector(name)
-
-    def listen(scene: Scene, _: int) -> dict[str, Curve]:
-        found = detector.detect(scene.samples[None], RATE_HZ)
-        return {
-            label: Curve(found.framewise[:, k], found.frame_s)
-            for k, label in enumerate(detector.labels)
-            if label in CLASSES
-        }
-
-    return listen
+    by_classes = ByClasses(detector, {k: [k] for k in detector.labels if k in CLASSES})
+    return lambda scene, _: by_classes.measure(scene.samples[None], RATE_HZ)
 
 
 def listen_by_similarity(name: str, with_examples: bool) -> CurvesOf:

@@ -6,12 +6,10 @@ Shapes: T samples, N rows in time.
 import numpy as np
 
 from separator.detect.curves import LEVEL_FRAME_S, measure_frames
-from separator.detect.stretches import Curve, StretchRule, find_stretches
+from separator.detect.stretches import Curve, StretchRule, Times, find_stretches
 
 HEARD_DB = -40.0  # of the loudest moment of a sound
 SHORTEST_GAP_S = 1.0  # shorter pauses do not part a sound
-
-Times = tuple[float, float]  # start and stop in seconds
 
 
 def find_active(sound_T: np.ndarray, rate_hz: int, start_s: float = 0.0) -> list[Times]:

@@ -1,7 +1,7 @@
 """Detect queries: three ways from samples to one curve of scores for each query.
 
-- `ByClasses`: the classes of a detector that was trained to name sounds (model/detector.py). The
-  best where a query is one of its classes; knows nothing else. Rows of 0.31 s.
+- `ByClasses`: the classes of a detector that was trained to name sounds. The best where a query is
+  one of its classes; knows nothing else. Its rows are as long as the detector's.
 - `BySimilarity`: how close an encoder's embedding of a moving window is to the condition of a
   query. For any text and for example sounds; weak where several sounds are mixed, because a window
   has one embedding, and blurred to the window's 2 s. A cosine is no probability without a
@@ -9,7 +9,7 @@
 - `FromStem`: where a separated stem stands out of its mixture. For all that can be separated, fine
   in time, but only after separation, and only as good as it: leakage counts as presence.
 
-Shapes: C channels, T samples, N rows in time, K classes, D condition, W windows.
+Shapes: C channels, T samples, N rows in time, K classes, D condition.
 """
 
 import math
@@ -31,14 +31,6 @@ SPAN_S = 120.0
 WINDOW_S, HOP_S = 2.0, 0.5
 LEVEL_FRAME_S = 0.1
 SILENT_DB = -60.0  # dBFS: below, nothing is heard
-
-
-class PresenceDetector(Protocol):
-    """Give a curve for each query, by the query's name."""
-
-    def measure(self, samples_CT: np.ndarray, rate_hz: int) -> dict[str, Curve]:
-        """Score a whole track (C, T)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -65,16 +57,20 @@ class ByClasses:
 
     def measure(self, samples_CT: np.ndarray, rate_hz: int) -> dict[str, Curve]:
         found = self.detector.detect(samples_CT, rate_hz)
-        return combine_classes(found.framewise, found.frame_s, self.columns)
+        return self._combine(found.framewise, found.frame_s, 0.0)
 
+    def measure_span(self, samples_CT: torch.Tensor, rate_hz: int, span: Span) -> dict[str, Curve]:
+        """Score the rows that begin in the core of a span; `samples_CT` are all of its samples."""
+        found = self.detector.detect_span(samples_CT, rate_hz, span)
+        return self._combine(found.framewise, found.frame_s, found.start_s)
 
-def combine_classes(
-    framewise_NK: np.ndarray, frame_s: float, columns: Mapping[str, Sequence[int]]
-) -> dict[str, Curve]:
-    """Take the maximum over each query's classes."""
-    return {
-        query: Curve(framewise_NK[:, chosen].max(1), frame_s) for query, chosen in columns.items()
-    }
+    def _combine(
+        self, framewise_NK: np.ndarray, frame_s: float, start_s: float
+    ) -> dict[str, Curve]:
+        return {
+            query: Curve(framewise_NK[:, columns].max(1), frame_s, start_s)
+            for query, columns in self.columns.items()
+        }
 
 
 class AudioSide(Protocol):

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from separator.detect.stretches import Curve, Stretch, StretchRule, count_rows, smooth
+from separator.detect.stretches import Curve, Stretch, StretchRule, Times, count_rows, smooth
 from separator.rows import Heard
 
 TOUCHING_S = 1e-6
-Times = tuple[float, float]  # start and stop in seconds
 
 
 def smooth_curve(curve: Curve, rule: StretchRule) -> Curve:

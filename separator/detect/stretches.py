@@ -16,6 +16,7 @@ import numpy as np
 from separator.errors import RequestError
 
 EDGE = 1e-9  # of a row: seconds are not whole in floats
+Times = tuple[float, float]  # start and stop in seconds
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from separator.detect.stretches import Times
+
 COLLAR_S = 0.3
 LENGTH_SHARE = 0.5
 SEGMENT_S = 1.0
 EDGE = 1e-9  # seconds are not whole in floats
-
-Times = tuple[float, float]  # start and stop in seconds
 
 
 @dataclass(frozen=True)

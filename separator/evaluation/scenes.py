@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from separator.detect.activity import find_active
-from separator.evaluation.presence import Times
+from separator.detect.stretches import Times
 from separator.sounds.catalog import CLASSES, make_sound
 
 RATE_HZ = 32_000

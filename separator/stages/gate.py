@@ -12,7 +12,8 @@ import torch
 
 from separator.audio.renditions import shape_fades
 from separator.audio.spans import Span, round_up
-from separator.detect.heard import Times, merge_times
+from separator.detect.heard import merge_times
+from separator.detect.stretches import Times
 from separator.model.track import TrackSeparator
 
 FADE_S = 0.02

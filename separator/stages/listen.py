@@ -11,9 +11,15 @@ import numpy as np
 import torch
 
 from separator.audio.spans import Span
-from separator.detect.curves import AudioSide, BySimilarity, Calibration, share_energy
-from separator.detect.heard import Times, find_open, hear, smooth_curve
-from separator.detect.stretches import Curve, StretchRule
+from separator.detect.curves import (
+    AudioSide,
+    ByClasses,
+    BySimilarity,
+    Calibration,
+    share_energy,
+)
+from separator.detect.heard import find_open, hear, smooth_curve
+from separator.detect.stretches import Curve, StretchRule, Times
 from separator.errors import AudioError
 from separator.model.detection import SoundDetector
 from separator.rows import (
@@ -78,32 +84,32 @@ class Listener:
     ) -> dict[str, Listening]:
         """Listen for the queries of these conditions (D,), which `ways` names, in one span."""
         known = {key: way for key in conditions if (way := self.ways.get(key))}
-        wide = widen_core(span, rate_hz, self.pad_s + self.rule.smooth_s)
-        curves: dict[str, tuple[str, Curve]] = {}
-        if self.detector and any(way.classes for way in known.values()):
-            found = self.detector.detect_span(samples_CT, rate_hz, wide)
-            for key, way in known.items():
-                if way.classes:
-                    columns = [self.detector.labels.index(label) for label in way.classes]
-                    scores_N = found.framewise[:, columns].max(1)
-                    curves[key] = CLASSES, Curve(scores_N, found.frame_s, found.start_s)
+        named = {key: way.classes for key, way in known.items() if way.classes}
         similar = {
             key: way.calibration
             for key, way in known.items()
             if way.calibration and not way.classes
         }
+        wide = widen_core(span, rate_hz, self.pad_s + self.rule.smooth_s)
+        core = span.core_start / rate_hz, span.core_stop / rate_hz
+        noted: dict[str, Listening] = {}
+        if self.detector and named:
+            curves = ByClasses(self.detector, named).measure_span(samples_CT, rate_hz, wide)
+            noted |= self._note(curves, core, CLASSES)
         if self.encoder and similar:
             own = {key: conditions[key] for key in similar}
-            measured = BySimilarity(self.encoder, own, similar)
-            for key, curve in measured.measure_span(samples_CT.numpy(), rate_hz, wide).items():
-                curves[key] = SIMILARITY, curve
-        core = span.core_start / rate_hz, span.core_stop / rate_hz
-        return {key: self._note(curve, core, by) for key, (by, curve) in curves.items()}
+            by_similarity = BySimilarity(self.encoder, own, similar)
+            curves = by_similarity.measure_span(samples_CT.numpy(), rate_hz, wide)
+            noted |= self._note(curves, core, SIMILARITY)
+        return noted
 
-    def _note(self, curve: Curve, core: Times, by: str) -> Listening:
-        curve = smooth_curve(curve, self.rule)
-        opened = find_open(curve, self.rule.high, self.pad_s)
-        return Listening(hear(curve, self.rule, core, by), opened)
+    def _note(self, curves: Mapping[str, Curve], core: Times, by: str) -> dict[str, Listening]:
+        noted = {}
+        for key, rough in curves.items():
+            curve = smooth_curve(rough, self.rule)
+            opened = find_open(curve, self.rule.high, self.pad_s)
+            noted[key] = Listening(hear(curve, self.rule, core, by), opened)
+        return noted
 
     def judge_stem(
         self, key: str, stem_CT: np.ndarray, mixture_CT: np.ndarray, rate_hz: int, span: Span
