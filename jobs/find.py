@@ -10,33 +10,53 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.command import Command, add_config_arguments, show_moment
 from separator.errors import RequestError
 
 if TYPE_CHECKING:
     from separator.results.found import Found
+    from separator.storage import Storage
 
 FORMATS = ("table", "csv", "json")
+VERDICTS = ("any", "accept", "reject", "none")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
+    add_choice(parser)
+    parser.add_argument("--format", choices=FORMATS, default="table")
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses stretches."""
     parser.add_argument("--query", default="", metavar="TEXT", help="name, or a part of the text")
     parser.add_argument(
         "--min-score", type=float, default=0.0, metavar="X", help="leave out what is below, 0 to 1"
     )
-    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.add_argument(
+        "--verdict", choices=VERDICTS, default=VERDICTS[0],
+        help="of a review: accept, reject; none: not reviewed (any)",
+    )  # fmt: skip
+
+
+def read_chosen(
+    options: argparse.Namespace, storage: "Storage", output_uri: str, query: str
+) -> list[dict[str, Any]]:
+    """Read the rows of the stems that are chosen."""
+    from separator.results.found import read_presence
+
+    if not 0 <= options.min_score <= 1:
+        raise RequestError(f"--min-score {options.min_score:g}: must be from 0 to 1")
+    return read_presence(storage, output_uri, query, options.verdict)
 
 
 def run(options: argparse.Namespace) -> None:
     from separator.config import read_output
-    from separator.results.found import Found, find_stretches_of
+    from separator.results.found import Found, list_found
     from separator.storage import Storage
 
-    if not 0 <= options.min_score <= 1:
-        raise RequestError(f"--min-score {options.min_score:g}: must be from 0 to 1")
     # `separator find CONFIG siren`: what has no `=` is the query.
     texts = [each for each in options.overrides if "=" not in each]
     if len(texts) > 1 or (texts and options.query):
@@ -44,7 +64,8 @@ def run(options: argparse.Namespace) -> None:
     overrides = [each for each in options.overrides if "=" in each]
     output, settings = read_output(options.config, overrides)
     query = options.query or (texts[0] if texts else "")
-    found = find_stretches_of(Storage(settings), output.uri, query, options.min_score)
+    rows = read_chosen(options, Storage(settings), output.uri, query)
+    found = list_found(rows, options.min_score)
     names = list(Found.__dataclass_fields__)
     if options.format == "csv":
         writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")

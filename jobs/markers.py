@@ -9,6 +9,7 @@ import sys
 from fractions import Fraction
 
 from jobs.command import Command, add_config_arguments
+from jobs.find import add_choice, read_chosen
 from separator.errors import RequestError
 from separator.results.markers import SUFFIXES
 
@@ -19,17 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     parser.add_argument("--format", choices=FORMATS, default="audacity")
     parser.add_argument("--out", metavar="URI", help="where they go (output.uri/markers)")
-    parser.add_argument("--query", default="", metavar="TEXT", help="name, or a part of the text")
-    parser.add_argument(
-        "--min-score", type=float, default=0.0, metavar="X", help="leave out what is below, 0 to 1"
-    )
+    add_choice(parser)
     parser.add_argument("--fps", default="25", help="of assets without a picture (25)")
 
 
 def run(options: argparse.Namespace) -> None:
     from separator.config import read_output
     from separator.results.marker_files import write_marker_files
-    from separator.storage import Storage
+    from separator.storage import Storage, join_uri, parse_uri
 
     try:
         fps = Fraction(options.fps)
@@ -38,10 +36,10 @@ def run(options: argparse.Namespace) -> None:
     if not 1 <= fps <= 1000:
         raise RequestError(f"--fps {options.fps}: must be a number such as 25 or 30000/1001")
     output, settings = read_output(options.config, options.overrides)
-    count, folder = write_marker_files(
-        Storage(settings), output.uri, options.out, options.format, options.query,
-        options.min_score, fps,
-    )  # fmt: skip
+    storage = Storage(settings)
+    rows = read_chosen(options, storage, output.uri, options.query)
+    folder = options.out or join_uri(parse_uri(output.uri).uri.rstrip("/"), "markers")
+    count = write_marker_files(storage, rows, folder, options.format, options.min_score, fps)
     print(f"{count:,} files in {folder}")
 
 

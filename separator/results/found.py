@@ -1,6 +1,6 @@
 """Read from manifests where queries are heard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +8,14 @@ from separator.errors import RequestError
 from separator.results.latest import read_latest
 from separator.results.manifest import list_entries
 from separator.results.paths import Layout, name_presence
+from separator.results.verdicts import read_verdicts
 from separator.storage import Storage
 
 COLUMNS = (
-    "asset_uri", "track_index", "query_name", "query_text", "status", "error_code", "presence",
-    "presence_score", "duration_s", "fingerprint", "frame_rate", "timecode",
+    "asset_uri", "track_index", "query_name", "query_text", "presence", "fingerprint",
+    "frame_rate", "timecode",
 )  # fmt: skip
+ANY, UNREVIEWED = "any", "none"  # beside the verdicts themselves
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,10 @@ class Found:
     score: float
 
 
-def find_stretches_of(
-    storage: Storage, output_uri: str, query: str = "", min_score: float = 0.0
-) -> Iterator[Found]:
-    """List stretches by asset, track, query and time, those of `detect` where `run` has none."""
-    rows = read_presence(storage, output_uri, query)
-    if query and not rows:
-        raise RequestError(f"{query!r}: no query of {output_uri} has that name or text")
+def list_found(rows: Iterable[dict[str, Any]], min_score: float = 0.0) -> Iterator[Found]:
+    """List the stretches of rows that `read_presence` gives."""
     for row in rows:
-        for stretch in row["presence"] or ():
+        for stretch in row["presence"]:
             if stretch["score"] >= min_score:
                 yield Found(
                     row["asset_uri"],
@@ -48,8 +45,11 @@ def find_stretches_of(
                 )
 
 
-def read_presence(storage: Storage, output_uri: str, query: str = "") -> list[dict[str, Any]]:
-    """Read the rows of stems whose query is meant, in order; of equal ones those of `run`."""
+def read_presence(
+    storage: Storage, output_uri: str, query: str = "", verdict: str = ANY
+) -> list[dict[str, Any]]:
+    """Read the rows of stems whose query is meant, by asset, track and query; of two rows of one
+    stem that of `run`, which may have a verdict."""
     found: dict[tuple[str, int, str], dict[str, Any]] = {}
     layouts = [Layout(name_presence(output_uri), ""), Layout(output_uri, "")]
     if not any(list_entries(storage, layout) for layout in layouts):
@@ -62,7 +62,14 @@ def read_presence(storage: Storage, output_uri: str, query: str = "") -> list[di
             for row in batch.to_pylist():
                 if row.get("presence") is not None and is_meant(row, query):
                     found[row["asset_uri"], row["track_index"], row["query_name"]] = row
-    return [found[key] for key in sorted(found)]
+    if query and not found:
+        raise RequestError(f"{query!r}: no query of {output_uri} has that name or text")
+    rows = [found[key] for key in sorted(found)]
+    if verdict == ANY:
+        return rows
+    known = read_verdicts(storage, layouts[-1])
+    given = {fingerprint: each.verdict for fingerprint, each in known.items()}
+    return [row for row in rows if (given.get(row.get("fingerprint", "")) or UNREVIEWED) == verdict]
 
 
 def is_meant(row: dict[str, Any], query: str) -> bool:

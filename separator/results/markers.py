@@ -14,27 +14,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from separator.errors import RequestError
 
+if TYPE_CHECKING:
+    from separator.results.found import Found
+
 SUFFIXES = {"audacity": ".txt", "csv": ".csv", "edl": ".edl", "otio": ".otio"}
 RESOLVE_COLOURS = ("Blue", "Green", "Red", "Yellow", "Purple", "Cyan", "Pink", "Sand")
-
-
-@dataclass(frozen=True)
-class Marker:
-    """One stretch of an asset in which a query is heard."""
-
-    query: str
-    track: int
-    start_s: float
-    stop_s: float
-    score: float
-
-    @property
-    def text(self) -> str:
-        """The marker's label, in one line."""
-        return f"{self.query} {self.score:.2f} track {self.track}"
 
 
 @dataclass(frozen=True)
@@ -92,33 +80,36 @@ def read_timecode(text: str, rate: Fraction) -> Frames:
     return Frames(rate, number, is_drop)
 
 
-def write_markers(
-    form: str, title: str, uri: str, markers: Sequence[Marker], frames: Frames
-) -> str:
-    """Write the markers of one asset, in order of time."""
-    ordered = sorted(markers, key=lambda each: (each.start_s, each.track, each.query))
+def write_markers(form: str, title: str, found: "Sequence[Found]", frames: Frames) -> str:
+    """Write the stretches of one asset, of which there is at least one, in order of time."""
+    ordered = sorted(found, key=lambda each: (each.start_s, each.track, each.query))
     if form == "audacity":
-        return "".join(f"{m.start_s:.6f}\t{m.stop_s:.6f}\t{m.text}\n" for m in ordered)
+        return "".join(f"{m.start_s:.6f}\t{m.stop_s:.6f}\t{make_label(m)}\n" for m in ordered)
     if form == "csv":
-        return _write_csv(uri, ordered, frames)
+        return _write_csv(ordered, frames)
     if form == "edl":
         return _write_edl(title, ordered, frames)
-    return _write_otio(title, uri, ordered, frames)
+    return _write_otio(title, ordered, frames)
 
 
-def _write_csv(uri: str, markers: Sequence[Marker], frames: Frames) -> str:
+def make_label(found: "Found") -> str:
+    """Name a stretch in one line."""
+    return f"{found.query} {found.score:.2f} track {found.track}"
+
+
+def _write_csv(markers: "Sequence[Found]", frames: Frames) -> str:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     names = ["asset", "track", "query", "start_s", "stop_s", "score", "start_code", "stop_code"]
     writer.writerow(names)
     for m in markers:
         codes = [frames.show(frames.find(s)) for s in (m.start_s, m.stop_s)]
-        row = [uri, m.track, m.query, f"{m.start_s:.3f}", f"{m.stop_s:.3f}", f"{m.score:.3f}"]
-        writer.writerow([*row, *codes])
+        numbers = [f"{number:.3f}" for number in (m.start_s, m.stop_s, m.score)]
+        writer.writerow([m.asset_uri, m.track, m.query, *numbers, *codes])
     return sink.getvalue()
 
 
-def _write_edl(title: str, markers: Sequence[Marker], frames: Frames) -> str:
+def _write_edl(title: str, markers: "Sequence[Found]", frames: Frames) -> str:
     lines = [f"TITLE: {to_ascii(title)}"]
     lines += [f"FCM: {'DROP' if frames.is_drop else 'NON-DROP'} FRAME", ""]
     queries = sorted({marker.query for marker in markers})
@@ -129,8 +120,8 @@ def _write_edl(title: str, markers: Sequence[Marker], frames: Frames) -> str:
         first, last = frames.show(start), frames.show(start + 1)
         lines += [
             f"{number:03}  001      V     C        {first} {last} {first} {last}",
-            f" |C:ResolveColor{colour} |M:{to_ascii(m.text)} |D:{length}",
-            f"* LOC: {first} {colour.upper():7} {to_ascii(m.text)}",
+            f" |C:ResolveColor{colour} |M:{to_ascii(make_label(m))} |D:{length}",
+            f"* LOC: {first} {colour.upper():7} {to_ascii(make_label(m))}",
             "",
         ]
     return "\n".join(lines) + "\n"
@@ -141,7 +132,7 @@ def to_ascii(text: str) -> str:
     return " ".join(text.encode("ascii", "replace").decode().replace("|", "/").split())
 
 
-def _write_otio(title: str, uri: str, markers: Sequence[Marker], frames: Frames) -> str:
+def _write_otio(title: str, markers: "Sequence[Found]", frames: Frames) -> str:
     try:
         import opentimelineio as otio
     except ImportError:
@@ -150,7 +141,7 @@ def _write_otio(title: str, uri: str, markers: Sequence[Marker], frames: Frames)
         ) from None
 
     rate = float(frames.rate)
-    last = max((frames.find(m.stop_s) for m in markers), default=0)
+    last = max(frames.find(m.stop_s) for m in markers)
 
     def make_range(first: int, length: int) -> "otio.opentime.TimeRange":
         return otio.opentime.TimeRange(
@@ -159,12 +150,13 @@ def _write_otio(title: str, uri: str, markers: Sequence[Marker], frames: Frames)
         )
 
     clip = otio.schema.Clip(title, source_range=make_range(0, last))
-    clip.media_reference = otio.schema.ExternalReference(uri, available_range=make_range(0, last))
+    clip.media_reference = otio.schema.ExternalReference(
+        markers[0].asset_uri, available_range=make_range(0, last)
+    )
     for m in markers:
         start = frames.find(m.start_s)
-        marker = otio.schema.Marker(
-            m.text, make_range(start, max(1, frames.find(m.stop_s) - start))
-        )
+        length = max(1, frames.find(m.stop_s) - start)
+        marker = otio.schema.Marker(make_label(m), make_range(start, length))
         marker.metadata["separator"] = {"query": m.query, "track": m.track, "score": m.score}
         clip.markers.append(marker)
     timeline = otio.schema.Timeline(title)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
-from separator.results.paths import name_presence
+from separator.results.paths import Layout, name_presence
+from separator.results.verdicts import Verdict, add_verdicts
 from separator.storage import Storage
 from tests.helpers.export_library import write_manifest
 from tests.helpers.records import make_record
 
+SIREN, TEXT = "a" * 32, "an emergency siren"
 STRETCHES = [
     {"start_s": 1.5, "stop_s": 4.25, "score": 0.5},
     {"start_s": 3_700.0, "stop_s": 3_701.0, "score": 0.9},
@@ -29,13 +31,13 @@ def output(tmp_path) -> Path:
     """A manifest of `run` and one of `detect`; both know the siren in a.wav."""
     out = tmp_path / "out"
     rows = [
-        make_row("sub/a.wav", "siren", STRETCHES, query_text="an emergency siren"),
+        make_row("sub/a.wav", "siren", STRETCHES, query_text=TEXT, fingerprint=SIREN),
         make_row("sub/a.wav", "rain", [], query_text="rain", status="absent"),
-        make_row("b.wav", "siren", None, query_text="an emergency siren"),
+        make_row("b.wav", "siren", None, query_text=TEXT),
     ]
     write_manifest(Storage(), str(out), rows)
     detected = [
-        make_row("sub/a.wav", "siren", STRETCHES[:1], query_text="an emergency siren"),
+        make_row("sub/a.wav", "siren", STRETCHES[:1], query_text=TEXT),
         make_row("c.wav", "rain", [{"start_s": 0.0, "stop_s": 2.0, "score": 0.7}]),
     ]
     write_manifest(Storage(), name_presence(str(out)), detected)
@@ -66,20 +68,40 @@ def test_find_takes_a_part_of_the_text_and_a_least_score(config, capsys):
     assert found["asset_uri"] == "/in/c.wav" and found["stop_s"] == 2.0
 
 
+def test_find_and_markers_take_stems_by_their_verdict(config, output, capsys):
+    siren, rain = Verdict(SIREN, "accept"), Verdict("c" * 32, "reject")  # of no row
+    add_verdicts(Storage(), Layout(str(output), ""), [siren, rain])
+
+    def find(verdict: str) -> set[str]:
+        assert main(["find", config, "--verdict", verdict, "--format", "json"]) == 0
+        return {each["asset_uri"] for each in json.loads(capsys.readouterr().out)}
+
+    assert find("any") == {"/in/sub/a.wav", "/in/c.wav"}
+    assert find("accept") == {"/in/sub/a.wav"} and find("none") == {"/in/c.wav"}
+    assert find("reject") == set()
+    assert main(["markers", config, "--verdict", "accept"]) == 0
+    assert [p.name for p in output.rglob("*.txt")] == ["a.wav.txt"]
+
+
+@pytest.mark.parametrize("command", ["find", "markers"])
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["dragon"], "no query of .* has that name or text"),
-        (["a", "b"], "one query at a time"),
+        (["--query", "dragon"], "no query of .* has that name or text"),
         (["--min-score", "7"], "must be from 0 to 1"),
         (["output.uri=/nowhere"], "no manifest there"),
     ],
 )
-def test_find_refuses_in_one_line(config, capsys, arguments, message):
-
-    assert main(["find", config, *arguments]) == 2
+def test_a_mistake_is_told_in_one_line(config, capsys, command, arguments, message):
+    assert main([command, config, *arguments]) == 2
     err = capsys.readouterr().err
     assert re.search(message, err) and err.count("\n") == 1
+
+
+def test_find_takes_one_query(config, capsys):
+    assert main(["find", config, "a", "b"]) == 2
+    err = capsys.readouterr().err
+    assert "one query at a time" in err and err.count("\n") == 1
 
 
 def test_markers_writes_a_file_for_each_asset_with_a_stretch(config, output, capsys):

@@ -8,23 +8,24 @@ import opentimelineio as otio
 import pytest
 
 from separator.errors import RequestError
-from separator.results.markers import Frames, Marker, read_timecode, write_markers
+from separator.results.found import Found
+from separator.results.markers import Frames, read_timecode, write_markers
 
 NTSC = Fraction(30_000, 1_001)
 MARKERS = [
-    Marker("rain | heavy\nü", 1, 100.0, 100.01, 0.5),
-    Marker("siren", 0, 1.5, 4.25, 0.934),
+    Found("/in/a.mp4", 1, "rain | heavy\nü", 100.0, 100.01, 0.5),
+    Found("/in/a.mp4", 0, "siren", 1.5, 4.25, 0.934),
 ]
 
 
 def test_audacity_labels_are_start_stop_and_text():
-    found = write_markers("audacity", "a.mp4", "/in/a.mp4", MARKERS[1:], Frames())
+    found = write_markers("audacity", "a.mp4", MARKERS[1:], Frames())
     assert found == "1.500000\t4.250000\tsiren 0.93 track 0\n"
 
 
 def test_csv_has_seconds_and_time_codes_in_order():
     frames = read_timecode("10:00:00:00", Fraction(25))
-    text = write_markers("csv", "a.mp4", "/in/a.mp4", MARKERS, frames)
+    text = write_markers("csv", "a.mp4", MARKERS, frames)
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["query"] for row in rows] == ["siren", "rain | heavy\nü"]
     assert (rows[0]["start_s"], rows[0]["start_code"]) == ("1.500", "10:00:01:13")
@@ -35,7 +36,7 @@ def test_csv_has_seconds_and_time_codes_in_order():
 def test_otio_reads_its_time_line_with_markers_at_their_times(tmp_path, code, rate):
     path = tmp_path / "a.otio"
     frames = read_timecode(code, rate)
-    path.write_text(write_markers("otio", "a.mp4", "/in/a.mp4", MARKERS, frames))
+    path.write_text(write_markers("otio", "a.mp4", MARKERS, frames))
     timeline = otio.adapters.read_from_file(str(path))
     (clip,) = timeline.find_clips()
     assert clip.media_reference.target_url == "/in/a.mp4"
@@ -49,7 +50,7 @@ def test_otio_reads_its_time_line_with_markers_at_their_times(tmp_path, code, ra
 
 def test_edl_is_read_by_another_reader(tmp_path):
     path = tmp_path / "a.edl"
-    path.write_text(write_markers("edl", "Straße", "/in/a.mp4", MARKERS, Frames(Fraction(25))))
+    path.write_text(write_markers("edl", "Straße", MARKERS, Frames(Fraction(25))))
     assert path.read_text().isascii()
     timeline = otio.adapters.read_from_file(str(path), rate=25)
     clips = list(timeline.find_clips())
