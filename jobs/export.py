@@ -10,17 +10,15 @@ import argparse
 import importlib.util
 import json
 import sys
-from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.command import OK, SOME_FAILED, Command, add_config_arguments, say, show_bytes, show_time
-from separator.errors import ObjectExists, ObjectMissing, RequestError, SeparatorError
+from separator.errors import ObjectExists, ObjectMissing, RequestError
 
 if TYPE_CHECKING:
-    from separator.export.select import Selection, Shard
+    from separator.export.select import Selection
     from separator.export.settings import ExportConfig
-    from separator.export.shards import Contents, ShardWriter
+    from separator.export.shards import Contents
     from separator.results.paths import ExportLayout
     from separator.storage import Storage
 
@@ -34,7 +32,6 @@ keys most used, as in the file or as key=value on the command line:
   output.format      webdataset or parquet
   output.shard_mb    size of a shard before compression
 every key: configs/export.yaml"""
-MOST_RETRIES = 2  # of a shard whose worker died
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,6 +51,7 @@ def export(options: argparse.Namespace) -> "list[Contents]":
     from separator.export.settings import EXTENSIONS, ExportConfig
     from separator.export.shards import ShardWriter
     from separator.results.paths import ExportLayout
+    from separator.run.tasks import run_tasks
     from separator.storage import Storage
 
     config = read_settings(ExportConfig, options.config, options.overrides)
@@ -62,7 +60,7 @@ def export(options: argparse.Namespace) -> "list[Contents]":
     writer = ShardWriter(storage, layout, form == "webdataset", config.output.residual)
     with select(storage, config) as selection:
         done = claim(storage, layout, selection, config)
-        contents = list(write_shards(selection, writer, done))
+        contents = list(run_tasks(writer, selection.iterate(), lambda shard: done.get(shard.name)))
     storage.write(layout.card(), make_card(config, contents).encode("utf-8", "surrogateescape"))
     write_about(storage, layout, selection, config, "finished")
     print_summary(contents, config.output.uri)
@@ -108,55 +106,6 @@ def write_about(
     about |= {"config": json.loads(config.describe()), "input": config.input.uri}
     content = (json.dumps(about, indent=1) + "\n").encode()
     storage.write(layout.about(), content, if_absent=state == "begun")
-
-
-def write_shards(
-    selection: "Selection", writer: "ShardWriter", done: "Mapping[str, Contents]"
-) -> "Iterator[Contents]":
-    """Write shards in order, a few at once. Ray starts with the first shard that is new."""
-    ahead: deque[Any] = deque()
-    write, most_ahead = None, 0
-    for shard in selection.iterate():
-        if shard.name not in done and write is None:
-            write, most_ahead = prepare_tasks(writer)
-        ahead.append(done[shard.name] if write is None or shard.name in done else write(shard))
-        if len(ahead) > most_ahead:
-            yield _get(ahead.popleft())
-    while ahead:
-        yield _get(ahead.popleft())
-
-
-def prepare_tasks(writer: "ShardWriter") -> tuple[Any, int]:
-    """Start Ray: a function that starts the task of a shard, and how many to keep under way."""
-    import ray
-
-    from separator.run.local_ray import join_ray
-
-    join_ray()
-    shared = ray.put(writer)
-    task: Any = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(write_shard)
-    num_cpus = int(ray.cluster_resources().get("CPU", 1))
-    return lambda shard: task.remote(shared, shard), 2 * num_cpus
-
-
-def write_shard(writer: "ShardWriter", shard: "Shard") -> "Contents | SeparatorError":
-    try:
-        return writer(shard.split, shard.name, shard.rows)
-    except SeparatorError as error:
-        return error  # not raised: Ray would wrap it in a traceback
-
-
-def _get(outcome: Any) -> "Contents":
-    """Wait for the outcome of a task; a shard that was there already is its own outcome."""
-    from separator.export.shards import Contents
-
-    if not isinstance(outcome, Contents):
-        import ray
-
-        outcome = ray.get(outcome)
-    if isinstance(outcome, SeparatorError):
-        raise outcome
-    return outcome
 
 
 def print_summary(contents: "list[Contents]", output_uri: str) -> None:

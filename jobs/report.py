@@ -6,11 +6,9 @@ store that serves files. Run again, it makes only previews that are new.
 
 import argparse
 import sys
-from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.command import SOME_FAILED, Command, add_config_arguments, say
-from separator.errors import SeparatorError
 
 if TYPE_CHECKING:
     from separator.config import JobConfig
@@ -23,7 +21,6 @@ keys, as in the file or as key=value on the command line:
   output.uri         the output of the run
   report.most        assets on the page: three quarters by doubt, the others at random
 every key: configs/local.yaml"""
-MOST_RETRIES = 2  # of an asset whose worker died
 SHOWN_TROUBLES = 3
 
 
@@ -72,42 +69,14 @@ def write(storage: "Storage", layout: "Layout", most: int) -> int | None:
 
 
 def make_previews(maker: "PreviewMaker", work: "list[AssetWork]") -> dict[str, str]:
-    """Make previews on Ray, an asset a task; Ray does not start if there is nothing to do."""
-    if not work:
-        return {}
-    import ray
+    """Make previews, an asset a task; return what went wrong, by their names."""
+    from separator.run.tasks import run_tasks
 
-    from separator.run.local_ray import join_ray
-
-    say(f"making previews of {len(work):,} assets ...")
-    join_ray()
-    shared = ray.put(maker)
-    task: Any = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(preview)
-    most_ahead = 2 * int(ray.cluster_resources().get("CPU", 1))
+    if work:
+        say(f"making previews of {len(work):,} assets ...")
     found: dict[str, str] = {}
-    ahead: deque[Any] = deque()
-    for each in work:
-        ahead.append(task.remote(shared, each))
-        if len(ahead) >= most_ahead:
-            found |= _get(ahead.popleft())
-    while ahead:
-        found |= _get(ahead.popleft())
-    return found
-
-
-def preview(maker: "PreviewMaker", work: "AssetWork") -> "dict[str, str] | SeparatorError":
-    try:
-        return maker(work)
-    except SeparatorError as error:
-        return error  # not raised: Ray would wrap it in a traceback
-
-
-def _get(task: Any) -> dict[str, str]:
-    import ray
-
-    found: Any = ray.get(task)
-    if isinstance(found, SeparatorError):
-        raise found
+    for troubles in run_tasks(maker, work):
+        found |= troubles
     return found
 
 

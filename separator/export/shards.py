@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +23,9 @@ from separator.results.schema import COLUMNS
 from separator.results.schema import make_schema as make_manifest_schema
 from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
+
+if TYPE_CHECKING:
+    from separator.export.select import Shard
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 MOST_BYTES = 1 << 30  # of a sound in a row of Parquet: it is held in memory
@@ -99,18 +102,18 @@ class ShardWriter:
         """Map the sounds' names in the data set to the manifest's columns of their URIs."""
         return {"audio": "stem_uri"} | ({"residual": "residual_uri"} if self.residual else {})
 
-    def __call__(self, split: str, name: str, rows: pa.Table) -> Contents:
+    def __call__(self, shard: "Shard") -> Contents:
         """Write a shard, then its index: a shard with an index is complete."""
-        contents = Contents(split)
+        contents = Contents(shard.split)
         with temporary_folder() as folder:
             path = folder / "shard"
-            samples = self._read(rows, contents, folder)
+            samples = self._read(shard.rows, contents, folder)
             (write_tar if self.is_tar else write_parquet)(path, samples, list(self.columns))
             contents.num_bytes = path.stat().st_size
             if contents.num_stems:  # loaders fail on empty files
-                self.storage.upload(path, self.layout.shard(name))
+                self.storage.upload(path, self.layout.shard(shard.name))
         index = json.dumps(asdict(contents), indent=1, ensure_ascii=False, sort_keys=True)
-        self.storage.write(self.layout.index(name), index.encode("utf-8", "surrogateescape"))
+        self.storage.write(self.layout.index(shard.name), index.encode("utf-8", "surrogateescape"))
         return contents
 
     def _read(self, rows: pa.Table, contents: Contents, folder: Path) -> Samples:

@@ -222,7 +222,7 @@ def test_shards_are_written_from_s3_to_s3(moto_bucket):
     layout = ExportLayout(config.output.uri, "tar")
     with select(storage, config) as selection:
         for shard in selection.iterate():
-            ShardWriter(storage, layout, True, False)(shard.split, shard.name, shard.rows)
+            ShardWriter(storage, layout, True, False)(shard)
     names = {entry.uri.removeprefix(f"{root}/set/") for entry in storage.list(f"{root}/set")}
     assert "data/train-00000.tar" in names and "index/train-00000.json" in names
 

@@ -117,6 +117,6 @@ def export(output: Path, folder: Path, *overrides: str) -> list[Contents]:
     layout = ExportLayout(config.output.uri, EXTENSIONS[form])
     writer = ShardWriter(storage, layout, form == "webdataset", config.output.residual)
     with select(storage, config) as selection:
-        contents = [writer(shard.split, shard.name, shard.rows) for shard in selection.iterate()]
+        contents = [writer(shard) for shard in selection.iterate()]
     storage.write(layout.card(), make_card(config, contents).encode())
     return contents
