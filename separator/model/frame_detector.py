@@ -24,7 +24,7 @@ from separator.model.checkpoint import assign_weights
 from separator.model.detection import Detection, SpanScores, average_channels
 from separator.model.engine import choose_device
 from separator.model.frame_net import RATE_HZ, ROW, FrameNet, read_frame_config
-from separator.model.tensors import FORMAT, read_json, write_tensors
+from separator.model.tensors import FORMAT, read_json, read_texts, write_tensors
 
 ROW_S = Fraction(ROW, RATE_HZ)
 # Rows on which one row depends, to either side: 45 by the blocks, one by the layers before, one by
@@ -162,10 +162,7 @@ def make_frame_file(
         raise CheckpointMismatch(f"{path}: another detector: {error}") from None
     assign_weights(path, net, own)
     count = net.config.num_classes
-    labels = read_json(path, metadata, "labels", "[]")
-    is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
-    if not is_list or len(labels) != count:
-        raise CheckpointMismatch(f"{path}: labels: must be a list of {count} texts")
+    labels = read_texts(path, metadata, "labels", count)
     thresholds = read_json(path, metadata, "thresholds", json.dumps([0.5] * count))
     is_list = isinstance(thresholds, list) and all(isinstance(t, float) for t in thresholds)
     if not is_list or len(thresholds) != count or not all(0 < t < 1 for t in thresholds):

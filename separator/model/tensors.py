@@ -137,6 +137,15 @@ def read_json(path: Path, metadata: Mapping[str, str], key: str, otherwise: str)
         raise CheckpointMismatch(f"{path}: {key}: not JSON: {error}") from None
 
 
+def read_texts(path: Path, metadata: Mapping[str, str], key: str, count: int) -> list[str]:
+    """Read a key of the metadata as a list of this many texts."""
+    texts = read_json(path, metadata, key, "[]")
+    is_list = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+    if not is_list or len(texts) != count:
+        raise CheckpointMismatch(f"{path}: {key}: must be a list of {count} texts")
+    return texts
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write the file under its name only when it is complete."""
     write_whole(path, sort_metadata(save(tensors, metadata)))

@@ -32,7 +32,7 @@ from separator.model.detector import HOP, check_config
 from separator.model.htsat import Htsat, read_config
 from separator.model.identity import ANY_DETECTOR, DETECTOR_PREFIX
 from separator.model.resunet import ResUNet
-from separator.model.tensors import FORMAT, read_json, read_tensors, write_tensors
+from separator.model.tensors import FORMAT, read_tensors, read_texts, write_tensors
 
 log = logging.getLogger(__name__)
 
@@ -187,11 +187,7 @@ def _find_labels(path: Path, metadata: Mapping[str, str], num_classes: int) -> l
     """Read the names of a detector's classes from its file's metadata, else take the usual ones."""
     if "labels" not in metadata:
         return read_labels(num_classes)
-    labels = read_json(path, metadata, "labels", "[]")
-    is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
-    if not is_list or len(labels) != num_classes:
-        raise CheckpointMismatch(f"{path}: labels: must be a list of {num_classes} texts")
-    return labels
+    return read_texts(path, metadata, "labels", num_classes)
 
 
 def _check_rate(mel_filters_FM: Tensor) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from separator.results.record import OK
 from separator.rows import STEM
 
 SILENT_LUFS = -70.0
@@ -102,4 +103,4 @@ def list_reasons(bits: int) -> list[str]:
 
 def is_rated(kind: str, status: str) -> bool:
     """Tell whether a row of this kind and status has a doubt."""
-    return kind == STEM and status == "ok"
+    return kind == STEM and status == OK

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from separator.report.doubt import CLIPPED, REPAIRED, WARNED, Signs, rate_doubt
+from separator.results.record import ABSENT, FAILED, OK
 from separator.rows import STEM
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MOST_QUERIES = 10_000  # by name; all others count as one
 MOST_EXAMPLES = 5  # of a failure
 OTHERS = "(other queries)"
-STATUSES = ("ok", "absent", "failed")
+STATUSES = (OK, ABSENT, FAILED)
 # Columns with a histogram: lowest and highest value, unit.
 HISTOGRAMS = {
     "presence_score": (0.0, 1.0, ""),
@@ -91,7 +92,7 @@ def scan_rows(batches: "Iterable[pa.RecordBatch]") -> tuple[Scan, Arrays]:
         columns = Columns(batch)
         arrays = _read_arrays(columns, numbers)
         parts.append(arrays)
-        is_failed = columns.equals("status", "failed")
+        is_failed = columns.equals("status", FAILED)
         failed.append(np.unique(arrays.asset[is_failed]))
         tracks.append(_list_tracks(columns, arrays))
         _count_rows(scan, columns, list(numbers), arrays)
@@ -165,7 +166,7 @@ def _read_arrays(columns: Columns, known: dict[str, int]) -> Arrays:
     for bit, column in ((WARNED, "warning"), (REPAIRED, "decode_warnings")):
         flaws |= (~columns.equals(column, "")).astype(np.int16) << bit
     flaws |= (columns.read_numbers("num_clipped") > 0).astype(np.int16) << CLIPPED
-    is_stem = columns.equals("status", "ok") & _is_of_kind(columns, STEM)
+    is_stem = columns.equals("status", OK) & _is_of_kind(columns, STEM)
     values = [columns.read_numbers(name).astype(np.float32) for name in NUMBERS]
     return Arrays(hash_assets(columns), numbers, is_stem, np.stack(values, 1), flaws)
 
@@ -223,7 +224,7 @@ def _count_rows(scan: Scan, columns: Columns, names: list[str], arrays: Arrays) 
 
 
 def _sum_queries(scan: Scan, columns: Columns, names: list[str], arrays: Arrays) -> None:
-    seconds = np.nan_to_num(columns.read_numbers("duration_s")) * columns.equals("status", "ok")
+    seconds = np.nan_to_num(columns.read_numbers("duration_s")) * columns.equals("status", OK)
     shares = columns.read_numbers("presence_share")
     is_measured = ~np.isnan(shares)
     size = len(names)

@@ -12,7 +12,7 @@ import numpy as np
 from separator.errors import OutputDamaged
 from separator.results.manifest import KEY_COLUMNS, iterate_batches, list_entries
 from separator.results.paths import Layout
-from separator.results.record import PASSING
+from separator.results.record import ABSENT, PASSING
 from separator.storage import Storage
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def read_absent_scores(batch: "pa.RecordBatch") -> np.ndarray:
         return np.full(len(batch), -1)
     rows = zip(*(batch[name].to_pylist() for name in SCORE_COLUMNS), strict=True)
     return np.fromiter(
-        (to_score(score or 0.0) if status == "absent" else -1 for status, score in rows),
+        (to_score(score or 0.0) if status == ABSENT else -1 for status, score in rows),
         np.int64,
         len(batch),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from separator.results.record import ABSENT, FAILED, OK
 from separator.results.schema import Record
 from separator.rows import RENDITION, STEM, Row, Seconds
 
@@ -82,18 +83,18 @@ class RunStats:
 
     def count_records(self, records: Sequence[Record]) -> None:
         """Add the records of one committed asset."""
-        failed = [record for record in records if record["status"] == "failed"]
+        failed = [record for record in records if record["status"] == FAILED]
         self.seconds = time.monotonic() - self.started
         self.first_asset_s = self.first_asset_s or self.seconds
         self.assets += 1
         self.assets_failed += bool(failed)
         self.assets_known += records[0]["run_id"] != self.run_id
-        made = Counter(record["kind"] for record in records if record["status"] == "ok")
+        made = Counter(record["kind"] for record in records if record["status"] == OK)
         self.stems += made[STEM]
         self.renditions += made[RENDITION]
         self.heard += sum(bool(record["presence"]) for record in records)
-        self.absent += sum(record["status"] == "absent" for record in records)
-        tracks = {r["track_index"]: r["duration_s"] for r in records if r["status"] != "failed"}
+        self.absent += sum(record["status"] == ABSENT for record in records)
+        tracks = {r["track_index"]: r["duration_s"] for r in records if r["status"] != FAILED}
         self.audio_s += sum(tracks.values())
         for code in {record["error_code"] for record in failed}:
             self.failures[code] += 1

@@ -13,6 +13,7 @@ from separator.errors import ObjectMissing, RequestError
 from separator.results.latest import read_latest
 from separator.results.manifest import list_entries
 from separator.results.paths import Layout
+from separator.results.record import ABSENT
 from separator.run.lock import STALE_S
 from separator.run.run_file import RUNNING, STARTING
 from separator.storage import Storage
@@ -44,7 +45,7 @@ def read_status(storage: Storage, layout: Layout) -> Status:
     failed: set[int] = set()
     for batch in read_latest(storage, layout, ["asset_uri", "error_code", "status"]):
         uris, codes, statuses = (column.to_pylist() for column in batch.columns)
-        status.num_absent += statuses.count("absent")
+        status.num_absent += statuses.count(ABSENT)
         status.outcomes.update(codes)
         assets.update(map(hash, uris))
         failed.update(hash(uri) for uri, code in zip(uris, codes, strict=True) if code)

@@ -26,8 +26,8 @@ from separator.rows import (
     AlreadyDone,
     Asset,
     Failed,
-    Heard,
     Measures,
+    OfStem,
     OfTrack,
     Outcome,
     PartWritten,
@@ -38,16 +38,12 @@ from separator.rows import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assemble(OfTrack):
+class Assemble(OfStem):
     """Make one file of the parts of a stem, a residual or a rendition."""
 
-    kind: str
-    name: str
     num_parts: int
     measures: Measures  # of the whole
     silent: tuple[tuple[int, int], ...]  # parts that are not written: their number, their samples
-    heard: Heard | None
-    repairs: str
 
 
 @dataclass(frozen=True)
@@ -130,9 +126,7 @@ class _State:
     remuxed: dict[str, Remuxed | Failed] = field(default_factory=dict)  # by rendition
     ordered: set[str] = field(default_factory=set)  # renditions whose remux is under way
 
-    def find_file(
-        self, index: int, kind: str, name: str
-    ) -> StemWritten | StemAbsent | Failed | None:
+    def find_file(self, index: int, kind: str, name: str) -> Made | None:
         return self.failed_tracks.get(index) or self.files.get((index, kind, name))
 
     def list_tracks(self) -> list[int]:

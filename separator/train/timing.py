@@ -35,7 +35,7 @@ def make_frame_net(settings: DetectorSettings, num_classes: int) -> FrameNet:
     return net
 
 
-class Listener(nn.Module):
+class FrameTraining(nn.Module):
     """A detector in training: waveforms (B, T) -> scores before the sigmoid (B, R, K)."""
 
     def __init__(self, net: FrameNet, settings: DetectorSettings) -> None:
@@ -76,7 +76,7 @@ class Timing(Task):
     def wrap(self, net: nn.Module) -> nn.Module:
         """Return what a step calls: the detector with its augmentation."""
         assert isinstance(net, FrameNet)
-        return Listener(net, self.settings.detector)
+        return FrameTraining(net, self.settings.detector)
 
     def measure(self, state: State, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Return the loss, and the F1 of rows at a threshold of one half."""
