@@ -75,3 +75,18 @@ def test_run_on_an_output_that_becomes_read_only_ends_in_one_line_and_is_continu
     check_unfinished(case.out.path, case.wanted)
     case.out.remount("rw")
     case.check_continued()
+
+
+@pytest.mark.slow
+def test_run_whose_temporary_folder_fills_up_ends_in_one_line_and_is_continued(case, tmp_path):
+    """From the first finished asset on. Where it is full from the start, Python takes another."""
+    with mounted_disk(tmp_path / "temporary", LARGE) as disk:
+        places = {"TMPDIR": str(disk.path), "RAY_TMPDIR": "/tmp"}
+        process = start_job(case.config, *EDITS, environment=places)
+        wait_for(process, case.out.path, "record.json")
+        filler = disk.fill()
+        line = end_in_one_line(process, 1, "disk_full: ")
+        assert str(disk.path) in line and line.endswith(KEPT)
+        check_unfinished(case.out.path, case.wanted)
+        filler.unlink()
+        case.check_continued(environment=places)
