@@ -1,7 +1,7 @@
 """Measure a model on a list of cases, or by a benchmark.
 
 A protocol: a file of configs/eval, with key=value behind: AudioSep's six sets, DCASE 2024 Task 9,
-Voicebank-DEMAND, CLIPSep's two, MUSDB18, and `bundled`, which needs no data.
+Voicebank-DEMAND, CLIPSep's two, MUSDB18, DESED (detectors), and `bundled`, which needs no data.
 
 A list: SDR, SDRi and SI-SDR per kind of sound, as Parquet, a table and a picture. Cases come from
 CASES.csv or CASES.parquet with the columns mixture, target, query (and kind), or are mixed from a

@@ -19,6 +19,7 @@ from separator.detect.stretches import Times
 
 COLLAR_S = 0.3
 LENGTH_SHARE = 0.5
+COVERED_SHARE = 0.5
 SEGMENT_S = 1.0
 EDGE = 1e-9  # seconds are not whole in floats
 
@@ -57,6 +58,19 @@ def is_match(found: Times, event: Times) -> bool:
     tolerance_s = max(COLLAR_S, LENGTH_SHARE * (event[1] - event[0]))
     is_onset = abs(found[0] - event[0]) <= COLLAR_S + EDGE
     return is_onset and abs(found[1] - event[1]) <= tolerance_s + EDGE
+
+
+def count_overlapping(found: Sequence[Times], truth: Sequence[Times]) -> Counts:
+    """Count by overlap, as PSDS-eval does by default: a stretch counts if half of it is covered by
+    events, and an event is found if half of it is covered by stretches that count."""
+    good = [each for each in found if is_covered(each, truth)]
+    hits = sum(is_covered(event, good) for event in truth)
+    return Counts(hits, len(found) - len(good), len(truth) - hits)
+
+
+def is_covered(times: Times, others: Sequence[Times]) -> bool:
+    shared = sum(max(0.0, min(times[1], b) - max(times[0], a)) for a, b in others)
+    return shared >= COVERED_SHARE * (times[1] - times[0]) - EDGE
 
 
 def match_most(fits: Sequence[Sequence[int]]) -> int:

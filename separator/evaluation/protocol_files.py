@@ -13,6 +13,7 @@ from separator.evaluation.benchmark import Show
 from separator.evaluation.musdb18 import MusdbSettings, run_musdb18
 from separator.evaluation.protocol import ProtocolSettings
 from separator.evaluation.run_protocol import run_protocol
+from separator.evaluation.sound_events import EventSettings, run_sound_events
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class AudiosetFile(AudiosetSettings):
 def read_protocol(path: Path, overrides: list[str]) -> Callable[[Show], str]:
     """Return what runs the file's protocol and returns the table."""
     benchmark = read_yaml(path).get("benchmark", "")
-    check_choice(f"{path}: benchmark", benchmark, ("", "musdb18", "audioset"))
+    check_choice(f"{path}: benchmark", benchmark, ("", "musdb18", "audioset", "sound_events"))
     if benchmark == "musdb18":
         musdb = read_settings(MusdbFile, path, overrides)
         return partial(run_musdb18, musdb.data, Path(musdb.output), musdb)
     if benchmark == "audioset":
         pairs = read_settings(AudiosetFile, path, overrides)
         return partial(run_audioset, pairs.data, Path(pairs.output), pairs)
+    if benchmark == "sound_events":
+        return partial(run_sound_events, read_settings(EventSettings, path, overrides))
     return partial(run_protocol, read_settings(ProtocolSettings, path, overrides))
