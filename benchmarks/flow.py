@@ -2,7 +2,7 @@
 busy the device is.
 
     python benchmarks/flow.py [--short 2000] [--seconds 10] [--long 2] [--minutes 30]
-        [--model tiny|mini|PATH]
+        [--model tiny|mini|PATH] [--detect off|auto]
 
 `tiny` is a network of next to no work: what is left is the job itself. One library a case, made of
 copies; clock times, so nothing else should run on the machine.
@@ -26,7 +26,14 @@ import psutil
 import torch
 
 from separator.audio.format import AudioFormat
-from separator.config import InputSettings, JobConfig, ModelSettings, OutputSettings, RunSettings
+from separator.config import (
+    DetectSettings,
+    InputSettings,
+    JobConfig,
+    ModelSettings,
+    OutputSettings,
+    RunSettings,
+)
 from separator.encoders.mini import pack_mini, read_mini
 from separator.media.encode import EncodeSettings, encode
 from separator.model.checkpoint import write_safetensors
@@ -124,11 +131,12 @@ class Watch:
                 spent[PROGRAMS] = waited_s
 
 
-def measure(folder: Path, name: str, model: str, device: str) -> dict[str, Any]:
+def measure(folder: Path, name: str, model: str, device: str, detect: str) -> dict[str, Any]:
     config = JobConfig(
         input=InputSettings(str(folder / name)),
         queries=list(QUERIES),
         model=ModelSettings(model, device),
+        detect=DetectSettings(model=detect),
         output=OutputSettings(str(folder / f"{name}-out")),
         run=RunSettings(),
     )
@@ -173,6 +181,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--detect", default="off", help="detect.model: auto, mini-detector, ...")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results = []
@@ -188,7 +197,7 @@ def main() -> None:
         for case, count, seconds in cases:
             if count:
                 make_library(folder / case, count, seconds)
-                results.append(measure(folder, case, model, options.device))
+                results.append(measure(folder, case, model, options.device, options.detect))
                 print(json.dumps(results[-1]), flush=True)
     if options.out:
         about = {"machine": f"{platform.machine()}, {platform.system()}", "model": options.model}
