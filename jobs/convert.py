@@ -57,15 +57,15 @@ def convert(options: argparse.Namespace) -> None:
 
 
 def pack_encoder(path: Path, encoder_id: str | None, dtype: "torch.dtype") -> tuple[dict, dict]:
-    """The tensors and metadata of the encoder or the detector that a file of our own holds; a
-    rounded detector has another id."""
+    """Return the tensors and metadata of the encoder or the detector that a file of our own holds;
+    a rounded one has another id."""
     from separator.encoders import mini
     from separator.model.identity import ANY_DETECTOR
     from separator.model.zero_shot_files import is_detector_id, pack_detector, read_detector
 
     if is_detector_id(encoder_id) and encoder_id != ANY_DETECTOR:
         return pack_detector(*read_detector(path), dtype)
-    return mini.pack_mini(mini.read_mini(path) if mini.is_mini(encoder_id) else None)
+    return mini.pack_mini(mini.read_mini(path) if mini.is_mini(encoder_id) else None, dtype)
 
 
 def measure_error(before: "Checkpoint", after: "Checkpoint") -> float:

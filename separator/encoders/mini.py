@@ -6,6 +6,7 @@ words of the training captions are known; `list_unknown` finds texts without any
 Shapes: B batch, L words, C channels, T samples, N frames, M mel bands, D condition.
 """
 
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -159,18 +160,28 @@ def make_mel_bands() -> Tensor:
 def write_mini(path: Path, encoder: MiniEncoder) -> None:
     """Write an encoder into a file of its own."""
     tensors, metadata = pack_mini(encoder)
-    write_tensors(path, tensors, metadata | {"format": FORMAT, "encoder": encoder.encoder_id})
+    write_tensors(path, tensors, metadata | {"format": FORMAT})
 
 
-def pack_mini(encoder: object) -> tuple[dict[str, Tensor], dict[str, str]]:
+def pack_mini(
+    encoder: object, dtype: torch.dtype = torch.float32
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors and metadata that a checkpoint holds beside the network's.
 
-    Empty for another kind of encoder: those stay in files of their own.
+    Empty for another kind of encoder: those stay in files of their own. A rounded encoder gives
+    other conditions, so it has another id.
     """
     if not isinstance(encoder, MiniEncoder):
         return {}, {}
-    tensors = {f"{TENSORS}{name}": t.contiguous() for name, t in encoder.state_dict().items()}
-    return tensors, {"words": json.dumps(encoder.words)}
+    rounded = copy.deepcopy(encoder)
+    for parameter in rounded.parameters():
+        parameter.data = parameter.data.to(dtype).float()
+    weights = {name for name, _ in rounded.named_parameters()}
+    tensors = {
+        f"{TENSORS}{name}": (t.to(dtype) if name in weights else t).contiguous()
+        for name, t in rounded.state_dict().items()
+    }
+    return tensors, {"words": json.dumps(encoder.words), "encoder": rounded.encoder_id}
 
 
 def is_mini(encoder_id: str | None) -> bool:

@@ -135,9 +135,18 @@ def test_a_detector_comes_along(dtype, tmp_path):
     assert (read_separator(dst).encoder_id == packed[1]["encoder"]) == (dtype == "fp32")
 
 
-def test_a_mini_encoder_comes_along(tmp_path):
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_mini_encoder_comes_along(dtype, tmp_path):
     encoder = MiniEncoder(["rain"]).eval()
     src, dst = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     write_safetensors(make_small_net(), src, encoder.encoder_id, encoder=pack_mini(encoder))
-    assert main([str(src), str(dst), "--dtype", "bf16"]) == 0
-    assert read_mini(dst).encoder_id == encoder.encoder_id == read_checkpoint(dst).encoder_id
+    assert main([str(src), str(dst), "--dtype", dtype]) == 0
+    found = read_mini(dst)
+    assert found.encoder_id == read_checkpoint(dst).encoder_id
+    assert (found.encoder_id == encoder.encoder_id) == (dtype == "fp32")
+    cosine = (found.encode_texts(["rain"]) * encoder.encode_texts(["rain"])).sum()
+    assert cosine == pytest.approx(1, abs=1e-3)
+    # Rounded once, nothing is lost any more.
+    again = tmp_path / "c.safetensors"
+    assert main([str(dst), str(again), "--dtype", dtype]) == 0
+    assert read_mini(again).encoder_id == found.encoder_id
