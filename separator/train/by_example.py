@@ -27,7 +27,8 @@ class ByExample(Task):
 
     def __init__(self, settings: TrainSettings, rate_hz: int, detector: Detector) -> None:
         storage = Storage(settings.storage)
-        sources = read_lists(settings.data.lists, storage, settings.data.without)
+        data = settings.data
+        sources = read_lists(data.lists, storage, data.without, data.licences)
         check_latents(sources, detector.latent_size)
         self.settings, self.detector = settings, detector
         self.examples = MinedPairs(sources, settings.data, rate_hz, settings.seed, storage)

@@ -29,7 +29,8 @@ class ByText(Task):
 
     def __init__(self, settings: TrainSettings, rate_hz: int, encoder: Any) -> None:
         storage = Storage(settings.storage)
-        sources = read_lists(settings.data.lists, storage, settings.data.without)
+        data = settings.data
+        sources = read_lists(data.lists, storage, data.without, data.licences)
         self.settings = settings
         self.rate_hz = rate_hz
         self.encoder = encoder

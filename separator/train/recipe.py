@@ -4,12 +4,14 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+from separator.config_file import check_choice
 from separator.errors import RequestError
 from separator.storage import StorageSettings
 
 LOSSES = ("l1", "log")
 TASKS = ("text", "examples", "tags", "times")
 KINDS = ("resunet", "unet")
+ANY_LICENCE, PERMISSIVE = "all", "permissive"
 
 
 @dataclass
@@ -70,6 +72,7 @@ class ChangeSettings:
 class DataSettings:
     lists: list[str] = MISSING  # AudioSep's JSON, or JSONL/Parquet/CSV with audio and captions
     without: list[str] = field(default_factory=list)  # labels whose sounds are not trained with
+    licences: str = ANY_LICENCE  # permissive: no sound whose licence asks for more than credit
     segment_s: float = 5.0
     level_db: float = 10.0  # the other sound lies within this of the energy of the target
     third_ratio: float = 0.0  # mixtures that get a third sound
@@ -93,6 +96,7 @@ class DataSettings:
     def __post_init__(self) -> None:
         if len(self.sound_s) != 2 or not 0.1 <= self.sound_s[0] <= self.sound_s[1]:
             raise RequestError(f"data.sound_s={list(self.sound_s)}: must be [least, most]")
+        check_choice("data.licences", self.licences, (ANY_LICENCE, PERMISSIVE))
 
 
 @dataclass

@@ -4,6 +4,7 @@ Shapes: T samples.
 """
 
 import io
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,9 +18,15 @@ from separator.storage import Storage, parse_uri
 from separator.storage.tables import Row, read_rows, resolve_uri
 from separator.train.labelled_sounds import find_labelled, read_audioset, read_classes
 from separator.train.panns_hdf5 import is_hdf5, list_rows, open_row
+from separator.train.recipe import ANY_LICENCE, PERMISSIVE
 
 AUDIO_KEYS = ("wav", "audio", "stem_uri", "uri")
 CAPTION_KEYS = ("captions", "caption", "query_text", "text")
+CREDIT_AT_MOST = re.compile(
+    r"CC0(-[\d.]+)?|CC-BY-[\d.]+|Expat( \(MIT\))?|MIT|BSD-[234]-Clause|ISC|Zlib|Unlicense"
+    r"|Apache-2\.0|public domain",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -44,17 +51,29 @@ class Source:
     labels: tuple[str, ...] = ()
     start_s: float | None = None
     latent: np.ndarray | None = field(default=None, compare=False)
+    licence: str = ""
     image: str = ""  # an image or a video of it, for training with CLIP
 
 
-def read_lists(uris: list[str], storage: Storage, without: Collection[str] = ()) -> list[Source]:
-    """Read the usable rows of all lists, but those with a label of `without`; one is needed."""
+def read_lists(
+    uris: list[str], storage: Storage, without: Collection[str] = (), licences: str = ANY_LICENCE
+) -> list[Source]:
+    """Read the usable rows of all lists, but those with a label of `without` or, with
+    `licences="permissive"`, with a licence that asks for more than credit; one is needed."""
     sources = [source for uri in uris for source in read_list(uri, storage)]
     sources = [source for source in sources if not set(without) & set(source.labels)]
+    if licences == PERMISSIVE:
+        sources = [source for source in sources if is_permissive(source.licence)]
     if not sources:
         left = f" without {list(without)}" if without else ""
+        left += " of permissive licences" if licences == PERMISSIVE else ""
         raise RequestError(f"data.lists={uris}: no sound listed in them{left}")
     return sources
+
+
+def is_permissive(licence: str) -> bool:
+    """Tell whether a licence asks for credit at most. A sound without one is the user's own."""
+    return not licence or CREDIT_AT_MOST.fullmatch(licence) is not None
 
 
 def read_list(uri: str, storage: Storage) -> list[Source]:
@@ -102,7 +121,18 @@ def _make_source(uri: str, number: int, row: Row) -> Source:
     image = str(row.get("image") or row.get("video") or "")
     image = resolve_uri(uri, image) if image else ""
     return Source(
-        audio, captions, kind, group, paraphrases, package, joins, labels, start_s, latent, image
+        audio,
+        captions,
+        kind,
+        group,
+        paraphrases,
+        package,
+        joins,
+        labels,
+        start_s,
+        latent,
+        licence=str(row.get("licence") or ""),
+        image=image,
     )
 
 

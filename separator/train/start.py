@@ -41,7 +41,7 @@ def check_start(settings: TrainSettings) -> TrainSettings:
     What is wrong raises a `SeparatorError` that begins with the name of the setting.
     """
     storage, net, data = Storage(settings.storage), settings.net, settings.data
-    sources = read_lists(data.lists, storage, data.without)
+    sources = read_lists(data.lists, storage, data.without, data.licences)
     lists = [parse_uri(uri).uri for uri in data.lists]
     settings = replace(settings, data=replace(data, lists=lists))
     condition_size = CONDITION_SIZE

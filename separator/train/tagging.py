@@ -104,7 +104,8 @@ class Tagging(Task):
 
     def __init__(self, settings: TrainSettings) -> None:
         storage = Storage(settings.storage)
-        sources = read_lists(settings.data.lists, storage, settings.data.without)
+        data = settings.data
+        sources = read_lists(data.lists, storage, data.without, data.licences)
         self.settings = settings
         self.examples = Clips(sources, settings.data, RATE_HZ, settings.seed, storage)
         self.labels = self.examples.labels
