@@ -60,12 +60,12 @@ CITE = (
 
 @dataclass(frozen=True)
 class Part:
-    """Name files of one kind: which of the shards they are in, and which of these they are."""
+    """Name files of one kind: shards themselves, or files inside of shards of a name."""
 
     name: str  # of the kind
-    within: str  # the beginning of the names of their shards
     includes: Sequence[str]
     formats: Sequence[str]
+    within: str | None = None  # the beginning of the names of the archives; None: shards
 
 
 def pack_croissant(config: ExportConfig, contents: Sequence[Contents]) -> bytes:
@@ -88,10 +88,9 @@ def make_croissant(config: ExportConfig, contents: Sequence[Contents]) -> Json:
     record_sets = []
     for split in splits:
         names = [file.name for each in full if each.split == split for file in each.files]
-        rows, sounds = list_parts(config, suffixes)
-        for part in (rows, *sounds):
-            distribution.append(make_file_set(split, part, names))
-        record_sets += make_record_sets(config, split, rows, sounds)
+        parts = list_parts(config, split, suffixes)
+        distribution += [make_file_set(split, part, names) for part in parts]
+        record_sets += make_record_sets(config, split, parts)
     hub = config.output.hub
     about: Json = {
         "@context": CONTEXT,
@@ -127,43 +126,44 @@ def make_file(file: ShardFile) -> Json:
     }
 
 
-def list_parts(config: ExportConfig, suffixes: Sequence[str]) -> tuple[Part, list[Part]]:
-    """List where the columns of a shard are, and where its sounds are if they are elsewhere."""
+def list_parts(config: ExportConfig, split: str, suffixes: Sequence[str]) -> list[Part]:
+    """List where the columns of a split are, and then the files inside of its archives."""
     formats = [SOUNDS[suffix] for suffix in suffixes]
-    any_sound = [f"*{suffix}" for suffix in suffixes]
     if config.output.format == PARQUET:
-        return Part("rows", "", ["*.parquet"], [FORMATS[".parquet"]]), []
+        return [Part("rows", [f"data/{split}-*.parquet"], [FORMATS[".parquet"]])]
     if config.output.format == LHOTSE:
-        names = [RECORDING, TARGET] if config.output.residual else [RECORDING]
-        cuts = Part("rows", "cuts.", ["*.jsonl.gz"], [FORMATS[".gz"]])
-        return cuts, [Part(name, f"{name}.", any_sound, formats) for name in names]
+        names = [RECORDING, TARGET][: 1 + config.output.residual]
+        any_sound = [f"*{suffix}" for suffix in suffixes]
+        cuts = Part("rows", [f"data/{split}/cuts.*.jsonl.gz"], [FORMATS[".gz"]])
+        return [cuts, *(Part(name, any_sound, formats, f"{name}.") for name in names)]
     # Keys end in a digit of a hash: `residual.flac` does not.
-    stems = Part("audio", "", [f"*[0-9a-f]{suffix}" for suffix in suffixes], formats)
-    others = [f"*.residual{suffix}" for suffix in suffixes]
-    sounds = [stems, Part("residual", "", others, formats)][: 1 + config.output.residual]
-    return Part("rows", "", ["*.json"], ["application/json"]), sounds
+    stems = Part("audio", [f"*[0-9a-f]{suffix}" for suffix in suffixes], formats, "")
+    residuals = Part("residual", [f"*.residual{suffix}" for suffix in suffixes], formats, "")
+    rows = Part("json", ["*.json"], ["application/json"], "")
+    return [rows, stems, residuals][: 2 + config.output.residual]
 
 
 def make_file_set(split: str, part: Part, names: Sequence[str]) -> Json:
-    chosen = [name for name in names if name.rpartition("/")[2].startswith(part.within)]
-    return {
+    about = {
         "@type": "cr:FileSet",
         "@id": f"{split}-{part.name}-files",
         "name": f"{split}-{part.name}-files",
-        "containedIn": [{"@id": name} for name in chosen],
         "encodingFormat": list(part.formats),
         "includes": list(part.includes),
     }
+    if part.within is None:  # then they lie beside croissant.json
+        return about
+    chosen = [name for name in names if name.rpartition("/")[2].startswith(part.within)]
+    return about | {"containedIn": [{"@id": name} for name in chosen]}
 
 
-def make_record_sets(
-    config: ExportConfig, split: str, rows: Part, sounds: Sequence[Part]
-) -> Iterator[Json]:
-    """Make the records of a split: its rows, and its sounds apart where they are files.
+def make_record_sets(config: ExportConfig, split: str, parts: Sequence[Part]) -> Iterator[Json]:
+    """Make the records of a split: its rows, and the files inside of its archives.
 
-    `mlcroissant` reads sounds of Parquet and of mp3; apart, others do not keep it from the rows.
+    `mlcroissant` 1.1 reads no columns out of JSON inside of archives: the records of those files
+    give it the whole text.
     """
-    files = f"{split}-{rows.name}-files"
+    files = f"{split}-{parts[0].name}-files"
     fields = [
         make_field(config.output.format, split, files, name, kind, about)
         for name, (kind, about) in EXPORTED.items()
@@ -178,8 +178,9 @@ def make_record_sets(
         "key": {"@id": f"{split}/fingerprint"},
         "field": fields,
     }
-    for part in sounds:
-        yield make_sounds(split, part)
+    for part in parts:
+        if part.within is not None:
+            yield make_files(split, part)
 
 
 def make_field(form: str, split: str, files: str, name: str, kind: str, about: str) -> Json:
@@ -230,10 +231,12 @@ def make_parquet_sound(split: str, files: str, name: str) -> Json:
     }
 
 
-def make_sounds(split: str, part: Part) -> Json:
-    """Make the records of the sounds of one kind: key and content."""
-    name, files = f"{split}-{part.name}", f"{split}-{part.name}-files"
-    of_key = {"fileProperty": "filename"}
+def make_files(split: str, part: Part) -> Json:
+    """Make the records of files inside of archives: key and content."""
+    name = f"{split}-{part.name}"
+    of_files = {"fileSet": {"@id": f"{name}-files"}}
+    of_name = {"extract": {"fileProperty": "filename"}, "transform": {"regex": "^([^.]+)"}}
+    is_sound = part.name != "json"
     return {
         "@type": "cr:RecordSet",
         "@id": name,
@@ -245,19 +248,15 @@ def make_sounds(split: str, part: Part) -> Json:
                 "name": f"{name}/key",
                 "description": f"{split}/fingerprint of its row",
                 "dataType": "sc:Text",
-                "source": {
-                    "fileSet": {"@id": files},
-                    "extract": of_key,
-                    "transform": {"regex": "^([^.]+)"},
-                },
+                "source": of_files | of_name,
             },
             {
                 "@type": "cr:Field",
                 "@id": f"{name}/content",
                 "name": f"{name}/content",
-                "description": "the encoded sound",
-                "dataType": "sc:AudioObject",
-                "source": {"fileSet": {"@id": files}, "extract": {"fileProperty": "content"}},
+                "description": "the encoded sound" if is_sound else "the row as JSON",
+                "dataType": "sc:AudioObject" if is_sound else "sc:Text",
+                "source": of_files | {"extract": {"fileProperty": "content"}},
             },
         ],
     }
