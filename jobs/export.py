@@ -1,9 +1,9 @@
 """Make a data set of a finished output, in shards with a card.
 
-Shards are WebDataset, Parquet or Lhotse Shar. Stems are chosen by an expression over the manifest's columns
-and split by asset. The same manifest and settings give the same files, and an export that was
-stopped goes on where it was. Stems that are gone from storage are named in index/, and the exit
-code is 3.
+Shards are WebDataset, Parquet or Lhotse Shar. Stems are chosen by an expression over the manifest's
+columns and split by asset. The same manifest and settings give the same files, and an export that
+was stopped goes on where it was. Stems that are gone from storage are named in index/, and the exit
+code is 3. With output.hub the data set is pushed to the Hugging Face Hub, where it is private.
 """
 
 import argparse
@@ -31,6 +31,7 @@ keys most used, as in the file or as key=value on the command line:
   output.uri         where data/, index/ and README.md go
   output.format      webdataset, parquet or lhotse_shar
   output.shard_mb    size of a shard before compression
+  output.hub         owner/name on the Hugging Face Hub, to push it there
 every key: configs/export.yaml"""
 
 
@@ -47,6 +48,7 @@ def export(options: argparse.Namespace) -> "list[Contents]":
         )
     from separator.config_file import read_settings
     from separator.export.finish import write_descriptions
+    from separator.export.push import open_repository, push
     from separator.export.select import select
     from separator.export.settings import ExportConfig
     from separator.export.shards import ShardWriter
@@ -59,9 +61,13 @@ def export(options: argparse.Namespace) -> "list[Contents]":
     writer = ShardWriter(storage, layout, config.output.format, config.output.residual)
     with select(storage, config) as selection:
         done = claim(storage, layout, selection, config)
+        hub, private = config.output.hub, config.output.private
+        repository = open_repository(hub, private) if hub else None  # fails before hours of work
         contents = list(run_tasks(writer, selection.iterate(), lambda shard: done.get(shard.name)))
     write_descriptions(storage, layout, config, contents)
     write_about(storage, layout, selection, config, "finished")
+    if repository is not None:
+        push(repository, storage, layout, contents, say)
     print_summary(contents, config.output.uri)
     return contents
 

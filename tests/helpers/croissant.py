@@ -1,5 +1,8 @@
-"""Open a data set with `mlcroissant`, in a process of its own: it reads where it may unpack archives
-when it is imported, and it keeps them by relative address, which data sets share."""
+"""Open a data set with `mlcroissant`, in a process of its own.
+
+When it is imported it reads where it may unpack archives, and it keeps them by relative address,
+which data sets share.
+"""
 
 import os
 import pickle
