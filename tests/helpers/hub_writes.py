@@ -93,11 +93,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             hub.uploads.append(path.removeprefix("/lfs/"))
             return 200, {}
         if path == "/api/repos/create":
+            address = {"url": f"{hub.endpoint}/datasets/{hub.name}"}
             if hub.private is not None:
-                return 409, {"error": "You already created this dataset repo"}
+                return 409, address | {"error": "You already created this dataset repo"}
             hub.private = json.loads(body)["visibility"] == "private"
             hub.files[".gitattributes"] = b"*.tar filter=lfs\n"
-            return 200, {"url": f"{hub.endpoint}/datasets/{hub.name}"}
+            return 200, address
         if hub.private is None:
             return 404, {"error": "Repository not found"}
         if path == "/api/validate-yaml":
