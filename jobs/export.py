@@ -60,9 +60,9 @@ def export(options: argparse.Namespace) -> "list[Contents]":
     storage, layout = Storage(config.storage), ExportLayout(config.output.uri)
     writer = ShardWriter(storage, layout, config.output.format, config.output.residual)
     with select(storage, config) as selection:
-        done = claim(storage, layout, selection, config)
         hub, private = config.output.hub, config.output.private
         repository = open_repository(hub, private) if hub else None  # fails before hours of work
+        done = claim(storage, layout, selection, config)
         contents = list(run_tasks(writer, selection.iterate(), lambda shard: done.get(shard.name)))
     write_descriptions(storage, layout, config, contents)
     write_about(storage, layout, selection, config, "finished")

@@ -27,7 +27,7 @@ class WritableHub:
     private: bool | None = None  # None: there is no repository
     files: dict[str, bytes] = field(default_factory=dict)
     large: dict[str, bytes] = field(default_factory=dict)  # by sha256, before they are committed
-    faults: dict[str, list[int]] = field(default_factory=dict)  # by path: the next answers' status
+    faults: dict[str, list[int]] = field(default_factory=dict)  # by request: the next statuses
     uploads: list[str] = field(default_factory=list)  # sha256
     commits: list[str] = field(default_factory=list)  # their messages
     endpoint: str = ""
@@ -78,7 +78,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path = unquote(self.path.partition("?")[0]).replace(self.hub.name, "REPO")
         for part, answers in self.hub.faults.items():
-            if part in path and answers:
+            if part in f"{self.command} {path}" and answers:
                 self._send(answers.pop(0), {"error": "as the test has it"})
                 return
         if not path.startswith("/lfs/") and self.headers["Authorization"] != f"Bearer {TOKEN}":
@@ -103,7 +103,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return 404, {"error": "Repository not found"}
         if path == "/api/validate-yaml":
             return 200, {"warnings": [], "errors": []}
-        if path == "/api/datasets/REPO":
+        if path in ("/api/datasets/REPO", "/api/datasets/REPO/revision/main"):
             return 200, {"id": hub.name, "private": hub.private, "sha": "c" * 40, "tags": []}
         if re.fullmatch("/api/datasets/REPO/tree/main/?", path):
             return 200, hub.list_tree()
