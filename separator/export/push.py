@@ -6,6 +6,7 @@ HF_ENDPOINT.
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,10 @@ class Repository:
 def open_repository(name: str, private: bool) -> Repository:
     """Create the repository unless it is there; refuse one that is not ours, or is public."""
     from huggingface_hub import HfApi, RepoFile  # imported here: it costs 0.3 s
+    from huggingface_hub.utils import disable_progress_bars
 
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     api = HfApi()
     with explained(name):
         api.create_repo(name, repo_type=KIND, private=private, exist_ok=True)
