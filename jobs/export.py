@@ -16,9 +16,9 @@ from jobs.command import OK, SOME_FAILED, Command, add_config_arguments, say, sh
 from separator.errors import ObjectExists, ObjectMissing, RequestError
 
 if TYPE_CHECKING:
-    from separator.export.contents import Contents
     from separator.export.select import Selection
     from separator.export.settings import ExportConfig
+    from separator.export.shard_contents import Contents
     from separator.results.paths import ExportLayout
     from separator.storage import Storage
 
@@ -76,7 +76,7 @@ def claim(
     storage: "Storage", layout: "ExportLayout", selection: "Selection", config: "ExportConfig"
 ) -> "dict[str, Contents]":
     """Find the shards that are there already, by name; refuse the place of another data set."""
-    from separator.export.contents import Contents
+    from separator.export.shard_contents import Contents
 
     if not storage.exists(layout.about()):
         for uri in filter(storage.exists, (layout.card(), layout.croissant())):
@@ -118,7 +118,7 @@ def write_about(
 
 
 def print_summary(contents: "list[Contents]", output_uri: str) -> None:
-    from separator.export.contents import sum_splits, sum_up
+    from separator.export.shard_contents import sum_splits, sum_up
 
     for split, total in sum_splits(contents).items():
         length, size = show_time(total.seconds), show_bytes(total.num_bytes)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from separator.export.columns import EXPORTED, STRETCH
-from separator.export.contents import COUNTED, Contents, Total, sum_splits, sum_up
 from separator.export.settings import LHOTSE, PARQUET, WEBDATASET, ExportConfig
+from separator.export.shard_contents import COUNTED, Contents, Total, sum_splits, sum_up
 
 MOST_ROWS = 50  # of a table
 CARD = """\

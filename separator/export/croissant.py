@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from separator.export.columns import EXPORTED, STRETCH
-from separator.export.contents import Contents, ShardFile, sum_up
 from separator.export.settings import LHOTSE, PARQUET, WEBDATASET, ExportConfig
 from separator.export.shar_shards import RECORDING, TARGET
+from separator.export.shard_contents import Contents, ShardFile, sum_up
 
 Json = dict[str, Any]
 VERSION = "1.0.0"

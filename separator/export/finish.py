@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from separator.export.card import make_card
-from separator.export.contents import Contents
 from separator.export.croissant import pack_croissant
 from separator.export.settings import ExportConfig
+from separator.export.shard_contents import Contents
 from separator.results.paths import ExportLayout
 from separator.storage import Storage
 

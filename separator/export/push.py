@@ -20,7 +20,7 @@ from separator.errors import (
     Throttled,
     Unreachable,
 )
-from separator.export.contents import Contents, ShardFile
+from separator.export.shard_contents import Contents, ShardFile
 from separator.results.paths import ExportLayout
 from separator.storage import Storage
 from separator.storage.temporary import temporary_folder

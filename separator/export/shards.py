@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from separator.errors import ObjectMissing
-from separator.export.contents import Contents, ShardFile
 from separator.export.parquet_shards import write_parquet
 from separator.export.select import Shard
 from separator.export.settings import LHOTSE, PARQUET, WEBDATASET
 from separator.export.shar_shards import write_shar
+from separator.export.shard_contents import Contents, ShardFile
 from separator.export.sounds import Samples, cut_sound
 from separator.export.tar_shards import write_tar
 from separator.results.paths import ExportLayout

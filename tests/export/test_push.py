@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from separator.errors import RequestError
-from separator.export.contents import ShardFile
 from separator.export.push import MOST_BYTES, MOST_FILES, batch_files
+from separator.export.shard_contents import ShardFile
 from tests.helpers.export_library import export, make_config
 from tests.helpers.hub_writes import WritableHub, make_environment, serve_writable_hub
 
 CODE = """
 import sys
 from separator.errors import SeparatorError
-from separator.export.contents import Contents
+from separator.export.shard_contents import Contents
 from separator.export.push import open_repository, push
 from separator.results.paths import ExportLayout
 from separator.storage import Storage, StorageSettings

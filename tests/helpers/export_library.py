@@ -10,10 +10,10 @@ import numpy as np
 import soundfile
 
 from separator.config import read_settings
-from separator.export.contents import Contents
 from separator.export.finish import write_descriptions
 from separator.export.select import select
 from separator.export.settings import ExportConfig
+from separator.export.shard_contents import Contents
 from separator.export.shards import ShardWriter
 from separator.results.manifest import ManifestWriter
 from separator.results.paths import ExportLayout, Layout

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from separator.export.contents import Contents, ShardFile
+from separator.export.shard_contents import Contents, ShardFile
 
 
 def make_contents() -> Contents:
