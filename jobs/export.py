@@ -1,9 +1,9 @@
 """Make a data set of a finished output, in shards with a card.
 
-Shards are WebDataset or Parquet. Stems are chosen by an expression over the manifest's columns
-and split by asset. The same manifest and settings give the same files, and an export that was
-stopped goes on where it was. Stems that are gone from storage are named in index/, and the exit
-code is 3.
+Shards are WebDataset, Parquet or Lhotse Shar. Stems are chosen by an expression over the manifest's
+columns and split by asset. The same manifest and settings give the same files, and an export that
+was stopped goes on where it was. Stems that are gone from storage are named in index/, and the exit
+code is 3. With output.hub the data set is pushed to the Hugging Face Hub, where it is private.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from separator.errors import ObjectExists, ObjectMissing, RequestError
 if TYPE_CHECKING:
     from separator.export.select import Selection
     from separator.export.settings import ExportConfig
-    from separator.export.shards import Contents
+    from separator.export.shard_contents import Contents
     from separator.results.paths import ExportLayout
     from separator.storage import Storage
 
@@ -29,8 +29,9 @@ keys most used, as in the file or as key=value on the command line:
   input.kind         stem or rendition
   split.valid        share of the assets that is kept for validation
   output.uri         where data/, index/ and README.md go
-  output.format      webdataset or parquet
+  output.format      webdataset, parquet or lhotse_shar
   output.shard_mb    size of a shard before compression
+  output.hub         owner/name on the Hugging Face Hub, to push it there
 every key: configs/export.yaml"""
 
 
@@ -46,23 +47,27 @@ def export(options: argparse.Namespace) -> "list[Contents]":
             "DuckDB is not installed: `make dev` in the checkout, or pip install '.[export]' there"
         )
     from separator.config_file import read_settings
-    from separator.export.card import make_card
+    from separator.export.finish import write_descriptions
+    from separator.export.push import open_repository, push
     from separator.export.select import select
-    from separator.export.settings import EXTENSIONS, ExportConfig
+    from separator.export.settings import ExportConfig
     from separator.export.shards import ShardWriter
     from separator.results.paths import ExportLayout
     from separator.run.tasks import run_tasks
     from separator.storage import Storage
 
     config = read_settings(ExportConfig, options.config, options.overrides)
-    storage, form = Storage(config.storage), config.output.format
-    layout = ExportLayout(config.output.uri, EXTENSIONS[form])
-    writer = ShardWriter(storage, layout, form == "webdataset", config.output.residual)
+    storage, layout = Storage(config.storage), ExportLayout(config.output.uri)
+    writer = ShardWriter(storage, layout, config.output.format, config.output.residual)
     with select(storage, config) as selection:
+        hub, private = config.output.hub, config.output.private
+        repository = open_repository(hub, private) if hub else None  # fails before hours of work
         done = claim(storage, layout, selection, config)
         contents = list(run_tasks(writer, selection.iterate(), lambda shard: done.get(shard.name)))
-    storage.write(layout.card(), make_card(config, contents).encode("utf-8", "surrogateescape"))
+    write_descriptions(storage, layout, config, contents)
     write_about(storage, layout, selection, config, "finished")
+    if repository is not None:
+        push(repository, storage, layout, contents, say)
     print_summary(contents, config.output.uri)
     return contents
 
@@ -71,10 +76,14 @@ def claim(
     storage: "Storage", layout: "ExportLayout", selection: "Selection", config: "ExportConfig"
 ) -> "dict[str, Contents]":
     """Find the shards that are there already, by name; refuse the place of another data set."""
-    from separator.export.shards import Contents
+    from separator.export.shard_contents import Contents
 
-    if not storage.exists(layout.about()) and storage.exists(layout.card()):
-        raise RequestError(f"output.uri={config.output.uri!r}: holds a README.md that is not ours")
+    if not storage.exists(layout.about()):
+        for uri in filter(storage.exists, (layout.card(), layout.croissant())):
+            raise RequestError(
+                f"output.uri={config.output.uri!r}: holds a {uri.rpartition('/')[2]} that is not"
+                " ours; choose another place"
+            )
     try:
         write_about(storage, layout, selection, config, "begun")
         return {}
@@ -90,9 +99,9 @@ def claim(
     except ObjectMissing:
         return {}
     names = {uri: uri.rpartition("/")[2].removesuffix(".json") for uri in uris}
-    found = {name: Contents(**json.loads(storage.read(uri))) for uri, name in names.items()}
+    found = {name: Contents.from_json(storage.read(uri)) for uri, name in names.items()}
     # A shard with missing stems is written again: they may be back.
-    return {name: contents for name, contents in found.items() if not contents.missing}
+    return {name: contents for name, contents in found.items() if contents.is_whole}
 
 
 def write_about(
@@ -109,8 +118,7 @@ def write_about(
 
 
 def print_summary(contents: "list[Contents]", output_uri: str) -> None:
-    from separator.export.card import sum_up
-    from separator.export.shards import sum_splits
+    from separator.export.shard_contents import sum_splits, sum_up
 
     for split, total in sum_splits(contents).items():
         length, size = show_time(total.seconds), show_bytes(total.num_bytes)
@@ -122,7 +130,7 @@ def print_summary(contents: "list[Contents]", output_uri: str) -> None:
         print(f"  {licence or 'no licence given':32}{number:>8,}")
     if missing := sum(len(each.missing) for each in contents):
         print(f"{missing:,} stems are gone from storage; index/ names them")
-    print(f"{output_uri}: data/, README.md")
+    print(f"{output_uri}: data/, README.md, croissant.json")
 
 
 EXPORT = Command(

@@ -46,6 +46,11 @@ FOREIGN = {
     "docker": "builds the image; needs a registry",
     "kubectl": "needs a Kubernetes cluster; tests/deploy reads the file that it names",
 }
+# What a snippet of Python loads, by a word in it; all others load WebDataset.
+EXPORTS = {
+    "CutSet": ["output.format=lhotse_shar", "output.residual=true"],
+    "mlcroissant": ["output.format=parquet"],
+}
 SYNOPSIS = "CONFIG.yaml"  # stands for a reader's own config
 SETTINGS = {"export": ExportConfig, "train": TrainSettings}  # all others: JobConfig
 NEEDED = ["input.uri=/in", "output.uri=/out"]
@@ -191,7 +196,8 @@ def test_python_snippet_runs(snippet, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     write_output(Storage(), "stems", 6)
-    export(tmp_path / "stems", tmp_path / "path/to/sirens", "split.valid=0.3")
+    form = next((given for word, given in EXPORTS.items() if word in snippet.text), [])
+    export(tmp_path / "stems", tmp_path / "path/to/sirens", "split.valid=0.3", *form)
     given = {"waveform": 0.1 * np.random.default_rng(1).standard_normal((2, 22_050))}
     namespace: dict = {} | given
     exec(snippet.text, namespace)

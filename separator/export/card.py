@@ -1,20 +1,15 @@
 """Make the card of a data set: its content, its source, and code that loads it. Pure."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from separator.export.settings import EXTENSIONS, ExportConfig
-from separator.export.shards import COUNTED, EXPORTED, Contents, Total, sum_splits
+from separator.export.columns import EXPORTED, STRETCH
+from separator.export.settings import LHOTSE, PARQUET, WEBDATASET, ExportConfig
+from separator.export.shard_contents import COUNTED, Contents, Total, sum_splits, sum_up
 
 MOST_ROWS = 50  # of a table
-STRETCH = (("start_s", "float64"), ("stop_s", "float64"), ("score", "float32"))  # of `presence`
 CARD = """\
 ---
-configs:
-- config_name: default
-  data_files:
-{files}
-{features}---
+{head}---
 
 # Separated sounds
 
@@ -27,7 +22,8 @@ of that sound alone: filter by the columns below before you rely on it.
 - Split by `{by}`, seed {seed}: rows with equal values are in one split
 - Network: {models} (sha256 {checkpoints})
 - Sounds: {sounds}
-- Load it with `datasets.load_dataset("path of this folder")` or with {reader}
+- Load it with {reader}
+- `croissant.json` says the same for programs, with the sha256 of every file
 
 ## Queries
 
@@ -41,20 +37,22 @@ of that sound alone: filter by the columns below before you rely on it.
 
 {columns}
 """
+DATASETS = '`datasets.load_dataset("path of this folder")` or with '
 READERS = {
-    "webdataset": '`webdataset.WebDataset(sorted(glob("data/train-*.tar")))`',
-    "parquet": "any reader of Parquet",
+    WEBDATASET: DATASETS + '`webdataset.WebDataset(sorted(glob("data/train-*.tar")))`',
+    PARQUET: DATASETS + "any reader of Parquet",
+    LHOTSE: '`lhotse.CutSet.from_shar(in_dir="data/train")`',
 }
+ENDINGS = {WEBDATASET: "tar", PARQUET: "parquet"}  # of what `datasets` reads
 
 
 def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
     form = config.output.format
     totals = sum_splits(contents)
-    files = [f"  - split: {name}\n    path: data/{name}-*.{EXTENSIONS[form]}" for name in totals]
     counts = {column: sum_up(contents, column) for column in (*COUNTED, "suffix")}
     num_missing = sum(len(each.missing) for each in contents)
     return CARD.format(
-        files="\n".join(files),
+        head=make_head(config, list(totals), counts["suffix"]),
         splits=make_splits(totals),
         missing=f"\n{num_missing:,} stems are missing: index/ lists them\n" * bool(num_missing),
         where=show(config.input.where),
@@ -64,7 +62,6 @@ def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
         checkpoints=", ".join(sorted(counts["checkpoint_sha256"])),
         sounds=name_sounds(config, counts["suffix"]),
         reader=READERS[form],
-        features=make_features(config, counts["suffix"]),
         queries=make_counts(counts["query_text"]),
         licences=make_counts(counts["licence"], "not given"),
         columns=make_table(
@@ -73,10 +70,24 @@ def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
     )
 
 
+def make_head(config: ExportConfig, splits: Sequence[str], suffixes: Mapping[str, int]) -> str:
+    """Make the lines by which Hugging Face finds the data; it cannot read Lhotse's."""
+    if config.output.format == LHOTSE:
+        return "viewer: false\n"
+    ending = ENDINGS[config.output.format]
+    files = [f"  - split: {name}\n    path: data/{name}-*.{ending}\n" for name in splits]
+    head = "configs:\n- config_name: default\n  data_files:\n" + "".join(files)
+    return head + make_features(config, suffixes)
+
+
 def name_sounds(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
     """Name the columns of the sounds as a reader of the format finds them."""
+    if config.output.format == LHOTSE:
+        if config.output.residual:
+            return "`target_audio`, and the mixture that holds it: `recording`"
+        return "`recording`"
     stems, residuals = ["audio"], ["residual"]
-    if config.output.format == "webdataset":  # which names a column by the file's ending
+    if config.output.format == WEBDATASET:  # which names a column by the file's ending
         stems = [suffix.removeprefix(".") for suffix in sorted(suffixes)]
         residuals = [f"residual.{ending}" for ending in stems]
     text = " or ".join(f"`{name}`" for name in stems)
@@ -102,7 +113,7 @@ def make_features(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
 
     Empty for Parquet, which declares types itself, and for stems of several file types.
     """
-    if config.output.format != "webdataset" or len(suffixes) != 1:
+    if config.output.format != WEBDATASET or len(suffixes) != 1:
         return ""
     (ending,) = (suffix.removeprefix(".") for suffix in suffixes)
     sounds = [ending, *([f"residual.{ending}"] if config.output.residual else [])]
@@ -117,13 +128,6 @@ def make_features(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
         lines.append(f"    - name: {name}\n      dtype: {dtype}")
     lines += [f"  - name: {name}\n    dtype: string" for name in ("__key__", "__url__")]
     return "dataset_info:\n  features:\n" + "\n".join(lines) + "\n"
-
-
-def sum_up(contents: Sequence[Contents], column: str) -> Counter[str]:
-    total = Counter[str]()
-    for each in contents:
-        total.update(each.counts.get(column, {}))
-    return total
 
 
 def make_counts(counts: Mapping[str, int], nothing: str = "") -> str:

@@ -1,6 +1,7 @@
 """Define and check the settings of an export; configs/export.yaml documents every key."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 
 from omegaconf import MISSING
@@ -12,7 +13,9 @@ from separator.storage import StorageSettings, is_within, parse_uri
 
 KINDS = (STEM, RENDITION)
 CUTS = ("none", "presence")
-EXTENSIONS = {"webdataset": "tar", "parquet": "parquet"}  # by format
+WEBDATASET, PARQUET, LHOTSE = "webdataset", "parquet", "lhotse_shar"
+FORMATS = (WEBDATASET, PARQUET, LHOTSE)
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 MOST = 1e9  # seconds or MB: beyond any machine
 
 
@@ -42,6 +45,8 @@ class OutputSettings:
     shard_mb: float = 500.0
     residual: bool = False
     licence: str | None = None
+    hub: str | None = None
+    private: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class ExportConfig:
                 f"output.uri={self.output.uri!r}: lies inside input.uri={self.input.uri!r}; choose"
                 " a folder outside it"
             )
-        check_choice("output.format", self.output.format, EXTENSIONS)
+        check_choice("output.format", self.output.format, FORMATS)
         check_choice("input.kind", self.input.kind, KINDS)
         check_choice("input.cut", self.input.cut, CUTS)
         check_number("input.pad_s", self.input.pad_s, 0, MOST)
@@ -74,6 +79,11 @@ class ExportConfig:
             check_number("input.expression_memory_mb", self.input.expression_memory_mb, 100, MOST)
         check_number("output.shard_mb", self.output.shard_mb, 0.001, MOST)
         check_number("split.valid", self.split.valid, 0, 1)
+        if self.output.hub is not None and not HUB_NAME.fullmatch(self.output.hub):
+            raise RequestError(
+                f"output.hub={self.output.hub!r}: is no name of a data set on the Hugging Face Hub;"
+                " write owner/name"
+            )
 
     @property
     def is_cut(self) -> bool:
@@ -81,8 +91,9 @@ class ExportConfig:
         return self.input.cut != "none"
 
     def describe(self) -> str:
-        """Return as JSON all settings that change the content of shards, which URIs do not."""
-        output = {key: value for key, value in asdict(self.output).items() if key != "uri"}
+        """Return as JSON all settings that change the content of shards, which places do not."""
+        places = ("uri", "hub", "private")
+        output = {key: value for key, value in asdict(self.output).items() if key not in places}
         about = {
             "kind": self.input.kind,
             "where": self.input.where,

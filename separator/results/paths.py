@@ -151,14 +151,16 @@ class Layout:
 
 
 class ExportLayout:
-    """The names of a data set: `data/train-00000.tar`, what each shard holds, and what all do."""
+    """The names of a data set: `data/...` as its format has it, and what describes it."""
 
-    def __init__(self, root_uri: str, extension: str) -> None:
+    def __init__(self, root_uri: str) -> None:
         self.root_uri = parse_uri(root_uri).uri.rstrip("/")
-        self.extension = extension
 
-    def shard(self, name: str) -> str:
-        return join_uri(self.root_uri, "data", f"{name}.{self.extension}")
+    def file(self, name: str) -> str:
+        return join_uri(self.root_uri, name)
+
+    def data(self, name: str) -> str:
+        return join_uri(self.root_uri, "data", name)
 
     def indexes(self) -> str:
         return join_uri(self.root_uri, "index")
@@ -171,3 +173,6 @@ class ExportLayout:
 
     def card(self) -> str:
         return join_uri(self.root_uri, "README.md")
+
+    def croissant(self) -> str:
+        return join_uri(self.root_uri, "croissant.json")

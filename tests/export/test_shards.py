@@ -14,9 +14,8 @@ import soundfile
 import webdataset
 
 from separator.errors import RequestError
+from separator.export.columns import EXPORTED
 from separator.export.select import select
-from separator.export.shards import EXPORTED, ShardWriter
-from separator.results.paths import ExportLayout
 from separator.storage import Storage
 from tests.helpers.export_library import (
     NUM_STEMS,
@@ -113,7 +112,7 @@ def test_card_names_the_sounds_as_its_own_reader_finds_them(
     assert all(len(decode(sound)) == RATE_HZ // 4 for sound in sounds)
 
 
-@FORMATS
+@pytest.mark.parametrize("form", ["webdataset", "parquet", "lhotse_shar"])
 def test_same_settings_give_the_same_bytes(output, tmp_path, form):
     chosen = [f"output.format={form}", "output.shard_mb=0.1"]
     for name in ("one", "two"):
@@ -126,7 +125,7 @@ def test_same_settings_give_the_same_bytes(output, tmp_path, form):
 
 
 def test_parquet_row_groups_are_bounded_in_bytes(output, tmp_path, monkeypatch):
-    monkeypatch.setattr("separator.export.shards.HELD_BYTES", 20_000)
+    monkeypatch.setattr("separator.export.parquet_shards.HELD_BYTES", 20_000)
     given = ["output.format=parquet", "output.residual=true", "split.valid=0"]
     contents = export(output, tmp_path / "set", *given)
     (path,) = (tmp_path / "set/data").iterdir()
@@ -195,7 +194,7 @@ def test_hugging_face_reads_columns_of_mixed_nulls_and_types(tmp_path, monkeypat
 
 
 def test_sound_too_long_for_a_parquet_row_is_named(output, tmp_path, monkeypatch):
-    monkeypatch.setattr("separator.export.shards.MOST_BYTES", 100)
+    monkeypatch.setattr("separator.export.parquet_shards.MOST_BYTES", 100)
     with pytest.raises(RequestError, match="flac: too long for a row of Parquet; leave it out"):
         export(output, tmp_path / "set", "output.format=parquet")
 
@@ -216,15 +215,9 @@ def test_card_counts_splits_queries_and_licences(output, tmp_path):
 def test_shards_are_written_from_s3_to_s3(moto_bucket):
     storage, root = moto_bucket.storage, moto_bucket.uri
     write_output(storage, f"{root}/out", num_assets=4)
-    uris = [f"input.uri={root}/out", f"output.uri={root}/set"]
-    endpoint = f"storage.endpoint_url={moto_bucket.settings.endpoint_url}"
-    config = make_config(Path("unused/out"), *uris, endpoint)
-    layout = ExportLayout(config.output.uri, "tar")
-    with select(storage, config) as selection:
-        for shard in selection.iterate():
-            ShardWriter(storage, layout, True, False)(shard)
+    export(f"{root}/out", f"{root}/set", storage=storage)
     names = {entry.uri.removeprefix(f"{root}/set/") for entry in storage.list(f"{root}/set")}
-    assert "data/train-00000.tar" in names and "index/train-00000.json" in names
+    assert {"data/train-00000.tar", "index/train-00000.json", "croissant.json"} <= names
 
 
 @FORMATS

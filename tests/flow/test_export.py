@@ -12,25 +12,38 @@ import psutil
 import pytest
 
 from jobs.export import main
+from separator.export.select import select
 from separator.storage import Storage
-from tests.helpers.export_library import hash_tree, make_records, write_manifest, write_output
+from tests.helpers.export_library import export as write_data_set
+from tests.helpers.export_library import (
+    hash_tree,
+    make_config,
+    make_records,
+    write_manifest,
+    write_output,
+)
+from tests.helpers.hub_writes import make_environment, serve_writable_hub
 from tests.helpers.job import ROOT
 
 CONFIG = str(ROOT / "configs/export.yaml")
 
 
-def start(folder: Path, *overrides: str) -> subprocess.Popen:
+def start(
+    folder: Path, *overrides: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen:
     command = [sys.executable, "-m", "jobs.cli", "export", CONFIG]
     given = [f"input.uri={folder / 'out'}", "output.shard_mb=0.02", *overrides]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = (environment or os.environ) | {"PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
     return subprocess.Popen(
         [*command, *given], stdout=pipe, stderr=pipe, text=True, env=environment
     )
 
 
-def export(folder: Path, *overrides: str, code: int = 0) -> str:
-    process = start(folder, *overrides)
+def export(
+    folder: Path, *overrides: str, code: int = 0, environment: dict[str, str] | None = None
+) -> str:
+    process = start(folder, *overrides, environment=environment)
     out, err = process.communicate(timeout=200)
     assert process.returncode == code, (out, err[-3_000:])
     return out + err
@@ -71,6 +84,29 @@ def test_export_killed_and_called_again_writes_the_same_tree(folder):
     phase, line = said.splitlines()
     assert phase == "reading the manifest ..." and "holds another data set" in line
     assert before == hash_tree(folder / "set")
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_finished_export_is_pushed_by_the_same_command(folder):
+    given = ["output.format=lhotse_shar", "output.shard_mb=0.02"]
+    write_data_set(folder / "out", folder / "set", *given)
+    with select(Storage(), make_config(folder / "out", *given)) as selection:
+        (folder / "set/export.json").write_text(json.dumps({"selection": selection.name}))
+    before = hash_tree(folder / "set")
+    with serve_writable_hub() as hub:
+        asked = [f"output.uri={folder / 'set'}", f"output.hub={hub.name}", *given]
+        environment = make_environment(dict(os.environ), hub.endpoint, str(folder / "home"))
+        hub.faults["repos/create"] = [401]
+        said = export(folder, *asked, code=2, environment=environment)
+        assert "the Hub does not accept the token (401)" in said and not hub.files
+        assert hash_tree(folder / "set") == before
+        assert "data/, README.md" in export(folder, *asked, environment=environment)
+    paths = [path for path in (folder / "set").rglob("*") if path.is_file()]
+    wanted = {path.relative_to(folder / "set").as_posix(): path.read_bytes() for path in paths}
+    assert wanted == {n: data for n, data in hub.files.items() if n != ".gitattributes"}
+    assert {"croissant.json", "README.md", "data/train/cuts.000000.jsonl.gz"} <= set(wanted)
+    assert json.loads(wanted["export.json"])["state"] == "finished"
 
 
 @pytest.mark.slow

@@ -10,10 +10,11 @@ import numpy as np
 import soundfile
 
 from separator.config import read_settings
-from separator.export.card import make_card
+from separator.export.finish import write_descriptions
 from separator.export.select import select
-from separator.export.settings import EXTENSIONS, ExportConfig
-from separator.export.shards import Contents, ShardWriter
+from separator.export.settings import ExportConfig
+from separator.export.shard_contents import Contents
+from separator.export.shards import ShardWriter
 from separator.results.manifest import ManifestWriter
 from separator.results.paths import ExportLayout, Layout
 from separator.results.schema import COLUMNS
@@ -110,13 +111,15 @@ def hash_tree(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def export(output: Path, folder: Path, *overrides: str) -> list[Contents]:
+def export(
+    output: Path | str, folder: Path | str, *overrides: str, storage: Storage | None = None
+) -> list[Contents]:
     """Write a data set as jobs/export.py does, without Ray."""
-    config, storage = make_config(output, f"output.uri={folder}", *overrides), Storage()
-    form = config.output.format
-    layout = ExportLayout(config.output.uri, EXTENSIONS[form])
-    writer = ShardWriter(storage, layout, form == "webdataset", config.output.residual)
+    given = [f"input.uri={output}", f"output.uri={folder}", *overrides]
+    config, storage = make_config(Path("unused/out"), *given), storage or Storage()
+    layout = ExportLayout(config.output.uri)
+    writer = ShardWriter(storage, layout, config.output.format, config.output.residual)
     with select(storage, config) as selection:
         contents = [writer(shard) for shard in selection.iterate()]
-    storage.write(layout.card(), make_card(config, contents).encode())
+    write_descriptions(storage, layout, config, contents)
     return contents

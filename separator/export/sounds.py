@@ -1,0 +1,78 @@
+"""Cut and add stored sounds, sample by sample and without loss."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from separator.errors import OutputDamaged, RequestError
+
+LOSSLESS = ("FLAC", "WAV", "WAVEX", "RF64", "W64")
+FLOATS: dict[str, Any] = {"FLOAT": "float32", "DOUBLE": "float64"}  # types that lose nothing
+BLOCK_SAMPLES = 1 << 18
+INT32 = np.iinfo(np.int32)
+
+# Rows with local copies of their sounds; the next row overwrites the copies.
+Samples = Iterator[tuple[dict[str, Any], dict[str, Path]]]
+
+
+def cut_sound(path: Path, row: dict[str, Any]) -> None:
+    """Keep the stretch of a sound that its row names, in samples as they are stored."""
+    if row["cut_start_s"] is None:
+        return
+    start = round(row["cut_start_s"] * row["rate_hz"])
+    try:
+        with soundfile.SoundFile(path) as file:
+            check_lossless(file, row, "cut", "input.cut")
+            about = {"samplerate": file.samplerate, "format": file.format, "subtype": file.subtype}
+            file.seek(min(start, file.frames))
+            samples = file.read(row["num_samples"], FLOATS.get(file.subtype, "int32"))
+    except soundfile.SoundFileError as error:
+        raise OutputDamaged(f"{row['stem_uri']}: {error}") from None
+    soundfile.write(path, samples, **about)
+
+
+def add_sounds(stem_path: Path, residual_path: Path, path: Path, row: dict[str, Any]) -> None:
+    """Write the mixture that a stem and its residual were made of, in samples as they are stored.
+
+    A few blocks are in memory, however long the sounds are.
+    """
+    # The residual of one stem is called as the stem is; that of all stems is not.
+    if row["residual_uri"].rpartition("/")[2] != row["stem_uri"].rpartition("/")[2]:
+        raise RequestError(
+            f"output.residual=true: {row['residual_uri']} is the track without all its stems; a"
+            " mixture needs a job with output.residual=per_query"
+        )
+    try:
+        with soundfile.SoundFile(stem_path) as stem, soundfile.SoundFile(residual_path) as residual:
+            check_lossless(stem, row, "added to its residual", "output.residual")
+            check_lossless(residual, row, "added to its stem", "output.residual")
+            shapes = [(each.samplerate, each.channels, each.frames) for each in (stem, residual)]
+            if shapes[0] != shapes[1]:
+                raise OutputDamaged(f"{row['residual_uri']}: is not as long as its stem")
+            about = {"format": stem.format, "subtype": stem.subtype, "channels": stem.channels}
+            kind = FLOATS.get(stem.subtype, "int32")
+            with soundfile.SoundFile(path, "w", samplerate=stem.samplerate, **about) as mixture:
+                while len(stem_TC := stem.read(BLOCK_SAMPLES, kind, always_2d=True)):
+                    residual_TC = residual.read(BLOCK_SAMPLES, kind, always_2d=True)
+                    mixture.write(add(stem_TC, residual_TC))
+    except soundfile.SoundFileError as error:
+        raise OutputDamaged(f"{row['stem_uri']}: {error}") from None
+
+
+def add(stem_TC: np.ndarray, residual_TC: np.ndarray) -> np.ndarray:
+    """Add samples; whole numbers stay within their type."""
+    if stem_TC.dtype != np.int32:
+        return stem_TC + residual_TC
+    total_TC = stem_TC.astype(np.int64) + residual_TC
+    return np.clip(total_TC, INT32.min, INT32.max).astype(np.int32)
+
+
+def check_lossless(file: soundfile.SoundFile, row: dict[str, Any], action: str, key: str) -> None:
+    if file.format not in LOSSLESS:
+        raise RequestError(
+            f"{row['stem_uri']}: {file.format} cannot be {action} without loss; {key} is for flac"
+            " and wav"
+        )

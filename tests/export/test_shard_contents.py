@@ -1,0 +1,35 @@
+"""The index of a shard: written, read again, and of earlier versions."""
+
+import json
+from datetime import UTC, datetime
+
+from separator.export.shard_contents import Contents, ShardFile
+
+
+def make_contents() -> Contents:
+    contents = Contents("train")
+    for day in (4, 2, 3):
+        row = {"duration_s": 2.5, "created_at": datetime(2026, 1, day, tzinfo=UTC)}
+        row |= {"query_text": "a dog", "licence": "", "model_name": "mini"}
+        contents.add(row | {"checkpoint_sha256": "abc"}, ".flac")
+    contents.files = [ShardFile("data/a.tar", 7, "12"), ShardFile("data/b.tar", 5, "34")]
+    return contents
+
+
+def test_contents_are_the_same_after_writing_and_reading():
+    contents = make_contents()
+    contents.missing = ["/stems/\udcff.flac"]
+    again = Contents.from_json(contents.to_json())
+    assert (
+        again == contents and again.num_bytes == 12 and again.days == ["2026-01-02", "2026-01-04"]
+    )
+
+
+def test_shard_is_whole_if_nothing_is_missing_and_its_hashes_are_known():
+    contents = make_contents()
+    assert contents.is_whole
+    contents.missing = ["/stems/a.flac"]
+    assert not contents.is_whole
+    # As an earlier version wrote it: the shard is written again, to the same bytes.
+    old = {"split": "train", "num_stems": 1, "seconds": 2.5, "num_bytes": 9}
+    assert not Contents.from_json(json.dumps(old).encode()).is_whole

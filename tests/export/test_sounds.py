@@ -1,0 +1,50 @@
+"""Sounds that are cut and added: the samples are those that a job wrote."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from separator.errors import RequestError
+from separator.export.sounds import add, add_sounds
+
+RELEASE = Path(__file__).parents[1] / "data/first_release"
+ASSETS = pytest.mark.parametrize("asset", ["talk.wav", "sub/rain.wav"])
+
+
+def make_row(stem_path: Path, residual_path: Path) -> dict[str, str]:
+    return {"stem_uri": str(stem_path), "residual_uri": str(residual_path)}
+
+
+@ASSETS
+@pytest.mark.parametrize("name", ["siren.flac", "a-person-speaking.flac"])
+def test_stem_and_residual_of_a_job_add_up_to_the_asset(asset, name, tmp_path):
+    track = RELEASE / "out/stems" / asset / "track-0"
+    stem_path, residual_path = track / name, track / "residual" / name
+    mixture = tmp_path / "mixture.flac"
+    add_sounds(stem_path, residual_path, mixture, make_row(stem_path, residual_path))
+    made_TC, rate_hz = soundfile.read(mixture, dtype="int32", always_2d=True)
+    wanted_TC, wanted_hz = soundfile.read(
+        RELEASE / "library" / asset, dtype="int32", always_2d=True
+    )
+    assert rate_hz == wanted_hz
+    np.testing.assert_array_equal(made_TC, wanted_TC)
+    assert soundfile.info(mixture).subtype == soundfile.info(stem_path).subtype
+
+
+def test_sums_stay_within_the_type():
+    top = np.iinfo(np.int32).max
+    one, two = np.array([[top], [-top], [5]], np.int32), np.array([[9], [-9], [-7]], np.int32)
+    assert add(one, two).tolist() == [[top], [-top - 1], [-2]]
+    assert add(np.float32([[0.5]]), np.float32([[0.25]])).tolist() == [[0.75]]
+
+
+def test_lossy_stems_give_no_mixture(tmp_path):
+    paths = []
+    for folder in ("stem", "residual"):
+        (tmp_path / folder).mkdir()
+        paths.append(tmp_path / folder / "siren.ogg")
+        soundfile.write(paths[-1], np.zeros(8_000), 8_000)
+    with pytest.raises(RequestError, match=r"siren\.ogg: OGG cannot be added .*flac and wav"):
+        add_sounds(*paths, tmp_path / "mixture.ogg", make_row(*paths))
