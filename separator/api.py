@@ -6,7 +6,7 @@ Arrays in, arrays of the same kind out; this module knows no rows, tracks or Ray
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, overload
 
 import numpy as np
 from torch import Tensor
@@ -26,8 +26,10 @@ from separator.encoders.lookup import (
 )
 from separator.encoders.sound_encoder import SoundEncoder, encode_examples
 from separator.errors import QueryError, RequestError
+from separator.media.encode import EncodeSettings
 from separator.model import registry
 from separator.model.detector import Detector
+from separator.model.detectors import load_detector, load_htsat
 from separator.model.engine import Engine
 from separator.model.entry_points import (
     PACKAGE_PREFIX,
@@ -35,20 +37,22 @@ from separator.model.entry_points import (
     find_package,
     hash_package,
 )
-from separator.model.frame_detector import FrameDetector, is_frame_file, make_frame_file
 from separator.model.outside import OutsideEngine, OutsideTexts
-from separator.model.tensors import read_tensors
 from separator.model.track import TrackSeparator
-from separator.model.zero_shot_files import make_htsat, read_separator
+from separator.model.zero_shot_files import read_separator
+from separator.notebook.files import FileTask, StemFiles, opened
+from separator.notebook.stems import ArrayStems, TensorStems, name_array, name_queries, name_tensor
 from separator.queries import Query, parse_queries
 from separator.storage import Storage
 
-__all__ = ["Detector", "Separator", "find_encoder", "load_detector", "load_model"]
+__all__ = [
+    "Detector", "Separator", "find_encoder", "load_detector", "load_htsat", "load_model",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-Array = TypeVar("Array", np.ndarray, Tensor)
 QueryLike = str | Mapping[str, Any]
+Queries = Sequence[QueryLike] | None
 
 
 class Separator:
@@ -74,14 +78,24 @@ class Separator:
         self._sound_encoder: SoundEncoder | None = None
         self._image_encoder: ClipEncoder | None = None
 
+    @overload
+    def separate(
+        self, waveform: np.ndarray, rate_hz: int, queries: Queries = ..., *, conditions: Any = ...
+    ) -> ArrayStems: ...
+
+    @overload
+    def separate(
+        self, waveform: Tensor, rate_hz: int, queries: Queries = ..., *, conditions: Any = ...
+    ) -> TensorStems: ...
+
     def separate(
         self,
-        waveform: Array,
+        waveform: np.ndarray | Tensor,
         rate_hz: int,
-        queries: Sequence[QueryLike] | None = None,
+        queries: Queries = None,
         *,
         conditions: np.ndarray | Tensor | None = None,
-    ) -> Array:
+    ) -> ArrayStems | TensorStems:
         """Separate one stem for each query; give either queries or conditions.
 
         Args:
@@ -96,7 +110,8 @@ class Separator:
         Returns:
             Stems (Q, C, T) in float32 at the same rate, the same kind of array as `waveform` (a
             tensor on the same device). With `channels="mono"` C is 1. Stems hold no frequency
-            above half the network's rate (16 kHz).
+            above half the network's rate (16 kHz). They know their queries: `stems["siren"]`,
+            `stems.residual`, `stems.save(folder)`; in a notebook they show players.
         """
         if (queries is None) == (conditions is None):
             raise RequestError("give either queries=[...] or conditions=array, not both")
@@ -106,11 +121,43 @@ class Separator:
         samples = as_tensor(waveform, "waveform")
         conditions_QD = as_tensor(conditions, "conditions")
         stems = self.engine.separate(samples, as_rate(rate_hz), conditions_QD)
+        names = name_queries(queries, len(stems))
         if isinstance(waveform, Tensor):
-            return stems.to(waveform.device)
-        return stems.numpy()
+            return name_tensor(stems, names, samples, as_rate(rate_hz))
+        return name_array(stems, names, samples, as_rate(rate_hz))
 
-    def encode(self, queries: Sequence[QueryLike]) -> np.ndarray:
+    def separate_file(
+        self,
+        path: str | Path,
+        queries: str | Sequence[QueryLike],
+        out: str | Path,
+        *,
+        tracks: Any = "all",
+        format: str = "flac",
+    ) -> StemFiles:
+        """Separate a media file, and write a stem for each track and query into a folder.
+
+        Memory does not grow with the length: the file is decoded and separated span by span.
+
+        Args:
+            path: video or audio, in a folder or on S3.
+            queries: as in `separate`.
+            out: the folder; it is made. talk.mp4 gives talk.siren.flac, or, if several tracks
+                are separated, talk.track-0.siren.flac and so on. What is there is replaced.
+            tracks: `all`, `default`, `first`, positions, or {"language": [...]}.
+            format: flac or wav (24 bits), ogg, mp3, m4a.
+
+        Returns:
+            The written files with query, track and length; in a notebook they show players.
+        """
+        parsed = parse_queries(queries, with_samples=True)
+        conditions_QD = self.encode(queries)
+        settings = EncodeSettings(format)
+        with opened(path) as (local, name):
+            task = FileTask(local, name, Path(out), tracks, settings)
+            return StemFiles(task.separate(self.engine, [q.name for q in parsed], conditions_QD))
+
+    def encode(self, queries: str | Sequence[QueryLike]) -> np.ndarray:
         """Return conditions (Q, D). Those of texts are cached on disk; what is new loads the
         encoder."""
         parsed = parse_queries(queries, with_samples=True)
@@ -219,45 +266,3 @@ def make_outside(
 
     encoder = OutsideTexts(encoder_id, engine.model)
     return Separator(engine, identity, encoder_id, lambda: encoder, refuse, refuse)
-
-
-def load_detector(
-    name: str | Path,
-    *,
-    device: str = "cpu",
-    precision: str = "fp32",
-    fetch_uri: Callable[[str, Path], object] | None = None,
-) -> Detector | FrameDetector:
-    """Load a detector, which says when each of its classes sounds: `detect(waveform, rate_hz)`.
-
-    Args:
-        name: `mini-detector`, a path, an `s3://` URI, or `stsed` or `htsat`, whose files are put
-            into the folder of downloads by hand. A separator's file may hold a detector too.
-        device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
-        precision: of an HTS-AT: `fp32`, `bf16`, or `auto`: bf16 if the device multiplies it
-            natively. Others run in fp32.
-        fetch_uri: as in `load_model`.
-    """
-    path = registry.resolve(name, fetch_uri or Storage().fetch)
-    tensors, metadata = read_tensors(path)
-    if is_frame_file(tensors):
-        found = make_frame_file(path, tensors, metadata)
-        return FrameDetector(found.net, found.labels, found.thresholds, device)
-    net, labels = make_htsat(path, tensors, metadata)
-    return Detector(
-        net,
-        labels,
-        device,
-        precision,  # pyright: ignore[reportArgumentType] # checked by the detector
-    )
-
-
-def load_htsat(name: str | Path, **more: Any) -> Detector:
-    """Load a detector whose embedding drives a zero-shot separator; arguments as above."""
-    detector = load_detector(name, **more)
-    if not isinstance(detector, Detector):
-        raise RequestError(
-            f"{str(name)!r}: this detector drives no separator; give an HTS-AT, such as "
-            "mini-zeroshot, which holds one, or stsed"
-        )
-    return detector

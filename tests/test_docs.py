@@ -33,7 +33,12 @@ from tests.helpers.settings import list_keys
 
 __all__ = ["finished", "library"]  # fixtures
 
-SHOWN = {"", "cron", "ini"}  # pictures and figures; tests/deploy/test_schedule.py reads the others
+SHOWN = {
+    "",
+    "bibtex",
+    "cron",
+    "ini",
+}  # pictures and figures; tests/deploy/test_schedule.py reads the others
 # Python that is only parsed: page, a text of it -> why.
 NOT_RUN = {("schedule.md", "from airflow"): "Airflow is not among our packages"}
 # Programs of shell snippets that are only checked for syntax, and why.
@@ -147,6 +152,18 @@ def test_links_lead_to_files_and_headings(path):
             assert anchor in found, f"{name}#{anchor}"
 
 
+def test_every_page_is_linked_from_the_index():
+    """The log too, as what it is: the history, for those who develop."""
+    text = (ROOT / "docs/README.md").read_text()
+    for_users, _, for_developers = text.partition("## For those who develop")
+    pages = {path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".ipynb")}
+    linked = set(re.findall(r"\]\(([\w.-]+)(?:#[^)]*)?\)", text))
+    assert pages - {"README.md"} == linked
+    assert "log.md" in for_developers and "log.md" not in for_users
+    for user in ("an archive", "an editor", "a data set", "research"):
+        assert f"## For {user}\n" in for_users
+
+
 @pytest.mark.parametrize("snippet", list_snippets("yaml"), ids=str)
 def test_yaml_snippet_is_a_part_of_a_job_config(snippet, tmp_path):
     (tmp_path / "part.yaml").write_text(snippet.text)
@@ -181,11 +198,38 @@ def test_python_snippet_is_python(snippet):
     ast.parse(snippet.text)
 
 
+ON_S3 = "s3://stems/news"
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_python_snippets_on_s3_read_the_same_rows(moto, moto_bucket, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")  # of Polars; moto speaks http
+    uri = f"{moto_bucket.uri}/news"
+    names = {"a": "rain", "b": "siren", "m": "mix"}
+    records = [row | {"query_name": names[row["query_name"]]} for row in make_records(uri, 6)]
+    write_manifest(moto_bucket.storage, uri, records)
+    wanted = {
+        row["asset_uri"]
+        for row in records
+        if row["query_name"] == "siren" and row["status"] == "ok"
+    }
+    snippets = [each for each in list_snippets("python") if ON_S3 in each.text]
+    assert len(snippets) == 3 and wanted
+    for snippet in snippets:
+        namespace: dict = {}
+        exec(snippet.text.replace(ON_S3, uri), namespace)
+        assert set(namespace["sirens"]["asset_uri"]) == wanted, snippet.text
+
+
 def list_python() -> list:
     return [
         snippet
         for snippet in list_snippets("python")
-        if not any(snippet.page == page and text in snippet.text for page, text in NOT_RUN)
+        if ON_S3 not in snippet.text
+        and not any(snippet.page == page and text in snippet.text for page, text in NOT_RUN)
     ]
 
 

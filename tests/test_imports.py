@@ -13,7 +13,7 @@ LAYERS = [
     ["jobs"],
     ["separator.train", "separator.export", "separator.evaluation", "separator.report"],
     ["separator.run"],
-    ["separator.stages", "separator.api"],
+    ["separator.stages", "separator.api", "separator.notebook"],
     ["separator.detect", "separator.encoders", "separator.results", "separator.config",
      "separator.config_file", "separator.config_output", "separator.config_report"],
     ["separator.model", "separator.media", "separator.storage", "separator.queries",

@@ -7,20 +7,20 @@ envelope of the track. Shapes: C channels, T samples.
 
 import contextlib
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from separator.audio.format import AudioFormat
 from separator.audio.pictures import draw_spectrogram, measure_loudest, measure_peaks
+from separator.audio.window import WHOLE_S, EnvelopeMeter, Span, choose_window
 from separator.errors import AudioError, MediaError, ObjectChanged, RequestError, StorageError
-from separator.media.decode import decode, output_rate
-from separator.media.encode import EncodeSettings, encode
+from separator.media.cut import Sound, cut, read_blocks
+from separator.media.decode import output_rate
+from separator.media.preview import encode_preview
 from separator.media.probe import Media, Track, probe
-from separator.report.window import WHOLE_S, EnvelopeMeter, Span, choose_window
 from separator.results.record import hash_content
 from separator.results.schema import Record
 from separator.rows import STEM
@@ -28,7 +28,6 @@ from separator.storage import Storage, join_uri
 from separator.storage.temporary import temporary_folder
 
 VERSION = 1  # of previews: another one makes them again
-BITRATE_BPS = 64_000
 NUM_PEAKS = 600
 MOST_PEAKS = 400  # of the waveform of a whole track
 ERRORS = (MediaError, StorageError, AudioError, RequestError)
@@ -44,14 +43,6 @@ class AssetWork:
     rows: Sequence[Record]
     folder: str  # below previews/
     is_stale: bool = False  # the folder holds other previews, which go first
-
-
-@dataclass(frozen=True)
-class Sound:
-    """A stretch of a track."""
-
-    samples: np.ndarray  # (C, T)
-    rate_hz: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +118,7 @@ class PreviewMaker:
             shared = hash_content([VERSION, work.uri, work.etag, row["track_index"], window])
             audio = f"{shared}.m4a"
         if not (path := folder / audio).exists():
-            encode_preview(sound, path)
+            encode_preview(sound.samples, sound.rate_hz, path)
             self._write(work, audio, path.read_bytes())
         picture = draw_spectrogram(sound.samples, sound.rate_hz, loudest_db=loudest_db)
         self._write(work, f"{name}.png", picture)
@@ -191,11 +182,6 @@ def pack_script(kind: str, name: str, content: Mapping[str, Any]) -> bytes:
     return f"Report.put({json.dumps(kind)},{json.dumps(name)},{text});\n".encode()
 
 
-def read_blocks(path: Path, media: Media, track: Track) -> Generator[np.ndarray, None, None]:
-    with contextlib.closing(decode(path, media, track)) as blocks:
-        yield from blocks
-
-
 def measure(
     path: Path, media: Media, track: Track
 ) -> tuple[np.ndarray, np.ndarray, float, Sound | None]:
@@ -213,22 +199,6 @@ def measure(
     return *meter.finish(), num_samples / rate_hz, whole
 
 
-def cut(path: Path, media: Media, track: Track, window: Span) -> Sound:
-    """Decode a track from its beginning and keep a stretch of it: seeking would not be exact."""
-    rate_hz = output_rate(track)
-    start, stop = (round(each * rate_hz) for each in window)
-    kept, position = [np.zeros((track.num_channels, 0), np.float32)], 0
-    with contextlib.closing(read_blocks(path, media, track)) as blocks:
-        for block_CT in blocks:
-            kept.append(block_CT[:, max(0, start - position) : max(0, stop - position)].copy())
-            position += block_CT.shape[1]
-            if position >= stop:
-                break
-    samples_CT = np.concatenate(kept, axis=1)
-    missing = max(0, stop - start - samples_CT.shape[1])
-    return Sound(np.pad(samples_CT, ((0, 0), (0, missing))), rate_hz)
-
-
 def subtract(mixture: Sound, stem: Sound) -> Sound:
     """Take the stem out of the mixture; a stem of one channel out of the mean of all."""
     whole_CT = mixture.samples
@@ -236,15 +206,6 @@ def subtract(mixture: Sound, stem: Sound) -> Sound:
         whole_CT = whole_CT.mean(0, keepdims=True)
         return Sound(whole_CT - stem.samples.mean(0, keepdims=True), stem.rate_hz)
     return Sound(whole_CT - stem.samples, stem.rate_hz)
-
-
-def encode_preview(sound: Sound, path: Path) -> None:
-    """Write a sound for a browser, of more than two channels their mean."""
-    samples_CT = sound.samples
-    if len(samples_CT) > 2:
-        samples_CT = samples_CT.mean(0, keepdims=True)
-    settings = EncodeSettings("m4a", bitrate_bps=BITRATE_BPS)
-    encode([samples_CT], path, AudioFormat(sound.rate_hz, len(samples_CT)), settings=settings)
 
 
 def shrink(peaks: np.ndarray, most: int | None = None) -> list[int]:

@@ -1,67 +1,16 @@
 """The page in Chromium: from a folder and from a server, with keys, with names of all sorts."""
 
 import json
-import threading
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from jobs.cli import main
 from separator.results.verdicts import read_verdicts
 from separator.storage import Storage
-from tests.helpers.report_library import HELL, NAMES, PATIENCE_MS, Made
+from tests.helpers.browser import SHOTS, SIZES, list_names, list_serious, opened, served
+from tests.helpers.report_library import HELL, NAMES, Made
 
-ROOT = Path(__file__).parents[2]
-AXE = ROOT / ".axe/node_modules/axe-core/axe.min.js"
-SHOTS = ROOT / ".shots"  # kept for people who want to look
-SIZES = {"desk": (1280, 800), "phone": (390, 844)}
 pytestmark = pytest.mark.browser
-
-
-class Handler(SimpleHTTPRequestHandler):
-    def log_message(self, *_) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def served(folder: Path):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@contextmanager
-def opened(browser, address: str, size: str = "desk", scheme="light"):
-    """A page; at its end nothing has been said on its console, and nothing asked for elsewhere."""
-    width, height = SIZES[size]
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
-    )
-    page, said = context.new_page(), []
-    page.set_default_timeout(PATIENCE_MS)
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda d: (said.append(f"dialog: {d.message}"), d.dismiss()))
-    page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
-    start = address.partition("/report/")[0]
-    inside = (start, "data:", "blob:")
-    page.on("request", lambda r: r.url.startswith(inside) or said.append(f"outside: {r.url}"))
-    try:
-        page.goto(address)
-        page.wait_for_selector("#body tr, #view-overview section", state="attached")
-        yield page
-        assert [each for each in said if "ERR_ABORTED" not in each] == []
-    finally:
-        context.close()
 
 
 @pytest.fixture(params=["file", "http"])
@@ -79,10 +28,6 @@ def get_times(page) -> list[float]:
 
 def get_muted(page) -> list[bool]:
     return page.eval_on_selector_all("audio", "all => all.map(a => a.muted)")
-
-
-def list_names(page) -> list[str]:
-    return page.eval_on_selector_all("#body tr td.stem a", "all => all.map(a => a.textContent)")
 
 
 def test_sounds_play_in_step_and_switching_keeps_the_position(browser, address):
@@ -207,8 +152,6 @@ def test_verdicts_survive_a_reload_and_are_imported(browser, address, site, tmp_
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_axe_finds_nothing_serious(browser, site, size, scheme):
-    if not AXE.exists():
-        pytest.fail("axe-core is not there: `make browser` fetches it")
     SHOTS.mkdir(exist_ok=True)
     with opened(browser, f"file://{site.output}/report/index.html", size, scheme) as page:
         found = []
@@ -223,12 +166,5 @@ def test_axe_finds_nothing_serious(browser, site, size, scheme):
             page.screenshot(path=SHOTS / f"{size}-{scheme}-{view}.png")
             wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert wide <= 0, f"{view} is wider than the window by {wide} px"
-            page.add_script_tag(content=AXE.read_text())
-            answer = page.evaluate("axe.run({ preload: false, resultTypes: ['violations'] })")
-            found += [
-                (view, each["id"], node["html"][:200], node.get("failureSummary", "")[:300])
-                for each in answer["violations"]
-                if each["impact"] in ("serious", "critical")
-                for node in each["nodes"]
-            ]
+            found += [(view, *each) for each in list_serious(page)]
         assert found == []

@@ -12,6 +12,7 @@ from jobs.cli import main
 from jobs.train import main as train
 from separator.api import load_model
 from separator.model.checkpoint import read_encoder_id, write_safetensors
+from separator.model.registry import BUNDLED
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.storage import Storage
 from separator.train.recipe import DataSettings, NetSettings, TrainSettings
@@ -33,6 +34,8 @@ def folder(tmp_path, sounds_list, encoder_file, monkeypatch) -> Path:
         (tmp_path / "configs" / config.name).symlink_to(config)
     (tmp_path / "bucket").mkdir()
     pd.DataFrame(rows).to_parquet(tmp_path / "bucket/captions.parquet")
+    own = [{"audio": row["audio"], "caption": row["captions"][0]} for row in rows]
+    pd.DataFrame(own).to_csv(tmp_path / "mine.csv", index=False)
     for name in ("audiosep.ckpt", "encoder.safetensors"):
         (tmp_path / name).symlink_to(encoder_file)
     monkeypatch.chdir(tmp_path)
@@ -67,7 +70,8 @@ def find_command(path: Path, begin: str) -> list[str]:
 @pytest.mark.parametrize(
     ("document", "begin"),
     [
-        ("README.md", "train configs/train-audiosep.yaml"),
+        ("docs/training.md", "train configs/train-audiosep.yaml"),
+        ("docs/training.md", "train configs/train-mini.yaml"),
         ("configs/train-mini.yaml", "train configs/train-mini.yaml"),
     ],
 )
@@ -79,7 +83,8 @@ def test_train_runs_the_documents_own_command(shared_ray, folder, document, begi
     assert main([*command, *short, "net.start_from=mini"]) == 0
     output = next(each for each in command if each.startswith("output=")).removeprefix("output=")
     model = load_model(find_newest(folder / output) / "model.safetensors", device="cpu")
-    assert model.encoder_id == read_encoder_id(folder / "encoder.safetensors")
+    encoder = BUNDLED if "encoder=mini" in command else folder / "encoder.safetensors"
+    assert model.encoder_id == read_encoder_id(encoder)
 
 
 def make_settings(**changes: str) -> TrainSettings:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from separator.report.window import FRAME_S, EnvelopeMeter, choose_window
+from separator.audio.window import FRAME_S, EnvelopeMeter, choose_window
 
 
 def make_envelope(seconds: float, *loud: tuple[float, float, float]) -> np.ndarray:

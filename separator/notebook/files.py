@@ -1,0 +1,175 @@
+"""Separate single files: every chosen track, one stem after the other, span by span.
+
+Memory holds a span with its context, whatever the length of the file, and the stem's energy in each
+tenth of a second. Each stem decodes the file again, which costs about a hundredth of what the
+network takes, so that one decoder and one encoder are at work.
+
+Shapes: C channels, T samples, Q queries, D condition.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from separator.audio.format import AudioFormat
+from separator.audio.spans import check_rate, cut_spans
+from separator.audio.window import EnvelopeMeter, Span, choose_window
+from separator.errors import AudioError, LayoutUnsupported, ObjectMissing
+from separator.media.choose import choose_tracks
+from separator.media.cut import Sound, cut
+from separator.media.decode import decode, output_rate
+from separator.media.encode import EncodeSettings, encode
+from separator.media.probe import Media, Track, probe
+from separator.model.track import SPAN_S, TrackSeparator
+from separator.notebook.players import MOST_PLAYERS, Preview, make_page
+from separator.storage import Storage, parse_uri
+from separator.storage.atomic import replacing
+from separator.storage.temporary import temporary_folder
+
+
+@dataclass(frozen=True)
+class StemFile:
+    """A stem that was written, e.g. `StemFile(Path("out/talk.siren.flac"), "siren", 0, ...)`."""
+
+    path: Path
+    query: str
+    track_index: int
+    language: str | None  # of the track
+    rate_hz: int
+    num_samples: int
+    loudest: Span  # the stretch that a player shows, in seconds
+
+    @property
+    def duration_s(self) -> float:
+        return self.num_samples / self.rate_hz
+
+
+class StemFiles(tuple[StemFile, ...]):
+    """The stems of a file; a notebook shows them with players."""
+
+    def _repr_html_(self) -> str:
+        return make_page([read_preview(each) for each in self[:MOST_PLAYERS]], len(self))
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """Separate one local file into `out`."""
+
+    path: Path
+    name: str  # of its stems: NAME.siren.flac
+    out: Path
+    tracks: Any
+    settings: EncodeSettings
+
+    def separate(
+        self, engine: TrackSeparator, names: Sequence[str], conditions_QD: np.ndarray
+    ) -> Iterator[StemFile]:
+        """Write one stem after the other; each appears whole or not at all."""
+        media = probe(self.path)
+        chosen = choose_tracks(media.tracks, self.tracks)
+        self.out.mkdir(parents=True, exist_ok=True)
+        for track in chosen:
+            if not track.rate_hz:
+                raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
+            number = track.index if len(chosen) > 1 else None
+            for name, condition_D in zip(names, conditions_QD, strict=True):
+                path = self.out / name_stem_file(self.name, name, self.settings.format, number)
+                blocks = separate_blocks(engine, self.path, media, track, condition_D)
+                yield self._write(path, name, track, blocks)
+
+    def _write(
+        self, path: Path, query: str, track: Track, blocks: Generator[np.ndarray, None, None]
+    ) -> StemFile:
+        rate_hz = output_rate(track)
+        meter = EnvelopeMeter(rate_hz)
+        with closing(blocks), replacing(path) as temporary:
+            first_CT = next(blocks)  # its channels: one with channels="mono"
+            layout = track.layout if len(first_CT) == track.num_channels else None
+            report = encode(
+                watch(first_CT, blocks, meter),
+                temporary,
+                AudioFormat(rate_hz, len(first_CT), layout),
+                settings=self.settings,
+            )
+        envelope, _ = meter.finish()
+        loudest = choose_window(envelope, report.num_samples / rate_hz, None)
+        facts = (track.index, track.language, rate_hz, report.num_samples, loudest)
+        return StemFile(path, query, *facts)
+
+
+def watch(
+    first_CT: np.ndarray, blocks: Iterator[np.ndarray], meter: EnvelopeMeter
+) -> Iterator[np.ndarray]:
+    """Measure blocks on their way."""
+    meter.add(first_CT)
+    yield first_CT
+    for block_CT in blocks:
+        meter.add(block_CT)
+        yield block_CT
+
+
+def separate_blocks(
+    engine: TrackSeparator, path: Path, media: Media, track: Track, condition_D: np.ndarray
+) -> Generator[np.ndarray, None, None]:
+    """Yield the stem of one query in blocks (C, T), a span at a time."""
+    rate_hz, num_samples = output_rate(track), 0
+    check_rate(rate_hz)
+    condition_1D = torch.tensor(condition_D)[None]
+    with closing(decode(path, media, track)) as decoded:
+        for span, samples_CT, _ in cut_spans(
+            decoded, rate_hz, SPAN_S, engine.context_s, engine.grid_s
+        ):
+            num_samples = span.core_stop
+            samples = torch.tensor(samples_CT)
+            for stem_CT in engine.separate_span(samples, rate_hz, condition_1D, span):
+                yield stem_CT.numpy()
+    if not num_samples:
+        raise AudioError(f"{path.name!r}: track {track.index} holds no samples")
+
+
+def name_stem_file(name: str, query: str, format: str, track_index: int | None = None) -> str:
+    """Name the stem of a file: talk.siren.flac, talk.track-1.siren.flac."""
+    track = "" if track_index is None else f".track-{track_index}"
+    return f"{name}{track}.{query}.{format}"
+
+
+def read_preview(stem: StemFile) -> Preview:
+    """Read the loudest part of a stem from its file."""
+    name = stem.query if stem.track_index == 0 else f"{stem.query}, track {stem.track_index}"
+    sound = read_part(stem.path, stem.loudest)
+    return Preview(name, sound.samples, sound.rate_hz, stem.loudest, stem.duration_s)
+
+
+def read_part(path: Path, part: Span) -> Sound:
+    """Read a part of a stem; libsndfile jumps there in all formats that it knows."""
+    if path.suffix == ".m4a":
+        media = probe(path)
+        return cut(path, media, media.tracks[0], part)
+    try:
+        with soundfile.SoundFile(path) as file:
+            start, stop = (round(each * file.samplerate) for each in part)
+            file.seek(min(start, file.frames))
+            samples_TC = file.read(stop - start, dtype="float32", always_2d=True)
+            return Sound(samples_TC.T, file.samplerate)
+    except soundfile.LibsndfileError as error:
+        raise ObjectMissing(f"{path}: cannot be read any more: {error}") from None
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[tuple[Path, str]]:
+    """Yield a local path of a file, itself or a copy of an object, and its name."""
+    uri = str(path) if "://" in str(path) else str(Path(path).expanduser())
+    place = parse_uri(uri)
+    name = PurePosixPath(place.key).stem
+    if not place.bucket:
+        yield place.path, name
+        return
+    storage = Storage()
+    with temporary_folder() as folder, storage.on_disk(storage.stat(uri), folder) as local:
+        yield local, name

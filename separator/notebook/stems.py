@@ -1,0 +1,184 @@
+"""Return stems as the arrays that they are, which also know their names and can show themselves.
+
+`ArrayStems` is a numpy array (Q, C, T), `TensorStems` a tensor. What is computed or cut from them
+is a plain array or tensor. Shapes: Q queries, C channels, T samples.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from separator.audio.format import AudioFormat
+from separator.audio.renditions import JOINT, Editor, Edits
+from separator.errors import QueryError
+from separator.media.encode import EncodeSettings, encode
+from separator.notebook.players import MOST_PLAYERS, make_page, make_preview
+from separator.queries import parse_queries
+from separator.rows import RESIDUAL
+from separator.storage.atomic import replacing
+
+SOUND = "the sound itself"
+
+
+class NamedStems:
+    """What stems have besides being an array: names, the residual, files, players.
+
+    `stems["siren"]` is that stem (C, T); `keys`, `values`, `items`, `in` and `dict(stems)` go by
+    name, while numbers, slices, `len` and iteration are those of the array.
+    """
+
+    rate_hz: int
+    _names: tuple[str, ...] = ()
+    _waveform: Tensor  # (C, T), the caller's own: not copied
+
+    def keys(self) -> tuple[str, ...]:
+        return self._names
+
+    def values(self) -> tuple[Any, ...]:
+        return tuple(self[name] for name in self._names)
+
+    def items(self) -> tuple[tuple[str, Any], ...]:
+        return tuple(zip(self._names, self.values(), strict=True))
+
+    def __contains__(self, item: object) -> bool:
+        if isinstance(item, str):
+            return item in self._names
+        return item in self._plain()
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._plain()[self._find(key) if isinstance(key, str) else key]
+
+    def _find(self, name: str) -> int:
+        if name not in self._names:
+            known = ", ".join(self._names) or "none: this array was made of another one"
+            raise QueryError(f"{name!r}: no stem of that name; there are: {known}")
+        return self._names.index(name)
+
+    def _plain(self) -> Any:
+        raise NotImplementedError
+
+    def _list_samples(self) -> Iterator[tuple[str, np.ndarray]]:
+        plain = self._plain()
+        samples_QCT = plain.cpu().numpy() if isinstance(plain, Tensor) else plain
+        yield from zip(self._names, samples_QCT, strict=True)
+
+    def _mix(self) -> np.ndarray:
+        """Return the sound (C, T) with as many channels as stems have: one with `mono`."""
+        mixture_CT = self._waveform.float().cpu().resolve_neg().numpy()
+        if len(mixture_CT) != self._plain().shape[1]:
+            mixture_CT = mixture_CT.mean(0, keepdims=True)
+        return mixture_CT
+
+    @property
+    def residual(self) -> Any:
+        """The sound without all of its stems (C, T), the same kind of array as they are."""
+        plain = self._plain()
+        if isinstance(plain, Tensor):
+            return torch.from_numpy(self._mix()).to(plain.device) - plain.sum(0)
+        return self._mix() - plain.sum(0)
+
+    def save(self, folder: str | Path, format: str = "flac") -> list[Path]:
+        """Write `<name>.flac` for each stem and `residual/all.flac`; return their paths.
+
+        In flac and wav (24 bits) stems and residual add up to the sound, bit for bit, unless one
+        of them is over full scale. `format` may also be ogg, mp3 or m4a.
+        """
+        settings = EncodeSettings(format)
+        edits = Edits("joint", settings.integer_bits or 24)
+        editor = Editor(self._mix(), 0, self.rate_hz, edits)
+        paths = []
+        for name, stem_CT in self._list_samples():
+            for product in editor.add(name, stem_CT):
+                paths.append(self._write(Path(folder), name, product.samples, settings))
+        for product in editor.finish():
+            target = Path(folder, RESIDUAL)
+            paths.append(self._write(target, JOINT, product.samples, settings))
+        return paths
+
+    def _write(
+        self, folder: Path, name: str, samples_CT: np.ndarray, settings: EncodeSettings
+    ) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.{settings.format}"
+        with replacing(path) as temporary:
+            audio_format = AudioFormat(self.rate_hz, len(samples_CT))
+            encode([samples_CT], temporary, audio_format, settings=settings)
+        return path
+
+    def _repr_html_(self) -> str | None:
+        """Show the sound, its stems and its residual; None, for plain text, without names."""
+        if not self._names:
+            return None
+        stems = list(self._list_samples())
+        rest_CT = self._mix() - np.sum([stem_CT for _, stem_CT in stems], 0)
+        sounds = [(SOUND, self._mix()), *stems[: MOST_PLAYERS - 2], (RESIDUAL, rest_CT)]
+        previews = [make_preview(name, samples, self.rate_hz) for name, samples in sounds]
+        return make_page(previews, len(stems) + 2)
+
+    def _name(self, names: Sequence[str], waveform_CT: Tensor, rate_hz: int) -> None:
+        self._names, self._waveform, self.rate_hz = tuple(names), waveform_CT, rate_hz
+
+
+class ArrayStems(NamedStems, np.ndarray):
+    """Stems (Q, C, T) as a numpy array."""
+
+    def _plain(self) -> np.ndarray:
+        return self.view(np.ndarray)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """Compute with plain arrays."""
+        given = [each._plain() if isinstance(each, ArrayStems) else each for each in inputs]
+        if out := kwargs.get("out"):
+            kwargs["out"] = tuple(x._plain() if isinstance(x, ArrayStems) else x for x in out)
+        return getattr(ufunc, method)(*given, **kwargs)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:  # what is sent elsewhere is a plain array
+        return self._plain().__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self._plain().__deepcopy__(memo)
+
+
+class TensorStems(NamedStems, Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """Stems (Q, C, T) as a tensor."""
+
+    # Results are plain tensors, as those of torch's own parameters.
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
+
+    def _plain(self) -> Tensor:
+        return self.as_subclass(Tensor)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._plain().__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self._plain().__deepcopy__(memo)
+
+
+def name_queries(queries: Any, num_stems: int) -> list[str]:
+    """List the names of stems; those of conditions (no queries) are numbered."""
+    if queries is None:
+        return [f"condition-{number}" for number in range(num_stems)]
+    return [query.name for query in parse_queries(queries, with_samples=True)]
+
+
+def name_array(
+    stems: Tensor, names: Sequence[str], waveform_CT: Tensor, rate_hz: int
+) -> ArrayStems:
+    """Give stems (Q, C, T) their names, as a numpy array."""
+    named = stems.numpy().view(ArrayStems)
+    named._name(names, waveform_CT, rate_hz)
+    return named
+
+
+def name_tensor(
+    stems: Tensor, names: Sequence[str], waveform_CT: Tensor, rate_hz: int
+) -> TensorStems:
+    """Give stems (Q, C, T) their names, as a tensor on the waveform's device."""
+    named = stems.to(waveform_CT.device).as_subclass(TensorStems)
+    named._name(names, waveform_CT, rate_hz)
+    return named

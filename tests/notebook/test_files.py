@@ -1,0 +1,117 @@
+"""`Separator.separate_file`: media in, stems in a folder out."""
+
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+
+from separator import load_model
+from separator.errors import MediaUnreadable, ObjectMissing, RequestError, TrackMissing
+from separator.notebook.files import opened
+from tests.helpers.job import write_sound
+from tests.helpers.shown import read_players
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("mini", device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A film with a picture and two tracks, of one and two channels."""
+    folder = tmp_path_factory.mktemp("film")
+    write_sound(folder / "a.wav", ("siren", "rain"), 2.0, 1)
+    write_sound(folder / "b.wav", ("man",), 2.0, 2)
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=64x48:d=2"]
+    command += ["-i", folder / "a.wav", "-i", folder / "b.wav", "-map", "0", "-map", "1", "-map"]
+    command += ["2", "-c:a", "flac", "-ac:a:1", "2", "-metadata:s:a:1", "language=deu"]
+    subprocess.run([*command, folder / "my film.mkv"], check=True)
+    return folder / "my film.mkv"
+
+
+def read_track(film, number, tmp_path):
+    path = tmp_path / f"{number}.wav"
+    command = ["ffmpeg", "-v", "error", "-y", "-i", film, "-map", f"0:a:{number}"]
+    subprocess.run([*command, "-c:a", "pcm_f32le", path], check=True)
+    samples_TC, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    return np.ascontiguousarray(samples_TC.T), rate_hz
+
+
+def test_every_track_is_separated_as_the_arrays_are(model, film, tmp_path):
+    queries = ["siren", {"name": "voice", "text": "a person speaking"}]
+    made = model.separate_file(str(film), queries, tmp_path / "new/stems")
+    assert [each.path.name for each in made] == [
+        f"my film.track-{track}.{query}.flac" for track in (0, 1) for query in ("siren", "voice")
+    ]
+    assert sorted(each.path for each in made) == sorted((tmp_path / "new/stems").iterdir())
+    assert [(each.track_index, each.query, each.language) for each in made] == [
+        (0, "siren", None), (0, "voice", None), (1, "siren", "deu"), (1, "voice", "deu"),
+    ]  # fmt: skip
+    for number in (0, 1):
+        samples, rate_hz = read_track(film, number, tmp_path)
+        wanted = model.separate(samples, rate_hz, queries)
+        for each in made[2 * number : 2 * number + 2]:
+            stem_TC, stem_hz = soundfile.read(each.path, dtype="float32", always_2d=True)
+            assert stem_hz == each.rate_hz == rate_hz and len(stem_TC) == each.num_samples
+            np.testing.assert_allclose(stem_TC.T, wanted[each.query], atol=1e-6)
+
+
+def test_one_track_needs_no_number_and_a_missing_one_is_said(model, film, tmp_path):
+    (made,) = model.separate_file(film, "siren", tmp_path, tracks=[1], format="wav")
+    assert made.path == tmp_path / "my film.siren.wav" and made.track_index == 1
+    with pytest.raises(TrackMissing, match="matches no track"):
+        model.separate_file(film, "siren", tmp_path, tracks=[7])
+
+
+@pytest.mark.parametrize("format", ["flac", "ogg", "m4a"])
+def test_results_show_players_of_the_files(model, film, tmp_path, format):
+    made = model.separate_file(film, ["siren"], tmp_path, format=format)
+    players, _ = read_players(made._repr_html_())
+    assert [player.label for player in players] == ["siren, 0:02.0", "siren, track 1, 0:02.0"]
+    shown, rate_hz = players[0].decode(tmp_path)
+    assert shown.shape[1] / rate_hz == pytest.approx(2.0, abs=0.2) and np.abs(shown).max() > 0.01
+
+
+def test_a_long_file_shows_the_loudest_part_of_its_stem(model, tmp_path):
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(40 * 8_000)
+    noise[30 * 8_000 : 31 * 8_000] *= 300
+    soundfile.write(tmp_path / "long.wav", noise, 8_000)
+    made = model.separate_file(tmp_path / "long.wav", "rain", tmp_path / "out")
+    (stem,) = made
+    assert stem.duration_s == 40 and stem.loudest[0] < 30.5 < stem.loudest[1]
+    (player,), _ = read_players(made._repr_html_())
+    assert player.label.endswith("of 0:40.0")
+    shown, rate_hz = player.decode(tmp_path)
+    assert shown.shape[1] / rate_hz == pytest.approx(10, abs=0.3)
+    written_T, _ = soundfile.read(stem.path)
+    assert np.abs(shown).max() == pytest.approx(np.abs(written_T).max(), rel=0.5)
+    stem.path.unlink()
+    with pytest.raises(ObjectMissing, match="cannot be read any more"):
+        made._repr_html_()
+
+
+def test_mistakes_leave_nothing_behind(model, tmp_path):
+    (tmp_path / "text.mp4").write_text("no film")
+    for path, error in (("text.mp4", MediaUnreadable), ("gone.mp4", MediaUnreadable)):
+        with pytest.raises(error):
+            model.separate_file(tmp_path / path, "rain", tmp_path / "out")
+    with pytest.raises(RequestError, match="format='aiff'"):
+        model.separate_file(tmp_path / "text.mp4", "rain", tmp_path / "out", format="aiff")
+    assert not (tmp_path / "out").exists()
+
+
+def test_mono_stems_of_a_file_with_two_channels(film, tmp_path):
+    mono = load_model("mini", device="cpu", channels="mono")
+    (made,) = mono.separate_file(film, "siren", tmp_path, tracks=[1])
+    assert soundfile.info(made.path).channels == 1
+
+
+def test_opened_fetches_from_s3(film, moto, moto_bucket, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    moto_bucket.storage.upload(film, f"{moto_bucket.uri}/a/my film.mkv")
+    with opened(f"{moto_bucket.uri}/a/my film.mkv") as (path, name):
+        assert name == "my film" and path.read_bytes() == film.read_bytes()
+    assert not path.exists()
