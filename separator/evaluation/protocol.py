@@ -18,9 +18,9 @@ from separator.evaluation.benchmark import BenchmarkSettings
 from separator.evaluation.published import SURE, Published, Table
 
 MIXING = ("given", "at_snr", "halves", "generated")
-TAKES = ("mean", "median", "class_mean", "class_median")
+TAKES = ("mean", "median", "class_mean", "class_median", "frechet")
 QUERY_KINDS = ("text", "audio", "image", "video", "generated")
-MORE = ("speech", "dnsmos", "clap")
+MORE = ("bss", "clap", "dnsmos", "fad", "speech")
 FIELD = re.compile(r"{(\w+)}")
 
 
@@ -128,7 +128,7 @@ class Protocol:
     score_hz: int = 0  # and both to this before they are compared
     num_samples: int = 0  # of `halves`: taken around the middle
     take: str = "mean"
-    metrics: list[str] = field(default_factory=list)  # beside SDR, SDRi, SI-SDR: speech
+    metrics: list[str] = field(default_factory=list)  # beside SDR, SDRi, SI-SDR: of MORE
     figures: list[Figure] = MISSING
     published: list[PublishedTable] = field(default_factory=list)
     check: Check = field(default_factory=Check)
@@ -164,7 +164,8 @@ class ProtocolSettings(BenchmarkSettings):
     output: str = MISSING
     query: list[str] = field(default_factory=list)  # names in protocol.queries; empty: the first
     pictures: int = 0  # cases of which spectrograms are drawn
-    more: list[str] = field(default_factory=list)  # metrics beside the protocol's: dnsmos, clap
+    more: list[str] = field(default_factory=list)  # metrics beside the protocol's: of MORE
+    judge: str = ""  # a model whose encoder computes clap and fad for all; empty: each one's own
 
     def __post_init__(self) -> None:
         super().__post_init__()

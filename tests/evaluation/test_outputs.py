@@ -73,7 +73,7 @@ def test_bundled_asks_each_model_as_it_can_be_asked(tmp_path):
     do_units(settings, {"mini": ["caption", "sound"], "mini-zeroshot": ["sound"]})
     said: list[str] = []
     table = run_protocol(settings, said.append)
-    assert "mini-zeroshot reads no text: not asked by caption" in said
+    assert "mini-zeroshot takes no texts: not asked by caption" in said
     for begin in ("mini caption", "mini sound", "mini-zeroshot sound", "nothing done"):
         assert len([line for line in table.splitlines() if line.startswith(begin)]) == 1
     assert len(pd.read_parquet(tmp_path / "out/scores.parquet")) == 3

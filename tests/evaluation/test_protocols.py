@@ -211,7 +211,11 @@ def empty_list(folder: Path) -> None:
         (spoil_nothing, ["query=paraphrase"], "paraphrase is needed for audiocaps"),
         (spoil_nothing, ["data=''"], "data is not set: the folder of the sounds; add data="),
         (spoil_nothing, ["data=/none/here"], "data='/none/here': no such folder"),
-        (spoil_nothing, ["more=fad"], "more='fad': must be one of speech, dnsmos, clap"),
+        (
+            spoil_nothing,
+            ["more=bleu"],
+            "more='bleu': must be one of bss, clap, dnsmos, fad, speech",
+        ),
     ],
 )
 def test_what_cannot_be_scored_is_refused_in_one_line(spoil, more, message, tmp_path):

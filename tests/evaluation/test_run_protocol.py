@@ -86,7 +86,7 @@ def test_bundled_compares_models_on_the_same_mixtures(shared_ray, tmp_path, caps
              "query=caption,sound", "device=cpu"]  # fmt: skip
     assert main(words) == 0
     table, said = capsys.readouterr()
-    assert "mini-zeroshot reads no text: not asked by caption" in said
+    assert "mini-zeroshot takes no texts: not asked by caption" in said
     rows = pd.read_parquet(tmp_path / "out/scores.parquet")
     assert rows.groupby(["model", "query"]).size().to_dict() == {
         ("mini", "caption"): 2, ("mini", "sound"): 2, ("mini-zeroshot", "sound"): 2}  # fmt: skip
