@@ -51,6 +51,16 @@ class QuerySource:
         check_choice("protocol.queries: kind", self.kind, QUERY_KINDS)
 
 
+def list_own_queries() -> dict[str, QuerySource]:
+    """List what can be asked in every protocol with a table of one's own: columns of it."""
+    return {
+        "paraphrase": QuerySource(column="paraphrase"),
+        "sound": QuerySource("audio", "sound"),
+        "image": QuerySource("image", "image"),
+        "video": QuerySource("video", "video"),
+    }
+
+
 @dataclass
 class Figure:
     """One column of the table: a metric of the rows, and how it is taken over them."""
@@ -122,7 +132,7 @@ class Protocol:
     mixture: str = ""
     noise: str = ""
     kind: str = ""  # column of the class
-    queries: dict[str, QuerySource] = field(default_factory=dict)
+    queries: dict[str, QuerySource] = field(default_factory=dict)  # and `list_own_queries`
     rate_hz: int = 32_000  # of the files; another one is refused
     separate_hz: int = 0  # converted to this before the model hears it; 0: as it is
     score_hz: int = 0  # and both to this before they are compared
@@ -140,6 +150,8 @@ class Protocol:
             check_choice("protocol.metrics", metric, MORE)
         if not self.queries:
             raise RequestError("protocol.queries: is empty; say what is asked: {caption: {...}}")
+        own = {} if self.mixing == "generated" else list_own_queries()
+        self.queries = self.queries | {k: v for k, v in own.items() if k not in self.queries}
 
     @property
     def patterns(self) -> dict[str, str]:
