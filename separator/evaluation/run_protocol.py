@@ -15,7 +15,7 @@ from separator.errors import RequestError
 from separator.evaluation.benchmark import Show, write_rows
 from separator.evaluation.case_metrics import EMBEDDING, PACKAGES, list_figures, load_package
 from separator.evaluation.generated_cases import plan_generated
-from separator.evaluation.over_units import Row, score_units
+from separator.evaluation.over_units import Row, Unit, score_units
 from separator.evaluation.protocol import Protocol, ProtocolSettings
 from separator.evaluation.protocol_cases import Case, find_cases
 from separator.evaluation.protocol_queries import NAMED, make_tasks, make_units, takes
@@ -48,13 +48,10 @@ def run_protocol(settings: ProtocolSettings, show: Show) -> str:
         show(f"{name}: queries ...")
         model = load_one(settings, name)
         hashes[name] = model.checkpoint_sha256
-        for query in settings.asked:
-            kind = protocol.queries[query].kind
-            if not takes(model, kind):
-                show(f"{name} takes no {NAMED[kind]}: not asked by {query}")
-                continue
-            rows += score_query(settings, name, model, query, cases, out, show)
-            asked.append((name, query))
+        queries = list_taken(settings, name, model, show)
+        if queries:
+            rows += score_model(settings, name, model, queries, cases, out, show)
+        asked += [(name, query) for query in queries]
     if not asked:
         kinds = {name: source.kind for name, source in protocol.queries.items()}
         raise RequestError(
@@ -109,27 +106,35 @@ def load_one(settings: ProtocolSettings, name: str) -> Separator:
     )
 
 
-def score_query(
+def list_taken(settings: ProtocolSettings, name: str, model: Separator, show: Show) -> list[str]:
+    """List the queries that a model takes; say which it does not."""
+    kinds = {query: settings.protocol.queries[query].kind for query in settings.asked}
+    for query, kind in kinds.items():
+        if not takes(model, kind):
+            show(f"{name} takes no {NAMED[kind]}: not asked by {query}")
+    return [query for query, kind in kinds.items() if takes(model, kind)]
+
+
+def score_model(
     settings: ProtocolSettings,
     name: str,
     model: Separator,
-    query: str,
+    queries: Sequence[str],
     cases: Sequence[Case],
     out: Path,
     show: Show,
 ) -> list[Row]:
-    """Score all cases for one query."""
-    show(f"{name}, {query}: {len(cases)} cases ...")
-    source = settings.protocol.queries[query]
-    tasks = make_tasks(model, source, query, cases, min(settings.pictures, len(cases)))
+    """Score all cases for all queries, by actors that load the model once."""
     identity = [model.checkpoint_sha256, model.encoder_id, settings.precision]
     fetch = Storage(settings.storage).fetch
-    identity += [
-        hash_file(resolve(helper, fetch))
-        for helper in (settings.detector, settings.judge)
-        if helper
-    ]
-    units = make_units(tasks, settings.protocol, settings.more_metrics, identity)
+    helpers = (settings.detector, settings.judge)
+    identity += [hash_file(resolve(helper, fetch)) for helper in helpers if helper]
+    units: list[Unit] = []
+    for query in queries:
+        source = settings.protocol.queries[query]
+        tasks = make_tasks(model, source, query, cases, min(settings.pictures, len(cases)))
+        units += make_units(tasks, settings.protocol, settings.more_metrics, identity)
+    show(f"{name}: {len(cases)} cases, by {', '.join(queries)} ...")
     make = partial(make_scorer, settings, name)
     found = score_units(units, make, settings.actors, settings.device, out / "parts", show)
     return [{"model": name, **row} for row in found]

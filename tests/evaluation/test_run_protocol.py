@@ -56,7 +56,7 @@ def test_protocol_by_its_command_compares_queries_and_goes_on(shared_ray, data, 
     pd.testing.assert_frame_equal(read_scores(one), read_scores(three), atol=1e-3)
     capsys.readouterr()
     assert main(list_words(data, one, *asked)) == 0
-    assert "1 of 1 are there already" in capsys.readouterr().err
+    assert "2 of 2 are there already" in capsys.readouterr().err
     assert np.array_equal(pd.read_parquet(one / "scores.parquet"), rows)
 
 
