@@ -19,6 +19,8 @@ from tests.helpers.tiny_clip import write_openai
 from tests.helpers.training import CONFIG, write_rows
 
 COLOURS = {"hum": (200, 0, 0), "hiss": (0, 200, 0), "beep": (0, 0, 200)}
+# Captions that a CLIP of random weights tells apart: their cosines are below 0.4.
+CAPTIONS = {"hum": "a low hum", "hiss": "hiss", "beep": "a beeping tone"}
 SMALL = ["net.widths=[8,8,8,8,8,8]", "net.n_fft=256", "net.hop=128", "data.segment_s=0.4",
          "data.real_ratio=-1", "data.absent_ratio=0", "data.third_ratio=0", "optim.batch=6",
          "optim.autocast=false", "optim.rate=1e-2", "optim.warmup_steps=5"]  # fmt: skip
@@ -32,6 +34,7 @@ def write_illustrated_list(folder: Path, sounds_list: Path) -> Path:
     for row in rows:
         row["audio"] = str(sounds_list.parent / row["audio"])
         row["image"] = f"{row['kind']}.png"
+        row["captions"] = [CAPTIONS[row["kind"]]]
     for kind in COLOURS:
         Image.fromarray(make_image(kind)).save(folder / f"{kind}.png")
     return write_rows(folder / "list.jsonl", rows)
