@@ -78,7 +78,7 @@ def test_job_separates_by_text_by_image_and_by_a_moment_of_a_video(kit, trained)
         found_T, _ = soundfile.read(before.stem_uri[query["name"]], dtype="float32")
         np.testing.assert_allclose(found_T, stem_CT[0], atol=2e-6)
         wanted, other = (high, low) if query["name"] == "film" else (low, high)
-        assert measure_gain_db(found_T, wanted, other) > 3, query
+        assert measure_gain_db(found_T, wanted, other) > 1, query
 
     tree = read_tree(kit / "out")
     assert "nothing to do" in run(kit, trained)
@@ -91,14 +91,14 @@ def test_job_separates_by_text_by_image_and_by_a_moment_of_a_video(kit, trained)
     assert made_again.to_dict() == {"words": False, "picture": True, "film": False}
     assert after.request["picture"] != before.request["picture"]
     found_T, _ = soundfile.read(after.stem_uri["picture"], dtype="float32")
-    assert measure_gain_db(found_T, high, low) > 3
+    assert measure_gain_db(found_T, high, low) > 1
 
     run(kit, trained, at_s=1)
     moved = check_whole(kit / "out").set_index("query_name")
     assert (moved.run_id != after.run_id).to_dict() == {
         "words": False, "picture": False, "film": True}  # fmt: skip
     found_T, _ = soundfile.read(moved.stem_uri["film"], dtype="float32")
-    assert measure_gain_db(found_T, low, high) > 3
+    assert measure_gain_db(found_T, low, high) > 1
 
 
 def test_job_names_an_image_that_cannot_be_read_and_writes_no_stem(kit, trained):

@@ -24,7 +24,7 @@ CAPTIONS = {"hum": "a low hum", "hiss": "hiss", "beep": "a beeping tone"}
 SMALL = ["net.widths=[8,8,8,8,8,8]", "net.n_fft=256", "net.hop=128", "data.segment_s=0.4",
          "data.real_ratio=-1", "data.absent_ratio=0", "data.third_ratio=0", "optim.batch=6",
          "optim.autocast=false", "optim.rate=1e-2", "optim.warmup_steps=5"]  # fmt: skip
-BOTH = ["optim.num_steps=160", "optim.use_text_ratio=0.5", "optim.use_image=true", "clip_raw=true"]
+BOTH = ["optim.num_steps=240", "optim.use_text_ratio=0.5", "optim.use_image=true", "clip_raw=true"]
 
 
 def write_illustrated_list(folder: Path, sounds_list: Path) -> Path:
