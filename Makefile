@@ -5,7 +5,7 @@ PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
 UV := $(shell command -v uv || echo python3 -m uv)
 SHELL := /bin/bash
 
-.PHONY: help env dev ffmpeg rgw sounds browser lock test test-all test-gpu check demo bench mini scores sbom audit clean mini-zeroshot
+.PHONY: help env dev ffmpeg rgw sounds browser lock test test-all test-gpu check demo bench bundled mini scores sbom audit clean mini-zeroshot
 .DEFAULT_GOAL := test
 
 help:  ## list the targets
@@ -65,6 +65,9 @@ demo: env ffmpeg  ## run the job on a small library that it makes, in demo/
 bench: dev  ## compare the engine with the plain network; writes benchmarks/results/
 	$(PYTHON) benchmarks/engine.py
 	$(PYTHON) benchmarks/engine.py --net unet --work 10x1,10x4 --variants 'eager fp32,eager bf16'
+
+bundled: dev  ## compare the bundled models on held-out sounds; renews its table in README and docs
+	$(PYTHON) -m benchmarks.bundled
 
 mini: dev  ## train the bundled model again, into sounds/ and runs/: hours on 2 cores
 	$(PYTHON) -m jobs.sounds sounds/train --takes 120 --seconds 6 --bank sounds/bank

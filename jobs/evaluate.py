@@ -25,9 +25,10 @@ keys of protocols (CONFIG.yaml first):
   data, lists        the folder of the sounds, and that of the official lists
   output             the folder for the table, scores.parquet, classes.parquet, pictures
   query              what is asked: query=label,caption compares them on the same cases
-  also               a table of your own with more columns: paraphrases, example sounds, images
+  also               a table of your own with more columns: paraphrase, sound, image, video
   pictures           spectrograms of so many cases
-  more               metrics beside the protocol's: clap, dnsmos, speech
+  more               metrics beside the protocol's: bss, clap, dnsmos, fad, speech
+  judge              a model whose encoder computes clap and fad for all models
 keys of the benchmarks:
   model              a separator, or several: [full.ckpt, held_out.ckpt]
   detector           what makes conditions of example sounds: stsed, a path, s3://...

@@ -4,7 +4,7 @@ transformers is imported when an encoder is loaded, not before; nothing is downl
 condition has length 1 or the network's own (near 10) is part of the encoder's id: a separator must
 be asked as it was trained.
 
-Shapes: H height, W width, N images, Q queries, D condition.
+Shapes: H height, W width, N images, Q queries, L tokens, D condition.
 """
 
 import hashlib
@@ -53,16 +53,14 @@ class ClipEncoder:
         self.encoder_id = encoder_id
         self.has_length_1 = not encoder_id.endswith(RAW)
         self._model, self._sizes = model, sizes
-        self._tokenize = import_clap_module("tokenizer").tokenize  # OpenAI's, with its table
+        import_clap_module("tokenizer")  # an absent package is told now, not at the first text
 
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> np.ndarray:
         """Return conditions (Q, 512), float32; one text at a time, as none depends on another."""
         conditions_QD = np.empty((len(texts), CONDITION_SIZE), np.float32)
         for condition_D, text in zip(conditions_QD, texts, strict=True):
-            tokens_1L = self._tokenize([text], self._sizes.positions)
-            if tokens_1L[0, -1] != 0:  # a long text: cut off with its end
-                tokens_1L[0, -1] = END_TOKEN
+            tokens_1L = tokenize([text], self._sizes.positions)
             found = self._model.get_text_features(input_ids=tokens_1L)
             condition_D[:] = self._finish(take_output(found)[0])
         return conditions_QD
@@ -83,6 +81,14 @@ class ClipEncoder:
         if self.has_length_1:
             embedding_D = embedding_D / embedding_D.norm()
         return embedding_D.numpy()
+
+
+def tokenize(texts: list[str], length: int = 77) -> Tensor:
+    """Return token ids (Q, L) by OpenAI's table, zeros behind the end; a long text is cut off with
+    its end."""
+    tokens_QL = import_clap_module("tokenizer").tokenize(texts, length)
+    tokens_QL[tokens_QL[:, -1] != 0, -1] = END_TOKEN
+    return tokens_QL
 
 
 def take_output(found: Any) -> Tensor:

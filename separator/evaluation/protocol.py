@@ -18,9 +18,9 @@ from separator.evaluation.benchmark import BenchmarkSettings
 from separator.evaluation.published import SURE, Published, Table
 
 MIXING = ("given", "at_snr", "halves", "generated")
-TAKES = ("mean", "median", "class_mean", "class_median")
+TAKES = ("mean", "median", "class_mean", "class_median", "frechet")
 QUERY_KINDS = ("text", "audio", "image", "video", "generated")
-MORE = ("speech", "dnsmos", "clap")
+MORE = ("bss", "clap", "dnsmos", "fad", "speech")
 FIELD = re.compile(r"{(\w+)}")
 
 
@@ -49,6 +49,16 @@ class QuerySource:
 
     def __post_init__(self) -> None:
         check_choice("protocol.queries: kind", self.kind, QUERY_KINDS)
+
+
+def list_own_queries() -> dict[str, QuerySource]:
+    """List what can be asked in every protocol with a table of one's own: columns of it."""
+    return {
+        "paraphrase": QuerySource(column="paraphrase"),
+        "sound": QuerySource("audio", "sound"),
+        "image": QuerySource("image", "image"),
+        "video": QuerySource("video", "video"),
+    }
 
 
 @dataclass
@@ -122,13 +132,13 @@ class Protocol:
     mixture: str = ""
     noise: str = ""
     kind: str = ""  # column of the class
-    queries: dict[str, QuerySource] = field(default_factory=dict)
+    queries: dict[str, QuerySource] = field(default_factory=dict)  # and `list_own_queries`
     rate_hz: int = 32_000  # of the files; another one is refused
     separate_hz: int = 0  # converted to this before the model hears it; 0: as it is
     score_hz: int = 0  # and both to this before they are compared
     num_samples: int = 0  # of `halves`: taken around the middle
     take: str = "mean"
-    metrics: list[str] = field(default_factory=list)  # beside SDR, SDRi, SI-SDR: speech
+    metrics: list[str] = field(default_factory=list)  # beside SDR, SDRi, SI-SDR: of MORE
     figures: list[Figure] = MISSING
     published: list[PublishedTable] = field(default_factory=list)
     check: Check = field(default_factory=Check)
@@ -140,6 +150,8 @@ class Protocol:
             check_choice("protocol.metrics", metric, MORE)
         if not self.queries:
             raise RequestError("protocol.queries: is empty; say what is asked: {caption: {...}}")
+        own = {} if self.mixing == "generated" else list_own_queries()
+        self.queries = self.queries | {k: v for k, v in own.items() if k not in self.queries}
 
     @property
     def patterns(self) -> dict[str, str]:
@@ -164,7 +176,8 @@ class ProtocolSettings(BenchmarkSettings):
     output: str = MISSING
     query: list[str] = field(default_factory=list)  # names in protocol.queries; empty: the first
     pictures: int = 0  # cases of which spectrograms are drawn
-    more: list[str] = field(default_factory=list)  # metrics beside the protocol's: dnsmos, clap
+    more: list[str] = field(default_factory=list)  # metrics beside the protocol's: of MORE
+    judge: str = ""  # a model whose encoder computes clap and fad for all; empty: each one's own
 
     def __post_init__(self) -> None:
         super().__post_init__()

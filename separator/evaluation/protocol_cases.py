@@ -93,7 +93,7 @@ def find_cases(
     else:
         rows = match_names(data, sorted(listing), cases.folder)
     columns = add_columns(storage, protocol, lists, also, rows, notes)
-    check_columns(where, protocol, [protocol.queries[name] for name in asked], columns)
+    check_columns(where, protocol, asked, columns)
     rows = take_first(columns, protocol.kind, cases.most_of_kind)
     if cases.num_rows and len(rows) != cases.num_rows:
         notes.append(f"{len(rows)} cases; the official set has {cases.num_rows}")
@@ -152,6 +152,11 @@ def add_columns(
     if protocol.classes.file:
         table, note = read_table(storage, lists, protocol.classes)
         notes.append(note)
+        if protocol.classes.key not in table[0]:
+            raise RequestError(
+                f"{protocol.classes.file}: has the columns {', '.join(table[0])}; "
+                f"{protocol.classes.key} is needed: is this the list of another set?"
+            )
         by_key = {row[protocol.classes.key].strip(): row for row in table}
         rows = [by_key.get(row[protocol.classes.of], {}) | row for row in rows]
     if also:
@@ -168,10 +173,10 @@ def add_columns(
 
 
 def check_columns(
-    where: str, protocol: Protocol, queries: Sequence[QuerySource], rows: list[Columns]
+    where: str, protocol: Protocol, asked: Sequence[str], rows: list[Columns]
 ) -> None:
+    """Refuse rows that lack a column which the protocol or a query needs."""
     needed = [name for pattern in protocol.patterns.values() for name in list_fields(pattern)]
-    needed += [query.column for query in queries if query.column]
     needed += [protocol.kind] if protocol.kind else []
     needed += ["snr"] if protocol.mixing == "at_snr" else []
     for number, row in enumerate(rows, start=1):
@@ -180,6 +185,12 @@ def check_columns(
                 f"{where}: row {number} has the columns {', '.join(row)}; {missing[0]} is needed "
                 f"for {protocol.name}: is this the list of another set?"
             )
+        for name in asked:
+            if (column := protocol.queries[name].column) and column not in row:
+                raise RequestError(
+                    f"query={name}: row {number} has the columns {', '.join(row)}; {column} is "
+                    "needed: add it by a table of your own, also=own.csv"
+                )
 
 
 def take_first(rows: list[Columns], kind: str, most: int) -> list[Columns]:
@@ -219,6 +230,10 @@ def draw_noises(
 
 def name_middle_frames(row: Columns) -> list[str]:
     """Name the three frames around the middle of a video, one a second."""
+    if not row["num_frames"].strip().isdigit():
+        raise RequestError(
+            f"{row['audio']}: num_frames={row['num_frames']!r} in the list: must be a number"
+        )
     middle = int(row["num_frames"]) // 2
     return [f"{row['frames'].strip()}/{middle + offset:06d}.jpg" for offset in (-1, 0, 1)]
 

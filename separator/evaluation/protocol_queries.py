@@ -14,13 +14,19 @@ from typing import Any
 import numpy as np
 
 from separator.api import Separator
+from separator.encoders.clip import is_clip
 from separator.encoders.lookup import encode_texts
 from separator.evaluation.over_units import Unit, hash_name
 from separator.evaluation.protocol import Protocol, QuerySource
 from separator.evaluation.protocol_cases import Case
+from separator.model.entry_points import PACKAGE_PREFIX
 from separator.model.zero_shot_files import is_detector_id
 
 CASES_IN_UNIT = 8
+ROWS = "protocol 2"  # another number for other columns: rows of before are not taken for these
+# Kinds of queries in a sentence.
+NAMED = {"text": "texts", "audio": "example sounds", "generated": "example sounds",
+         "image": "images", "video": "videos"}  # fmt: skip
 LENGTH_1 = 1e-3  # how near to 1 the length of a condition must be
 
 
@@ -44,9 +50,14 @@ class Task:
         return [*self.case.describe(), self.query, self.kind, digest, files, self.is_drawn]
 
 
-def reads(model: Separator, source: QuerySource) -> bool:
-    """Tell whether a model takes such queries at all."""
-    return source.kind != "text" or not is_detector_id(model.encoder_id)
+def takes(model: Separator, kind: str) -> bool:
+    """Tell whether a model takes queries of a kind at all."""
+    encoder_id = model.encoder_id
+    if kind in ("image", "video"):
+        return is_clip(encoder_id)
+    if kind == "text":
+        return encoder_id is not None and not is_detector_id(encoder_id)
+    return not is_clip(encoder_id) and not (encoder_id or "").startswith(PACKAGE_PREFIX)
 
 
 def make_tasks(
@@ -107,5 +118,5 @@ def make_units(
     for start in range(0, len(tasks), CASES_IN_UNIT):
         part = list(tasks[start : start + CASES_IN_UNIT])
         described = [task.describe() for task in part]
-        units.append(Unit(hash_name("protocol", rule, described, list(identity)), part))
+        units.append(Unit(hash_name(ROWS, rule, described, list(identity)), part))
     return units

@@ -2,43 +2,41 @@
 
 Each figure is there twice, for the stem and (`mixture_...`) for the mixture in its place.
 
-Shapes: C channels, T samples, D condition.
+Shapes: T samples, D condition.
 """
 
 import base64
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from separator.api import Separator, load_model
-from separator.audio.audiosep_metrics import (
-    compute_official_sdr_db,
-    compute_official_si_sdr_db,
-)
-from separator.audio.metrics import (
-    compute_level_db,
-    compute_sdr_db,
-    compute_si_sdr_db,
-    compute_window_sdr_db,
-)
-from separator.audio.speech_metrics import score_speech
+from separator.audio.audiosep_metrics import compute_official_sdr_db
+from separator.encoders.clip import is_clip
 from separator.encoders.lookup import AUTO, load_audio_encoder
 from separator.encoders.similarity import SimilarityMeter
-from separator.errors import EncoderMissing, RequestError
+from separator.errors import EncoderMissing
+from separator.evaluation.case_metrics import (
+    EMBEDDING,
+    MEASURES,
+    Estimate,
+    convert,
+    embed,
+    measure_clap,
+    measure_separation,
+)
 from separator.evaluation.case_pictures import draw_case
 from separator.evaluation.generated_cases import make_examples
 from separator.evaluation.over_units import Row, Score
 from separator.evaluation.protocol import Protocol, ProtocolSettings
 from separator.evaluation.protocol_queries import Task
-from separator.evaluation.protocol_sounds import CaseSounds, convert, make_sounds
+from separator.evaluation.protocol_sounds import CaseSounds, make_sounds
 from separator.model import registry
+from separator.model.checkpoint import read_encoder_id
+from separator.model.zero_shot_files import is_detector_id
 from separator.storage import Storage
-
-SPEECH_HZ = 16_000  # of wide-band PESQ and of DNSMOS
-WAY_OUT = "pip install '.[speech]' in the checkout"
-NO_SCORES = ("pesq", "ssnr_db", "llr", "wss", "csig", "cbak", "covl")
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ class ProtocolScorer:
     more: Sequence[str]
     storage: Storage
     meter: SimilarityMeter | None = None
+    has_own_meter: bool = True  # its encoder is also the one that read the text
 
     def __call__(self, tasks: Sequence[Task]) -> list[Row]:
         return [self.score(task) for task in tasks]
@@ -91,107 +90,51 @@ class ProtocolScorer:
         stem_T, target_T, mixture_T = (
             convert(x, sounds.rate_hz, to_hz) for x in (stem_T, sounds.target, sounds.mixture)
         )
+        is_read = task.kind == "text" and self.has_own_meter
         row: Row = {}
         for prefix, estimate_T in (("", stem_T), ("mixture_", mixture_T)):
-            found = measure_separation(estimate_T, target_T, mixture_T)
-            if "speech" in self.more:
-                found |= measure_speech(estimate_T, target_T, to_hz)
-            if "dnsmos" in self.more:
-                found |= measure_dnsmos(estimate_T, to_hz)
-            if self.meter:
-                is_text = task.kind == "text"
-                found |= measure_clap(self.meter, estimate_T, target_T, to_hz, condition_D, is_text)
+            estimate = Estimate(estimate_T, target_T, mixture_T, to_hz)
+            found = measure_separation(estimate)
+            for name, measure in MEASURES.items():
+                found |= measure(estimate) if name in self.more else {}
+            if self.meter and "clap" in self.more:
+                found |= measure_clap(self.meter, estimate, condition_D if is_read else None)
+            if self.meter and "fad" in self.more:
+                found[EMBEDDING] = embed(self.meter, estimate_T, to_hz)
             row |= {f"{prefix}{name}": value for name, value in found.items()}
+        if self.meter and "fad" in self.more:
+            row[f"target_{EMBEDDING}"] = embed(self.meter, target_T, to_hz)
         row["perfect_sdr_db"] = compute_official_sdr_db(target_T, target_T)
         if "snr" in task.case.columns:
             row["snr_db"] = float(task.case.columns["snr"])
         return row
 
 
-def measure_separation(estimate_T: np.ndarray, target_T: np.ndarray, mixture_T: np.ndarray) -> Row:
-    """Compute the figures of AudioSep's benchmark in float32; the names with 64 are in float64."""
-    sdr_db = compute_official_sdr_db(estimate_T, target_T)
-    return {
-        "sdr_db": sdr_db,
-        "sdri_db": sdr_db - compute_official_sdr_db(mixture_T, target_T),
-        "si_sdr_db": compute_official_si_sdr_db(estimate_T, target_T),
-        "sdr64_db": float(compute_sdr_db(estimate_T, target_T)),
-        "si_sdr64_db": float(compute_si_sdr_db(estimate_T, target_T)),
-        "bss_sdr_db": measure_bss(estimate_T, target_T, mixture_T),
-        "under_db": float(compute_level_db(mixture_T) - compute_level_db(estimate_T)),
-    }
-
-
-def measure_bss(estimate_T: np.ndarray, target_T: np.ndarray, mixture_T: np.ndarray) -> float:
-    """Compute the SDR of BSSEval v4 over the whole length; NaN where a sound is silent."""
-    if not (mixture_T - target_T).any():
-        return float("nan")
-    pair = estimate_T[None, None], target_T[None, None]
-    return float(compute_window_sdr_db(*pair, len(target_T))[0, 0])
-
-
-def measure_speech(estimate_T: np.ndarray, clean_T: np.ndarray, rate_hz: int) -> Row:
-    """Compute PESQ and the composite scores at 16 kHz; NaN where PESQ finds no speech."""
-    try:
-        import pesq
-    except ImportError as error:
-        raise RequestError(f"PESQ cannot be computed ({error}): {WAY_OUT}") from None
-    estimate_T, clean_T = (convert(x, rate_hz, SPEECH_HZ) for x in (estimate_T, clean_T))
-    try:
-        mos = float(pesq.pesq(SPEECH_HZ, clean_T, estimate_T, "wb"))
-    except pesq.PesqError:
-        return dict.fromkeys(NO_SCORES, float("nan"))
-    return {"pesq": mos} | asdict(score_speech(estimate_T, clean_T, SPEECH_HZ, mos))
-
-
-def measure_dnsmos(estimate_T: np.ndarray, rate_hz: int) -> Row:
-    """Compute what DNSMOS says of speech, without a reference."""
-    try:
-        from speechmos import dnsmos
-    except ImportError as error:
-        raise RequestError(f"DNSMOS cannot be computed ({error}): {WAY_OUT}") from None
-    heard_T = np.clip(convert(estimate_T, rate_hz, SPEECH_HZ), -1, 1)
-    found: Any = dnsmos.run(heard_T, sr=SPEECH_HZ)
-    return {f"dnsmos_{name}": float(found[f"{name}_mos"]) for name in ("ovrl", "sig", "bak")}
-
-
-def measure_clap(
-    meter: SimilarityMeter,
-    estimate_T: np.ndarray,
-    target_T: np.ndarray,
-    rate_hz: int,
-    condition_D: np.ndarray,
-    is_text: bool,
-) -> Row:
-    """Compute CLAPScore (text and stem) and CLAPScore_A (target and stem); NaN for silence.
-
-    The absolute values are not those of the official script, which reads at another rate than it
-    says.
-    """
-    scores = {"clap_score": float("nan"), "clap_score_a": float("nan")}
-    if is_text:
-        scores["clap_score"] = meter.compare(estimate_T[None], rate_hz, condition_D)
-    if target_T.any():
-        target_D = meter.encoder.encode_audio(target_T[None], rate_hz)
-        scores["clap_score_a"] = meter.compare(estimate_T[None], rate_hz, target_D)
-    return scores
-
-
 def make_scorer(settings: ProtocolSettings, model: str) -> Score:
-    """Load a model in an actor."""
+    """Load a model in an actor, and the encoder that judges its stems."""
+    fetch = Storage(settings.storage).fetch
     loaded = load_model(
         model,
         device=settings.device,
         precision=settings.precision,
         detector=settings.detector or AUTO,
-        fetch_uri=Storage(settings.storage).fetch,
+        fetch_uri=fetch,
     )
-    meter = None
-    if "clap" in settings.more_metrics:
-        if loaded.encoder_id is None:
-            raise EncoderMissing(f"model={model!r}: names no encoder, so more=clap has none")
-        path = registry.resolve(model, Storage(settings.storage).fetch)
-        encoder = load_audio_encoder(path, loaded.encoder_id)
-        meter = SimilarityMeter(encoder, loaded.engine.device)
-    storage = Storage(settings.storage)
-    return ProtocolScorer(loaded, settings.protocol, settings.more_metrics, storage, meter)
+    meter, judge_id = None, loaded.encoder_id
+    if {"clap", "fad"} & set(settings.more_metrics):
+        path = registry.resolve(settings.judge or model, fetch)
+        judge_id = read_encoder_id(path)
+        if is_detector_id(judge_id) or is_clip(judge_id):
+            raise EncoderMissing(
+                f"{path.name} has no encoder of texts and sounds, which clap and fad need; name a "
+                "model that has one: judge=mini"
+            )
+        meter = SimilarityMeter(load_audio_encoder(path, judge_id), loaded.engine.device)
+    return ProtocolScorer(
+        loaded,
+        settings.protocol,
+        settings.more_metrics,
+        Storage(settings.storage),
+        meter,
+        judge_id == loaded.encoder_id,
+    )

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from separator.audio.resample import resample
 from separator.errors import AudioError, RequestError
+from separator.evaluation.case_metrics import convert
 from separator.evaluation.generated_cases import make_generated
 from separator.evaluation.protocol import Protocol
 from separator.evaluation.protocol_cases import Case
@@ -78,12 +77,6 @@ def read_at(storage: Storage, uri: str, rate_hz: int) -> np.ndarray:
     """Read a file (T,) that must have this rate, its channels averaged."""
     check_rate(uri, read_rate(storage, uri), rate_hz)
     return read_whole(storage, uri, rate_hz)
-
-
-def convert(samples_T: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    if from_hz == to_hz:
-        return samples_T
-    return resample(torch.from_numpy(samples_T)[None], from_hz, to_hz)[0].numpy()
 
 
 def read_snr(case: Case) -> float:

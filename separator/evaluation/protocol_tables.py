@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from separator.evaluation.benchmark import lay_out, pick
+from separator.evaluation.case_metrics import take_frechet
 from separator.evaluation.over_units import Row
 from separator.evaluation.protocol import Figure, Protocol
 
@@ -18,7 +19,10 @@ Asked = tuple[str, str]  # a model, and the name of a query
 
 
 def take(rows: Sequence[Row], metric: str, how: str) -> float:
-    """Take a metric over rows, without NaN: over all, or over classes first."""
+    """Take a metric over rows, without NaN: over all, or over classes first; or the distance of two
+    sets of embeddings."""
+    if how == "frechet":
+        return take_frechet(list(rows), metric)
     if how in ("mean", "median"):
         return reduce([row[metric] for row in rows], how)
     kinds: dict[str, list[float]] = {}

@@ -5,6 +5,7 @@ All units of all queries go through `score_units`: on Ray, resumable, each model
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from separator.api import Separator, load_model
 from separator.encoders.lookup import AUTO
 from separator.errors import RequestError
 from separator.evaluation.benchmark import Show, write_rows
+from separator.evaluation.case_metrics import EMBEDDING, PACKAGES, list_figures, load_package
 from separator.evaluation.generated_cases import plan_generated
-from separator.evaluation.over_units import Row, score_units
-from separator.evaluation.protocol import ProtocolSettings
+from separator.evaluation.over_units import Row, Unit, score_units
+from separator.evaluation.protocol import Protocol, ProtocolSettings
 from separator.evaluation.protocol_cases import Case, find_cases
-from separator.evaluation.protocol_queries import make_tasks, make_units, reads
+from separator.evaluation.protocol_queries import NAMED, make_tasks, make_units, takes
 from separator.evaluation.protocol_scores import make_scorer
 from separator.evaluation.protocol_sounds import check_rates
 from separator.evaluation.protocol_tables import (
@@ -33,7 +35,7 @@ from separator.storage import Storage
 
 def run_protocol(settings: ProtocolSettings, show: Show) -> str:
     """Score all models on the cases, write rows, classes and pictures, and return the table."""
-    out, protocol = Path(settings.output), settings.protocol
+    out, protocol = Path(settings.output), add_figures(settings)
     cases, notes = list_cases(settings)
     num_cases = len(cases)
     cases = cases[: settings.limit or None]
@@ -46,23 +48,40 @@ def run_protocol(settings: ProtocolSettings, show: Show) -> str:
         show(f"{name}: queries ...")
         model = load_one(settings, name)
         hashes[name] = model.checkpoint_sha256
-        for query in settings.asked:
-            if not reads(model, protocol.queries[query]):
-                show(f"{name} reads no text: not asked by {query}")
-                continue
-            rows += score_query(settings, name, model, query, cases, out, show)
-            asked.append((name, query))
+        queries = list_taken(settings, name, model, show)
+        if queries:
+            rows += score_model(settings, name, model, queries, cases, out, show)
+        asked += [(name, query) for query in queries]
     if not asked:
-        able = [q for q, source in protocol.queries.items() if source.kind != "text"]
-        raise RequestError(f"query={settings.asked}: no model reads text; these are not: {able}")
+        kinds = {name: source.kind for name, source in protocol.queries.items()}
+        raise RequestError(
+            f"query={settings.asked}: no model takes such queries; the protocol has {kinds}"
+        )
     write_pictures(out / "pictures", rows, settings.model)
-    write_rows(out / "scores.parquet", rows)
+    write_rows(out / "scores.parquet", [leave_out(row) for row in rows])
     write_rows(out / "classes.parquet", summarize_classes(protocol, rows, asked))
     draw_protocol(protocol, rows, asked, out / "scores.png")
     table = lay_out_protocol(protocol, rows, asked, notes)
     table += "\n\n" + "\n".join(check_rows(protocol, rows, hashes, not notes))
     (out / "table.txt").write_text(table + "\n")
     return table
+
+
+def add_figures(settings: ProtocolSettings) -> Protocol:
+    """Return the protocol with columns for the metrics that were asked for beside its own; refuse
+    those whose packages are not there, before anything is done."""
+    protocol = settings.protocol
+    for metric in settings.more_metrics:
+        if metric in PACKAGES:
+            load_package(metric)
+    more = [metric for metric in settings.more_metrics if metric not in protocol.metrics]
+    added = [figure for metric in more for figure in list_figures(metric)]
+    return replace(protocol, figures=[*protocol.figures, *added])
+
+
+def leave_out(row: Row) -> Row:
+    """Leave the embeddings out of a row."""
+    return {name: value for name, value in row.items() if not name.endswith(EMBEDDING)}
 
 
 def list_cases(settings: ProtocolSettings) -> tuple[list[Case], list[str]]:
@@ -87,24 +106,35 @@ def load_one(settings: ProtocolSettings, name: str) -> Separator:
     )
 
 
-def score_query(
+def list_taken(settings: ProtocolSettings, name: str, model: Separator, show: Show) -> list[str]:
+    """List the queries that a model takes; say which it does not."""
+    kinds = {query: settings.protocol.queries[query].kind for query in settings.asked}
+    for query, kind in kinds.items():
+        if not takes(model, kind):
+            show(f"{name} takes no {NAMED[kind]}: not asked by {query}")
+    return [query for query, kind in kinds.items() if takes(model, kind)]
+
+
+def score_model(
     settings: ProtocolSettings,
     name: str,
     model: Separator,
-    query: str,
+    queries: Sequence[str],
     cases: Sequence[Case],
     out: Path,
     show: Show,
 ) -> list[Row]:
-    """Score all cases for one query."""
-    show(f"{name}, {query}: {len(cases)} cases ...")
-    source = settings.protocol.queries[query]
-    tasks = make_tasks(model, source, query, cases, min(settings.pictures, len(cases)))
+    """Score all cases for all queries, by actors that load the model once."""
     identity = [model.checkpoint_sha256, model.encoder_id, settings.precision]
-    if settings.detector:
-        fetch = Storage(settings.storage).fetch
-        identity.append(hash_file(resolve(settings.detector, fetch)))
-    units = make_units(tasks, settings.protocol, settings.more_metrics, identity)
+    fetch = Storage(settings.storage).fetch
+    helpers = (settings.detector, settings.judge)
+    identity += [hash_file(resolve(helper, fetch)) for helper in helpers if helper]
+    units: list[Unit] = []
+    for query in queries:
+        source = settings.protocol.queries[query]
+        tasks = make_tasks(model, source, query, cases, min(settings.pictures, len(cases)))
+        units += make_units(tasks, settings.protocol, settings.more_metrics, identity)
+    show(f"{name}: {len(cases)} cases, by {', '.join(queries)} ...")
     make = partial(make_scorer, settings, name)
     found = score_units(units, make, settings.actors, settings.device, out / "parts", show)
     return [{"model": name, **row} for row in found]

@@ -56,7 +56,7 @@ def test_protocol_by_its_command_compares_queries_and_goes_on(shared_ray, data, 
     pd.testing.assert_frame_equal(read_scores(one), read_scores(three), atol=1e-3)
     capsys.readouterr()
     assert main(list_words(data, one, *asked)) == 0
-    assert "1 of 1 are there already" in capsys.readouterr().err
+    assert "2 of 2 are there already" in capsys.readouterr().err
     assert np.array_equal(pd.read_parquet(one / "scores.parquet"), rows)
 
 
@@ -86,7 +86,7 @@ def test_bundled_compares_models_on_the_same_mixtures(shared_ray, tmp_path, caps
              "query=caption,sound", "device=cpu"]  # fmt: skip
     assert main(words) == 0
     table, said = capsys.readouterr()
-    assert "mini-zeroshot reads no text: not asked by caption" in said
+    assert "mini-zeroshot takes no texts: not asked by caption" in said
     rows = pd.read_parquet(tmp_path / "out/scores.parquet")
     assert rows.groupby(["model", "query"]).size().to_dict() == {
         ("mini", "caption"): 2, ("mini", "sound"): 2, ("mini-zeroshot", "sound"): 2}  # fmt: skip
