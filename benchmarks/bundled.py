@@ -42,7 +42,7 @@ def describe_machine() -> str:
 def summarize(protocol: Protocol, scores: pd.DataFrame) -> list[dict]:
     """Take the table's figures for each model and query."""
     names = [figure.name for figure in protocol.figures]
-    rows = scores.to_dict("records")
+    rows = [dict(zip(scores.columns, row, strict=True)) for row in scores.itertuples(index=False)]
     found = []
     for model, query in scores[["model", "query"]].drop_duplicates().itertuples(index=False):
         own = pick(rows, model=model, query=query)

@@ -116,4 +116,4 @@ def iterate_rows(settings: MineSettings, sources: list[Source]) -> Iterator[list
         num_cpus=0,
     )
     for batch in mined.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield batch.to_pylist()  # pyright: ignore[reportAttributeAccessIssue] # a table
+        yield batch.to_pylist()  # pyright: ignore # a table, of which Ray's types do not tell
