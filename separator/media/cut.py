@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from separator.audio.window import Span
-from separator.media.decode import decode, output_rate
+from separator.media.decode import output_rate
+from separator.media.joined import decode_track
 from separator.media.probe import Media, Track
 
 
