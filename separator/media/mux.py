@@ -106,10 +106,11 @@ def put_tracks(
 
 
 def holds_mxf(media: Media) -> bool:
-    """Whether ffmpeg can write the streams of a file into MXF: one picture, and PCM at 48 kHz."""
+    """Whether ffmpeg can write the streams of an MXF again: one picture, and PCM at 48 kHz."""
     kinds = [kind for kind in media.stream_kinds if kind in COPIED_KINDS]
     return (
-        media.video is not None
+        media.container == "mxf"
+        and media.video is not None
         and media.video.codec in MXF_PICTURES
         and kinds == ["video"] + ["audio"] * len(media.tracks)
         and all(t.codec in MXF_SOUNDS and t.rate_hz == MXF_RATE_HZ for t in media.tracks)
