@@ -22,7 +22,7 @@ class Sound:
 
 
 def read_blocks(path: Path, media: Media, track: Track) -> Generator[np.ndarray, None, None]:
-    with closing(decode(path, media, track)) as blocks:
+    with closing(decode_track(path, media, track)) as blocks:
         yield from blocks
 
 

@@ -66,7 +66,7 @@ def check_stems(records: list[dict], wanted_CT: np.ndarray) -> None:
 
 
 def check_streams(before: Path, after: Path, mix_CT: np.ndarray, streams: list[int]) -> None:
-    """Check that the mix lies in the streams that it was made of, and that all else is as it was."""
+    """Check that the mix lies in the streams it was made of, and that all else is as it was."""
     one, other = probe(before), probe(after)
     assert other.stream_kinds == one.stream_kinds
     assert one.timecode == other.timecode == TIMECODE
