@@ -17,6 +17,7 @@ from separator.stages.remux import Remuxer
 from separator.storage import Storage
 from tests.helpers import media_files as make
 from tests.helpers.films import hash_packets
+from tests.helpers.job import check_whole, run_job, write_config
 from tests.helpers.masters import TIMECODE, make_master, make_sounds
 from tests.helpers.stages import make_stage, run_stages
 
@@ -174,6 +175,25 @@ def test_mxf_that_ffmpeg_cannot_write_becomes_mov_or_matroska(stage, kind, suffi
     for channel, wanted_T in enumerate(mix_CT):
         np.testing.assert_array_equal(read_stream(film, channel), wanted_T)
     assert probe(film).timecode == probe(path).timecode
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_run_joins_the_streams_of_a_master(tmp_path):
+    """As a user runs it, with the bundled model; and again, when there is nothing to do."""
+    (tmp_path / "in").mkdir()
+    path = make_master(tmp_path / "in/film.mxf", make_sounds(3, silent=[2]))
+    out = tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(tmp_path / "in"), str(out))
+    mix = "output.renditions=[{name: mix, gains_db: {siren: -6}, rest_db: -6}]"
+    settings = ("input.group=auto", mix, "output.remux=replace")
+    run_job(config, *settings)
+    manifest = check_whole(out)
+    assert [list(streams) for streams in manifest.track_streams] == [[0, 1]] * 3
+    assert set(manifest.decode_warnings) == {"silent streams left out: 2"}
+    (row,) = manifest[manifest.kind == "rendition"].to_dict("records")
+    check_streams(path, Path(row["remux_uri"]), read_file(row["stem_uri"]), [0, 1])
+    assert "nothing to do" in run_job(config, *settings)
 
 
 def test_previews_hear_the_joined_track_of_a_record(tmp_path):
