@@ -28,6 +28,7 @@ from separator.detect.stretches import StretchRule
 from separator.errors import RequestError
 from separator.media.choose import check_tracks
 from separator.media.formats import list_media_patterns
+from separator.media.groups import GROUPS
 from separator.queries import Query, parse_queries
 from separator.storage import StorageSettings, is_within, parse_uri
 from separator.storage.patterns import make_selector
@@ -52,6 +53,7 @@ class InputSettings:
     uri_column: str | None = None
     queries_column: str | None = None
     tracks_column: str | None = None
+    group: str = "off"
     carry: list[str] = field(default_factory=list)
     allow_local: Any = "auto"
 
@@ -60,6 +62,8 @@ class InputSettings:
             parse_uri(self.uri)
         with named("input.include/exclude: "):
             make_selector(self.include, self.exclude)
+        read_switches(self, "group")
+        check_choice("input.group", self.group, GROUPS)
         if self.allow_local not in ("auto", True, False):
             raise RequestError(f"input.allow_local={self.allow_local!r}: auto, true or false")
         for key in ("uri_column", "queries_column", "tracks_column", "carry"):

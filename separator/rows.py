@@ -87,6 +87,7 @@ class TrackInfo:
     layout: str | None = None  # such as 5.1(side)
     language: str = ""
     picture: str = ""  # frame rate and time code of its asset: "25/1 10:00:00:00"
+    streams: tuple[int, ...] = ()  # of a group: the audio streams that are its channels
 
 
 NO_TRACK = TrackInfo(-1)
@@ -291,7 +292,7 @@ def _build_asset(content: dict[str, Any]) -> Asset:
 NESTED = {
     "asset": _build_asset,
     "assets": lambda contents: tuple(map(_build_asset, contents)),
-    "track": lambda content: TrackInfo(**content),
+    "track": lambda content: TrackInfo(**content | {"streams": tuple(content["streams"])}),
     "seconds": lambda content: Seconds(**content),
     "measures": lambda content: Measures(**content),
     "heard": _build_heard,

@@ -33,7 +33,14 @@ ODD_ASSET = replace(
 SAMPLES_CT = np.arange(6, dtype=np.float32).reshape(2, 3)
 ROWS = [
     AssetBatch((ASSET, ODD_ASSET)),
-    SpanRow(ODD_ASSET, make_track(3), 4, number=2, is_last=False, samples=SAMPLES_CT),
+    SpanRow(
+        ODD_ASSET,
+        replace(make_track(3), streams=(5, 3, 4)),
+        4,
+        number=2,
+        is_last=False,
+        samples=SAMPLES_CT,
+    ),
     StemRow(ASSET, make_track(), 1, name="a", samples=SAMPLES_CT, similarity=0.5),
     make_file(0, "a", measures=replace(make_file(0, "a").measures, similarity=0.25)),
     make_part(1, False, replace(make_file(0, "a").measures, similarity=0.25)),

@@ -4,25 +4,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from separator.errors import RequestError, TrackMissing
+from separator.media.groups import group_streams
 from separator.media.languages import same_language
 from separator.media.probe import Track
 
 FORMS = "all, default, first, a list of positions such as [0, 2], or {language: [en, de]}"
 
 
-def choose_tracks(tracks: Sequence[Track], how: Any = "all") -> list[Track]:
+def choose_tracks(tracks: Sequence[Track], how: Any = "all", group: str = "off") -> list[Track]:
     """Return the chosen tracks in the file's order; TrackMissing if there are none.
 
     `default` is the first track with that flag, or the first of all. Positions count audio streams;
     positions that a file does not have are ignored. `{language: [...], fallback: ...}` takes the
-    fallback, any of the other forms, if no track has one of the languages.
+    fallback, any of the other forms, if no track has one of the languages. With `group=auto` mono
+    streams that belong together are one track: of positions, those among the chosen ones.
     """
+    grouped = group_streams(tracks) if group == "auto" else tracks
     if isinstance(how, str):
-        chosen = _choose_named(tracks, how)
+        chosen = _choose_named(grouped, how)
     elif isinstance(how, dict):
-        chosen = _choose_languages(tracks, how)
+        chosen = _choose_languages(tracks, how, group)
     elif isinstance(how, Sequence) and how and all(_is_position(item) for item in how):
         chosen = [track for track in tracks if track.index in how]
+        chosen = group_streams(chosen) if group == "auto" else chosen
     else:
         raise RequestError(f"tracks={how!r:.80}: must be {FORMS}")
     if not chosen:
@@ -51,7 +55,7 @@ def _choose_named(tracks: Sequence[Track], how: str) -> list[Track]:
     raise RequestError(f"tracks={how!r:.80}: must be {FORMS}")
 
 
-def _choose_languages(tracks: Sequence[Track], how: dict[str, Any]) -> list[Track]:
+def _choose_languages(tracks: Sequence[Track], how: dict[str, Any], group: str) -> list[Track]:
     wanted = how.get("language")
     wanted = [wanted] if isinstance(wanted, str) else wanted
     unknown = set(how) - {"language", "fallback"}
@@ -61,13 +65,13 @@ def _choose_languages(tracks: Sequence[Track], how: dict[str, Any]) -> list[Trac
         raise RequestError(f"tracks={how!r:.80}: languages are codes such as en, eng or pt-BR")
     chosen = [
         track
-        for track in tracks
+        for track in (group_streams(tracks) if group == "auto" else tracks)
         if track.language and any(same_language(track.language, code) for code in wanted)
     ]
     fallback = how.get("fallback")
     if chosen or fallback in (None, "none"):
         return chosen
-    return choose_tracks(tracks, fallback)
+    return choose_tracks(tracks, fallback, group)
 
 
 def _is_position(item: object) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from separator.audio.window import Span
-from separator.media.decode import decode, output_rate
+from separator.media.decode import output_rate
+from separator.media.joined import decode_track
 from separator.media.probe import Media, Track
 
 
@@ -21,7 +22,7 @@ class Sound:
 
 
 def read_blocks(path: Path, media: Media, track: Track) -> Generator[np.ndarray, None, None]:
-    with closing(decode(path, media, track)) as blocks:
+    with closing(decode_track(path, media, track)) as blocks:
         yield from blocks
 
 

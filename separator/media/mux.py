@@ -10,6 +10,7 @@ import ffmpeg
 from separator.errors import EncoderFailed, LayoutUnsupported, RequestError
 from separator.media.ffmpeg import QUIET, Child, run
 from separator.media.formats import SIDE_AS_BACK
+from separator.media.groups import NAMED_LAYOUT
 from separator.media.limits import (
     SAFE_INPUT,
     Limits,
@@ -31,7 +32,14 @@ MUXERS = {
     ".mka": ("matroska", "flac"),
     ".webm": ("webm", "libopus"),
     ".ts": ("mpegts", "aac"),
+    ".mxf": ("mxf", "pcm_s24le"),
 }
+# Masters: PCM is replaced by PCM of the same kind.
+PCM_MUXERS = ("mov", "mxf")
+# What ffmpeg writes into MXF.
+MXF_PICTURES = ("mpeg2video", "h264", "prores", "dnxhd", "jpeg2000", "dvvideo")
+MXF_SOUNDS, MXF_RATE_HZ = ("pcm_s16le", "pcm_s24le"), 48_000
+MOST_CUT_S = 0.1
 # Options of the copied streams; data streams (time codes, telemetry) cannot be copied.
 COPY: dict[str, object] = {
     "c": "copy",
@@ -62,12 +70,14 @@ class MuxSettings:
 @dataclass(frozen=True)
 class NewTrack:
     """Audio to put in: in place of the track `replaces`, with its flags and, unless given, its
-    language and title; or as an additional track after the others."""
+    language and title; or as an additional track after the others. `channel`: only this one of it,
+    as a mono track."""
 
     path: Path
     language: str | None = None
     title: str | None = None
     replaces: Track | None = None
+    channel: int | None = None
 
 
 def put_tracks(
@@ -91,6 +101,31 @@ def put_tracks(
             covers = dict(_extract_covers(path, media, Path(folder), limits))
         command = build_command(path, media, tracks, probed, output_path, settings, covers)
         _write(command, path, output_path, limits)
+    if output_path.suffix.lower() == ".mxf":
+        _check_whole(path, media, output_path, limits)
+
+
+def holds_mxf(media: Media) -> bool:
+    """Whether ffmpeg can write the streams of an MXF again: one picture, and PCM at 48 kHz."""
+    kinds = [kind for kind in media.stream_kinds if kind in COPIED_KINDS]
+    return (
+        media.container == "mxf"
+        and media.video is not None
+        and media.video.codec in MXF_PICTURES
+        and kinds == ["video"] + ["audio"] * len(media.tracks)
+        and all(t.codec in MXF_SOUNDS and t.rate_hz == MXF_RATE_HZ for t in media.tracks)
+    )
+
+
+def _check_whole(path: Path, media: Media, output_path: Path, limits: Limits) -> None:
+    """Refuse a file that ends early: ffmpeg ends an MXF with its shortest stream."""
+    stated_s, written_s = media.duration_s, probe(output_path, limits).duration_s
+    if stated_s and (written_s or 0.0) < stated_s - MOST_CUT_S:
+        output_path.unlink()
+        raise EncoderFailed(
+            f"{show_name(path)}: as MXF it would end after {written_s or 0.0:.3f} s of"
+            f" {stated_s:.3f} s, where its shortest stream ends; make its streams of one length"
+        )
 
 
 def _write(command: list[str], path: Path, output_path: Path, limits: Limits) -> None:
@@ -119,7 +154,6 @@ def build_command(
     if suffix not in MUXERS:
         raise RequestError(f"{show_name(output_path)}: must end in one of {', '.join(MUXERS)}")
     muxer, codec = MUXERS[suffix]
-    codec = settings.codec or codec
     # ffmpeg moves the start of each input to time 0; new tracks belong at the zero of the first
     # input, which may lie later than its start (priming).
     start_s = media.tracks[0].start_s if media.zero_s is None and media.tracks else media.zero_s
@@ -140,7 +174,8 @@ def build_command(
             streams.append(edited["a:0"])
             place = (len(streams) - 1, num_audio)
             stem, new = probed[number], tracks[number]
-            options |= _make_options(stem, new, *place, codec, settings)
+            own = settings.codec or _keep_pcm(new, muxer) or codec
+            options |= _make_options(stem, new, *place, own, settings)
             if muxer in HANDLER_MUXERS:  # the 0 only makes the key another one
                 options[f"metadata:s:0{place[0]}"] = f"handler_name={_find_title(new) or HANDLER}"
         elif kind in COPIED_KINDS and at not in covers:
@@ -185,6 +220,21 @@ def _attach(covers: dict[int, Path], place: int) -> list[str]:
     return words
 
 
+def _keep_pcm(new: NewTrack, muxer: str) -> str | None:
+    """Return the codec of the replaced stream where masters keep it."""
+    old = new.replaces
+    if old is None or muxer not in PCM_MUXERS or not old.codec.startswith("pcm_"):
+        return None
+    return old.codec
+
+
+def _pick_channel(new: NewTrack, codec: str) -> str:
+    """Make the filter that takes one channel of a new track; PCM keeps the name that it had."""
+    named = NAMED_LAYOUT.fullmatch((new.replaces and new.replaces.layout) or "")
+    layout = named[1] if named and codec.startswith("pcm_") else "mono"
+    return f"pan={layout}|c0=c{new.channel}"
+
+
 def _find_title(new: NewTrack) -> str:
     return clean_tag(new.title or (new.replaces and new.replaces.title) or "")
 
@@ -203,10 +253,12 @@ def _make_options(
     }
     if settings.bitrate_bps:
         options[f"b:{place}"] = settings.bitrate_bps
-    if codec in ("aac", "libopus") and stem.layout in SIDE_AS_BACK:
+    if new.channel is not None:
+        options[f"filter:{place}"] = _pick_channel(new, codec)
+    elif codec in ("aac", "libopus") and stem.layout in SIDE_AS_BACK:
         options[f"filter:{place}"] = f"aformat=channel_layouts={SIDE_AS_BACK[stem.layout]}"
     if codec == "libopus":
         options[f"ar:{place}"] = 48000
-    if stem.num_channels > 8:
+    if stem.num_channels > 8 and new.channel is None:
         raise LayoutUnsupported(f"{stem.num_channels} channels: {codec} holds up to 8")
     return options

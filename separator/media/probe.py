@@ -19,7 +19,8 @@ HANDLERS = {"SoundHandler", "SoundHandle", "Sound Media Handler", "Apple Sound M
 
 @dataclass(frozen=True)
 class Track:
-    """One audio stream. Values that the file does not state are None."""
+    """One audio stream, or several mono ones that `groups.py` joined. Values that the file does not
+    state are None."""
 
     index: int  # among the audio streams
     stream_index: int  # among all streams
@@ -34,6 +35,7 @@ class Track:
     start_s: float | None
     duration_s: float | None
     tick_s: float  # the step of its timestamps
+    streams: tuple["Track", ...] = ()  # that it joins, one for each channel
 
 
 @dataclass(frozen=True)

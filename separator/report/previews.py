@@ -19,6 +19,7 @@ from separator.audio.window import WHOLE_S, EnvelopeMeter, Span, choose_window
 from separator.errors import AudioError, MediaError, ObjectChanged, RequestError, StorageError
 from separator.media.cut import Sound, cut, read_blocks
 from separator.media.decode import output_rate
+from separator.media.groups import find_track
 from separator.media.preview import encode_preview
 from separator.media.probe import Media, Track, probe
 from separator.results.record import hash_content
@@ -82,7 +83,7 @@ class PreviewMaker:
         stem = whole or cut(path, media, media.tracks[0], window)
         kind = row["kind"] or STEM
         sounds = {kind: stem}
-        mixture = source.cut(row["track_index"], window)
+        mixture = source.cut(row["track_index"], row["track_streams"] or (), window)
         if mixture is not None:
             sounds = {MIXTURE: mixture, kind: stem}
             if kind == STEM and mixture.rate_hz == stem.rate_hz:
@@ -115,7 +116,9 @@ class PreviewMaker:
         name = f"{name_preview(row)}-{kind}"
         audio = f"{name}.m4a"
         if kind == MIXTURE:
-            shared = hash_content([VERSION, work.uri, work.etag, row["track_index"], window])
+            streams = row["track_streams"] or []
+            about = [VERSION, work.uri, work.etag, row["track_index"], window]
+            shared = hash_content([*about, streams] if streams else about)
             audio = f"{shared}.m4a"
         if not (path := folder / audio).exists():
             encode_preview(sound.samples, sound.rate_hz, path)
@@ -136,16 +139,14 @@ class Source:
     def __init__(self, path: Path | None = None, media: Media | None = None) -> None:
         self.path, self.media = path, media
         self.trouble = ""  # the reason why there is no mixture
-        self._last: tuple[tuple[int, Span], Sound] | None = None
+        self._last: tuple[tuple[Track, Span], Sound] | None = None
 
-    def cut(self, track_index: int, window: Span) -> Sound | None:
+    def cut(self, track_index: int, streams: Sequence[int], window: Span) -> Sound | None:
         if self.path is None or self.media is None:
             return None
-        if self._last is None or self._last[0] != (track_index, window):
-            tracks = [track for track in self.media.tracks if track.index == track_index]
-            if not tracks:
-                raise MediaError(f"{self.path.name}: has no track {track_index}")
-            self._last = (track_index, window), cut(self.path, self.media, tracks[0], window)
+        track = find_track(self.path, self.media, track_index, streams)
+        if self._last is None or self._last[0] != (track, window):
+            self._last = (track, window), cut(self.path, self.media, track, window)
         return self._last[1]
 
 

@@ -147,6 +147,7 @@ def _make_base(item: WorkItem, file: OfTrack, shared: Mapping[str, Any]) -> Reco
             "asset_bytes": asset.num_bytes,
             "track_index": file.track.index,
             "track_language": file.track.language,
+            "track_streams": list(file.track.streams) or None,
             "frame_rate": file.track.picture.partition(" ")[0],
             "timecode": file.track.picture.partition(" ")[2],
             "rate_hz": file.track.rate_hz,

@@ -63,6 +63,10 @@ COLUMNS = {
     "presence_score": ("float32", "the highest score anywhere in the track, 0 to 1"),
     "presence_share": ("float32", "of the track's length that the stretches of `presence` cover"),
     "presence_by": ("string", "what measured it: classes (of a detector), similarity or stem"),
+    "track_streams": (
+        "list<int32>",
+        "of a track that joins mono streams (input.group): these, one a channel; else null",
+    ),
     "frame_rate": ("string", "of the asset's picture, such as 30000/1001; empty without one"),
     "timecode": ("string", "of its first frame; empty where it has none"),
     "created_at": ("timestamp[us, tz=UTC]", "when it was committed"),
@@ -78,6 +82,7 @@ def make_schema() -> "pa.Schema":
     )
     types = {
         "timestamp[us, tz=UTC]": pa.timestamp("us", "UTC"),
+        "list<int32>": pa.list_(pa.field("element", pa.int32())),
         "list<struct<start_s: double, stop_s: double, score: float>>": pa.list_(
             pa.field("element", stretch)  # as Parquet names it
         ),

@@ -16,8 +16,9 @@ from separator.audio.format import AudioFormat
 from separator.config import JobConfig
 from separator.errors import AudioError
 from separator.media.choose import choose_tracks
-from separator.media.decode import decode, output_rate
+from separator.media.decode import output_rate
 from separator.media.encode import EncodeSettings, encode
+from separator.media.joined import decode_track
 from separator.media.probe import probe
 from separator.rows import STEM, Asset
 from separator.run.prepare import Flow, Target, load_flow, prepare_target
@@ -68,7 +69,7 @@ def make_plan(config: JobConfig) -> Plan:
     looks = []
     for row in chosen:
         with contextlib.suppress(*ASSET_ERRORS):
-            looks.append(look_into(storage, row))
+            looks.append(look_into(storage, row, config.input.group))
     plan.looked_into, plan.unusable = len(chosen), len(chosen) - len(looks)
     if sum(look.seconds for look in looks):
         flow = load_flow(target, "plan")
@@ -105,16 +106,16 @@ def count_pending(target: Target) -> tuple[Plan, list[Asset]]:
     return plan, chosen
 
 
-def look_into(storage: Storage, asset: Asset) -> _Look:
+def look_into(storage: Storage, asset: Asset, group: str) -> _Look:
     check_asset(asset)
     entry = make_entry(asset)
     with temporary_folder() as folder, storage.on_disk(entry, folder) as path:
         media = probe(path)
-        tracks = choose_tracks(media.tracks, asset.tracks)
+        tracks = choose_tracks(media.tracks, asset.tracks, group)
         rate_hz = output_rate(tracks[0])
         num_samples = round(SEPARATE_S * rate_hz)
         with contextlib.closing(
-            decode(path, media, tracks[0], block_samples=num_samples)
+            decode_track(path, media, tracks[0], block_samples=num_samples)
         ) as blocks:
             piece_CT = next(blocks, None)
         if piece_CT is None:

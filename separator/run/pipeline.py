@@ -127,6 +127,7 @@ def make_dataset(
         flow.spans,
         config.run.retry_failed,
         channels=config.model.channels,
+        group=config.input.group,
     )
     actors = ray.data.ActorPoolStrategy(
         size=num_actors, max_tasks_in_flight_per_actor=SPANS_PER_ACTOR

@@ -33,6 +33,7 @@ from separator.rows import (
     PartWritten,
     Remuxed,
     StemWritten,
+    TrackInfo,
     WorkItem,
 )
 
@@ -52,7 +53,7 @@ class Remux:
 
     asset: Asset
     name: str
-    track_indexes: tuple[int, ...]
+    tracks: tuple[TrackInfo, ...]
 
 
 @dataclass(frozen=True)
@@ -206,11 +207,12 @@ class Collector:
             return []
         if self.with_remux and not state.failed_tracks:
             for name in asset.list_names(RENDITION):
-                if any(isinstance(state.files[i, RENDITION, name], Failed) for i in tracks):
+                mixes = [state.files[i, RENDITION, name] for i in tracks]
+                if any(isinstance(mix, Failed) for mix in mixes):
                     continue
                 if name not in state.ordered:
                     state.ordered.add(name)
-                    return [Remux(asset, name, tuple(tracks))]
+                    return [Remux(asset, name, tuple(map(find_track_info, mixes)))]
                 if name not in state.remuxed:
                     return []
         shared = self.run_columns | {"created_at": make_timestamp(self.last_commit_us)}
@@ -257,6 +259,10 @@ def name_absent(asset: Asset, records: list[Record]) -> list[Record]:
         else r | {"request": own, "fingerprint": make_fingerprint(own, r["track_index"])}
         for r in records
     ]
+
+
+def find_track_info(file: Made) -> TrackInfo:
+    return file.last.track if isinstance(file, StemAbsent) else file.track
 
 
 def make_key(row: PartWritten | StemWritten | Failed) -> Key:

@@ -23,8 +23,9 @@ from separator.errors import (
     find_error,
 )
 from separator.media.choose import choose_tracks
-from separator.media.decode import decode, output_rate
+from separator.media.decode import output_rate
 from separator.media.formats import FORMATS, choose_layout
+from separator.media.joined import decode_track, drop_silent
 from separator.media.limits import Limits
 from separator.media.probe import Media, Track, probe
 from separator.results.folders import find_folder, withdraw
@@ -57,6 +58,7 @@ class Extractor:
     retry_failed: bool = False
     limits: Limits = field(default_factory=Limits)
     channels: str = "linked"  # of the stems, as in the config
+    group: str = "off"  # of mono streams, as in the config
 
     def __call__(self, asset: Asset) -> Iterator[SpanRow | Failed | AlreadyDone]:
         """Yield spans as they are decoded. The very last row is held back until the asset is known
@@ -86,17 +88,20 @@ class Extractor:
     def _extract(self, asset: Asset, folder: Path) -> Iterator[SpanRow | Failed]:
         with self.storage.on_disk(make_entry(asset), folder) as path:
             media = probe(path, self.limits)
-            tracks = choose_tracks(media.tracks, asset.tracks)
+            tracks = choose_tracks(media.tracks, asset.tracks, self.group)
             for track in tracks:
                 of = (asset, describe_track(track, media), len(tracks))
                 try:
-                    yield from self._cut(of, path, media, track)
+                    sounding, note = drop_silent(path, media, track, self.limits)
+                    of = (asset, describe_track(sounding, media), len(tracks))
+                    yield from self._cut(of, path, media, sounding, note)
                 except ASSET_ERRORS as error:
                     yield fail(of, error, "extract")
 
     def _cut(
-        self, of: tuple[Asset, TrackInfo, int], path: Path, media: Media, track: Track
+        self, of: tuple[Asset, TrackInfo, int], path: Path, media: Media, track: Track, note: str
     ) -> Iterator[SpanRow]:
+        """Yield the spans of a track; the last one also says `note`."""
         rate_hz = output_rate(track)
         if not rate_hz:
             raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
@@ -104,7 +109,7 @@ class Extractor:
         if self.channels != "mono":  # refuse what no stem can hold before it is separated
             choose_layout(FORMATS[self.layout.extension], track.num_channels, track.layout)
         plan, number = self.plan, 0
-        with contextlib.closing(decode(path, media, track, self.limits)) as blocks:
+        with contextlib.closing(decode_track(path, media, track, self.limits)) as blocks:
             spans = cut_spans(blocks, rate_hz, plan.span_s, plan.context_s, plan.grid_s)
             for number, (span, samples_CT, is_last) in enumerate(spans, start=1):
                 yield SpanRow(
@@ -115,7 +120,7 @@ class Extractor:
                     core_start=span.core_start,
                     core_stop=span.core_stop,
                     samples=np.ascontiguousarray(samples_CT),
-                    repairs=blocks.repairs.describe() if is_last else "",
+                    repairs=_join_notes(note, blocks.repairs.describe()) if is_last else "",
                 )
         if not number:
             raise AudioError("the track holds no samples")
@@ -140,4 +145,9 @@ def describe_track(track: Track, media: Media) -> TrackInfo:
         track.layout,
         track.language or "",
         f"{media.video.frame_rate} {media.timecode}".strip() if media.video else "",
+        tuple(stream.index for stream in track.streams),
     )
+
+
+def _join_notes(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)

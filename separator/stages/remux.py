@@ -11,7 +11,8 @@ from separator.audio.format import AudioFormat
 from separator.media.decode import decode, output_rate
 from separator.media.encode import EncodeSettings, encode
 from separator.media.formats import FORMATS
-from separator.media.mux import MUXERS, MuxSettings, NewTrack, put_tracks
+from separator.media.groups import find_track
+from separator.media.mux import MUXERS, MuxSettings, NewTrack, holds_mxf, put_tracks
 from separator.media.probe import Media, Track, probe
 from separator.results.paths import Layout
 from separator.rows import NO_TRACK, REMUX, RENDITION, Failed, Remuxed, Seconds, fail
@@ -37,7 +38,7 @@ class Remuxer:
         try:
             done = Remuxed(command.asset, command.name, self._remux(command))
         except ASSET_ERRORS as error:
-            of = (command.asset, NO_TRACK, len(command.track_indexes))
+            of = (command.asset, NO_TRACK, len(command.tracks))
             done = fail(of, error, "remux", kind=REMUX, name=command.name)
         return replace(done, seconds=Seconds(publish=time.monotonic() - started))
 
@@ -49,26 +50,32 @@ class Remuxer:
         ):
             media = probe(path)
             suffix = choose_suffix(Path(asset.path).suffix.lower(), media, self.how)
-            mixes = {}
-            for index in command.track_indexes:
-                mixes[index] = folder / f"mix-{index}.{self.layout.extension}"
-                uri = self.layout.stem(asset.path, index, RENDITION, name)
-                self.storage.fetch(uri, mixes[index])
+            mixes: list[tuple[Track, Path]] = []
+            for info in command.tracks:
+                mix_path = folder / f"mix-{info.index}.{self.layout.extension}"
+                uri = self.layout.stem(asset.path, info.index, RENDITION, name)
+                self.storage.fetch(uri, mix_path)
+                mixes.append((find_track(path, media, info.index, info.streams), mix_path))
             output_path = folder / f"whole{suffix}"
             if suffix in MUXERS:
-                tracks = [self._make_track(media, index, mixes[index], name) for index in mixes]
+                tracks = [new for mix in mixes for new in self._make_tracks(*mix, name)]
                 put_tracks(path, media, tracks, output_path, self.settings)
             else:
-                self._write(media.tracks[0], mixes[command.track_indexes[0]], output_path)
+                self._write(*mixes[0], output_path)
             uri = self.layout.remux(asset.path, name, suffix)
             self.storage.upload(output_path, uri)
         return uri
 
-    def _make_track(self, media: Media, index: int, mix_path: Path, name: str) -> NewTrack:
-        old = next(track for track in media.tracks if track.index == index)
-        if self.how == "replace":
-            return NewTrack(mix_path, replaces=old)
-        return NewTrack(mix_path, old.language, name)
+    def _make_tracks(self, old: Track, mix_path: Path, name: str) -> list[NewTrack]:
+        """Put the channels of a group back into its streams; added, it is one track."""
+        if self.how == "add":
+            return [NewTrack(mix_path, old.language, name)]
+        if not old.streams:
+            return [NewTrack(mix_path, replaces=old)]
+        return [
+            NewTrack(mix_path, replaces=stream, channel=channel)
+            for channel, stream in enumerate(old.streams)
+        ]
 
     def _write(self, old: Track, mix_path: Path, output_path: Path) -> None:
         """Write the rendition as a file that holds nothing but this one track."""
@@ -82,10 +89,13 @@ class Remuxer:
 
 
 def choose_suffix(suffix: str, media: Media, how: str) -> str:
-    """Keep the container of the asset where it can hold the new sound; else take Matroska."""
-    if suffix in MUXERS:
-        return suffix
+    """Keep the container of the asset where it can hold the new sound; else take Matroska, or mov
+    for an MXF with a picture that ffmpeg cannot write again."""
     has_picture = any(kind in PICTURES for kind in media.stream_kinds)
+    if suffix == ".mxf" and has_picture:
+        return suffix if holds_mxf(media) else ".mov"
+    if suffix in MUXERS and suffix != ".mxf":
+        return suffix
     is_single = len(media.tracks) == 1 and not has_picture
     if is_single and how == "replace" and suffix.removeprefix(".") in FORMATS:
         return suffix

@@ -56,12 +56,13 @@ def run_stages(
     edits: Edits,
     span_s: float = 100.0,
     remuxer: Remuxer | None = None,
+    group: str = "off",
 ) -> list[dict[str, Any]]:
     """Make the records of one asset, as the job does."""
     asset = make_asset(path, edits, publisher.storage.stat(str(path)).etag)
     frame_s = Fraction(CONFIG.hop, CONFIG.rate_hz)
     plan = SpanPlan(span_s, choose_context("exact", CONFIG.rate_hz, CONFIG.hop) * frame_s, GRID_S)
-    extractor = Extractor(publisher.storage, publisher.layout, plan)
+    extractor = Extractor(publisher.storage, publisher.layout, plan, group=group)
     stage = SeparatorStage(stage.engine, stage.conditions, edits)
     collector = Collector({"run_id": publisher.run_id}, edits.residual, remuxer is not None)
     for span in extractor(asset):

@@ -1,6 +1,8 @@
 """Test that new tracks are in sync with the picture, and that other streams are untouched."""
 
 import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,11 @@ from separator.audio.format import AudioFormat
 from separator.errors import EncoderFailed, MediaError, RequestError
 from separator.media.decode import decode
 from separator.media.encode import EncodeSettings, encode
-from separator.media.mux import MuxSettings, NewTrack, put_tracks
+from separator.media.mux import MuxSettings, NewTrack, holds_mxf, put_tracks
 from separator.media.probe import Media, probe
 from tests.helpers import media_files as make
 from tests.helpers.films import CLICKS, check_sync, hash_packets, make_film
+from tests.helpers.masters import TIMECODE, make_master, make_sounds
 
 # Slow, but run by `make check`.
 CHECKED = (pytest.mark.slow, pytest.mark.check)
@@ -143,3 +146,81 @@ def test_put_tracks_refuses_bad_requests(films: dict[str, Path], tmp_path: Path)
     playlist.write_text(f"ffconcat version 1.0\nfile {stem.path.name}\n")
     with pytest.raises(MediaError):
         put_tracks(source, media, [NewTrack(playlist)], tmp_path / "out.mkv")
+
+
+def test_put_tracks_writes_channels_into_streams_of_mxf_with_the_same_bytes_again(
+    tmp_path: Path,
+) -> None:
+    source = make_master(tmp_path / "in.mxf", make_sounds(3))
+    media = probe(source)
+    mix_CT = make_sounds(3)[::-1] / 2
+    mix_CT = np.round(mix_CT * 2.0**23).astype(np.float32) / np.float32(2.0**23)
+    mix = make.write(tmp_path / "mix.flac", mix_CT, "-c:a", "flac", "-sample_fmt", "s32")
+    new = [NewTrack(mix, replaces=media.tracks[at], channel=1 + at) for at in (0, 1)]
+    written = [tmp_path / "0.mxf", tmp_path / "1.mxf"]
+    for output in written:
+        put_tracks(source, media, new, output)
+    assert written[0].read_bytes() == written[1].read_bytes()
+    for number, wanted_CT in enumerate([mix_CT[1:2], mix_CT[2:], make_sounds(3)[2:]]):
+        np.testing.assert_array_equal(make.read(written[0], number)[0], wanted_CT)
+
+
+def test_put_tracks_refuses_an_mxf_that_would_end_early(tmp_path: Path) -> None:
+    """ffmpeg ends an MXF with its shortest stream, without a word."""
+    source = make_master(tmp_path / "in.mxf", make_sounds(2))
+    media = probe(source)
+    mix = make.write(tmp_path / "mix.flac", make.make_tones(1, make.HZ // 2))
+    with pytest.raises(EncoderFailed, match=r"would end after 0\.5\d0 s of 2\.000 s"):
+        put_tracks(source, media, [NewTrack(mix, replaces=media.tracks[0])], tmp_path / "out.mxf")
+    assert not (tmp_path / "out.mxf").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "holds"),
+    [
+        ((), True),
+        (("-c:a", "pcm_s16le"), True),
+        (("-c:v", "libx264", "-pix_fmt", "yuv420p"), True),
+        (("-c:v", "prores"), True),
+        (("-c:v", "jpeg2000"), True),
+        (("-c:v", "dnxhd", "-pix_fmt", "yuv422p", "-s", "1920x1080", "-b:v", "120M"), True),
+        (("-c:v", "dvvideo", "-pix_fmt", "yuv420p", "-s", "720x576"), True),
+        (("-c:a", "pcm_s24be"), False),
+        (("-c:v", "mpeg4"), False),
+        (("-ar", 44_100), False),
+    ],
+)
+def test_holds_mxf_agrees_with_ffmpeg(options: tuple, holds: bool, tmp_path: Path) -> None:
+    """The referee: ffmpeg copies the streams into MXF, or refuses to."""
+    source = make_master(tmp_path / ("in.mxf" if holds else "in.mov"), make_sounds(1), *options)
+    assert holds_mxf(replace(probe(source), container="mxf")) == holds
+    maps = ("-map", "0:v", "-map", "0:a", "-c", "copy")
+    command = ["ffmpeg", "-v", "error", "-i", source, *maps, tmp_path / "out.mxf"]
+    done = subprocess.run([*map(str, command)], capture_output=True, stdin=subprocess.DEVNULL)
+    assert (done.returncode == 0) == holds
+
+
+def test_holds_mxf_refuses_two_pictures_and_none(tmp_path: Path) -> None:
+    media = probe(make_master(tmp_path / "in.mxf", make_sounds(1)))
+    assert holds_mxf(media)
+    assert not holds_mxf(replace(media, stream_kinds=("video", "video", "audio")))
+    assert not holds_mxf(replace(media, stream_kinds=("audio", "video")))
+    assert not holds_mxf(replace(media, container="mov"))
+    assert not holds_mxf(replace(media, video=None, stream_kinds=("audio",)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(".mov", ".mov"), (".mxf", ".mxf"), (".mxf", ".mov"), (".mov", ".mp4")]
+)
+def test_put_tracks_keeps_the_time_code(old: str, new: str, tmp_path: Path) -> None:
+    source = make_master(tmp_path / f"in{old}", make_sounds(1))
+    media = probe(source)
+    assert media.timecode == TIMECODE
+    mix = make.write(tmp_path / "mix.flac", make_sounds(1))
+    put_tracks(source, media, [NewTrack(mix, replaces=media.tracks[0])], tmp_path / f"out{new}")
+    assert probe(tmp_path / f"out{new}").timecode == TIMECODE
+    found = make.ask(tmp_path / f"out{new}", "-show_streams", "-show_format")
+    places = [found["format"], *found["streams"]]
+    assert TIMECODE in {place.get("tags", {}).get("timecode") for place in places}
+    if new != ".mxf":
+        assert [stream.get("codec_tag_string") for stream in found["streams"]][-1] == "tmcd"

@@ -18,7 +18,10 @@ from tests.helpers.rows import (
     make_file,
     make_part,
     make_rendition,
+    make_track,
 )
+
+BOTH = (make_track(0), make_track(1))
 
 
 def add_all(collector: Collector, rows) -> list:
@@ -191,9 +194,9 @@ def test_collector_orders_the_remux_of_each_rendition_before_it_commits():
         for track in (0, 1)
         for name, kind in (("a", "stem"), ("b", "stem"), ("n", RENDITION), ("m", RENDITION))
     ]
-    assert add_all(collector, rows) == [Remux(asset, "m", (0, 1))]
+    assert add_all(collector, rows) == [Remux(asset, "m", BOTH)]
     assert collector.add(rows[0]) == []  # it comes twice: the remux is not ordered again
-    assert collector.add(Remuxed(asset, "m", "/out/remux/m.mp4")) == [Remux(asset, "n", (0, 1))]
+    assert collector.add(Remuxed(asset, "m", "/out/remux/m.mp4")) == [Remux(asset, "n", BOTH)]
     failure = make_failure(-1, "encoder_failed", tracks=2, asset=asset, kind=REMUX, name="n")
     (commit,) = collector.add(replace(failure, stage="remux"))
     assert isinstance(commit, Commit)
@@ -222,9 +225,9 @@ def test_drop_incomplete_orders_again_what_was_under_way():
     asset = replace(ASSET, items=(ITEMS[0], make_rendition("m")))
     rows = [make_file(0, "a", asset=asset), make_file(0, "m", kind=RENDITION, asset=asset)]
     collector = Collector({}, with_remux=True)
-    assert add_all(collector, rows) == [Remux(asset, "m", (0,))]
+    assert add_all(collector, rows) == [Remux(asset, "m", BOTH[:1])]
     collector.drop_incomplete()
-    assert add_all(collector, rows) == [Remux(asset, "m", (0,))]
+    assert add_all(collector, rows) == [Remux(asset, "m", BOTH[:1])]
     assert get_records(collector.add(Remuxed(asset, "m", "/out/m.mp4")))
     collector.drop_incomplete()
     assert collector.add(rows[0]) == [] and not collector.open

@@ -31,8 +31,8 @@ DETECT = {
     "detect.shortest_gap_s",
 }  # fmt: skip
 HASHED = DETECT | {
-    "model.precision", "model.channels", "model.context", "output.format", "output.bit_depth",
-    "output.bitrate_bps", "output.clip", "output.dither", "output.residual",
+    "input.group", "model.precision", "model.channels", "model.context", "output.format",
+    "output.bit_depth", "output.bitrate_bps", "output.clip", "output.dither", "output.residual",
 }  # fmt: skip
 
 
@@ -59,6 +59,7 @@ def test_every_key_of_the_config_is_hashed_or_named_as_harmless():
         "queries=[another]", "queries=[{name: siren, text: other}]", "tracks=first",
         "model.channels=mono", "model.context=1.5", "output.format=wav", "output.bit_depth=16",
         "output.clip=scale", "output.dither=triangular", "output.residual=per_query",
+        "input.group=auto",
     ],
 )  # fmt: skip
 def test_ids_differ_where_a_setting_changes_the_stem(library, override):
@@ -97,6 +98,7 @@ def test_ids_differ_between_precisions(library):
 def test_ids_are_the_same_where_a_setting_changes_no_stem(library):
     config = make_config(library)
     same = ["run.span_s=8", "model.device=cpu", "run.actors=3", "storage.attempts=2"]
+    same += ["input.group=off"]
     assert list_assets(config) == list_assets(make_config(library, *same))
 
 
