@@ -75,7 +75,9 @@ mini: dev  ## train the bundled model again, into sounds/ and runs/: hours on 2 
 	$(PYTHON) -m jobs.sounds real sounds/real
 	$(PYTHON) -m jobs.train_encoder sounds/encoder.safetensors sounds/train/sounds.jsonl
 	$(PYTHON) -m jobs.train configs/train-mini.yaml output=runs encoder=sounds/encoder.safetensors
-	cp "$$(ls -td runs/mini/checkpoint_*/ | head -1)model.safetensors" separator/weights/mini.safetensors
+	$(PYTHON) -m jobs.convert --force --dtype bf16 \
+	  "$$(ls -td runs/mini/checkpoint_*/ | head -1)model.safetensors" sounds/mini.safetensors
+	$(PYTHON) -m jobs.calibrate sounds/mini.safetensors separator/weights/mini.safetensors
 	$(MAKE) scores
 
 mini-zeroshot: dev  ## train the bundled model of example sounds again, on the sounds that `make mini` made
