@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from separator.export.columns import EXPORTED, STRETCH
+from separator.export.columns import EXPORTED, STRETCH, find_listed
 from separator.export.settings import LHOTSE, PARQUET, WEBDATASET, ExportConfig
 from separator.export.shard_contents import COUNTED, Contents, Total, sum_splits, sum_up
 
@@ -123,6 +123,9 @@ def make_features(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
         if name == "presence":
             fields = [f"      - name: {key}\n        dtype: {dtype}" for key, dtype in STRETCH]
             lines += [f"    - name: {name}\n      list:", *fields]
+            continue
+        if value := find_listed(kind):
+            lines.append(f"    - name: {name}\n      list: {value}")
             continue
         dtype = "string" if kind.startswith("timestamp") else kind
         lines.append(f"    - name: {name}\n      dtype: {dtype}")

@@ -14,6 +14,11 @@ EXPORTED = COLUMNS | ADDED
 STRETCH = (("start_s", "float64"), ("stop_s", "float64"), ("score", "float32"))  # of `presence`
 
 
+def find_listed(kind: str) -> str:
+    """Return the type of the values of a list; empty for what is no list."""
+    return kind.removeprefix("list<").removesuffix(">") if kind.startswith("list<") else ""
+
+
 def to_json(row: dict[str, Any]) -> dict[str, Any]:
     """Make a row fit for JSON.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from separator.export.columns import EXPORTED, STRETCH
+from separator.export.columns import EXPORTED, STRETCH, find_listed
 from separator.export.settings import LHOTSE, PARQUET, WEBDATASET, ExportConfig
 from separator.export.shar_shards import RECORDING, TARGET
 from separator.export.shard_contents import Contents, ShardFile, sum_up
@@ -190,22 +190,28 @@ def make_field(form: str, split: str, files: str, name: str, kind: str, about: s
         "name": f"{split}/{name}",
         "description": about,
     }
+    source = make_source(form, files, name)
+    array = {"isArray": True, "arrayShape": "-1"}
+    if name != "presence" and (value := find_listed(kind)):
+        return field | array | {"dataType": TYPES[value], "source": source}
     if name != "presence":
-        return field | {"dataType": TYPES[kind], "source": make_source(form, files, name)}
-    return field | {
-        "isArray": True,
-        "arrayShape": "-1",
-        "subField": [
-            {
-                "@type": "cr:Field",
-                "@id": f"{split}/{name}/{part}",
-                "name": f"{split}/{name}/{part}",
-                "dataType": TYPES[dtype],
-                "source": make_source(form, files, name, part),
-            }
-            for part, dtype in STRETCH
-        ],
-    }
+        return field | {"dataType": TYPES[kind], "source": source}
+    return (
+        field
+        | array
+        | {
+            "subField": [
+                {
+                    "@type": "cr:Field",
+                    "@id": f"{split}/{name}/{part}",
+                    "name": f"{split}/{name}/{part}",
+                    "dataType": TYPES[dtype],
+                    "source": make_source(form, files, name, part),
+                }
+                for part, dtype in STRETCH
+            ],
+        }
+    )
 
 
 def make_source(form: str, files: str, name: str, *within: str) -> Json:
