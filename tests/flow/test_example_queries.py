@@ -39,7 +39,6 @@ def check_stem(kit: Path, stem_uri: str, model, audio: str) -> None:
     assert np.abs(stem_T).max() > 1e-3
 
 
-@pytest.mark.check
 def test_example_sounds_on_s3_are_told_and_their_change_makes_stems_again(moto_bucket, kit):
     folder = f"{moto_bucket.uri}/queries/alarm/"
     for path in (kit / "alarm").iterdir():
