@@ -25,10 +25,12 @@ from separator.evaluation.benchmark import BenchmarkSettings, Show, lay_out, pic
 from separator.evaluation.over_units import Row, Unit, hash_name, score_units
 from separator.evaluation.presence import Counts, count_overlapping
 from separator.evaluation.protocol import PublishedTable
+from separator.evaluation.protocol_cases import list_files
+from separator.evaluation.protocol_tables import reduce
 from separator.model.detection import SoundDetector
 from separator.model.detector import HOP, RATE_HZ
 from separator.model.zero_shot_files import NUM_AUDIOSET
-from separator.storage import Entry, Storage, parse_uri
+from separator.storage import Entry, Storage
 from separator.train.sound_lists import read_whole
 
 COLUMNS = ("filename", "onset", "offset", "event_label")
@@ -100,13 +102,8 @@ def run_sound_events(settings: EventSettings, show: Show) -> str:
 def list_clips(storage: Storage, settings: EventSettings) -> list[Clip]:
     """Read the list, and look for every file that it names."""
     wanted = read_events(settings.lists, read_list(storage, settings.lists), settings.classes)
-    try:
-        listed = list(storage.list(settings.data))
-    except ObjectMissing:
-        raise RequestError(
-            f"{settings.data}: no such folder; data=... is that of the clips"
-        ) from None
-    entries = {parse_uri(entry.uri).key.rpartition("/")[2]: entry for entry in listed}
+    listing = list_files(storage, settings.data)
+    entries = {name.rpartition("/")[2]: entry for name, entry in listing.items()}
     if missing := [name for name in wanted if name not in entries]:
         raise RequestError(
             f"{settings.data}: {len(missing)} of {len(wanted)} clips of the list are not there, "
@@ -257,10 +254,4 @@ def take_f1(settings: EventSettings, rows: list[Row]) -> list[float]:
         own = pick(rows, **{"class": name})
         counts = [Counts(row["hits"], row["false_alarms"], row["misses"]) for row in own]
         figures.append(100 * sum(counts, Counts()).f1)
-    return [take_mean(figures), *figures]
-
-
-def take_mean(figures: Sequence[float]) -> float:
-    """Take the mean of what is there; NaN if nothing is."""
-    known = [figure for figure in figures if not math.isnan(figure)]
-    return sum(known) / len(known) if known else math.nan
+    return [reduce(figures, "mean"), *figures]

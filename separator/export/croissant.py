@@ -192,10 +192,10 @@ def make_field(form: str, split: str, files: str, name: str, kind: str, about: s
     }
     source = make_source(form, files, name)
     array = {"isArray": True, "arrayShape": "-1"}
-    if name != "presence" and (value := find_listed(kind)):
-        return field | array | {"dataType": TYPES[value], "source": source}
     if name != "presence":
-        return field | {"dataType": TYPES[kind], "source": source}
+        value = find_listed(kind)
+        field |= {"dataType": TYPES[value or kind], "source": source}
+        return field | (array if value else {})
     return (
         field
         | array

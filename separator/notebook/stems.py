@@ -59,7 +59,13 @@ class NamedStems:
         return self._names.index(name)
 
     def _plain(self) -> Any:
-        raise NotImplementedError
+        return self.as_subclass(Tensor) if isinstance(self, Tensor) else np.asarray(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:  # what is sent elsewhere is a plain array
+        return self._plain().__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self._plain().__deepcopy__(memo)
 
     def _list_samples(self) -> Iterator[tuple[str, np.ndarray]]:
         plain = self._plain()
@@ -126,9 +132,6 @@ class NamedStems:
 class ArrayStems(NamedStems, np.ndarray):
     """Stems (Q, C, T) as a numpy array."""
 
-    def _plain(self) -> np.ndarray:
-        return self.view(np.ndarray)
-
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Compute with plain arrays."""
         given = [each._plain() if isinstance(each, ArrayStems) else each for each in inputs]
@@ -136,27 +139,12 @@ class ArrayStems(NamedStems, np.ndarray):
             kwargs["out"] = tuple(x._plain() if isinstance(x, ArrayStems) else x for x in out)
         return getattr(ufunc, method)(*given, **kwargs)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:  # what is sent elsewhere is a plain array
-        return self._plain().__reduce_ex__(protocol)
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self._plain().__deepcopy__(memo)
-
 
 class TensorStems(NamedStems, Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Stems (Q, C, T) as a tensor."""
 
     # Results are plain tensors, as those of torch's own parameters.
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
-
-    def _plain(self) -> Tensor:
-        return self.as_subclass(Tensor)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return self._plain().__reduce_ex__(protocol)
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self._plain().__deepcopy__(memo)
 
 
 def name_queries(queries: Any, num_stems: int) -> list[str]:
