@@ -1,6 +1,7 @@
 """Every protocol by its command: killed and run again, by one worker and by three, its table is
 that of a plain computation."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.slow
 
 WITHIN = {"voicebank-demand": 0.06}  # both sides resample, each with a filter of its own
 ROUNDING = 0.005  # of a table
+MOST_STARTS = 5
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +45,25 @@ def write_own_table(name: str, folder: Path) -> Path:
 
 
 def start_and_kill(words: list[str], out: Path) -> None:
-    """Start the command and kill it when its first unit is done."""
+    """Start the command and kill it when its first unit is done; again where that came too late:
+    small sets have few units."""
+    for _ in range(MOST_STARTS):
+        shutil.rmtree(out, ignore_errors=True)
+        kill_at_work(words, out)
+        if not (out / "scores.parquet").exists():
+            return
+    raise AssertionError(f"it ended {MOST_STARTS} times before it was killed")
+
+
+def kill_at_work(words: list[str], out: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "jobs.cli", *words], start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
     ) as run:  # fmt: skip
         while run.poll() is None and not list(out.glob("parts/*.json")):
             time.sleep(0.02)
-        assert run.poll() is None, "it ended before it was killed"
-        kill_driver(run)
-    assert not (out / "scores.parquet").exists()
+        if run.poll() is None:
+            kill_driver(run)
 
 
 def read_figures(table: str, row: str, names: list[str]) -> dict[str, float]:

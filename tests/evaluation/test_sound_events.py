@@ -132,7 +132,7 @@ def test_the_command_names_what_is_missing(tmp_path, capsys):
     (sounds / "Yb.wav").unlink()
     for given, message in (
         (f"data={sounds}", f"{sounds}: 1 of 3 clips of the list are not there, Yb.wav for one"),
-        (f"data={tmp_path / 'none'}", "no such folder; data=... is that of the clips"),
+        (f"data={tmp_path / 'none'}", "no such folder"),
         (f"lists={tmp_path / 'none.tsv'}", "no such file; lists=... is the list of the events"),
         ("detector=stsed", "here the model is the detector"),
     ):
@@ -151,15 +151,8 @@ def test_desed_has_the_figures_of_plain_numpy(shared_ray, tmp_path, capsys):
     out = tmp_path / "out"
     limits = {"Speech": 0.83, "Cat": 0.885}
     edits = [f"classes.{name}.threshold={value}" for name, value in limits.items()]
-    code, shown, said = call(
-        capsys,
-        DESED,
-        f"model={model}",
-        f"lists={table}",
-        f"data={sounds}",
-        f"output={out}",
-        *edits,
-    )
+    asked = [f"model={model}", f"lists={table}", f"data={sounds}", f"output={out}", *edits]
+    code, shown, said = call(capsys, DESED, *asked)
     assert code == 0, said
     assert "not the whole set, which has 692 clips" in shown and "HTS-AT" in shown
     rows = pd.read_parquet(out / "scores.parquet")
@@ -183,14 +176,6 @@ def test_desed_has_the_figures_of_plain_numpy(shared_ray, tmp_path, capsys):
         assert found == expected
         line = next(line for line in shown.splitlines() if line.startswith(name))
         assert float(line.split()[1]) == pytest.approx(100 * expected.f1, abs=0.006)
-    again = call(
-        capsys,
-        DESED,
-        f"model={model}",
-        f"lists={table}",
-        f"data={sounds}",
-        f"output={out}",
-        *edits,
-    )
+    again = call(capsys, DESED, *asked)
     assert again[0] == 0 and again[1] == shown
     assert "1 of 1 are there already" in again[2]

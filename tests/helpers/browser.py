@@ -1,6 +1,5 @@
 """Open pages in Chromium as a reader does, watch what they ask for, and check them by axe-core."""
 
-import threading
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.report_library import PATIENCE_MS
+from tests.helpers.servers import running
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / ".axe/node_modules/axe-core/axe.min.js"
@@ -24,14 +24,8 @@ class Handler(SimpleHTTPRequestHandler):
 @contextmanager
 def served(folder: Path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(server) as address:
+        yield address
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 import hashlib
 import http.server
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from tests.helpers.servers import running
 
 COMMIT = "c" * 40
 
@@ -67,12 +68,5 @@ def serve_hub(content: bytes) -> Iterator[Hub]:
     handler = type("BoundHandler", (Handler,), {"hub": hub})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with running(server) as hub.endpoint:
         yield hub
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()

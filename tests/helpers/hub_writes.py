@@ -8,12 +8,13 @@ import hashlib
 import http.server
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
+
+from tests.helpers.servers import running
 
 TOKEN = "hf_of_the_test"
 LARGE = (".tar", ".parquet", ".gz")
@@ -146,15 +147,8 @@ def serve_writable_hub() -> Iterator[WritableHub]:
     handler = type("BoundHandler", (Handler,), {"hub": hub})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with running(server) as hub.endpoint:
         yield hub
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
 
 
 def make_environment(environment: dict[str, str], hub_endpoint: str, home: str) -> dict[str, str]:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from tests.helpers.servers import running
+
 # What may become of an answer.
 WELL, BUSY, CUT, SHORT, SLOW = "well", "busy", "cut", "short", "slow"
 SLOW_S, SLOW_PIECES = 0.02, 8
@@ -110,14 +112,8 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serve_proxy(endpoint_url: str) -> Iterator[Proxy]:
     proxy = Proxy(endpoint_url)
-    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with running(proxy):
         yield proxy
-    finally:
-        proxy.shutdown()
-        thread.join(10)
-        proxy.server_close()
 
 
 def choose_well(method: str, path: str) -> str:

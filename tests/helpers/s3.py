@@ -17,6 +17,7 @@ from werkzeug.serving import make_server
 from separator.storage import Storage, StorageSettings
 from separator.storage.s3_client import get_client
 from tests.helpers.rgw import KEY, SECRET, Gateway, find_missing
+from tests.helpers.servers import running
 
 # Quick, so that a test of giving up does not take minutes.
 QUICK = {"region": "us-east-1", "backoff_s": 0.05, "timeout_s": 10.0}
@@ -61,14 +62,8 @@ def serve_moto(ignored: tuple[str, ...] = ()) -> Iterator[str]:
             return list(app(environ, start_response))
 
     server = make_server("127.0.0.1", 0, answer, True, request_handler=MotoRequestHandler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(server) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import datetime
 import hashlib
 import ipaddress
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +26,7 @@ from separator.errors import (
     WrongRegion,
 )
 from separator.storage import Entry, Storage, StorageSettings
+from tests.helpers.servers import running
 from tests.helpers.storage_data import PART, make_bytes
 
 pytestmark = pytest.mark.usefixtures("credentials")
@@ -88,14 +88,8 @@ def serve(*answers: Answer, context: ssl.SSLContext | None = None) -> Iterator[S
     server = Scripted(list(answers))
     if context:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
 
 
 def reach(server: Scripted, scheme: str = "http", **changes) -> Storage:
