@@ -67,10 +67,12 @@ class Separator:
         load_encoder: Callable[[], TextEncoder],
         load_sound_encoder: Callable[[], SoundEncoder],
         load_image_encoder: Callable[[], ClipEncoder],
+        storage: Storage | None = None,
     ) -> None:
         self.engine = engine
         self.checkpoint_sha256 = checkpoint_sha256
         self.encoder_id = encoder_id
+        self._storage = storage or Storage()
         self._load_encoder = load_encoder
         self._load_sound_encoder = load_sound_encoder
         self._load_image_encoder = load_image_encoder
@@ -153,7 +155,7 @@ class Separator:
         parsed = parse_queries(queries, with_samples=True)
         conditions_QD = self.encode(queries)
         settings = EncodeSettings(format)
-        with opened(path) as (local, name):
+        with opened(path, self._storage) as (local, name):
             task = FileTask(local, name, Path(out), tracks, settings)
             return StemFiles(task.separate(self.engine, [q.name for q in parsed], conditions_QD))
 
@@ -175,12 +177,12 @@ class Separator:
             return self._encode_sounds(query)
         if self._image_encoder is None:
             self._image_encoder = self._load_image_encoder()
-        return self._image_encoder.encode_images(gather_images(Storage(), query))
+        return self._image_encoder.encode_images(gather_images(self._storage, query))
 
     def _encode_sounds(self, query: Query) -> np.ndarray:
         if self._sound_encoder is None:
             self._sound_encoder = self._load_sound_encoder()
-        found = encode_examples(self._sound_encoder, gather_examples(Storage(), query))
+        found = encode_examples(self._sound_encoder, gather_examples(self._storage, query))
         if found.warning:
             log.warning("query %r: %s", query.name, found.warning)
         return found.condition
@@ -202,7 +204,7 @@ def load_model(
     context: str | float = "exact",
     memory_bytes: int | None = None,
     detector: str | Path = AUTO,
-    fetch_uri: Callable[[str, Path], object] | None = None,
+    storage: Storage | None = None,
 ) -> Separator:
     """Load a model onto a device.
 
@@ -224,13 +226,14 @@ def load_model(
         memory_bytes: limit of one forward; None: 40 % of RAM or 60 % of the GPU's memory.
         detector: of a zero-shot separator, what makes conditions of example sounds: a name, path
             or URI; `auto`: the copy in the separator's own file, else `stsed`.
-        fetch_uri: `fetch_uri(uri, path)` copies an S3 object to a local path; None: with the
+        storage: what reads `s3://` URIs, also those of example files, for example
+            `Storage(StorageSettings(endpoint_url=...))` of separator.storage; None: with the
             credentials of the usual AWS environment.
     """
     if isinstance(name, str) and (package := find_package(name)):
         return make_outside(name, package, device, precision, channels)
-    fetch = fetch_uri or Storage().fetch
-    path = registry.resolve(name, fetch)
+    storage = storage or Storage()
+    path = registry.resolve(name, storage.fetch)
     checkpoint = read_separator(path)
     check_detector(path, checkpoint.encoder_id, detector)
     engine = Engine(
@@ -248,8 +251,11 @@ def load_model(
         checkpoint.sha256,
         encoder_id,
         lambda: find_encoder(path, encoder_id),
-        lambda: find_sound_encoder(path, encoder_id, size, detector, fetch, str(engine.device)),
+        lambda: find_sound_encoder(
+            path, encoder_id, size, detector, storage.fetch, str(engine.device)
+        ),
         lambda: find_image_encoder(path, encoder_id),
+        storage,
     )
 
 

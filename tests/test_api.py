@@ -21,6 +21,7 @@ from separator.model.checkpoint import compute_encoder_id, read_checkpoint, writ
 from separator.model.engine import Engine
 from separator.model.registry import BUNDLED
 from separator.model.tensors import read_tensors, write_tensors
+from separator.storage import Entry, Storage
 from tests.helpers import golden
 from tests.helpers.golden import make_small_net, relative_error
 
@@ -187,12 +188,14 @@ def test_load_model_fetches_uri_once(small, conditions, monkeypatch, tmp_path):
     monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path))
     asked = []
 
-    def fetch_uri(uri: str, path: Path) -> None:
-        asked.append(uri)
-        path.write_bytes(small.read_bytes())
+    class Noting(Storage):
+        def fetch(self, uri: str, path: Path, expected: Entry | None = None) -> Entry:
+            asked.append(uri)
+            path.write_bytes(small.read_bytes())
+            return self.stat(str(path))
 
     for _ in range(2):
-        model = load_model("s3://bucket/small.safetensors", device="cpu", fetch_uri=fetch_uri)
+        model = load_model("s3://bucket/small.safetensors", device="cpu", storage=Noting())
     assert asked == ["s3://bucket/small.safetensors"]
     assert model.checkpoint_sha256 == read_checkpoint(small).sha256
 

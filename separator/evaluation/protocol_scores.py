@@ -112,17 +112,17 @@ class ProtocolScorer:
 
 def make_scorer(settings: ProtocolSettings, model: str) -> Score:
     """Load a model in an actor, and the encoder that judges its stems."""
-    fetch = Storage(settings.storage).fetch
+    storage = Storage(settings.storage)
     loaded = load_model(
         model,
         device=settings.device,
         precision=settings.precision,
         detector=settings.detector or AUTO,
-        fetch_uri=fetch,
+        storage=storage,
     )
     meter, judge_id = None, loaded.encoder_id
     if {"clap", "fad"} & set(settings.more_metrics):
-        path = registry.resolve(settings.judge or model, fetch)
+        path = registry.resolve(settings.judge or model, storage.fetch)
         judge_id = read_encoder_id(path)
         if is_detector_id(judge_id) or is_clip(judge_id):
             raise EncoderMissing(

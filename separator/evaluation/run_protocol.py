@@ -100,9 +100,12 @@ def list_cases(settings: ProtocolSettings) -> tuple[list[Case], list[str]]:
 
 def load_one(settings: ProtocolSettings, name: str) -> Separator:
     """Load a model here, for its encoder of texts."""
-    fetch = Storage(settings.storage).fetch
     return load_model(
-        name, device="cpu", precision="fp32", detector=settings.detector or AUTO, fetch_uri=fetch
+        name,
+        device="cpu",
+        precision="fp32",
+        detector=settings.detector or AUTO,
+        storage=Storage(settings.storage),
     )
 
 

@@ -169,7 +169,7 @@ class EventScorer:
             model,
             device=settings.device,
             precision=settings.precision,
-            fetch_uri=self.storage.fetch,
+            storage=self.storage,
         )
         self.columns = {
             name: find_columns(name, each.labels, self.detector.labels)

@@ -1,6 +1,5 @@
 """Load a detector of any kind, by name, path or URI."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ def load_detector(
     *,
     device: str = "cpu",
     precision: str = "fp32",
-    fetch_uri: Callable[[str, Path], object] | None = None,
+    storage: Storage | None = None,
 ) -> Detector | FrameDetector:
     """Load a detector, which says when each of its classes sounds: `detect(waveform, rate_hz)`.
 
@@ -28,9 +27,9 @@ def load_detector(
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
         precision: of an HTS-AT: `fp32`, `bf16`, or `auto`: bf16 if the device multiplies it
             natively. Others run in fp32.
-        fetch_uri: as in `load_model`.
+        storage: as in `load_model`.
     """
-    path = registry.resolve(name, fetch_uri or Storage().fetch)
+    path = registry.resolve(name, (storage or Storage()).fetch)
     tensors, metadata = read_tensors(path)
     if is_frame_file(tensors):
         found = make_frame_file(path, tensors, metadata)

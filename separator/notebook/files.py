@@ -162,7 +162,7 @@ def read_part(path: Path, part: Span) -> Sound:
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[tuple[Path, str]]:
+def opened(path: str | Path, storage: Storage) -> Iterator[tuple[Path, str]]:
     """Yield a local path of a file, itself or a copy of an object, and its name."""
     uri = str(path) if "://" in str(path) else str(Path(path).expanduser())
     place = parse_uri(uri)
@@ -170,6 +170,5 @@ def opened(path: str | Path) -> Iterator[tuple[Path, str]]:
     if not place.bucket:
         yield place.path, name
         return
-    storage = Storage()
     with temporary_folder() as folder, storage.on_disk(storage.stat(uri), folder) as local:
         yield local, name

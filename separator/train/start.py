@@ -120,7 +120,7 @@ def load_encoder(settings: TrainSettings, storage: Storage) -> TextEncoder:
 
 def load_detector(name: str, storage: Storage) -> Detector:
     """Load a detector, by path, `s3://` URI or published name."""
-    return api.load_htsat(name, fetch_uri=storage.fetch)
+    return api.load_htsat(name, storage=storage)
 
 
 def make_net(chosen: NetSettings, condition_size: int, storage: Storage) -> Network:

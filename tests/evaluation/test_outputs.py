@@ -17,7 +17,7 @@ from separator.evaluation.over_units import name_part
 from separator.evaluation.protocol import ProtocolSettings
 from separator.evaluation.protocol_queries import make_tasks, make_units
 from separator.evaluation.protocol_scores import ProtocolScorer, make_scorer
-from separator.evaluation.run_protocol import list_cases, run_protocol
+from separator.evaluation.run_protocol import list_cases, load_one, run_protocol
 from separator.model.checkpoint import write_safetensors
 from separator.model.resunet import NetworkConfig, ResUNet
 from tests.helpers.protocols import CONFIGS, WRITERS, write_csv
@@ -31,7 +31,7 @@ def do_units(settings: ProtocolSettings, names: dict[str, list[str]]) -> None:
     folder = Path(settings.output) / "parts"
     folder.mkdir(parents=True)
     for name, queries in names.items():
-        model = load_model(name, device="cpu", precision="fp32")
+        model = load_one(settings, name)
         scorer = make_scorer(settings, name)
         for query in queries:
             source = settings.protocol.queries[query]
@@ -69,6 +69,25 @@ def test_protocol_leaves_tables_rows_classes_and_pictures(tmp_path):
     assert [path.name for path in pictures] == ["0-label-00000.png", "0-label-00001.png"]
     for path in (*pictures, tmp_path / "out/scores.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_sets_on_s3_give_the_rows_of_a_folder_also_by_their_sounds(moto_bucket, tmp_path):
+    """Their credentials are only in `storage.*`: lists, sounds of cases, and example sounds."""
+    WRITERS["esc50"](tmp_path / "data", tmp_path / "lists")
+    write_csv(tmp_path / "own.csv", [["idx", "sound"], [0, "segment-0.wav"]])
+    for path in tmp_path.rglob("*.*"):
+        moto_bucket.storage.upload(path, f"{moto_bucket.uri}/{path.relative_to(tmp_path)}")
+    rows = []
+    for number, root in enumerate((tmp_path, moto_bucket.uri)):
+        words = ["model=mini", f"data={root}/data", f"lists={root}/lists", f"also={root}/own.csv",
+                 f"output={tmp_path / str(number)}", "query=sound", "device=cpu",
+                 f"storage.endpoint_url={moto_bucket.settings.endpoint_url}"]  # fmt: skip
+        settings = read_settings(ProtocolSettings, CONFIGS / "esc50.yaml", words)
+        do_units(settings, {"mini": ["sound"]})
+        run_protocol(settings, lambda _: None)
+        rows.append(pd.read_parquet(tmp_path / str(number) / "scores.parquet"))
+    assert rows[1]["asked"][0] == f"{moto_bucket.uri}/data/segment-0.wav"
+    pd.testing.assert_frame_equal(*(each.drop(columns="asked") for each in rows))
 
 
 @pytest.mark.slow

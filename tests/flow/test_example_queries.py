@@ -54,8 +54,9 @@ def test_example_sounds_on_s3_are_told_and_their_change_makes_stems_again(moto_b
     before = check_whole(kit / "out").set_index("query_name")
     assert list(before.query_kind) == ["audio", "text"] and list(before.query_text) == ["", "rain"]
     assert json.loads(before.query_source["alarm"]) == [folder] and not before.query_source["rain"]
-    model = load_model("mini", device="cpu", precision="fp32")
-    check_stem(kit, before.stem_uri["alarm"], model, str(kit / "alarm"))
+    storage = moto_bucket.storage
+    model = load_model("mini", device="cpu", precision="fp32", storage=storage)
+    check_stem(kit, before.stem_uri["alarm"], model, folder)
     assert before.similarity.notna().all()
     assert "nothing to do" in run_job(config, *settings)
     moto_bucket.storage.upload(kit / "alarm/a.ogg", folder + "b.mp3")
