@@ -15,9 +15,11 @@ from typing import NoReturn
 
 from separator.errors import (
     ClusterUnreachable,
+    DeviceFailed,
     DiskFull,
     LockLost,
     LossNotFinite,
+    NoProgress,
     SeparatorError,
     StorageBusy,
 )
@@ -31,7 +33,9 @@ exit codes:
   3  finished, and something failed
   130  stopped by Ctrl-C or SIGTERM"""
 # What ends a command through no fault of its request.
-MAY_PASS = (StorageBusy, DiskFull, ClusterUnreachable, LockLost, LossNotFinite)
+MAY_PASS = (
+    StorageBusy, DiskFull, ClusterUnreachable, LockLost, LossNotFinite, DeviceFailed, NoProgress
+)  # fmt: skip
 
 JOB_KEYS = """\
 keys most used, as in the file or as key=value on the command line:

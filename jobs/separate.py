@@ -99,7 +99,7 @@ class Console:
 
     def __init__(self, is_terminal: bool) -> None:
         self.is_terminal = is_terminal
-        self.phase = ""
+        self.phase = self.waiting = ""
         self.drawn_s = 0.0  # of the run, when the last line was shown
         self.first: tuple[float, int, float] | None = None
         self.has_results = False
@@ -112,7 +112,10 @@ class Console:
         if stats.phase and stats.phase != self.phase:
             self.say_phase(stats.phase)
         self.has_results = stats.has_results
-        if not stats.assets:
+        if stats.waiting != self.waiting:
+            self.waiting = stats.waiting
+            self._show(stats.waiting or "going on")
+        if not stats.assets or stats.waiting:
             return
         if self.first is None:
             self.first = stats.seconds, stats.assets, stats.audio_s
@@ -157,6 +160,10 @@ def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool =
     print(f"{'audio':12}{show_time(summary.audio_s):>8}   {speed:.1f}x real time")
     busy = f"   device busy {summary.device_busy:.0%}" if summary.device_s else ""
     print(f"{'time':12}{show_time(summary.seconds):>8}{busy}")
+    for device, number in summary.devices.failures.most_common():
+        reason = summary.devices.left_out.get(device)
+        out = f", left out: {reason}" if reason else ""
+        print(f"  {device:24}{number:>6,} failures{out}")
     for code, number in summary.failures.most_common():
         print(f"  {code:24}{number:>6,} assets")
     if summary.failures or summary.assets_left:

@@ -145,6 +145,7 @@ class RunSettings:
     limit: int | None = None
     shard: str | None = None
     failed_assets: str = "exit3"
+    no_progress_s: float = 6 * 3600.0
 
     def __post_init__(self) -> None:
         check_choice("run.only", self.only, ONLY)
@@ -158,6 +159,7 @@ class RunSettings:
         if self.limit is not None:
             check_number("run.limit", self.limit, 1, sys.maxsize)
         check_number("run.span_s", self.span_s, 1, 600)
+        check_number("run.no_progress_s", self.no_progress_s, 1, 1e9)
         self.parse_shard()
 
     def parse_shard(self) -> tuple[int, int]:

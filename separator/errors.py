@@ -44,6 +44,8 @@ and says with `may_pass` whether a later run, with nothing changed, may succeed 
     │   ├── ClippedError        clipped                over full scale, and the policy says error
     │   └── EncoderFailed       encoder_failed         the stem or the file could not be written
     ├── ClusterUnreachable      cluster_unreachable    no Ray starts, or its cluster is gone
+    ├── DeviceFailed            device_failed          no device is left that works
+    ├── NoProgress              no_progress            nothing has moved for `run.no_progress_s`
     ├── LockLost                lock_lost              another run took this run's lock over
     ├── WorkerCrashed           worker_crashed*        an asset took its worker along, each time
     └── LossNotFinite           loss_not_finite        training went astray; its batch was saved
@@ -230,6 +232,14 @@ class EncoderFailed(MediaError):
 
 class ClusterUnreachable(SeparatorError):
     code = "cluster_unreachable"
+
+
+class DeviceFailed(SeparatorError):
+    code = "device_failed"
+
+
+class NoProgress(SeparatorError):
+    code = "no_progress"
 
 
 class LockLost(SeparatorError):

@@ -1,6 +1,7 @@
 """Hold a stage with its network on one device, for as long as a run lasts."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import ray
 
 from separator.config import JobConfig
 from separator.machine import count_cpus
+from separator.run.guard import DeviceGuard, Stage
 from separator.run.monitor import MonitoredStage
 
 if TYPE_CHECKING:
@@ -15,29 +17,31 @@ if TYPE_CHECKING:
     from separator.run.listening import ListenPlan
     from separator.stages.separate import EngineRecipe
 
-Stage = Callable[[Any], Iterator[Any]]
-
 
 class SeparateActor:
     """The stage on one device, for as long as the run lasts."""
 
     def __init__(self, monitor: Any, config: JobConfig) -> None:
-        # Here, because the workers of the other stages import this module and need none of it.
-        import torch
-
-        (shared,) = ray.get(monitor.get_shared.remote())
-        recipe, conditions, encoder, listening = ray.get(shared)
-        if not torch.cuda.is_available():
-            # Ray allows one thread per CPU it has promised, and this actor was promised none.
-            torch.set_num_threads(count_cpus())
-        if recipe is None:
-            stage = make_detect_stage(config, conditions, listening)
-        else:
-            stage = make_separate_stage(config, recipe, conditions, encoder, listening)
+        guard = DeviceGuard(monitor)
+        stage = guard.make(partial(make_stage, monitor, config))
         self.run = MonitoredStage(monitor, stage, with_samples=True)
 
     def __call__(self, row: Any) -> Iterator[Any]:
         return self.run(row)
+
+
+def make_stage(monitor: Any, config: JobConfig) -> Stage:
+    # Here, because the workers of the other stages import this module and need none of it.
+    import torch
+
+    (shared,) = ray.get(monitor.get_shared.remote())
+    recipe, conditions, encoder, listening = ray.get(shared)
+    if not torch.cuda.is_available():
+        # Ray allows one thread per CPU it has promised, and this actor was promised none.
+        torch.set_num_threads(count_cpus())
+    if recipe is None:
+        return make_detect_stage(config, conditions, listening)
+    return make_separate_stage(config, recipe, conditions, encoder, listening)
 
 
 def make_separate_stage(

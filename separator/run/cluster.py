@@ -41,8 +41,9 @@ def started_ray() -> Iterator[None]:
         ray.shutdown()
 
 
-def choose_devices(config: JobConfig) -> tuple[bool, int]:
-    """(on GPUs, number of actors): all GPUs of the cluster, else one actor a machine."""
+def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int]:
+    """(on GPUs, number of actors): all GPUs of the cluster but those that are left out, else one
+    actor a machine."""
     import ray
 
     num_gpus = int(ray.cluster_resources().get("GPU", 0))
@@ -54,7 +55,7 @@ def choose_devices(config: JobConfig) -> tuple[bool, int]:
     if config.run.actors != "auto":
         return on_gpu, int(config.run.actors)
     if on_gpu:
-        return True, max(1, num_gpus)
+        return True, max(1, num_gpus - num_left_out)
     return False, max(1, len(list_worker_nodes()))
 
 

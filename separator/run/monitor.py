@@ -1,4 +1,4 @@
-"""Collect errors, bug reports and listing counts from all workers in one actor of the run.
+"""Collect errors, bugs, listing counts and the health of devices from all workers in one actor.
 
 With `max_errored_blocks` Ray Data drops the block of a failing task silently: without a report, a
 bug in a stage would look like assets that are missing.
@@ -12,21 +12,40 @@ from typing import Any
 import ray
 
 from separator.rows import from_ray, to_ray
+from separator.run.devices import DeviceHealth
 from separator.run.stats import ListingCounts
 
 
 class Monitor:
     """The actor: workers report to it, the driver asks it."""
 
-    def __init__(self, shared: list[ray.ObjectRef]) -> None:
-        """`shared`: where weights and conditions lie in the object store, once for every node."""
+    def __init__(self, shared: list[ray.ObjectRef], health: DeviceHealth) -> None:
+        """`shared`: where weights and conditions lie in the object store, once for every node;
+        `health`: of devices, as earlier passes found it."""
         self.shared = shared
+        self.health = health
+        health.begin_pass()
         self.counts: ListingCounts | None = None
         self.bugs: list[str] = []
         self.errors: list[tuple[str, str]] = []  # of the whole run: code and text
 
     def get_shared(self) -> list[ray.ObjectRef]:
         return self.shared
+
+    def come(self, actor: str, device: str) -> str:
+        return self.health.come(actor, device)
+
+    def start(self, actor: str) -> None:
+        self.health.start(actor)
+
+    def succeed(self, device: str) -> None:
+        self.health.succeed(device)
+
+    def fail(self, actor: str, device: str, work: str, detail: str) -> None:
+        self.health.fail(actor, device, work, detail)
+
+    def get_health(self) -> DeviceHealth:
+        return self.health
 
     def report_listing(self, counts: ListingCounts) -> None:
         self.counts = counts

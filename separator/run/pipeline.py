@@ -7,21 +7,21 @@ be run again, and recorded if need be.
 
 import contextlib
 import logging
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import ray
 import ray.data
+import ray.data.exceptions
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from separator.errors import SeparatorError, WorkerCrashed, find_error
+from separator.config import JobConfig
+from separator.errors import NoProgress, find_error
 from separator.media.mux import MuxSettings
 from separator.results.done import DoneItems
 from separator.rows import (
-    Asset,
     AssetBatch,
     Failed,
     Outcome,
@@ -32,23 +32,23 @@ from separator.rows import (
 )
 from separator.run.actor import SeparateActor
 from separator.run.cluster import choose_devices
+from separator.run.devices import DeviceHealth
+from separator.run.lister import Lister, Unpack, get_listing
 from separator.run.local_ray import quiet_loggers
 from separator.run.monitor import Monitor, MonitoredStage
 from separator.run.prepare import Flow, Target
-from separator.run.stats import ListingCounts, RunStats
+from separator.run.stats import RunStats
 from separator.run.trouble import TroubleCount
+from separator.run.watch import Watch
 from separator.stages.collect import Assemble, Collector, Commit, Discard, Remux
 from separator.stages.commit import Committer
 from separator.stages.extract import Extractor
-from separator.stages.listing import pack
 from separator.stages.publish import Publisher
 from separator.stages.remux import Remuxer
 
 log = logging.getLogger(__name__)
 
 SPANS_PER_ACTOR = 2  # on their way to it: the next one is there when one is done
-MAX_PACKED, MAX_PACKED_BYTES = 16, 4 << 20  # assets of one row; about five minutes of sound
-ASK_EVERY_S = 5.0
 MAX_RETRIES = 2  # of a task whose worker died; Ray's default is for ever
 LOST = (
     ray.exceptions.WorkerCrashedError,
@@ -65,29 +65,32 @@ def run_flow(
     collector: Collector,
     committer: Committer,
     stats: RunStats,
-    on_row: Callable[[Outcome], None],
+    on_row: Callable[[Outcome | None], None],
 ) -> tuple[int, tuple[str, ...]]:
     """Execute the flow once over all that is not done; return how many assets never came out, and,
     if `is_again`, the URIs of all that went in.
 
     `is_again`: the assets were tried before; each goes alone, so that it takes no other along.
     """
-    on_gpu, num_actors = choose_devices(flow.target.config)
+    on_gpu, num_actors = choose_devices(flow.target.config, len(stats.devices.left_out))
     stats.begin_pass(num_actors, int(ray.cluster_resources().get("CPU", 0)))
     collector.drop_incomplete()
     num_closed = len(collector.closed)
-    monitor = start_monitor(flow)
-    lister = _Lister(flow.target, ray.put(done), monitor, is_again)
+    monitor = start_monitor(flow, stats.devices)
+    lister = Lister(flow.target, ray.put(done), monitor, is_again)
     driver = _Driver(flow, collector, committer, on_row)
-    asked_at = 0.0
-    for ray_row in make_dataset(flow, lister, monitor, on_gpu, num_actors).iter_rows():
-        if not stats.assets_listed and time.monotonic() - asked_at > ASK_EVERY_S:
-            asked_at = time.monotonic()
-            stats.assets_listed = get_listing(monitor).assets
-        driver.take(from_ray(ray_row))
-        driver.take_finished(timeout_s=0)
-    while driver.tasks:
-        driver.take_finished(timeout_s=None)
+    asks = {"GPU": 1} if on_gpu else {}
+    rows = make_dataset(flow, lister, monitor, on_gpu, num_actors).iter_rows()
+    with Watch(monitor, stats, asks, num_actors, lambda: on_row(None)) as watch:
+        try:
+            for ray_row in rows:
+                watch.note_row()
+                driver.take(from_ray(ray_row))
+                driver.take_finished(timeout_s=0)
+        except ray.data.exceptions.ExecutionTimeoutError:
+            raise NoProgress(describe_stall(flow.target.config, stats)) from None
+        while driver.tasks:
+            driver.take_finished(timeout_s=None)
     for code, text in ray.get(monitor.get_errors.remote()):
         raise find_error(code)(text)
     if bugs := ray.get(monitor.get_bugs.remote()):
@@ -101,16 +104,13 @@ def run_flow(
     return counts.assets - (len(collector.closed) - num_closed), counts.uris
 
 
-def get_listing(monitor: Any, has_ended: bool = False) -> ListingCounts:
-    """Ask for the counts of the first stage; all 0 while it is listing."""
-    counts: Any = ray.get(monitor.get_listing.remote())
-    if counts is None and has_ended:
-        raise WorkerCrashed("the worker that lists the input died each time; see Ray's logs")
-    return counts or ListingCounts(0, 0, 0, 0)
+def describe_stall(config: JobConfig, stats: RunStats) -> str:
+    reason = stats.waiting or "a worker hangs; see Ray's logs"
+    return f"nothing has moved for run.no_progress_s={config.run.no_progress_s:g} seconds: {reason}"
 
 
 def make_dataset(
-    flow: Flow, lister: "_Lister", monitor: Any, on_gpu: bool, num_actors: int
+    flow: Flow, lister: Lister, monitor: Any, on_gpu: bool, num_actors: int
 ) -> ray.data.Dataset:
     quiet_loggers()
     # Ray 2.60 has no other way to limit how often a task is tried; it is pinned.
@@ -121,6 +121,8 @@ def make_dataset(
     context.enable_progress_bars = False
     target = flow.target
     config = target.config
+    context.execution_no_progress_timeout_s = config.run.no_progress_s
+    context.max_consecutive_actor_init_deaths = MAX_RETRIES
     extractor = Extractor(
         target.storage,
         target.layout,
@@ -136,7 +138,7 @@ def make_dataset(
         ray.data.from_items([to_ray(AssetBatch(()))])
         .flat_map(MonitoredStage(monitor, lister), **CPU_TASK)
         .repartition(target_num_rows_per_block=1)
-        .flat_map(MonitoredStage(monitor, _Unpack(extractor), with_samples=True), **CPU_TASK)
+        .flat_map(MonitoredStage(monitor, Unpack(extractor), with_samples=True), **CPU_TASK)
         .flat_map(
             SeparateActor,
             fn_constructor_args=(monitor, target.config),
@@ -149,14 +151,14 @@ def make_dataset(
     )
 
 
-def start_monitor(flow: Flow) -> Any:
+def start_monitor(flow: Flow, health: DeviceHealth) -> Any:
     with_similarity = flow.target.config.output.similarity == "auto"
     encoder = flow.find_audio_encoder() if with_similarity else None
     shared = ray.put((flow.engine, dict(flow.conditions), encoder, flow.listening))
     # Beside the driver: where that node is lost, the run is lost anyway.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     monitor: Any = ray.remote(num_cpus=0)(Monitor)
-    return monitor.options(scheduling_strategy=here).remote([shared])
+    return monitor.options(scheduling_strategy=here).remote([shared], health)
 
 
 def make_publisher(flow: Flow) -> Publisher:
@@ -180,7 +182,7 @@ class _Driver:
         flow: Flow,
         collector: Collector,
         committer: Committer,
-        on_row: Callable[[Outcome], None],
+        on_row: Callable[[Outcome | None], None],
     ) -> None:
         self.collector, self.committer, self.on_row = collector, committer, on_row
         self.finishers = ray.put((make_publisher(flow), make_remuxer(flow.target)))
@@ -216,52 +218,3 @@ def _finish(
 ) -> StemWritten | Remuxed | Failed:
     publisher, remuxer = finishers
     return publisher.assemble(command) if isinstance(command, Assemble) else remuxer(command)
-
-
-class _Lister:
-    """The first stage: assets with work left to do, small ones packed into one row. One generator
-    for the whole input."""
-
-    def __init__(self, target: Target, done: ray.ObjectRef, monitor: Any, is_again: bool) -> None:
-        self.target, self.done, self.monitor = target, done, monitor
-        self.is_again = is_again
-
-    def __call__(self, _: AssetBatch) -> Iterator[AssetBatch]:
-        try:
-            yield from self._list()
-        except SeparatorError as error:  # the input cannot be listed any further
-            ray.get(self.monitor.report_error.remote(error.code, str(error)))
-
-    def _list(self) -> Iterator[AssetBatch]:
-        done, listing = ray.get(self.done), self.target.list_assets()
-        count = skipped = left = 0
-        uris: list[str] = []
-
-        def list_pending() -> Iterator[Asset]:
-            nonlocal skipped, left
-            for asset, pending in self.target.list_pending(done, listing):
-                if pending is not None:
-                    yield pending
-                elif done.has_failed(asset):
-                    left += 1
-                else:
-                    skipped += 1
-
-        for assets in pack(list_pending(), 1 if self.is_again else MAX_PACKED, MAX_PACKED_BYTES):
-            count += len(assets)
-            if self.is_again:
-                uris += [asset.uri for asset in assets]
-            yield AssetBatch(assets)
-        counts = ListingCounts(count, listing.num_duplicates, skipped, left, tuple(uris))
-        ray.get(self.monitor.report_listing.remote(counts))
-
-
-class _Unpack:
-    """Extract the assets of a batch one after the other."""
-
-    def __init__(self, extractor: Extractor) -> None:
-        self.extractor = extractor
-
-    def __call__(self, batch: AssetBatch) -> Iterator[Any]:
-        for asset in batch.assets:
-            yield from self.extractor(asset)

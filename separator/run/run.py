@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 
 ROWS_PER_PART = 10_000
 QUICK_LOOK = 10_000  # assets that are looked through before anything is started
+MOST_PASSES = 4  # two, and more where devices failed
 CRASHED = "its worker died each time it was tried"
 
 See = Callable[[RunStats], None]
@@ -173,14 +174,17 @@ def run_passes(
     """Run until every asset has come out; those that never do get a record."""
     from separator.run.pipeline import run_flow
 
-    def on_row(outcome: Outcome) -> None:
+    def on_row(outcome: Outcome | None) -> None:
         lock.check()
-        stats.count_row(outcome)
+        if outcome is not None:
+            stats.count_row(outcome)
         see(stats)
 
-    # Weights are read while Ray starts, and example sounds encoded: once for both passes.
+    # Weights are read while Ray starts, and example sounds encoded: once for all passes.
     loading = run_in_thread(partial(load_flow, target, stats.run_id))
-    for is_again in (False, True):
+    uris: tuple[str, ...] = ()
+    for number in range(MOST_PASSES):
+        is_again, num_sick = number > 0, stats.devices.failures.total()
         now = done.add(committer.find_done())
         stats.phase = STARTING_RAY
         see(stats)
@@ -193,6 +197,8 @@ def run_passes(
             missing, uris = run_flow(flow, now, is_again, collector, committer, stats, on_row)
         if not missing:
             return
+        if is_again and stats.devices.failures.total() == num_sick:
+            break  # it was not for a device
     tried, now = set(uris), done.add(committer.find_done())
     for asset in target.list_assets():
         if asset.uri in tried and (left := now.select_pending(asset)):

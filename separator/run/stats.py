@@ -9,8 +9,13 @@ from typing import Any
 from separator.results.record import ABSENT, FAILED, OK
 from separator.results.schema import Record
 from separator.rows import RENDITION, STEM, Row, Seconds
+from separator.run.devices import DeviceHealth
 
 PHASES = ("checking the library", "starting Ray", "warming up", "separating", "finishing")
+NOT_TOTALS = (
+    "run_id", "stage_s", "started", "pass_started", "earlier_device_s", "phase", "pass_actors",
+    "waiting", "devices",
+)  # fmt: skip
 CHECKING, STARTING_RAY, WARMING, SEPARATING, FINISHING = PHASES
 
 
@@ -46,6 +51,8 @@ class RunStats:
     first_asset_s: float = 0.0  # from the start to the first committed asset
     failures: Counter[str] = field(default_factory=Counter)  # assets by error code
     stage_s: Counter[str] = field(default_factory=Counter)
+    waiting: str = ""  # what the run waits for, if nothing comes out
+    devices: DeviceHealth = field(default_factory=DeviceHealth)
     num_actors: int = 0
     num_cpus: int = 0
     device_s: float = 0.0  # actors times the seconds they were there for
@@ -105,13 +112,13 @@ class RunStats:
 
     def to_dict(self) -> dict[str, Any]:
         """Make the part of the run file that says what has been done. Called from a thread."""
-        totals = dict(vars(self)) | {"failures": dict(self.failures)}
-        for name in ("run_id", "stage_s", "started", "pass_started", "earlier_device_s", "phase",
-                     "pass_actors"):  # fmt: skip
-            del totals[name]
+        totals = {key: value for key, value in vars(self).items() if key not in NOT_TOTALS}
+        totals["failures"] = dict(self.failures)
         return {
             "phase": self.phase,
+            "waiting": self.waiting,
             "totals": totals,
+            "devices": {"failures": dict(self.devices.failures), "left_out": self.devices.left_out},
             "device_busy": round(self.device_busy, 3),
             "stage_seconds": {key: round(value, 3) for key, value in dict(self.stage_s).items()},
         }

@@ -27,7 +27,7 @@ HARMLESS = {
     # Results do not depend on the machine or on how the work is cut: they agree to rounding.
     "model.device", "model.compile", "run.span_s", "run.actors",
     # A column of the record, the exit code, and the page about the output.
-    "output.similarity", "run.failed_assets", "output.report", "report.most",
+    "output.similarity", "run.failed_assets", "run.no_progress_s", "output.report", "report.most",
     # The way to a place.
     "storage.endpoint_url", "storage.region", "storage.profile", "storage.anonymous",
     "storage.ca_bundle", "storage.path_style", "storage.checksums", "storage.connections",

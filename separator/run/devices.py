@@ -1,0 +1,74 @@
+"""Count failures of devices, and leave out the sick ones. Pure: the monitor asks, for all actors.
+
+A device is sick when it fails several times in a row. Work that fails on two devices is to blame
+itself, and counts for neither: an asset may be the poison, and not the device.
+"""
+
+from collections import Counter
+
+MOST_FAILURES = 3  # in a row, of two pieces of work at least
+MOST_TURNS = 2  # of an actor that Ray starts again on a sick device, though others are free
+START = "start"  # the work of a device on which an actor does not even start
+# What an actor does that has come to a device. GIVE_UP is for one that holds spans: they fail at
+# once, so that the next pass takes them. PARK is for one that has none: it waits, and gets none.
+WORK, TURN_AWAY, PARK, GIVE_UP = "work", "turn away", "park", "give up"
+
+
+class DeviceHealth:
+    """Hold what the actors have reported: failures of the run, and actors of the pass."""
+
+    def __init__(self) -> None:
+        self.failures: Counter[str] = Counter()  # by device
+        self.in_a_row: dict[str, list[str]] = {}  # the work that failed, by device
+        self.failed_on: dict[str, set[str]] = {}  # devices, by work
+        self.details: dict[str, str] = {}  # the last failure, by device
+        self.last = ""  # the last failure of all, with its device
+        self.begin_pass()
+
+    def begin_pass(self) -> None:
+        self.seen: set[str] = set()  # devices
+        self.working: set[str] = set()  # ids of actors that have started
+        self.has_worked: set[str] = set()
+        self.stopped: set[str] = set()  # that will never work
+        self.turns: Counter[str] = Counter()
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The sick devices, with the last failure of each."""
+        return {device: text for device, text in self.details.items() if self.is_sick(device)}
+
+    def come(self, actor: str, device: str) -> str:
+        """Answer an actor that has come to a device, for the first time or again."""
+        self.working.discard(actor)
+        self.seen.add(device)
+        if not self.is_sick(device):
+            self.turns[actor] = 0
+            return WORK
+        self.turns[actor] += 1
+        num_healthy = sum(not self.is_sick(each) for each in self.seen)
+        if len(self.working) < num_healthy and self.turns[actor] <= MOST_TURNS:
+            return TURN_AWAY
+        self.stopped.add(actor)
+        return GIVE_UP if actor in self.has_worked else PARK
+
+    def start(self, actor: str) -> None:
+        self.working.add(actor)
+        self.has_worked.add(actor)
+
+    def succeed(self, device: str) -> None:
+        self.in_a_row[device] = []
+
+    def fail(self, actor: str, device: str, work: str, detail: str) -> None:
+        self.working.discard(actor)
+        self.failures[device] += 1
+        if work == START:
+            work = f"{START} {self.failures[device]} on {device}"
+        self.in_a_row.setdefault(device, []).append(work)
+        self.failed_on.setdefault(work, set()).add(device)
+        self.details[device] = detail
+        self.last = f"{device}: {detail}"
+
+    def is_sick(self, device: str) -> bool:
+        works = self.in_a_row.get(device, [])
+        own = [work for work in works if len(self.failed_on[work]) == 1]
+        return len(own) >= MOST_FAILURES and len(set(own)) > 1

@@ -1,0 +1,114 @@
+"""Look after a pass while it is at work: what it waits for, and which devices are sick."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ray
+import ray.exceptions
+
+from separator.errors import DeviceFailed, SeparatorError
+from separator.run.devices import DeviceHealth
+from separator.run.lister import get_listing
+from separator.run.stats import RunStats
+
+EVERY_S = 5.0
+WAIT_AFTER_S = 10.0  # without a row a run is said to wait
+OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}  # Ray's words for one thing
+TASK_ASKS = {"CPU": 1}
+
+
+class Watch:
+    """A thread beside a pass, which asks the monitor and Ray now and then.
+
+    It interrupts the main thread, which waits for rows, where the pass cannot go on.
+    """
+
+    def __init__(
+        self,
+        monitor: Any,
+        stats: RunStats,
+        actor_asks: Mapping[str, float],
+        num_actors: int,
+        on_look: Callable[[], None],
+    ) -> None:
+        """`on_look` is called while no rows come, and may raise what ends the pass."""
+        self.monitor, self.stats, self.num_actors = monitor, stats, num_actors
+        self.asks = {"tasks": TASK_ASKS, "actors": actor_asks}
+        self.on_look = on_look
+        self.row_at = time.monotonic()
+        self.error: SeparatorError | None = None
+        self.has_ended = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self.thread.start()
+        return self
+
+    def note_row(self) -> None:
+        self.row_at, self.stats.waiting = time.monotonic(), ""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.has_ended.set()
+        try:
+            self.thread.join()
+            if kind is None:
+                self._ask_health()
+        except KeyboardInterrupt:  # its own, which came this late
+            if self.error is None:
+                raise
+        if self.error is not None and kind in (None, KeyboardInterrupt):
+            raise self.error from None
+
+    def _run(self) -> None:
+        while not self.has_ended.wait(EVERY_S):
+            try:
+                self._look()
+            except SeparatorError as error:
+                self.error = error
+                main = threading.main_thread().ident
+                assert main is not None
+                signal.pthread_kill(main, signal.SIGINT)
+                return
+            except ray.exceptions.RayError:  # the monitor died with its node: so does the run
+                return
+
+    def _look(self) -> None:
+        if not self.stats.assets_listed:
+            self.stats.assets_listed = get_listing(self.monitor).assets
+        health = self._ask_health()
+        if len(health.stopped) >= self.num_actors and not health.working:
+            raise DeviceFailed(f"no device is left that works; the last failure: {health.last}")
+        if time.monotonic() - self.row_at >= WAIT_AFTER_S:
+            self.stats.waiting = describe_wait(self.asks, ray.nodes(), health, self.num_actors)
+            self.on_look()
+
+    def _ask_health(self) -> DeviceHealth:
+        self.stats.devices = ray.get(self.monitor.get_health.remote())
+        return self.stats.devices
+
+
+def describe_wait(
+    asks: Mapping[str, Mapping[str, float]],
+    nodes: Sequence[Mapping[str, Any]],
+    health: DeviceHealth,
+    num_actors: int,
+) -> str:
+    """Say what a run waits for; empty if it only is at work on something long.
+
+    `asks`: what tasks and actors ask of a machine; `nodes` as Ray lists them.
+    """
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    for who, ask in asks.items():
+        for name, amount in ask.items():
+            if max((node.get(name, 0) for node in alive), default=0) < amount:
+                total = sum(node.get(name, 0) for node in alive)
+                thing = name if name == "memory" else f"a {name}"
+                asked = f"the {who} ask for {OPTIONS[name]}={amount:g}"
+                return f"waiting for {thing}: {asked}, the cluster has {total:g}"
+    if health.working:
+        return ""
+    failed = f"; the last failure: {health.last}" if health.last else ""
+    return f"waiting for the first of {num_actors} actors to start{failed}"

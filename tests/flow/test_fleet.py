@@ -1,0 +1,90 @@
+"""Sick devices, actors that do not start, machines that do not come: on a simulated cluster."""
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from ray.cluster_utils import Cluster
+
+from tests.helpers.job import check_whole, end_in_one_line, run_job, start_job
+from tests.helpers.sick import install_sick
+
+RATE_HZ = 16_000
+NUM_ASSETS = 40
+ASSERT = "RuntimeError: CUDA error: device-side assert triggered"
+FALLEN = "OSError: the card has fallen out"
+
+
+@contextlib.contextmanager
+def joined_cluster(monkeypatch, **head: Any) -> Iterator[None]:
+    """A machine with CPUs and GPUs as it is told; torch, which sees no GPU, computes on the CPU."""
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        yield
+    finally:
+        cluster.shutdown()
+
+
+def write_job(folder: Path, monkeypatch, faults: Mapping[str, str]) -> Path:
+    """A library of noises, and a config whose model meets the faults in all processes."""
+    (folder / "in").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(NUM_ASSETS):
+        noise_T = 0.1 * rng.standard_normal(RATE_HZ)
+        soundfile.write(folder / "in" / f"{number:02}.wav", noise_T, RATE_HZ, "PCM_24")
+    config = folder / "job.yaml"
+    config.write_text(
+        f"input: {{uri: {folder / 'in'}}}\noutput: {{uri: {folder / 'out'}}}\n"
+        "queries: [300 Hz]\nmodel: {name: sick, precision: fp32}\ndetect: {model: off}\n"
+    )
+    site = install_sick(folder, faults)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ["PYTHONPATH"]]))
+    return config
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    (path,) = (folder / "out/runs").glob("*.json")
+    return json.loads(path.read_text())
+
+
+@pytest.mark.slow
+def test_run_goes_on_without_a_sick_device_and_loses_nothing(tmp_path, monkeypatch):
+    """Of four, one fails always, one once at its start, and one's process is asked to exit."""
+    faults = {"0": "start once", "1": "exit once", "2": "assert"}
+    config = write_job(tmp_path, monkeypatch, faults)
+    with joined_cluster(monkeypatch, num_cpus=3, num_gpus=4):
+        text = run_job(config)
+    assert list(check_whole(tmp_path / "out").status) == ["ok"] * NUM_ASSETS
+    devices, host = read_run(tmp_path)["devices"], socket.gethostname()
+    assert devices["left_out"] == {f"{host} GPU 2": ASSERT}
+    failures = devices["failures"]
+    assert failures.pop(f"{host} GPU 2") >= 3
+    assert failures == {f"{host} GPU 0": 1, f"{host} GPU 1": 1}
+    assert f"left out: {ASSERT}" in text
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_run_ends_where_no_actor_starts_three_times_in_a_row(tmp_path, monkeypatch):
+    config = write_job(tmp_path, monkeypatch, {"CPU": "start"})
+    line = end_in_one_line(start_job(config), 1, "python -m jobs.separate: no device is left")
+    assert line.endswith(f"the last failure: {socket.gethostname()} CPU: {FALLEN}")
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_run_says_that_it_waits_for_machines_and_for_how_long(tmp_path, monkeypatch):
+    config = write_job(tmp_path, monkeypatch, {})
+    with joined_cluster(monkeypatch, num_cpus=1):
+        process = start_job(config, "model.device=cuda", "run.actors=1", "run.no_progress_s=30")
+        start = "python -m jobs.separate: nothing has moved for run.no_progress_s=30 seconds: "
+        line = end_in_one_line(process, 1, start)
+    assert line.endswith("waiting for a GPU: the actors ask for num_gpus=1, the cluster has 0")

@@ -1,0 +1,33 @@
+"""What a run waits for, in one line."""
+
+import pytest
+
+from separator.run.devices import DeviceHealth
+from separator.run.watch import describe_wait
+
+ASKS = {"tasks": {"CPU": 1}, "actors": {"GPU": 1}}
+CPUS, GPUS, LOST = (
+    {"Alive": is_alive, "Resources": resources}
+    for is_alive, resources in ((True, {"CPU": 8.0}), (True, {"GPU": 2.0}), (False, {"GPU": 2.0}))
+)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "line"),
+    [
+        ([CPUS], "waiting for a GPU: the actors ask for num_gpus=1, the cluster has 0"),
+        ([CPUS, LOST], "waiting for a GPU: the actors ask for num_gpus=1, the cluster has 0"),
+        ([GPUS], "waiting for a CPU: the tasks ask for num_cpus=1, the cluster has 0"),
+        ([CPUS, GPUS], "waiting for the first of 2 actors to start; the last failure: m: no"),
+    ],
+)
+def test_describe_wait_names_what_no_machine_has(nodes, line):
+    health = DeviceHealth()
+    health.fail("actor", "m", "start", "no")
+    assert describe_wait(ASKS, nodes, health, 2) == line
+
+
+def test_describe_wait_is_silent_while_actors_work():
+    health = DeviceHealth()
+    health.start("actor")
+    assert describe_wait(ASKS, [CPUS, GPUS], health, 2) == ""
