@@ -6,6 +6,7 @@ run that was stopped goes on where it was.
 
 import argparse
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -21,14 +22,14 @@ from jobs.command import (
     say,
     show_time,
 )
+from jobs.progress import Console, JsonConsole, log_as_json
 from separator.errors import RequestError, SeparatorError
 
 if TYPE_CHECKING:
     from separator.config import JobConfig
     from separator.run.stats import RunStats
 
-LINE_EVERY_S = 10.0
-REDRAW_EVERY_S = 0.2
+JSON_WANTED = re.compile(r"log_format\W+json")
 RETRY_ABOUT = """\
 Run again what has failed in earlier runs, and nothing else.
 
@@ -48,10 +49,16 @@ def retry(options: argparse.Namespace) -> int:
 
 def separate(config_path: Path, overrides: list[str], is_detection: bool = False) -> int:
     console = Console(sys.stdout.isatty())
-    console.say_phase("checking the library")
+    # The first word does not wait for the config to be read and checked.
+    if not any(JSON_WANTED.search(text) for text in (*overrides, read_text(config_path))):
+        console.say_phase("checking the library")
     from separator.config import read_config
 
     config = read_config(config_path, overrides)
+    is_json = config.run.log_format == "json"
+    if is_json:
+        console = JsonConsole()
+        log_as_json()
     if config.output.remux != "none":
         require_ffmpeg()
     from separator.run.run import run_job
@@ -65,11 +72,19 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
         return CRASHED  # not a bad request: work was committed
     finally:
         console.end()
-    print_summary(summary, config, is_detection)
+    if not is_json:
+        print_summary(summary, config, is_detection)
     if config.output.report and not is_detection and not write_report(config):
         return CRASHED
     has_failed = summary.assets_failed or summary.assets_left
     return SOME_FAILED if has_failed and config.run.failed_assets == "exit3" else OK
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):  # reported by who reads the config
+        return ""
 
 
 def write_report(config: "JobConfig") -> bool:
@@ -92,58 +107,6 @@ def require_ffmpeg() -> None:
             say("ffmpeg is not installed on this machine; all nodes of the cluster need it")
             return
         raise RequestError("ffmpeg is not installed: install ffmpeg 5 or newer")
-
-
-class Console:
-    """Show phases and progress: one line that is redrawn on a terminal, lines elsewhere."""
-
-    def __init__(self, is_terminal: bool) -> None:
-        self.is_terminal = is_terminal
-        self.phase = self.waiting = ""
-        self.drawn_s = 0.0  # of the run, when the last line was shown
-        self.first: tuple[float, int, float] | None = None
-        self.has_results = False
-
-    def say_phase(self, phase: str) -> None:
-        self.phase = phase
-        self._show(f"{phase} ...")
-
-    def see(self, stats: "RunStats") -> None:
-        if stats.phase and stats.phase != self.phase:
-            self.say_phase(stats.phase)
-        self.has_results = stats.has_results
-        if stats.waiting != self.waiting:
-            self.waiting = stats.waiting
-            self._show(stats.waiting or "going on")
-        if not stats.assets or stats.waiting:
-            return
-        if self.first is None:
-            self.first = stats.seconds, stats.assets, stats.audio_s
-        every_s = REDRAW_EVERY_S if self.is_terminal else LINE_EVERY_S
-        if stats.seconds - self.drawn_s >= every_s:
-            self.drawn_s = stats.seconds
-            self._show(make_line(stats, self.first))
-
-    def _show(self, line: str) -> None:
-        text = f"\r{line[:79]:79}" if self.is_terminal else f"{line}\n"
-        print(text, end="", flush=True)
-
-    def end(self) -> None:
-        if self.is_terminal:
-            print(f"\r{'':79}\r", end="", flush=True)
-
-
-def make_line(stats: "RunStats", first: tuple[float, int, float]) -> str:
-    """Progress in 80 columns. Speed and time left count from the `first` asset that came out
-    (seconds of the run, assets, seconds of audio): what came before was start-up."""
-    seconds, assets, audio_s = stats.seconds - first[0], stats.assets - first[1], first[2]
-    of_all = f"/{stats.assets_listed:,}" if stats.assets_listed else ""
-    line = f"{stats.assets:,}{of_all} assets  {show_time(stats.audio_s)} of audio"
-    if assets and seconds > 0:
-        line += f"  {(stats.audio_s - audio_s) / seconds:.1f}x"
-        if (left := stats.assets_listed - stats.assets) > 0:
-            line += f"  {show_time(seconds / assets * left)} left"
-    return line + "".join(f"  {code} {n}" for code, n in stats.failures.most_common(2))
 
 
 def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool = False) -> None:

@@ -41,6 +41,7 @@ GATES = ("on", "off")
 LOW_SHARE = 0.5  # of the threshold, where a stretch that has reached it begins and ends
 SMOOTH_S = 0.4  # of curves, by the median
 ON_FAILED = ("exit3", "ok")
+LOG_FORMATS = ("text", "json")
 ONLY = ("all", "failed")
 MOST_ACTORS = 100_000
 
@@ -137,6 +138,31 @@ class DetectSettings:
 
 
 @dataclass(frozen=True)
+class StageSettings:
+    """What one task of a stage asks of its machine."""
+
+    num_cpus: float = 1.0
+    memory_bytes: Any = "auto"
+
+    def check(self, key: str) -> None:
+        check_number(f"{key}.num_cpus", self.num_cpus, 0, MOST_ACTORS)
+        if self.memory_bytes != "auto":
+            check_number(f"{key}.memory_bytes", self.memory_bytes, 0, sys.maxsize)
+
+
+@dataclass(frozen=True)
+class ActorSettings(StageSettings):
+    """What one network asks of its machine."""
+
+    num_cpus: float = 0.0  # with 1, reading would wait for networks that wait for it
+    num_gpus: float = 1.0  # where it is on a GPU
+
+    def check(self, key: str) -> None:
+        super().check(key)
+        check_number(f"{key}.num_gpus", self.num_gpus, 0.01, 64)
+
+
+@dataclass(frozen=True)
 class RunSettings:
     span_s: float = 122.88
     actors: Any = "auto"
@@ -146,21 +172,37 @@ class RunSettings:
     shard: str | None = None
     failed_assets: str = "exit3"
     no_progress_s: float = 6 * 3600.0
+    log_format: str = "text"
+    extract: StageSettings = field(default_factory=StageSettings)
+    separate: ActorSettings = field(default_factory=ActorSettings)
+    publish: StageSettings = field(default_factory=StageSettings)
 
     def __post_init__(self) -> None:
         check_choice("run.only", self.only, ONLY)
         check_choice("run.failed_assets", self.failed_assets, ON_FAILED)
-        actors = self.actors
-        is_count = isinstance(actors, int) and not isinstance(actors, bool)
-        if actors != "auto" and not (is_count and 1 <= actors <= MOST_ACTORS):
-            raise RequestError(
-                f"run.actors={actors!r}: must be auto or a whole number from 1 to {MOST_ACTORS:,}"
-            )
+        for name in ("extract", "separate", "publish"):
+            getattr(self, name).check(f"run.{name}")
+        check_choice("run.log_format", self.log_format, LOG_FORMATS)
+        if self.actors != "auto":
+            self.parse_actors()
         if self.limit is not None:
             check_number("run.limit", self.limit, 1, sys.maxsize)
         check_number("run.span_s", self.span_s, 1, 600)
         check_number("run.no_progress_s", self.no_progress_s, 1, 1e9)
         self.parse_shard()
+
+    def parse_actors(self) -> tuple[int, int]:
+        """The least and the most actors, of `8` or `2-8`."""
+        text = str(self.actors)
+        least, found, most = text.partition("-")
+        if text.isascii() and least.isdecimal() and (most.isdecimal() or not found):
+            numbers = int(least), int(most or least)
+            if 1 <= numbers[0] <= numbers[1] <= MOST_ACTORS:
+                return numbers
+        raise RequestError(
+            f"run.actors={self.actors!r}: must be auto, a whole number from 1 to {MOST_ACTORS:,}, "
+            "or two of them as in 2-8"
+        )
 
     def parse_shard(self) -> tuple[int, int]:
         """(0, 1) for `null`, (i - 1, n) for `i/n`."""

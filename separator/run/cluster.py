@@ -41,9 +41,9 @@ def started_ray() -> Iterator[None]:
         ray.shutdown()
 
 
-def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int]:
-    """(on GPUs, number of actors): all GPUs of the cluster but those that are left out, else one
-    actor a machine."""
+def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int, int]:
+    """(on GPUs, least and most actors): all GPUs of the cluster but those that are left out, else
+    one actor a machine."""
     import ray
 
     num_gpus = int(ray.cluster_resources().get("GPU", 0))
@@ -53,10 +53,11 @@ def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int]
     # A cluster that grows has no GPU before one is asked for.
     on_gpu = is_wanted or (config.model.device == "auto" and num_gpus > 0)
     if config.run.actors != "auto":
-        return on_gpu, int(config.run.actors)
+        return on_gpu, *config.run.parse_actors()
+    number = len(list_worker_nodes())
     if on_gpu:
-        return True, max(1, num_gpus - num_left_out)
-    return False, max(1, len(list_worker_nodes()))
+        number = int((num_gpus - num_left_out) / config.run.separate.num_gpus)
+    return on_gpu, max(1, number), max(1, number)
 
 
 def list_worker_nodes() -> list[dict]:

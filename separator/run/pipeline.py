@@ -8,7 +8,7 @@ be run again, and recorded if need be.
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -36,6 +36,7 @@ from separator.run.devices import DeviceHealth
 from separator.run.lister import Lister, Unpack, get_listing
 from separator.run.local_ray import quiet_loggers
 from separator.run.monitor import Monitor, MonitoredStage
+from separator.run.placement import EXTRACT, PUBLISH, SEPARATE, Asks, make_asks
 from separator.run.prepare import Flow, Target
 from separator.run.stats import RunStats
 from separator.run.trouble import TroubleCount
@@ -55,7 +56,6 @@ LOST = (
     ray.exceptions.NodeDiedError,
     ray.exceptions.OutOfMemoryError,
 )
-CPU_TASK: dict[str, Any] = {"num_cpus": 1, "max_retries": MAX_RETRIES}
 
 
 def run_flow(
@@ -72,25 +72,28 @@ def run_flow(
 
     `is_again`: the assets were tried before; each goes alone, so that it takes no other along.
     """
-    on_gpu, num_actors = choose_devices(flow.target.config, len(stats.devices.left_out))
-    stats.begin_pass(num_actors, int(ray.cluster_resources().get("CPU", 0)))
+    config = flow.target.config
+    on_gpu, *num_actors = choose_devices(config, len(stats.devices.left_out))
+    asks = make_asks(config.run, on_gpu, ray.nodes())
+    stats.begin_pass(num_actors[1], int(ray.cluster_resources().get("CPU", 0)))
     collector.drop_incomplete()
     num_closed = len(collector.closed)
     monitor = start_monitor(flow, stats.devices)
     lister = Lister(flow.target, ray.put(done), monitor, is_again)
-    driver = _Driver(flow, collector, committer, on_row)
-    asks = {"GPU": 1} if on_gpu else {}
-    rows = make_dataset(flow, lister, monitor, on_gpu, num_actors).iter_rows()
-    with Watch(monitor, stats, asks, num_actors, lambda: on_row(None)) as watch:
+    driver = _Driver(flow, collector, committer, on_row, asks[PUBLISH])
+    dataset = make_dataset(flow, lister, monitor, asks, num_actors)
+    dataset.set_name(f"separator_{flow.run_id}")
+    with Watch(monitor, stats, asks, num_actors[0], lambda: on_row(None)) as watch:
         try:
-            for ray_row in rows:
+            for ray_row in dataset.iter_rows():
                 watch.note_row()
                 driver.take(from_ray(ray_row))
                 driver.take_finished(timeout_s=0)
         except ray.data.exceptions.ExecutionTimeoutError:
-            raise NoProgress(describe_stall(flow.target.config, stats)) from None
+            raise NoProgress(describe_stall(config, stats)) from None
         while driver.tasks:
             driver.take_finished(timeout_s=None)
+    stats.ray_data.append(dataset.stats())
     for code, text in ray.get(monitor.get_errors.remote()):
         raise find_error(code)(text)
     if bugs := ray.get(monitor.get_bugs.remote()):
@@ -110,7 +113,7 @@ def describe_stall(config: JobConfig, stats: RunStats) -> str:
 
 
 def make_dataset(
-    flow: Flow, lister: Lister, monitor: Any, on_gpu: bool, num_actors: int
+    flow: Flow, lister: Lister, monitor: Any, asks: Asks, num_actors: Sequence[int]
 ) -> ray.data.Dataset:
     quiet_loggers()
     # Ray 2.60 has no other way to limit how often a task is tried; it is pinned.
@@ -132,23 +135,35 @@ def make_dataset(
         group=config.input.group,
     )
     actors = ray.data.ActorPoolStrategy(
-        size=num_actors, max_tasks_in_flight_per_actor=SPANS_PER_ACTOR
+        min_size=num_actors[0],
+        max_size=num_actors[1],
+        max_tasks_in_flight_per_actor=SPANS_PER_ACTOR,
     )
+    extract, publish = ({**asks[who], "max_retries": MAX_RETRIES} for who in (EXTRACT, PUBLISH))
     return (
         ray.data.from_items([to_ray(AssetBatch(()))])
-        .flat_map(MonitoredStage(monitor, lister), **CPU_TASK)
+        .flat_map(List(monitor, lister), **extract)
         .repartition(target_num_rows_per_block=1)
-        .flat_map(MonitoredStage(monitor, Unpack(extractor), with_samples=True), **CPU_TASK)
+        .flat_map(Extract(monitor, Unpack(extractor), with_samples=True), **extract)
         .flat_map(
             SeparateActor,
             fn_constructor_args=(monitor, target.config),
             compute=actors,
-            num_cpus=0,
-            num_gpus=1 if on_gpu else 0,
             max_task_retries=MAX_RETRIES,
+            **asks[SEPARATE],
         )
-        .flat_map(MonitoredStage(monitor, make_publisher(flow)), **CPU_TASK)
+        .flat_map(Publish(monitor, make_publisher(flow)), **publish)
     )
+
+
+# Ray names stages by their classes: in its dashboard, its metrics and its logs.
+class List(MonitoredStage): ...
+
+
+class Extract(MonitoredStage): ...
+
+
+class Publish(MonitoredStage): ...
 
 
 def start_monitor(flow: Flow, health: DeviceHealth) -> Any:
@@ -183,10 +198,11 @@ class _Driver:
         collector: Collector,
         committer: Committer,
         on_row: Callable[[Outcome | None], None],
+        ask: Mapping[str, Any],
     ) -> None:
         self.collector, self.committer, self.on_row = collector, committer, on_row
         self.finishers = ray.put((make_publisher(flow), make_remuxer(flow.target)))
-        self.start: Any = ray.remote(**CPU_TASK)(_finish)
+        self.start: Any = ray.remote(**ask, max_retries=MAX_RETRIES)(_finish)
         self.tasks: list[Any] = []
         self.trouble = TroubleCount()
 

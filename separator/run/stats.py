@@ -14,7 +14,7 @@ from separator.run.devices import DeviceHealth
 PHASES = ("checking the library", "starting Ray", "warming up", "separating", "finishing")
 NOT_TOTALS = (
     "run_id", "stage_s", "started", "pass_started", "earlier_device_s", "phase", "pass_actors",
-    "waiting", "devices",
+    "waiting", "devices", "ray_data",
 )  # fmt: skip
 CHECKING, STARTING_RAY, WARMING, SEPARATING, FINISHING = PHASES
 
@@ -47,11 +47,13 @@ class RunStats:
     heard: int = 0  # stems whose queries are heard
     absent: int = 0  # stems that were not made: their queries are heard nowhere
     audio_s: float = 0.0
+    asset_bytes: int = 0
     seconds: float = 0.0  # since the start
     first_asset_s: float = 0.0  # from the start to the first committed asset
     failures: Counter[str] = field(default_factory=Counter)  # assets by error code
     stage_s: Counter[str] = field(default_factory=Counter)
     waiting: str = ""  # what the run waits for, if nothing comes out
+    ray_data: list[str] = field(default_factory=list)  # Ray Data's own account of each pass
     devices: DeviceHealth = field(default_factory=DeviceHealth)
     num_actors: int = 0
     num_cpus: int = 0
@@ -103,6 +105,7 @@ class RunStats:
         self.absent += sum(record["status"] == ABSENT for record in records)
         tracks = {r["track_index"]: r["duration_s"] for r in records if r["status"] != FAILED}
         self.audio_s += sum(tracks.values())
+        self.asset_bytes += records[0]["asset_bytes"]
         for code in {record["error_code"] for record in failed}:
             self.failures[code] += 1
 
@@ -119,6 +122,7 @@ class RunStats:
             "waiting": self.waiting,
             "totals": totals,
             "devices": {"failures": dict(self.devices.failures), "left_out": self.devices.left_out},
+            "ray_data": [text.splitlines() for text in self.ray_data],
             "device_busy": round(self.device_busy, 3),
             "stage_seconds": {key: round(value, 3) for key, value in dict(self.stage_s).items()},
         }

@@ -12,12 +12,12 @@ import ray.exceptions
 from separator.errors import DeviceFailed, SeparatorError
 from separator.run.devices import DeviceHealth
 from separator.run.lister import get_listing
+from separator.run.metrics import RunMetrics
+from separator.run.placement import Asks, describe_lack
 from separator.run.stats import RunStats
 
 EVERY_S = 5.0
 WAIT_AFTER_S = 10.0  # without a row a run is said to wait
-OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}  # Ray's words for one thing
-TASK_ASKS = {"CPU": 1}
 
 
 class Watch:
@@ -30,14 +30,14 @@ class Watch:
         self,
         monitor: Any,
         stats: RunStats,
-        actor_asks: Mapping[str, float],
+        asks: Asks,
         num_actors: int,
         on_look: Callable[[], None],
     ) -> None:
         """`on_look` is called while no rows come, and may raise what ends the pass."""
         self.monitor, self.stats, self.num_actors = monitor, stats, num_actors
-        self.asks = {"tasks": TASK_ASKS, "actors": actor_asks}
-        self.on_look = on_look
+        self.asks, self.on_look = asks, on_look
+        self.metrics = RunMetrics(stats)
         self.row_at = time.monotonic()
         self.error: SeparatorError | None = None
         self.has_ended = threading.Event()
@@ -56,6 +56,7 @@ class Watch:
             self.thread.join()
             if kind is None:
                 self._ask_health()
+                self.metrics.update(self.stats)
         except KeyboardInterrupt:  # its own, which came this late
             if self.error is None:
                 raise
@@ -84,6 +85,7 @@ class Watch:
         if time.monotonic() - self.row_at >= WAIT_AFTER_S:
             self.stats.waiting = describe_wait(self.asks, ray.nodes(), health, self.num_actors)
             self.on_look()
+        self.metrics.update(self.stats)
 
     def _ask_health(self) -> DeviceHealth:
         self.stats.devices = ray.get(self.monitor.get_health.remote())
@@ -91,24 +93,14 @@ class Watch:
 
 
 def describe_wait(
-    asks: Mapping[str, Mapping[str, float]],
-    nodes: Sequence[Mapping[str, Any]],
-    health: DeviceHealth,
-    num_actors: int,
+    asks: Asks, nodes: Sequence[Mapping[str, Any]], health: DeviceHealth, num_actors: int
 ) -> str:
     """Say what a run waits for; empty if it only is at work on something long.
 
-    `asks`: what tasks and actors ask of a machine; `nodes` as Ray lists them.
+    `nodes`: as Ray lists them.
     """
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    for who, ask in asks.items():
-        for name, amount in ask.items():
-            if max((node.get(name, 0) for node in alive), default=0) < amount:
-                total = sum(node.get(name, 0) for node in alive)
-                thing = name if name == "memory" else f"a {name}"
-                asked = f"the {who} ask for {OPTIONS[name]}={amount:g}"
-                return f"waiting for {thing}: {asked}, the cluster has {total:g}"
-    if health.working:
-        return ""
+    lack = describe_lack(asks, nodes)
+    if lack or health.working:
+        return lack
     failed = f"; the last failure: {health.last}" if health.last else ""
     return f"waiting for the first of {num_actors} actors to start{failed}"

@@ -1,5 +1,6 @@
 """The files that start clusters fit the schemas they are for, this repository, and each other."""
 
+import json
 import re
 import shlex
 import shutil
@@ -18,6 +19,7 @@ from ray._private.runtime_env.packaging import create_package
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from separator.config import read_config
+from separator.run.metrics import COUNTERS, GAUGES
 
 ROOT = Path(__file__).parents[2]
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # of things in Kubernetes
@@ -224,6 +226,31 @@ def test_the_cronjob_may_do_what_its_script_does():
     text = (ROOT / "deploy/cronjob.yaml").read_text()
     made = pod["volumes"][0]["configMap"]["name"]
     assert f"create configmap {made} --from-file=deploy/rayjob.yaml" in text
+
+
+def test_the_raycronjob_starts_the_rayjob():
+    """KubeRay's type has a schedule and the spec of a RayJob, and neither has a default."""
+    (cron,) = read_kinds("raycronjob.yaml").values()
+    assert (cron["apiVersion"], cron["kind"]) == ("ray.io/v1", "RayCronJob")
+    assert cron["spec"].keys() == {"schedule", "jobTemplate"}
+    assert len(cron["spec"]["schedule"].split()) == 5
+    assert cron["spec"]["jobTemplate"] == read_kinds("rayjob.yaml")["RayJob"]["spec"]
+
+
+def test_the_dashboard_shows_every_metric_and_no_other():
+    board = json.loads((ROOT / "deploy/grafana.json").read_text())
+    shown = {
+        name
+        for panel in board["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"ray_(\w+)", target["expr"])
+    }
+    assert shown == {f"{name}_total" for name in COUNTERS} | GAUGES.keys()
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]}
+    assert len(places) == len(board["panels"]) == len({panel["id"] for panel in board["panels"]})
+    tags = {tag for _, tag in (COUNTERS | GAUGES).values() if tag}
+    text = json.dumps(board)
+    assert set(re.findall(r"\{\{(\w+)\}\}", text)) == tags
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/cluster.md", "configs/s3.yaml"])

@@ -3,7 +3,10 @@
 import contextlib
 import json
 import os
+import re
 import socket
+import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 import soundfile
 from ray.cluster_utils import Cluster
 
-from tests.helpers.job import check_whole, end_in_one_line, run_job, start_job
+from tests.helpers.job import check_whole, end_in_one_line, end_job, start_job
 from tests.helpers.sick import install_sick
 
 RATE_HZ = 16_000
@@ -50,6 +53,24 @@ def write_job(folder: Path, monkeypatch, faults: Mapping[str, str]) -> Path:
     return config
 
 
+def find_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def read_metrics(port: int) -> set[str]:
+    """Name our metrics that the machine offers to Prometheus at present."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+    except OSError:  # not yet
+        return set()
+    return set(re.findall(r"^ray_(separator_\w+)", text, re.M))
+
+
 def read_run(folder: Path) -> dict[str, Any]:
     (path,) = (folder / "out/runs").glob("*.json")
     return json.loads(path.read_text())
@@ -60,8 +81,13 @@ def test_run_goes_on_without_a_sick_device_and_loses_nothing(tmp_path, monkeypat
     """Of four, one fails always, one once at its start, and one's process is asked to exit."""
     faults = {"0": "start once", "1": "exit once", "2": "assert"}
     config = write_job(tmp_path, monkeypatch, faults)
-    with joined_cluster(monkeypatch, num_cpus=3, num_gpus=4):
-        text = run_job(config)
+    (port,) = find_ports(1)
+    with joined_cluster(monkeypatch, num_cpus=3, num_gpus=4, metrics_export_port=port):
+        process, seen = start_job(config), set()
+        while process.poll() is None:
+            time.sleep(1)
+            seen |= read_metrics(port)
+        text, _ = end_job(process, 0)
     assert list(check_whole(tmp_path / "out").status) == ["ok"] * NUM_ASSETS
     devices, host = read_run(tmp_path)["devices"], socket.gethostname()
     assert devices["left_out"] == {f"{host} GPU 2": ASSERT}
@@ -69,6 +95,9 @@ def test_run_goes_on_without_a_sick_device_and_loses_nothing(tmp_path, monkeypat
     assert failures.pop(f"{host} GPU 2") >= 3
     assert failures == {f"{host} GPU 0": 1, f"{host} GPU 1": 1}
     assert f"left out: {ASSERT}" in text
+    assert seen >= {"separator_assets_total", "separator_device_busy", "separator_open_assets"}
+    # Ray's own account names the stages.
+    assert "FlatMap(Publish)" in str(read_run(tmp_path)["ray_data"])
 
 
 @pytest.mark.slow

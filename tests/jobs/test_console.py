@@ -1,6 +1,17 @@
 """The console of a run while it is at work."""
 
-from jobs.separate import Console
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+
+from jobs.progress import Console, JsonConsole, JsonFormatter
 from separator.run.stats import RunStats
 
 
@@ -33,12 +44,68 @@ def test_console_estimates_from_the_first_asset_and_not_from_the_start(capsys):
     assert capsys.readouterr().out == "5/11 assets  1.8min of audio  5.0x  30s left\n"
 
 
-def test_console_redraws_one_line_on_a_terminal(capsys):
-    console = Console(is_terminal=True)
-    stats = make_stats("separating", 60, assets=1)
-    stats.failures["media_truncated" * 10] = 3
+def test_console_says_once_what_the_run_waits_for(capsys):
+    console = Console(is_terminal=False)
+    stats = make_stats("warming up", 60)
+    stats.waiting = "waiting for a GPU"
+    for _ in range(3):
+        console.see(stats)
+    assert capsys.readouterr().out.splitlines() == ["warming up ...", "waiting for a GPU"]
+
+
+SHOW = """
+import sys
+from jobs.progress import Console, JsonConsole, JsonFormatter
+from separator.run.stats import RunStats
+
+console, stats = Console(sys.stdout.isatty()), RunStats("run", phase="separating")
+stats.assets_listed = 1_200
+for number in range(1, 4):
+    stats.assets, stats.seconds, stats.audio_s = 3 * number, 20.0 * number, 4_000.0 * number
+    stats.assets_failed = 2
+    stats.waiting = "waiting for {a GPU} " + 10 * "and for longer " if number == 2 else ""
     console.see(stats)
+console.end()
+"""
+
+
+def test_console_redraws_a_bar_on_a_terminal_of_80_columns():
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", SHOW])
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    out = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while data := os.read(master, 4096):
+            out += data
+    os.waitpid(pid, 0)
+    lines = [line.strip() for line in out.decode().split("\r")]
+    assert "\n" not in out.decode() and all(len(line) <= 79 for line in lines)
+    assert any(re.fullmatch(r"1% \|.+\| 3\.3h of 444\.4h  200\.0x  2\.2h left  2 failed", line)
+               for line in lines), lines  # fmt: skip
+    assert any(line.startswith("0%  waiting for (a GPU) and for longer") for line in lines), lines
+    assert lines[-1] == ""
+
+
+def test_json_console_writes_an_object_in_each_line(capsys):
+    console = JsonConsole()
+    console.see(make_stats("separating", 60, assets=1, audio_s=10))
     console.end()
-    out = capsys.readouterr().out
-    assert "\n" not in out and out.endswith("\r")
-    assert all(len(line) <= 79 for line in out.split("\r"))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["message"] for line in lines] == [
+        "separating ...",
+        "1/11 assets  10s of audio",
+        "end",
+    ]
+    assert all(line["run_id"] == "run" and line["assets"] == 1 for line in lines)
+
+
+def test_json_formatter_keeps_the_message_and_the_traceback():
+    try:
+        raise ValueError("no")
+    except ValueError:
+        about = sys.exc_info()
+    record = logging.LogRecord("separator.x", logging.WARNING, "", 1, "%d of", (3,), about)
+    found = json.loads(JsonFormatter().format(record))
+    assert (found["level"], found["logger"], found["message"]) == ("warning", "separator.x", "3 of")
+    assert found["traceback"].endswith("ValueError: no")

@@ -10,7 +10,7 @@ from tests.helpers.rows import make_file
 
 def make_rows(**changes) -> list[dict]:
     rows = [make_record("x", track=track) | {"kind": "stem", "run_id": "r"} for track in (0, 1)]
-    return [row | {"duration_s": 2.0} | changes for row in rows]
+    return [row | {"duration_s": 2.0, "asset_bytes": 7} | changes for row in rows]
 
 
 def test_count_records_adds_assets_stems_and_failures():

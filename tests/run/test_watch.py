@@ -5,11 +5,10 @@ import pytest
 from separator.run.devices import DeviceHealth
 from separator.run.watch import describe_wait
 
-ASKS = {"tasks": {"CPU": 1}, "actors": {"GPU": 1}}
-CPUS, GPUS, LOST = (
-    {"Alive": is_alive, "Resources": resources}
-    for is_alive, resources in ((True, {"CPU": 8.0}), (True, {"GPU": 2.0}), (False, {"GPU": 2.0}))
-)
+ASKS = {"tasks": {"num_cpus": 1, "memory": 1e9}, "actors": {"num_gpus": 1}}
+CPUS = {"Alive": True, "Resources": {"CPU": 8.0, "memory": 2e9}}
+GPUS = {"Alive": True, "Resources": {"GPU": 2.0}}
+LOST = {"Alive": False, "Resources": {"GPU": 2.0}}
 
 
 @pytest.mark.parametrize(
@@ -18,6 +17,10 @@ CPUS, GPUS, LOST = (
         ([CPUS], "waiting for a GPU: the actors ask for num_gpus=1, the cluster has 0"),
         ([CPUS, LOST], "waiting for a GPU: the actors ask for num_gpus=1, the cluster has 0"),
         ([GPUS], "waiting for a CPU: the tasks ask for num_cpus=1, the cluster has 0"),
+        (
+            [{"Alive": True, "Resources": {"CPU": 8.0, "memory": 3e8, "GPU": 1.0}}],
+            "waiting for memory: the tasks ask for 1.0 GB, the largest machine has 0.3 GB",
+        ),
         ([CPUS, GPUS], "waiting for the first of 2 actors to start; the last failure: m: no"),
     ],
 )

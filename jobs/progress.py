@@ -1,0 +1,151 @@
+"""Show a run while it is at work: a bar on a terminal, lines elsewhere, or JSON lines.
+
+Imports nothing heavy: the first word must not wait for it.
+"""
+
+import json
+import logging
+import shutil
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from jobs.command import show_time
+
+if TYPE_CHECKING:
+    from separator.run.stats import RunStats
+
+LINE_EVERY_S = 10.0
+REDRAW_EVERY_S = 0.2
+LONGEST = 100  # columns of a bar
+
+
+class Console:
+    """Show phases and progress: one line that is redrawn on a terminal, lines elsewhere."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        self.is_terminal = is_terminal
+        self.phase = self.waiting = ""
+        self.drawn_s = 0.0  # of the run, when the last line was shown
+        self.first: tuple[float, int, float] | None = None
+        self.has_results = False
+        self.bar: Any = None
+
+    def say_phase(self, phase: str) -> None:
+        self.phase = phase
+        if self.bar is None:
+            self._show(f"{phase} ...")
+
+    def see(self, stats: "RunStats") -> None:
+        if stats.phase and stats.phase != self.phase:
+            self.say_phase(stats.phase)
+        self.has_results = stats.has_results
+        if stats.waiting != self.waiting:
+            self.waiting, self.drawn_s = stats.waiting, 0.0
+            if stats.waiting and self.bar is None:
+                self._show(stats.waiting)
+        if not stats.assets or (stats.waiting and not self.is_terminal):
+            return
+        if self.first is None:
+            self.first = stats.seconds, stats.assets, stats.audio_s
+        every_s = REDRAW_EVERY_S if self.is_terminal else LINE_EVERY_S
+        if stats.seconds - self.drawn_s < every_s and self.drawn_s:
+            return
+        self.drawn_s = stats.seconds
+        if self.is_terminal:
+            self._draw(stats, self.first)
+        else:
+            self._show(make_line(stats, self.first))
+
+    def _show(self, line: str) -> None:
+        text = f"\r{line[:79]:79}" if self.is_terminal else f"{line}\n"
+        print(text, end="", flush=True)
+
+    def _draw(self, stats: "RunStats", first: tuple[float, int, float]) -> None:
+        """Draw hours of audio, of as many as all listed assets have if they are as long."""
+        audio_s, of_all = stats.audio_s, stats.assets_listed / stats.assets
+        if self.bar is None:
+            from tqdm import tqdm
+
+            self._show("")
+            ncols = min(LONGEST, shutil.get_terminal_size().columns - 1)
+            self.bar = tqdm(file=sys.stdout, ncols=ncols, bar_format=" ", leave=False)
+        words = [show_time(audio_s), *describe_rate(stats, first)]
+        if of_all > 1:
+            words[0] += f" of {show_time(audio_s * of_all)}"
+        if stats.assets_failed:
+            words.append(f"{stats.assets_failed:,} failed")
+        line = (stats.waiting or "  ".join(words))[: self.bar.ncols - 6]
+        # What it waits for needs the room of the bar.
+        shape = "{percentage:3.0f}%  " if stats.waiting else "{percentage:3.0f}% |{bar}| "
+        if of_all < 1:  # not all assets are listed yet
+            shape = ""
+        self.bar.n, self.bar.total = audio_s, max(audio_s * of_all, audio_s, 1e-9)
+        self.bar.bar_format = shape + line.replace("{", "(").replace("}", ")")
+        self.bar.refresh()
+
+    def end(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        if self.is_terminal:
+            print(f"\r{'':79}\r", end="", flush=True)
+
+
+class JsonConsole(Console):
+    """Write a JSON object in each line: phases, progress, and what the run waits for."""
+
+    def __init__(self) -> None:
+        super().__init__(is_terminal=False)
+        self.totals: dict[str, Any] = {}
+
+    def see(self, stats: "RunStats") -> None:
+        self.totals = {"run_id": stats.run_id} | stats.to_dict()["totals"]
+        super().see(stats)
+
+    def _show(self, line: str) -> None:
+        print(format_json("info", line, self.totals), flush=True)
+
+    def end(self) -> None:
+        self._show("end")
+
+
+class JsonFormatter(logging.Formatter):
+    """Make one JSON object of a log record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        more = {"logger": record.name}
+        if record.exc_info:
+            more["traceback"] = self.formatException(record.exc_info)
+        return format_json(record.levelname.lower(), record.getMessage(), more)
+
+
+def format_json(level: str, message: str, more: dict[str, Any]) -> str:
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": at, "level": level, "message": message} | more)
+
+
+def log_as_json() -> None:
+    """Have warnings of the driver written as JSON, to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def describe_rate(stats: "RunStats", first: tuple[float, int, float]) -> list[str]:
+    """Speed and time left. They count from the `first` asset that came out (seconds of the run,
+    assets, seconds of audio): what came before was start-up."""
+    seconds, assets, audio_s = stats.seconds - first[0], stats.assets - first[1], first[2]
+    if not assets or seconds <= 0:
+        return []
+    words = [f"{(stats.audio_s - audio_s) / seconds:.1f}x"]
+    if (left := stats.assets_listed - stats.assets) > 0:
+        words.append(f"{show_time(seconds / assets * left)} left")
+    return words
+
+
+def make_line(stats: "RunStats", first: tuple[float, int, float]) -> str:
+    """Progress in 80 columns."""
+    of_all = f"/{stats.assets_listed:,}" if stats.assets_listed else ""
+    words = [f"{stats.assets:,}{of_all} assets", f"{show_time(stats.audio_s)} of audio"]
+    words += describe_rate(stats, first)
+    return "  ".join([*words, *(f"{code} {n}" for code, n in stats.failures.most_common(2))])

@@ -1,0 +1,44 @@
+"""What stages ask of machines."""
+
+from separator.config import ActorSettings, RunSettings, StageSettings
+from separator.run.placement import (
+    ACTOR_BYTES,
+    EXTRACT,
+    PUBLISH,
+    SEPARATE,
+    TASK_BYTES,
+    describe_lack,
+    make_asks,
+)
+
+
+def make_nodes(*resources: dict[str, float]) -> list[dict]:
+    return [{"Alive": True, "Resources": each} for each in resources]
+
+
+def test_make_asks_takes_the_settings_and_asks_for_gpus_only_on_gpus():
+    run = RunSettings(
+        extract=StageSettings(2.0, 5), separate=ActorSettings(1.0, 7, 0.25), publish=StageSettings()
+    )
+    nodes = make_nodes({"CPU": 8, "memory": 64e9})
+    asks = make_asks(run, True, nodes)
+    assert asks[EXTRACT] == {"num_cpus": 2.0, "memory": 5}
+    assert asks[SEPARATE] == {"num_cpus": 1.0, "memory": 7, "num_gpus": 0.25}
+    assert asks[PUBLISH] == {"num_cpus": 1.0, "memory": TASK_BYTES}
+    assert "num_gpus" not in make_asks(run, False, nodes)[SEPARATE]
+
+
+def test_make_asks_divides_the_memory_of_small_machines():
+    small, large = make_nodes({"CPU": 2, "memory": 2e9}), make_nodes({"CPU": 2, "memory": 64e9})
+    asks = make_asks(RunSettings(), False, small)
+    assert asks[EXTRACT]["memory"] == asks[SEPARATE]["memory"] == 5e8
+    assert describe_lack(asks, small) == ""
+    assert make_asks(RunSettings(), False, large)[SEPARATE]["memory"] == ACTOR_BYTES
+
+
+def test_describe_lack_names_memory_that_no_machine_has():
+    run = RunSettings(publish=StageSettings(1.0, 100_000_000_000))
+    nodes = make_nodes({"CPU": 8, "memory": 64e9})
+    assert describe_lack(make_asks(run, False, nodes), nodes) == (
+        "waiting for memory: the tasks of publish ask for 100.0 GB, the largest machine has 64.0 GB"
+    )
