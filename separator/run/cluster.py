@@ -1,5 +1,6 @@
 """Start and stop Ray, and find out about the machines of a run: CPUs, devices, precision."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -7,13 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from separator.config import JobConfig
-from separator.errors import RequestError
+from separator.errors import NoProgress, RequestError
 from separator.machine import count_cpus
 from separator.model.precision import choose_cpu_precision
+from separator.run.placement import describe_lack
+
+log = logging.getLogger(__name__)
 
 # Ray Data keeps CPUs for extracting and for publishing, also while one of them has nothing to do:
 # on a machine of few cores half of them would wait.
 SPARE_CPUS = 2
+WAIT_AFTER_S = 10.0  # without an answer a run is said to wait
 GPU_DRIVER = Path("/dev/nvidiactl")
 
 
@@ -67,11 +72,11 @@ def list_worker_nodes() -> list[dict]:
     return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0)]
 
 
-def find_precision(device: str) -> str:
-    """Tell the precision that `auto` comes to on the devices of this run."""
+def find_precision(device: str, wait_s: float) -> str:
+    """Tell the precision that `auto` comes to on the devices of this run; wait so long for one."""
     if is_cluster():
         with started_ray():
-            return _ask_nodes(device)
+            return _ask_nodes(device, wait_s)
     if device != "cpu" and GPU_DRIVER.exists():
         return probe_precision(device)
     return choose_cpu_precision()
@@ -85,9 +90,10 @@ def probe_precision(device: str) -> str:
     return choose("auto", choose_device(device))
 
 
-def _ask_nodes(device: str) -> str:
+def _ask_nodes(device: str, wait_s: float) -> str:
     """Ask each node once; machines that differ are refused, as their stems would."""
     import ray
+    import ray.exceptions
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     gpu_nodes = [node for node in list_worker_nodes() if node["Resources"].get("GPU", 0)]
@@ -101,7 +107,18 @@ def _ask_nodes(device: str) -> str:
         for node in nodes
     ]
     # A cluster that grows has no such node before one is asked for.
-    answers = ray.get(asked or [task.remote(device)])
+    asked = asked or [task.remote(device)]
+    ask = {"num_gpus": 1} if on_gpu else {"num_cpus": 1}
+    if len(ray.wait(asked, num_returns=len(asked), timeout=WAIT_AFTER_S)[0]) < len(asked):
+        log.warning(describe_lack({"actors": ask}, ray.nodes()) or "waiting for free machines")
+    try:
+        answers = ray.get(asked, timeout=wait_s)
+    except ray.exceptions.GetTimeoutError:
+        reason = describe_lack({"actors": ask}, ray.nodes()) or "all machines are taken"
+        raise NoProgress(
+            f"no machine could be asked for model.precision=auto in run.no_progress_s={wait_s:g} "
+            f"seconds: {reason}; set it to fp32 or bf16"
+        ) from None
     if len(set(answers)) > 1:
         found = ", ".join(
             f"{node['NodeManagerHostname']} {answer}"

@@ -10,6 +10,7 @@ import ray
 import ray.exceptions
 
 from separator.errors import DeviceFailed, SeparatorError
+from separator.run.cluster import WAIT_AFTER_S
 from separator.run.devices import DeviceHealth
 from separator.run.lister import get_listing
 from separator.run.metrics import RunMetrics
@@ -17,7 +18,6 @@ from separator.run.placement import Asks, describe_lack
 from separator.run.stats import RunStats
 
 EVERY_S = 5.0
-WAIT_AFTER_S = 10.0  # without a row a run is said to wait
 
 
 class Watch:

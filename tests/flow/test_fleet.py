@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import time
 import urllib.request
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 from ray.cluster_utils import Cluster
 
 from tests.helpers.job import check_whole, end_in_one_line, end_job, start_job
@@ -22,16 +24,19 @@ from tests.helpers.sick import install_sick
 RATE_HZ = 16_000
 NUM_ASSETS = 40
 ASSERT = "RuntimeError: CUDA error: device-side assert triggered"
+LACK = "waiting for a GPU: the actors ask for num_gpus=1, the cluster has 0"
+AUTO = "model.precision=auto"
+STORE_BYTES = 300_000_000
 FALLEN = "OSError: the card has fallen out"
 
 
 @contextlib.contextmanager
-def joined_cluster(monkeypatch, **head: Any) -> Iterator[None]:
+def joined_cluster(monkeypatch, **head: Any) -> Iterator[Cluster]:
     """A machine with CPUs and GPUs as it is told; torch, which sees no GPU, computes on the CPU."""
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-        yield
+        yield cluster
     finally:
         cluster.shutdown()
 
@@ -69,6 +74,36 @@ def read_metrics(port: int) -> set[str]:
     except OSError:  # not yet
         return set()
     return set(re.findall(r"^ray_(separator_\w+)", text, re.M))
+
+
+@pytest.mark.slow
+def test_long_assets_stay_inside_the_object_store_without_spilling(tmp_path, monkeypatch):
+    """1.8 GB of samples through a store of 300 MB, which may not spill to a disk."""
+    config = write_job(tmp_path, monkeypatch, {})
+    for path in (tmp_path / "in").iterdir():
+        path.unlink()
+    noise_T = 0.1 * np.random.default_rng(0).standard_normal(600 * RATE_HZ)
+    with soundfile.SoundFile(tmp_path / "in/0.flac", "w", RATE_HZ, 2, "PCM_16") as file:
+        for _ in range(2):
+            file.write(np.stack([noise_T, noise_T], 1))
+    for number in range(1, 4):
+        shutil.copy(tmp_path / "in/0.flac", tmp_path / f"in/{number}.flac")
+    monkeypatch.setenv("RAY_automatic_object_spilling_enabled", "0")
+    with joined_cluster(monkeypatch, num_cpus=3, object_store_memory=STORE_BYTES) as cluster:
+        process, most = start_job(config, "output.residual=per_query"), 0
+        while process.poll() is None:
+            time.sleep(0.5)
+            most = max(most, measure_fallback(cluster))
+        end_job(process, 0)
+    assert list(check_whole(tmp_path / "out").status) == ["ok"] * 4
+    assert most == 0
+
+
+def measure_fallback(cluster: Cluster) -> int:
+    """Bytes of objects that the store put on a disk, as its memory was full."""
+    state = get_state_from_address(cluster.address)
+    stats = get_memory_info_reply(state).store_stats
+    return stats.object_store_bytes_fallback + stats.spilled_bytes_total
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -116,4 +151,7 @@ def test_run_says_that_it_waits_for_machines_and_for_how_long(tmp_path, monkeypa
         process = start_job(config, "model.device=cuda", "run.actors=1", "run.no_progress_s=30")
         start = "python -m jobs.separate: nothing has moved for run.no_progress_s=30 seconds: "
         line = end_in_one_line(process, 1, start)
-    assert line.endswith("waiting for a GPU: the actors ask for num_gpus=1, the cluster has 0")
+        assert line.endswith(LACK)
+        process = start_job(config, "model.device=cuda", "run.no_progress_s=15", AUTO)
+        line = end_in_one_line(process, 1, "python -m jobs.separate: no machine could be asked")
+        assert f"seconds: {LACK}; " in line
