@@ -1,13 +1,10 @@
-"""Show a run while it is at work: a bar on a terminal, lines elsewhere, or JSON lines.
+"""Show a run while it is at work: a bar on a terminal, lines elsewhere.
 
 Imports nothing heavy: the first word must not wait for it.
 """
 
-import json
-import logging
 import shutil
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from jobs.command import show_time
@@ -89,46 +86,6 @@ class Console:
             self.bar.close()
         if self.is_terminal:
             print(f"\r{'':79}\r", end="", flush=True)
-
-
-class JsonConsole(Console):
-    """Write a JSON object in each line: phases, progress, and what the run waits for."""
-
-    def __init__(self) -> None:
-        super().__init__(is_terminal=False)
-        self.totals: dict[str, Any] = {}
-
-    def see(self, stats: "RunStats") -> None:
-        self.totals = {"run_id": stats.run_id} | stats.to_dict()["totals"]
-        super().see(stats)
-
-    def _show(self, line: str) -> None:
-        print(format_json("info", line, self.totals), flush=True)
-
-    def end(self) -> None:
-        self._show("end")
-
-
-class JsonFormatter(logging.Formatter):
-    """Make one JSON object of a log record."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        more = {"logger": record.name}
-        if record.exc_info:
-            more["traceback"] = self.formatException(record.exc_info)
-        return format_json(record.levelname.lower(), record.getMessage(), more)
-
-
-def format_json(level: str, message: str, more: dict[str, Any]) -> str:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return json.dumps({"time": at, "level": level, "message": message} | more)
-
-
-def log_as_json() -> None:
-    """Have warnings of the driver written as JSON, to stderr."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
 def describe_rate(stats: "RunStats", first: tuple[float, int, float]) -> list[str]:

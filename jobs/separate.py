@@ -22,7 +22,7 @@ from jobs.command import (
     say,
     show_time,
 )
-from jobs.progress import Console, JsonConsole, log_as_json
+from jobs.progress import Console
 from separator.errors import RequestError, SeparatorError
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
     config = read_config(config_path, overrides)
     is_json = config.run.log_format == "json"
     if is_json:
+        from jobs.json_lines import JsonConsole, log_as_json
+
         console = JsonConsole()
         log_as_json()
     if config.output.remux != "none":

@@ -12,8 +12,8 @@ import ray.exceptions
 from separator.errors import DeviceFailed, SeparatorError
 from separator.run.cluster import WAIT_AFTER_S
 from separator.run.devices import DeviceHealth
+from separator.run.gauges import RunMetrics
 from separator.run.lister import get_listing
-from separator.run.metrics import RunMetrics
 from separator.run.placement import Asks, describe_lack
 from separator.run.stats import RunStats
 

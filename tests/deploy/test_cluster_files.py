@@ -19,7 +19,7 @@ from ray._private.runtime_env.packaging import create_package
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from separator.config import read_config
-from separator.run.metrics import COUNTERS, GAUGES
+from separator.run.gauges import COUNTERS, GAUGES
 
 ROOT = Path(__file__).parents[2]
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # of things in Kubernetes

@@ -11,7 +11,8 @@ import struct
 import sys
 import termios
 
-from jobs.progress import Console, JsonConsole, JsonFormatter
+from jobs.json_lines import JsonConsole, JsonFormatter
+from jobs.progress import Console
 from separator.run.stats import RunStats
 
 
@@ -55,7 +56,8 @@ def test_console_says_once_what_the_run_waits_for(capsys):
 
 SHOW = """
 import sys
-from jobs.progress import Console, JsonConsole, JsonFormatter
+from jobs.json_lines import JsonConsole, JsonFormatter
+from jobs.progress import Console
 from separator.run.stats import RunStats
 
 console, stats = Console(sys.stdout.isatty()), RunStats("run", phase="separating")

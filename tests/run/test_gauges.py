@@ -1,6 +1,6 @@
 """Totals of a run as metrics."""
 
-from separator.run.metrics import COUNTERS, count
+from separator.run.gauges import COUNTERS, count
 from separator.run.stats import RunStats
 from tests.helpers.records import make_record
 
