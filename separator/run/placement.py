@@ -3,6 +3,7 @@
 Memory is asked for so that Ray starts no more of them side by side than a machine can hold.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,26 +11,36 @@ from separator.config import RunSettings, StageSettings
 
 # Measured with tracks of 48 kHz and two channels in spans of two minutes, and rounded up.
 TASK_BYTES, ACTOR_BYTES = 1_000_000_000, 2_000_000_000
-LEAST_SIDE_BY_SIDE = 4  # on a small machine, whose memory is divided so
+LEAST_TASKS = 2  # that a small machine has room for beside its actors
 EXTRACT, SEPARATE, PUBLISH = "tasks of extract", "actors", "tasks of publish"
 Asks = Mapping[str, Mapping[str, Any]]  # who asks -> Ray's options
 
 
 def make_asks(run: RunSettings, on_gpu: bool, nodes: Sequence[Mapping[str, Any]]) -> Asks:
     """`nodes`: as Ray lists them."""
-    largest = find_most("memory", nodes) / LEAST_SIDE_BY_SIDE
+    most = share_memory(run.separate.num_gpus, nodes)
     gpus = {"num_gpus": run.separate.num_gpus} if on_gpu else {}
     return {
-        EXTRACT: _ask(run.extract, TASK_BYTES, largest),
-        SEPARATE: _ask(run.separate, ACTOR_BYTES, largest) | gpus,
-        PUBLISH: _ask(run.publish, TASK_BYTES, largest),
+        EXTRACT: _ask(run.extract, min(TASK_BYTES, most)),
+        SEPARATE: _ask(run.separate, min(ACTOR_BYTES, most)) | gpus,
+        PUBLISH: _ask(run.publish, min(TASK_BYTES, most)),
     }
 
 
-def _ask(stage: StageSettings, usual: float, largest: float) -> dict[str, Any]:
-    memory = stage.memory_bytes
-    if memory == "auto":
-        memory = min(usual, largest or usual)
+def share_memory(gpus_of_actor: float, nodes: Sequence[Mapping[str, Any]]) -> float:
+    """Divide the memory of the tightest machine among all actors that it may get and some tasks:
+    tasks would wait for ever for memory that the actors keep."""
+    shares = [math.inf]
+    for node in nodes:
+        has = node["Resources"]
+        if node["Alive"] and (has.get("CPU") or has.get("GPU")):
+            num_actors = max(1, int(has.get("GPU", 0) / gpus_of_actor))
+            shares.append(has.get("memory", 0) / (num_actors + LEAST_TASKS))
+    return min(shares)
+
+
+def _ask(stage: StageSettings, usual: float) -> dict[str, Any]:
+    memory = usual if stage.memory_bytes == "auto" else stage.memory_bytes
     return {"num_cpus": stage.num_cpus, "memory": int(memory)}
 
 

@@ -28,12 +28,14 @@ def test_make_asks_takes_the_settings_and_asks_for_gpus_only_on_gpus():
     assert "num_gpus" not in make_asks(run, False, nodes)[SEPARATE]
 
 
-def test_make_asks_divides_the_memory_of_small_machines():
-    small, large = make_nodes({"CPU": 2, "memory": 2e9}), make_nodes({"CPU": 2, "memory": 64e9})
-    asks = make_asks(RunSettings(), False, small)
-    assert asks[EXTRACT]["memory"] == asks[SEPARATE]["memory"] == 5e8
-    assert describe_lack(asks, small) == ""
-    assert make_asks(RunSettings(), False, large)[SEPARATE]["memory"] == ACTOR_BYTES
+def test_make_asks_leaves_room_for_tasks_beside_the_actors_of_small_machines():
+    small = {"CPU": 3, "GPU": 4, "memory": 6e9}
+    nodes = make_nodes({"CPU": 8, "memory": 64e9}, small, {"memory": 1e9})  # the last: a head
+    asks = make_asks(RunSettings(), True, nodes)
+    assert 4 * asks[SEPARATE]["memory"] + asks[EXTRACT]["memory"] <= small["memory"]
+    assert describe_lack(asks, nodes) == ""
+    assert make_asks(RunSettings(), False, nodes[:1])[SEPARATE]["memory"] == ACTOR_BYTES
+    assert make_asks(RunSettings(), True, [])[EXTRACT]["memory"] == TASK_BYTES
 
 
 def test_describe_lack_names_memory_that_no_machine_has():
