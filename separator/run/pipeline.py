@@ -122,6 +122,7 @@ def make_dataset(
     context.max_errored_blocks = -1  # an asset that kills its worker takes no other along
     context.target_max_block_size = 4 << 20  # a span is a block, short ones go together
     context.enable_progress_bars = False
+    context.issue_detectors_config.detectors = []  # the run itself says what it waits for
     target = flow.target
     config = target.config
     context.execution_no_progress_timeout_s = config.run.no_progress_s

@@ -18,11 +18,11 @@ import soundfile
 from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 from ray.cluster_utils import Cluster
 
-from tests.helpers.job import MOST_STARTS, check_whole, end_in_one_line, end_job, start_job
+from tests.helpers.job import check_whole, end_in_one_line, end_job, start_job
 from tests.helpers.sick import install_sick
 
 RATE_HZ = 16_000
-NUM_ASSETS = 40
+NUM_ASSETS, ASSET_S = 40, 30  # two spans fill a block of Ray Data
 ASSERT = "RuntimeError: CUDA error: device-side assert triggered"
 LACK = "waiting for a GPU: the actors ask for num_gpus=1, the cluster has 0"
 AUTO = "model.precision=auto"
@@ -33,7 +33,7 @@ FALLEN = "OSError: the card has fallen out"
 @contextlib.contextmanager
 def joined_cluster(monkeypatch, **head: Any) -> Iterator[Cluster]:
     """A machine with CPUs and GPUs as it is told; torch, which sees no GPU, computes on the CPU."""
-    cluster = start_cluster(head)
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
         yield cluster
@@ -41,21 +41,12 @@ def joined_cluster(monkeypatch, **head: Any) -> Iterator[Cluster]:
         cluster.shutdown()
 
 
-def start_cluster(head: dict[str, Any]) -> Cluster:
-    """A machine at work may need a second start."""
-    for _ in range(MOST_STARTS - 1):
-        # A node that starts too slowly is a bare Exception, which has no class of its own.
-        with contextlib.suppress(Exception):
-            return Cluster(initialize_head=True, head_node_args=head)
-    return Cluster(initialize_head=True, head_node_args=head)
-
-
 def write_job(folder: Path, monkeypatch, faults: Mapping[str, str]) -> Path:
     """A library of noises, and a config whose model meets the faults in all processes."""
     (folder / "in").mkdir()
     rng = np.random.default_rng(0)
     for number in range(NUM_ASSETS):
-        noise_T = 0.1 * rng.standard_normal(RATE_HZ)
+        noise_T = 0.1 * rng.standard_normal(ASSET_S * RATE_HZ)
         soundfile.write(folder / "in" / f"{number:02}.wav", noise_T, RATE_HZ, "PCM_24")
     config = folder / "job.yaml"
     config.write_text(
