@@ -17,6 +17,7 @@ from separator.config_file import (
     build,
     check_choice,
     check_number,
+    check_whole,
     merge_settings,
     named,
     read_settings,
@@ -43,7 +44,7 @@ SMOOTH_S = 0.4  # of curves, by the median
 ON_FAILED = ("exit3", "ok")
 LOG_FORMATS = ("text", "json")
 ONLY = ("all", "failed")
-MOST_ACTORS = 100_000
+MOST_ACTORS, MOST_SPANS_AT_ONCE = 100_000, 64
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,12 @@ class ActorSettings(StageSettings):
 
     num_cpus: float = 0.0  # with 1, reading would wait for networks that wait for it
     num_gpus: float = 1.0  # where it is on a GPU
+    spans_at_once: Any = "auto"
 
     def check(self, key: str) -> None:
         super().check(key)
+        if self.spans_at_once != "auto":
+            check_whole(f"{key}.spans_at_once", self.spans_at_once, 1, MOST_SPANS_AT_ONCE)
         check_number(f"{key}.num_gpus", self.num_gpus, 0.01, 64)
 
 

@@ -192,6 +192,12 @@ def read_switches(settings: Any, *names: str) -> None:
         object.__setattr__(settings, name, {"True": "on", "False": "off"}.get(value, value))
 
 
+def check_whole(key: str, value: Any, least: int, most: int) -> None:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (is_whole and least <= value <= most):
+        raise RequestError(f"{key}={value!r}: must be a whole number from {least} to {most}")
+
+
 def check_number(key: str, value: Any, least: float, most: float) -> None:
     """Refuse what is no number of that range; NaN is in none."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -10,6 +10,8 @@ from math import ceil, gcd
 import torch
 from torch import Tensor
 
+from separator.audio.exact import exact_convolutions
+
 # The "kaiser best" filter: flat to 0.95 of the lower Nyquist, -120 dB beyond it.
 TAPS = 64
 ROLLOFF = 0.9475937167399596
@@ -25,7 +27,8 @@ def resample(waveform_CT: Tensor, from_hz: int, to_hz: int) -> Tensor:
     common = gcd(from_hz, to_hz)
     if (from_hz // common) * (to_hz // common) > LARGEST_BANK:
         return resample_by_sample(waveform_CT, from_hz, to_hz)
-    return make_resampler(from_hz, to_hz, waveform_CT.device)(waveform_CT)
+    with exact_convolutions(waveform_CT.device):
+        return make_resampler(from_hz, to_hz, waveform_CT.device)(waveform_CT)
 
 
 @lru_cache(maxsize=16)

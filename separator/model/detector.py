@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
+from separator.audio.exact import exact_convolutions
 from separator.audio.resample import resample
 from separator.audio.spans import Span, round_up
 from separator.errors import AudioError, CheckpointMismatch
@@ -108,9 +109,8 @@ class Detector:
                 f"{num_frames} frames: one picture holds {self.net.longest_frames}; "
                 "give longer sounds to detect()"
             )
-        exact = contextlib.nullcontext()
-        if self.device.type == "cuda" and self.precision == "fp32":
-            exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        in_fp32 = self.precision == "fp32"
+        exact = exact_convolutions(self.device) if in_fp32 else contextlib.nullcontext()
         narrow = torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16")
         found = []
         with exact:

@@ -6,7 +6,7 @@ carry all the context the network can see, and the inverse runs over the whole s
 Shapes: C channels, T samples, N frames, F bins, Q queries, D condition, P passes, S shifts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import product
 
@@ -22,16 +22,18 @@ from separator.model.cuts import PIECES, Context, plan_cuts
 from separator.model.forward import CompileMode, Forward, Precision
 from separator.model.networks import Network
 from separator.model.pieces import separate_pieces
+from separator.model.sharing import SharedForward
 from separator.model.spectrogram import compute_spectrum, invert_spectrum
-from separator.model.track import TrackSeparator, check_stem
+from separator.model.track import T, TrackSeparator, check_stem
 
 
 class Engine(TrackSeparator):
-    """A network prepared for one device. Not for two threads at once.
+    """A network prepared for one device. Not for two threads at once, unless it is shared.
 
     `context` is "exact", seconds (less is faster on short windows and no longer exact), or
     "pieces": each 2 s alone, see pieces.py.
     `memory_bytes` limits one forward; by default it is a share of the device's memory.
+    `is_shared`: threads may separate at once, and share batches, see sharing.py.
     """
 
     def __init__(
@@ -43,10 +45,12 @@ class Engine(TrackSeparator):
         channels: str = "linked",
         context: Context = "exact",
         memory_bytes: int | None = None,
+        is_shared: bool = False,
     ) -> None:
         self.config = net.config
         self.policy = check_policy(channels)
-        self.forward = Forward(net, choose_device(device), precision, compile, memory_bytes)
+        make = SharedForward if is_shared else Forward
+        self.forward = make(net, choose_device(device), precision, compile, memory_bytes)
         self.device, self.precision = self.forward.device, self.forward.precision
         self.grid_frames = self.forward.grid_frames
         self.is_in_pieces = context == PIECES
@@ -54,6 +58,9 @@ class Engine(TrackSeparator):
         self.grid_s, self.context_s = cuts.grid_s, cuts.context_s
         self.context_frames = int(self.context_s * net.config.rate_hz / net.config.hop)
         self.last_gain = self.forward.net.last_gain
+
+    def on_device(self, call: Callable[[], T]) -> T:
+        return self.forward.on_device(call)
 
     def announce(self, seconds: float) -> None:
         """Tell how much sound is to come, counted once for each pass: compiling may pay."""
@@ -63,11 +70,13 @@ class Engine(TrackSeparator):
         self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
         """Yield the core (C, T) of each query's stem."""
-        waveform = resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
+        waveform = self.on_device(
+            lambda: resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
+        )
         if self.is_in_pieces:
             conditions_QD = conditions_QD.to(self.device).float()
             for inner in separate_pieces(self.forward, self.policy, waveform, conditions_QD):
-                outer = resample(inner, self.config.rate_hz, rate_hz)
+                outer = self._resample_back(inner, rate_hz)
                 yield check_stem(outer[:, span.core].cpu(), samples_CT)
             return
         spectrum = compute_spectrum(waveform, self.config.n_fft, self.config.hop)
@@ -81,10 +90,13 @@ class Engine(TrackSeparator):
             gain_PNF = gain_PNF[:, : filtered_CNF.shape[1]]
             stem = F.pad(gain_PNF, (0, 1), value=self.last_gain) * filtered_CNF
             inner = invert_spectrum(stem, self.config.n_fft, self.config.hop, num_inner)
-            outer = resample(inner, self.config.rate_hz, rate_hz)
+            outer = self._resample_back(inner, rate_hz)
             skipped = first * self.config.hop * rate_hz // self.config.rate_hz
             core = slice(span.core.start - skipped, span.core.stop - skipped)
             yield check_stem(outer[:, core].cpu(), samples_CT)
+
+    def _resample_back(self, inner: Tensor, rate_hz: int) -> Tensor:
+        return self.on_device(lambda: resample(inner, self.config.rate_hz, rate_hz))
 
     def _frames_to_keep(self, span: Span, rate_hz: int, num_frames: int) -> tuple[int, int]:
         """Return the frames whose gains the core needs: its cells and one more at each side."""

@@ -2,11 +2,13 @@
 
 import contextlib
 import logging
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
+from separator.audio.exact import exact_convolutions
 from separator.errors import RequestError
 from separator.model.memory import choose_budget, keep_pages, release_pages
 from separator.model.networks import Network, count_flops, fold
@@ -15,6 +17,7 @@ log = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "bf16", "auto"]
 CompileMode = Literal["auto", "on", "off"]
+T = TypeVar("T")
 
 # Peak memory per frame, in maps of (first width x bins) fp32 values, as measured (docs/engine.md):
 # 6 maps exist at once; on CPU the holes between arrays in the heap take more than that again.
@@ -57,6 +60,10 @@ class Forward:
         if compile == "on":
             self.use_compiled()
 
+    def on_device(self, call: Callable[[], T]) -> T:
+        """Carry out what must not run beside the network."""
+        return call()
+
     @property
     def frame_bytes(self) -> int:
         """The peak memory of one frame of one window."""
@@ -90,7 +97,7 @@ class Forward:
                 f"one window of {num_frames} frames does not fit on {self.device}; "
                 "use a larger device, precision=bf16, or a shorter context"
             )
-        self.budget_bytes = self.frame_bytes * tried // 2
+        self.budget_bytes = min(self.budget_bytes, self.frame_bytes * tried // 2)
         log.warning("out of memory with %d frames at once, going on with half", tried)
 
     def expect(self, audio_s: float) -> None:
@@ -119,9 +126,8 @@ class Forward:
         if self.device.type == "cpu" and x_BNF.shape != self.last_shape:
             release_pages()
             self.last_shape = x_BNF.shape
-        exact = contextlib.nullcontext()
-        if self.device.type == "cuda" and self.precision == "fp32":
-            exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        in_fp32 = self.precision == "fp32"
+        exact = exact_convolutions(self.device) if in_fp32 else contextlib.nullcontext()
         with keep_pages(), exact, torch.no_grad():
             return call(x_BNF, shifts_BS)
 

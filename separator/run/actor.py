@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 class SeparateActor:
     """The stage on one device, for as long as the run lasts."""
 
-    def __init__(self, monitor: Any, config: JobConfig) -> None:
+    def __init__(self, monitor: Any, config: JobConfig, is_shared: bool) -> None:
+        """`is_shared`: Ray calls it from several threads at once."""
         guard = DeviceGuard(monitor)
-        stage = guard.make(partial(make_stage, monitor, config))
+        stage = guard.make(partial(make_stage, monitor, config, is_shared))
         self.run = MonitoredStage(monitor, stage, with_samples=True)
 
     def __call__(self, row: Any) -> Iterator[Any]:
         return self.run(row)
 
 
-def make_stage(monitor: Any, config: JobConfig) -> Stage:
+def make_stage(monitor: Any, config: JobConfig, is_shared: bool) -> Stage:
     # Here, because the workers of the other stages import this module and need none of it.
     import torch
 
@@ -41,7 +42,7 @@ def make_stage(monitor: Any, config: JobConfig) -> Stage:
         torch.set_num_threads(count_cpus())
     if recipe is None:
         return make_detect_stage(config, conditions, listening)
-    return make_separate_stage(config, recipe, conditions, encoder, listening)
+    return make_separate_stage(config, recipe, conditions, encoder, listening, is_shared)
 
 
 def make_separate_stage(
@@ -50,11 +51,12 @@ def make_separate_stage(
     conditions: Mapping[str, np.ndarray],
     encoder: "AudioEncoder | None",
     listening: "ListenPlan | None",
+    is_shared: bool,
 ) -> Stage:
     from separator.encoders.similarity import SimilarityMeter
     from separator.stages.separate import SeparatorStage
 
-    engine = recipe.make(config.model)
+    engine = recipe.make(config.model, is_shared)
     meter = None
     if encoder is not None:
         meter = SimilarityMeter(encoder, engine.device, engine.precision)

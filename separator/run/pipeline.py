@@ -36,7 +36,14 @@ from separator.run.devices import DeviceHealth
 from separator.run.lister import Lister, Unpack, get_listing
 from separator.run.local_ray import quiet_loggers
 from separator.run.monitor import Monitor, MonitoredStage
-from separator.run.placement import EXTRACT, PUBLISH, SEPARATE, Asks, make_asks
+from separator.run.placement import (
+    EXTRACT,
+    PUBLISH,
+    SEPARATE,
+    Asks,
+    choose_spans_at_once,
+    make_asks,
+)
 from separator.run.prepare import Flow, Target
 from separator.run.stats import RunStats
 from separator.run.trouble import TroubleCount
@@ -49,7 +56,6 @@ from separator.stages.remux import Remuxer
 
 log = logging.getLogger(__name__)
 
-SPANS_PER_ACTOR = 2  # on their way to it: the next one is there when one is done
 MAX_RETRIES = 2  # of a task whose worker died; Ray's default is for ever
 LOST = (
     ray.exceptions.WorkerCrashedError,
@@ -81,7 +87,8 @@ def run_flow(
     monitor = start_monitor(flow, stats.devices)
     lister = Lister(flow.target, ray.put(done), monitor, is_again)
     driver = _Driver(flow, collector, committer, on_row, asks[PUBLISH])
-    dataset = make_dataset(flow, lister, monitor, asks, num_actors)
+    at_once = choose_spans_at_once(config.run.separate, on_gpu, flow.can_share)
+    dataset = make_dataset(flow, lister, monitor, asks, num_actors, at_once)
     dataset.set_name(f"separator_{flow.run_id}")
     with Watch(monitor, stats, asks, num_actors[0], lambda: on_row(None)) as watch:
         try:
@@ -113,7 +120,7 @@ def describe_stall(config: JobConfig, stats: RunStats) -> str:
 
 
 def make_dataset(
-    flow: Flow, lister: Lister, monitor: Any, asks: Asks, num_actors: Sequence[int]
+    flow: Flow, lister: Lister, monitor: Any, asks: Asks, num_actors: Sequence[int], at_once: int
 ) -> ray.data.Dataset:
     quiet_loggers()
     # Ray 2.60 has no other way to limit how often a task is tried; it is pinned.
@@ -138,7 +145,9 @@ def make_dataset(
     actors = ray.data.ActorPoolStrategy(
         min_size=num_actors[0],
         max_size=num_actors[1],
-        max_tasks_in_flight_per_actor=SPANS_PER_ACTOR,
+        max_tasks_in_flight_per_actor=at_once + 1,  # the next one is there when one is done
+        max_concurrent_calls_per_actor=at_once,
+        enable_true_multi_threading=at_once > 1,
     )
     extract, publish = ({**asks[who], "max_retries": MAX_RETRIES} for who in (EXTRACT, PUBLISH))
     return (
@@ -148,7 +157,7 @@ def make_dataset(
         .flat_map(Extract(monitor, Unpack(extractor), with_samples=True), **extract)
         .flat_map(
             SeparateActor,
-            fn_constructor_args=(monitor, target.config),
+            fn_constructor_args=(monitor, target.config, at_once > 1),
             compute=actors,
             max_task_retries=MAX_RETRIES,
             **asks[SEPARATE],

@@ -7,12 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from separator.config import RunSettings, StageSettings
+from separator.config import ActorSettings, RunSettings, StageSettings
 
 # Of stereo tracks at 48 kHz a task took 0.6 to 0.9 GB, an actor with `mini` on a CPU 3.3 GB.
 TASK_BYTES, ACTOR_BYTES = 1_000_000_000, 4_000_000_000
 LEAST_TASKS = 2  # that a small machine has room for beside its actors
 EXTRACT, SEPARATE, PUBLISH = "tasks of extract", "actors", "tasks of publish"
+SPANS_AT_ONCE = 4  # while one span is on a GPU, the CPU works on others
 Asks = Mapping[str, Mapping[str, Any]]  # who asks -> Ray's options
 
 
@@ -25,6 +26,15 @@ def make_asks(run: RunSettings, on_gpu: bool, nodes: Sequence[Mapping[str, Any]]
         SEPARATE: _ask(run.separate, min(ACTOR_BYTES, most)) | gpus,
         PUBLISH: _ask(run.publish, min(TASK_BYTES, most)),
     }
+
+
+def choose_spans_at_once(asked: ActorSettings, on_gpu: bool, is_ours: bool) -> int:
+    """Tell how many spans a network has in work; models of other packages take one."""
+    if not is_ours:
+        return 1
+    if asked.spans_at_once == "auto":
+        return SPANS_AT_ONCE if on_gpu else 1  # on a CPU the network needs all cores itself
+    return asked.spans_at_once
 
 
 def share_memory(gpus_of_actor: float, nodes: Sequence[Mapping[str, Any]]) -> float:

@@ -97,6 +97,11 @@ class Flow:
     find_audio_encoder: "Callable[[], AudioEncoder | None]"  # that measures similarity
     listening: ListenPlan | None = None
 
+    @property
+    def can_share(self) -> bool:
+        """Whether an actor may have several spans in work."""
+        return self.engine is not None and self.engine.can_share
+
 
 def make_detection_config(config: JobConfig) -> JobConfig:
     """Leave out all that needs stems, and name the place of the results of detection."""

@@ -7,7 +7,10 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
+from threading import Lock
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -49,16 +52,31 @@ EVERYWHERE, NOWHERE = [(0.0, math.inf)], [(-2.0, -1.0)]  # times in a track
 
 
 class Stopwatch:
-    """Counts the time that the device is at work, and none of the work on stems afterwards."""
+    """Counts the time that the device is at work, and none of the work on stems afterwards.
+
+    One serves all threads: where several wait for the device, the time counts once.
+    """
 
     def __init__(self) -> None:
+        self._lock = Lock()
+        self._num_waiting = 0
         self._seconds = self._since = 0.0
 
     def __enter__(self) -> None:
-        self._since = time.monotonic()
+        with self._lock:
+            self._count()
+            self._num_waiting += 1
 
     def __exit__(self, *_: object) -> None:
-        self._seconds += time.monotonic() - self._since
+        with self._lock:
+            self._count()
+            self._num_waiting -= 1
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        if self._num_waiting:
+            self._seconds += now - self._since
+        self._since = now
 
     def time_each(self, stems: Iterator[torch.Tensor | None]) -> Iterator[torch.Tensor | None]:
         """Pass stems on, and count the time that each takes to come."""
@@ -71,12 +89,15 @@ class Stopwatch:
 
     def take_seconds(self) -> float:
         """Give the seconds since the last call."""
-        seconds, self._seconds = self._seconds, 0.0
+        with self._lock:
+            self._count()
+            seconds, self._seconds = self._seconds, 0.0
         return seconds
 
 
 class SeparatorStage:
-    """Holds the engine; works on one span at a time, with one stem of it in memory."""
+    """Holds the engine; has one stem of a span in memory. If the engine is shared, several threads
+    may each work on a span."""
 
     def __init__(
         self,
@@ -95,6 +116,7 @@ class SeparatorStage:
         self.edits = edits or Edits()
         self.meter = meter
         self.listener, self.is_gated = listener, is_gated
+        self.watch = Stopwatch()
 
     def __call__(
         self, row: SpanRow | Failed | AlreadyDone
@@ -108,7 +130,7 @@ class SeparatorStage:
             yield fail(row.of(), error, "separate", seconds=row.seconds)
 
     def _separate(self, row: SpanRow) -> Iterator[StemRow]:
-        watch, rate_hz = Stopwatch(), row.track.rate_hz
+        watch, rate_hz = self.watch, row.track.rate_hz
         samples_CT = torch.tensor(row.samples)  # copied: the samples of a row are read-only
         span = find_span(row)
         core_CT = samples_CT[:, span.core].numpy()
@@ -159,7 +181,8 @@ class SeparatorStage:
         if self.listener is None:
             return {}
         conditions = {item.condition: self.conditions[item.condition] for item in items}
-        found = self.listener.listen(samples_CT, rate_hz, span, conditions)
+        listen = partial(self.listener.listen, samples_CT, rate_hz, span, conditions)
+        found = self.engine.on_device(listen)
         return {item.name: found[item.condition] for item in items if item.condition in found}
 
     def _choose_edits(self, row: SpanRow, heard: Mapping[str, Listening]) -> Edits:
@@ -183,7 +206,9 @@ class SeparatorStage:
         is_joint = product.kind == RESIDUAL and self.edits.residual == "joint"
         if self.meter is None or is_joint or product.name not in conditions:
             return float("nan")
-        return self.meter.compare(product.samples, rate_hz, conditions[product.name])
+        condition_D = conditions[product.name]
+        compare = partial(self.meter.compare, product.samples, rate_hz, condition_D)
+        return self.engine.on_device(compare)
 
 
 def edit(
@@ -199,10 +224,11 @@ def edit(
 class OurEngine:
     """How an actor makes an engine: of a network of ours."""
 
+    can_share: ClassVar[bool] = True  # among threads
     config: Config
     weights: Mapping[str, torch.Tensor]
 
-    def make(self, model: ModelSettings) -> Engine:
+    def make(self, model: ModelSettings, is_shared: bool = False) -> Engine:
         with torch.device("meta"):
             net = make_network(self.config)
         # Copied: arrays in the object store are read-only.
@@ -214,6 +240,7 @@ class OurEngine:
             model.compile,  # pyright: ignore[reportArgumentType]
             model.channels,
             model.context,
+            is_shared=is_shared,
         )
 
 
@@ -221,9 +248,11 @@ class OurEngine:
 class PackageEngine:
     """The same of a model that another package brings, installed on every machine."""
 
+    can_share: ClassVar[bool] = False  # nothing is known of what it does in threads
     name: str
 
-    def make(self, model: ModelSettings) -> OutsideEngine:
+    def make(self, model: ModelSettings, is_shared: bool = False) -> OutsideEngine:
+        assert not is_shared
         package = find_package(self.name)
         if package is None:
             raise RequestError(f"model.name={self.name!r}: its package is not installed here")

@@ -1,0 +1,94 @@
+"""Let several threads separate with one network: their windows share batches on the device.
+
+One thread owns the device. A batch has one shape for all windows of a length, whoever shares it
+and however full it is: in batches of another shape the last bits of a gain are others.
+
+Shapes: B windows, N frames, F bins, S shifts.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from separator.model.forward import Forward
+
+# As many fill a large GPU; more only let the first window wait for the last.
+SHARED_FRAMES = 8_192
+
+T = TypeVar("T")
+
+
+class SharedForward(Forward):
+    """A `Forward` for many threads."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.thread = ThreadPoolExecutor(1, "device", torch.set_grad_enabled, (False,))
+        self.lock = Lock()
+        self.waiting: list[_Request] = []
+
+    def on_device(self, call: Callable[[], T]) -> T:
+        return self.thread.submit(call).result()
+
+    def choose_batch(self, num_frames: int) -> int:
+        return max(1, min(super().choose_batch(num_frames), SHARED_FRAMES // num_frames))
+
+    def shrink(self, num_frames: int, batch: int, shortest: int) -> None:
+        """A thread that hears of it asked for one window: larger batches are shrunk here."""
+        super().shrink(num_frames, 1, shortest)
+
+    def __call__(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:
+        request = _Request(x_BNF, shifts_BS)
+        with self.lock:
+            self.waiting.append(request)
+        try:
+            return self.on_device(lambda: self._finish(request))
+        finally:
+            with self.lock:  # also where the device has failed
+                self.waiting.remove(request)
+
+    def _finish(self, request: "_Request") -> Tensor:
+        """Run batches until the request is done; it may be, by those of earlier ones."""
+        num_frames = request.x_BNF.shape[1]
+        while request.num_done < len(request.x_BNF):
+            batch = self.choose_batch(num_frames)
+            try:
+                self._run_batch(num_frames, batch)
+            except torch.OutOfMemoryError:
+                if batch == 1:
+                    raise
+                super().shrink(num_frames, batch, num_frames)
+        assert request.gains is not None
+        return request.gains
+
+    def _run_batch(self, num_frames: int, batch: int) -> None:
+        """Run the next windows of a length, the oldest first."""
+        with self.lock:
+            alike = [each for each in self.waiting if each.x_BNF.shape[1] == num_frames]
+        taken = [(each, i) for each in alike for i in range(each.num_done, len(each.x_BNF))][:batch]
+        filled = taken + taken[:1] * (batch - len(taken))
+        x_BNF = torch.stack([each.x_BNF[i] for each, i in filled])
+        shifts_BS = torch.stack([each.shifts_BS[i] for each, i in filled])
+        gains = super().__call__(x_BNF, shifts_BS)
+        for (each, i), gain in zip(taken, gains, strict=False):
+            each.keep(i, gain)
+
+
+class _Request:
+    """Windows that a thread waits for, and the gains that have come."""
+
+    def __init__(self, x_BNF: Tensor, shifts_BS: Tensor) -> None:
+        self.x_BNF, self.shifts_BS = x_BNF, shifts_BS
+        self.gains: Tensor | None = None
+        self.num_done = 0
+
+    def keep(self, i: int, gain: Tensor) -> None:
+        """Copy a gain: the next batch of a compiled network takes its place."""
+        if self.gains is None:
+            self.gains = gain.new_empty(len(self.x_BNF), *gain.shape)
+        self.gains[i] = gain
+        self.num_done += 1

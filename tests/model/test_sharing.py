@@ -1,0 +1,97 @@
+"""Threads that separate with one network: their windows share batches, and change no bit."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor
+
+from separator.model.engine import Engine
+from separator.model.resunet import NetworkConfig, ResUNet
+
+CONFIG = NetworkConfig(n_fft=256, hop=80, widths=(4, 4, 4, 4, 4, 4), condition_size=8)
+RATE_HZ = 48_000
+NUM_THREADS = 4
+
+
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
+def engine(request) -> Engine:
+    torch.manual_seed(0)
+    net = ResUNet(CONFIG).eval().requires_grad_(False)
+    return Engine(net, "cpu", request.param, is_shared=True)
+
+
+def make_work(seed: int) -> tuple[Tensor, Tensor]:
+    """Sounds of two lengths, with one to three queries."""
+    generator = torch.Generator().manual_seed(seed)
+    samples_CT = 0.1 * torch.randn(2, 12_000 + 6_000 * (seed % 2), generator=generator)
+    return samples_CT, torch.randn(1 + seed % 3, 8, generator=generator)
+
+
+def separate(engine: Engine, seed: int) -> Tensor:
+    samples_CT, conditions_QD = make_work(seed)
+    return engine.separate(samples_CT, RATE_HZ, conditions_QD)
+
+
+def separate_all(engine: Engine, num_threads: int) -> list[Tensor]:
+    with ThreadPoolExecutor(num_threads) as threads:
+        return list(threads.map(lambda seed: separate(engine, seed), range(12)))
+
+
+@contextlib.contextmanager
+def hooked(engine: Engine, hook: Callable[[Tensor], None]) -> Iterator[None]:
+    """Call `hook` with the windows of each batch."""
+    handle = engine.forward.net.register_forward_pre_hook(lambda _, given: hook(given[0]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def test_stems_do_not_depend_on_who_shares_a_batch(engine):
+    batches: dict[int, list[torch.Size]] = {1: [], NUM_THREADS: []}
+    found = {}
+    for num_threads, seen in batches.items():
+        with hooked(engine, lambda x_BNF, seen=seen: seen.append(x_BNF.shape)):
+            found[num_threads] = separate_all(engine, num_threads)
+    for one, other in zip(found[1], found[NUM_THREADS], strict=True):
+        assert torch.equal(one, other)
+    assert set(batches[1]) == set(batches[NUM_THREADS])  # one shape for each length
+    assert len(batches[NUM_THREADS]) < len(batches[1])  # they did share
+
+
+def test_stems_are_those_of_an_engine_of_ones_own(engine):
+    torch.manual_seed(0)
+    own = Engine(ResUNet(CONFIG).eval().requires_grad_(False), "cpu", engine.precision)
+    for seed in range(3):
+        torch.testing.assert_close(separate(engine, seed), separate(own, seed), atol=1e-6, rtol=0)
+
+
+def test_full_device_makes_batches_smaller_for_all():
+    torch.manual_seed(0)
+    nets = [ResUNet(CONFIG).eval().requires_grad_(False)] * 2
+    full, own = (Engine(net, "cpu", "fp32", is_shared=True) for net in nets)
+
+    def refuse(x_BNF: Tensor) -> None:
+        if len(x_BNF) > 2:
+            raise torch.OutOfMemoryError("no room")
+
+    with hooked(full, refuse):
+        found = separate_all(full, NUM_THREADS)
+    for seed, stems in enumerate(found):
+        torch.testing.assert_close(stems, separate(own, seed), atol=1e-6, rtol=0)
+    assert full.forward.choose_batch(160) <= 2 < own.forward.choose_batch(160)
+
+
+def test_an_error_of_the_device_reaches_each_thread(engine):
+    def fail(_: Tensor) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    with hooked(engine, fail), ThreadPoolExecutor(NUM_THREADS) as threads:
+        works = [threads.submit(separate, engine, seed) for seed in range(NUM_THREADS)]
+        for work in works:
+            with pytest.raises(RuntimeError, match="launch failure"):
+                work.result(timeout=60)
+    assert separate(engine, 0).isfinite().all()  # nothing of them is left in the queue
