@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from separator.audio.exact import convolving
 from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.errors import AudioError, CheckpointMismatch, NonFiniteAudio
@@ -87,7 +88,8 @@ def encode_stretches(
     laion-clap takes one stretch at random.
     """
     stretches = cut_stretches(prepare_audio(waveform_CT, rate_hz, device))
-    total_D = torch.stack([embed(stretch_T).double() for stretch_T in stretches]).sum(0)
+    with convolving(stretches[0].device):
+        total_D = torch.stack([embed(stretch_T).double() for stretch_T in stretches]).sum(0)
     return (total_D / total_D.norm()).float().cpu().numpy()
 
 

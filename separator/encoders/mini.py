@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from separator.audio.exact import convolving
 from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.encoders.encoder import CONDITION_SIZE
@@ -139,7 +140,8 @@ class MiniEncoder(nn.Module):
         stretches = [s for s in mono_1T.split(STRETCH_SAMPLES, -1) if s.shape[-1] > RATE_HZ // 2]
         shortest = (N_FFT // 2 + 1) * 16
         stretches = stretches or [F.pad(mono_1T, (0, max(0, shortest - mono_1T.shape[-1])))]
-        mean_D = torch.stack([self.audio(s)[0] for s in stretches]).mean(0)
+        with convolving(mono_1T.device):
+            mean_D = torch.stack([self.audio(s)[0] for s in stretches]).mean(0)
         return F.normalize(mean_D, dim=-1).cpu().numpy()
 
 

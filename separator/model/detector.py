@@ -9,7 +9,6 @@ Shapes: B batch, C channels, T samples, S steps of one picture, N rows in time, 
 D features.
 """
 
-import contextlib
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -21,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
-from separator.audio.exact import exact_convolutions
+from separator.audio.exact import convolving
 from separator.audio.resample import resample
 from separator.audio.spans import Span, round_up
 from separator.errors import AudioError, CheckpointMismatch
@@ -109,15 +108,14 @@ class Detector:
                 f"{num_frames} frames: one picture holds {self.net.longest_frames}; "
                 "give longer sounds to detect()"
             )
-        in_fp32 = self.precision == "fp32"
-        exact = exact_convolutions(self.device) if in_fp32 else contextlib.nullcontext()
         narrow = torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16")
         found = []
-        with exact:
-            for part_BT in waveform_BT.float().split(BATCH.get(self.device.type, 1)):
+        for part_BT in waveform_BT.float().split(BATCH.get(self.device.type, 1)):
+            with convolving(self.device, self.precision == "fp32"):
                 picture_B1HW = self.net.draw(part_BT.to(self.device))
                 with narrow:
-                    found.append([each.cpu() for each in self.net.tag(picture_B1HW)])
+                    tags = self.net.tag(picture_B1HW)
+            found.append([each.cpu() for each in tags])
         return Tags(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def _detect_short(self, waveform_1T: Tensor, num_samples: int) -> Detection:

@@ -6,7 +6,7 @@ carry all the context the network can see, and the inverse runs over the whole s
 Shapes: C channels, T samples, N frames, F bins, Q queries, D condition, P passes, S shifts.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
 
@@ -24,7 +24,8 @@ from separator.model.networks import Network
 from separator.model.pieces import separate_pieces
 from separator.model.sharing import SharedForward
 from separator.model.spectrogram import compute_spectrum, invert_spectrum
-from separator.model.track import T, TrackSeparator, check_stem
+from separator.model.track import TrackSeparator, check_stem
+from separator.model.transfer import to_device, to_host
 
 
 class Engine(TrackSeparator):
@@ -59,9 +60,6 @@ class Engine(TrackSeparator):
         self.context_frames = int(self.context_s * net.config.rate_hz / net.config.hop)
         self.last_gain = self.forward.net.last_gain
 
-    def on_device(self, call: Callable[[], T]) -> T:
-        return self.forward.on_device(call)
-
     def announce(self, seconds: float) -> None:
         """Tell how much sound is to come, counted once for each pass: compiling may pay."""
         self.forward.expect(seconds)
@@ -70,14 +68,13 @@ class Engine(TrackSeparator):
         self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
         """Yield the core (C, T) of each query's stem."""
-        waveform = self.on_device(
-            lambda: resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
-        )
+        waveform = to_device(samples_CT.float(), self.device)
+        waveform = resample(waveform, rate_hz, self.config.rate_hz)
         if self.is_in_pieces:
             conditions_QD = conditions_QD.to(self.device).float()
             for inner in separate_pieces(self.forward, self.policy, waveform, conditions_QD):
-                outer = self._resample_back(inner, rate_hz)
-                yield check_stem(outer[:, span.core].cpu(), samples_CT)
+                outer = resample(inner, self.config.rate_hz, rate_hz)
+                yield check_stem(to_host(outer[:, span.core]), samples_CT)
             return
         spectrum = compute_spectrum(waveform, self.config.n_fft, self.config.hop)
         input_PNF, filtered_CNF = choose_passes(spectrum, self.policy)
@@ -90,13 +87,10 @@ class Engine(TrackSeparator):
             gain_PNF = gain_PNF[:, : filtered_CNF.shape[1]]
             stem = F.pad(gain_PNF, (0, 1), value=self.last_gain) * filtered_CNF
             inner = invert_spectrum(stem, self.config.n_fft, self.config.hop, num_inner)
-            outer = self._resample_back(inner, rate_hz)
+            outer = resample(inner, self.config.rate_hz, rate_hz)
             skipped = first * self.config.hop * rate_hz // self.config.rate_hz
             core = slice(span.core.start - skipped, span.core.stop - skipped)
-            yield check_stem(outer[:, core].cpu(), samples_CT)
-
-    def _resample_back(self, inner: Tensor, rate_hz: int) -> Tensor:
-        return self.on_device(lambda: resample(inner, self.config.rate_hz, rate_hz))
+            yield check_stem(to_host(outer[:, core]), samples_CT)
 
     def _frames_to_keep(self, span: Span, rate_hz: int, num_frames: int) -> tuple[int, int]:
         """Return the frames whose gains the core needs: its cells and one more at each side."""

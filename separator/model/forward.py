@@ -1,14 +1,12 @@
 """Run one forward of the folded network, and choose its precision, compilation and size."""
 
-import contextlib
 import logging
-from collections.abc import Callable
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from separator.audio.exact import exact_convolutions
+from separator.audio.exact import convolving
 from separator.errors import RequestError
 from separator.model.memory import choose_budget, keep_pages, release_pages
 from separator.model.networks import Network, count_flops, fold
@@ -17,7 +15,6 @@ log = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "bf16", "auto"]
 CompileMode = Literal["auto", "on", "off"]
-T = TypeVar("T")
 
 # Peak memory per frame, in maps of (first width x bins) fp32 values, as measured (docs/engine.md):
 # 6 maps exist at once; on CPU the holes between arrays in the heap take more than that again.
@@ -59,10 +56,6 @@ class Forward:
             raise RequestError(f"memory_bytes={memory_bytes!r}: must be a positive number of bytes")
         if compile == "on":
             self.use_compiled()
-
-    def on_device(self, call: Callable[[], T]) -> T:
-        """Carry out what must not run beside the network."""
-        return call()
 
     @property
     def frame_bytes(self) -> int:
@@ -126,9 +119,8 @@ class Forward:
         if self.device.type == "cpu" and x_BNF.shape != self.last_shape:
             release_pages()
             self.last_shape = x_BNF.shape
-        in_fp32 = self.precision == "fp32"
-        exact = exact_convolutions(self.device) if in_fp32 else contextlib.nullcontext()
-        with keep_pages(), exact, torch.no_grad():
+        is_exact = self.precision == "fp32"
+        with keep_pages(), convolving(self.device, is_exact), torch.no_grad():
             return call(x_BNF, shifts_BS)
 
 

@@ -6,10 +6,10 @@ and however full it is: in batches of another shape the last bits of a gain are 
 Shapes: B windows, N frames, F bins, S shifts.
 """
 
-from collections.abc import Callable
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +18,7 @@ from separator.model.forward import Forward
 
 # As many fill a large GPU; more only let the first window wait for the last.
 SHARED_FRAMES = 8_192
-
-T = TypeVar("T")
+BATCHES_AHEAD = 2  # the GPU has the next one when it is done with one
 
 
 class SharedForward(Forward):
@@ -27,12 +26,10 @@ class SharedForward(Forward):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.thread = ThreadPoolExecutor(1, "device", torch.set_grad_enabled, (False,))
+        self.thread = ThreadPoolExecutor(1, "device")
         self.lock = Lock()
         self.waiting: list[_Request] = []
-
-    def on_device(self, call: Callable[[], T]) -> T:
-        return self.thread.submit(call).result()
+        self.started: deque[torch.cuda.Event] = deque()  # batches that a GPU has not done
 
     def choose_batch(self, num_frames: int) -> int:
         return max(1, min(super().choose_batch(num_frames), SHARED_FRAMES // num_frames))
@@ -46,7 +43,7 @@ class SharedForward(Forward):
         with self.lock:
             self.waiting.append(request)
         try:
-            return self.on_device(lambda: self._finish(request))
+            return self.thread.submit(self._finish, request).result()
         finally:
             with self.lock:  # also where the device has failed
                 self.waiting.remove(request)
@@ -67,6 +64,8 @@ class SharedForward(Forward):
 
     def _run_batch(self, num_frames: int, batch: int) -> None:
         """Run the next windows of a length, the oldest first."""
+        while len(self.started) >= BATCHES_AHEAD:  # meanwhile more windows come
+            self.started.popleft().synchronize()
         with self.lock:
             alike = [each for each in self.waiting if each.x_BNF.shape[1] == num_frames]
         taken = [(each, i) for each in alike for i in range(each.num_done, len(each.x_BNF))][:batch]
@@ -74,6 +73,9 @@ class SharedForward(Forward):
         x_BNF = torch.stack([each.x_BNF[i] for each, i in filled])
         shifts_BS = torch.stack([each.shifts_BS[i] for each, i in filled])
         gains = super().__call__(x_BNF, shifts_BS)
+        if self.device.type == "cuda":
+            self.started.append(torch.cuda.Event())
+            self.started[-1].record()
         for (each, i), gain in zip(taken, gains, strict=False):
             each.keep(i, gain)
 

@@ -8,9 +8,9 @@ Shapes: C channels, T samples, Q queries, D condition.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,8 +19,6 @@ from separator.audio.channels import ChannelPolicy
 from separator.audio.resample import resample
 from separator.audio.spans import Span, check_rate, plan_spans
 from separator.errors import AudioError, NonFiniteAudio, RequestError
-
-T = TypeVar("T")
 
 SPAN_S = 122.88
 MOST_CHANNELS = 64
@@ -57,10 +55,6 @@ class TrackSeparator(ABC):
             )
         if span.core_start < span.core_stop:
             yield from self.compute_stems(samples_CT, rate_hz, conditions_QD, span)
-
-    def on_device(self, call: Callable[[], T]) -> T:
-        """Carry out what must not run beside the network."""
-        return call()
 
     def announce(self, seconds: float) -> None:  # noqa: B027 # most engines need not know
         """Tell how much sound is to come."""

@@ -13,7 +13,7 @@ from separator.config import ActorSettings, RunSettings, StageSettings
 TASK_BYTES, ACTOR_BYTES = 1_000_000_000, 4_000_000_000
 LEAST_TASKS = 2  # that a small machine has room for beside its actors
 EXTRACT, SEPARATE, PUBLISH = "tasks of extract", "actors", "tasks of publish"
-SPANS_AT_ONCE = 4  # while one span is on a GPU, the CPU works on others
+SPANS_AT_ONCE = 8  # while some are on a GPU, the CPU works on the others
 Asks = Mapping[str, Mapping[str, Any]]  # who asks -> Ray's options
 
 

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from threading import Lock
 from typing import ClassVar
@@ -181,8 +180,7 @@ class SeparatorStage:
         if self.listener is None:
             return {}
         conditions = {item.condition: self.conditions[item.condition] for item in items}
-        listen = partial(self.listener.listen, samples_CT, rate_hz, span, conditions)
-        found = self.engine.on_device(listen)
+        found = self.listener.listen(samples_CT, rate_hz, span, conditions)
         return {item.name: found[item.condition] for item in items if item.condition in found}
 
     def _choose_edits(self, row: SpanRow, heard: Mapping[str, Listening]) -> Edits:
@@ -206,9 +204,7 @@ class SeparatorStage:
         is_joint = product.kind == RESIDUAL and self.edits.residual == "joint"
         if self.meter is None or is_joint or product.name not in conditions:
             return float("nan")
-        condition_D = conditions[product.name]
-        compare = partial(self.meter.compare, product.samples, rate_hz, condition_D)
-        return self.engine.on_device(compare)
+        return self.meter.compare(product.samples, rate_hz, conditions[product.name])
 
 
 def edit(

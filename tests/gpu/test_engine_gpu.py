@@ -1,5 +1,7 @@
 """The engine on a CUDA device: `pytest -m gpu`."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -47,6 +49,25 @@ def test_compiled_equals_eager_at_changing_lengths(net):
         waveform = 0.1 * torch.randn(2, int(seconds * HZ))
         a, b = (engine.separate(waveform, HZ, conditions) for engine in (eager, compiled))
         assert relative_error(b, a) < 1e-5
+
+
+@pytest.mark.parametrize("compile", ["off", "on"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_stems_do_not_depend_on_who_shares_a_batch(net, precision, compile):
+    shared = Engine(net, "cuda", precision, compile, is_shared=True)
+    generator = torch.Generator().manual_seed(0)
+    works = [
+        (0.1 * torch.randn(2, (9 + i % 3) * HZ, generator=generator),
+         torch.randn(1 + i % 3, 512, generator=generator))
+        for i in range(9)
+    ]  # fmt: skip
+    found = []
+    for num_threads in (1, 4):
+        with ThreadPoolExecutor(num_threads) as threads:
+            done = threads.map(lambda work: shared.separate(work[0], HZ, work[1]), works)
+            found.append(list(done))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_out_of_memory_is_survived(net):

@@ -1,12 +1,17 @@
 """What stages ask of machines."""
 
+import pytest
+
 from separator.config import ActorSettings, RunSettings, StageSettings
+from separator.errors import RequestError
 from separator.run.placement import (
     ACTOR_BYTES,
     EXTRACT,
     PUBLISH,
     SEPARATE,
+    SPANS_AT_ONCE,
     TASK_BYTES,
+    choose_spans_at_once,
     describe_lack,
     make_asks,
 )
@@ -44,3 +49,14 @@ def test_describe_lack_names_memory_that_no_machine_has():
     assert describe_lack(make_asks(run, False, nodes), nodes) == (
         "waiting for memory: the tasks of publish ask for 100.0 GB, the largest machine has 64.0 GB"
     )
+
+
+def test_only_networks_of_ours_on_a_gpu_have_several_spans_in_work_unless_told():
+    auto, three = ActorSettings(), ActorSettings(spans_at_once=3)
+    assert choose_spans_at_once(auto, True, is_ours=True) == SPANS_AT_ONCE > 1
+    assert choose_spans_at_once(auto, False, is_ours=True) == 1
+    assert choose_spans_at_once(three, False, is_ours=True) == 3
+    assert choose_spans_at_once(three, True, is_ours=False) == 1
+    for wrong in (0, 1.5, True, "many", 65):
+        with pytest.raises(RequestError, match=r"run\.separate\.spans_at_once=.*whole number"):
+            RunSettings(separate=ActorSettings(spans_at_once=wrong))
