@@ -2,7 +2,7 @@
 busy the device is.
 
     python benchmarks/flow.py [--short 2000] [--seconds 10] [--long 2] [--minutes 30]
-        [--model tiny|mini|PATH] [--detect off|auto]
+        [--queries 2] [--model tiny|mini|PATH] [--detect off|auto]
 
 `tiny` is a network of next to no work: what is left is the job itself. One library a case, made of
 copies; clock times, so nothing else should run on the machine.
@@ -131,21 +131,31 @@ class Watch:
                 spent[PROGRAMS] = waited_s
 
 
-def measure(folder: Path, name: str, model: str, device: str, detect: str) -> dict[str, Any]:
+def measure_own_mb() -> int:
+    memory = psutil.Process().memory_info()
+    return round((memory.rss - memory.shared) / 1e6)
+
+
+def measure(
+    folder: Path, name: str, count: int, queries: list[str], model: str, device: str, detect: str
+) -> dict[str, Any]:
     config = JobConfig(
         input=InputSettings(str(folder / name)),
-        queries=list(QUERIES),
+        queries=list(queries),
         model=ModelSettings(model, device),
         detect=DetectSettings(model=detect),
         output=OutputSettings(str(folder / f"{name}-out")),
         run=RunSettings(),
     )
     moments: list[tuple[float, int]] = []  # (clock, assets so far)
+    driver_mb: dict[int, int] = {}  # after each tenth of the assets
 
     def see(summary: RunStats) -> None:
         if summary.assets and not any(number for _, number in moments):
             watch.mark()
         moments.append((time.monotonic(), summary.assets))
+        if 10 * summary.assets >= count * (1 + len(driver_mb)):
+            driver_mb[summary.assets] = measure_own_mb()
 
     with Watch() as watch:
         summary = run_job(config, see)
@@ -169,6 +179,7 @@ def measure(folder: Path, name: str, model: str, device: str, detect: str) -> di
             name: round(1e3 * seconds / max(1, summary.assets - first[1]), 1)
             for name, seconds in sorted(watch.measure_cpu_s().items())
         },
+        "driver_mb": driver_mb,
         "peak_mb": {name: round(mb) for name, mb in sorted(watch.peaks_mb.items())},
     }
 
@@ -179,6 +190,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--long", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--queries", type=int, default=2, choices=(1, 2))
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--detect", default="off", help="detect.model: auto, mini-detector, ...")
@@ -197,7 +209,8 @@ def main() -> None:
         for case, count, seconds in cases:
             if count:
                 make_library(folder / case, count, seconds)
-                results.append(measure(folder, case, model, options.device, options.detect))
+                asked = (count, QUERIES[: options.queries], model, options.device, options.detect)
+                results.append(measure(folder, case, *asked))
                 print(json.dumps(results[-1]), flush=True)
     if options.out:
         about = {"machine": f"{platform.machine()}, {platform.system()}", "model": options.model}
