@@ -5,6 +5,7 @@ meaning of each key stands beside it in configs/local.yaml.
 """
 
 import json
+import re
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ SMOOTH_S = 0.4  # of curves, by the median
 ON_FAILED = ("exit3", "ok")
 LOG_FORMATS = ("text", "json")
 ONLY = ("all", "failed")
+LABEL = re.compile(r"([a-z0-9.-]+/)?\w([\w.-]{0,61}\w)?", re.ASCII)
 MOST_ACTORS, MOST_SPANS_AT_ONCE = 100_000, 64
 
 
@@ -144,9 +146,15 @@ class StageSettings:
 
     num_cpus: float = 1.0
     memory_bytes: Any = "auto"
+    labels: dict[str, str] = field(default_factory=dict)  # of machines, as Ray knows them
 
     def check(self, key: str) -> None:
         check_number(f"{key}.num_cpus", self.num_cpus, 0, MOST_ACTORS)
+        for name, value in self.labels.items():
+            if not (LABEL.fullmatch(name) and LABEL.fullmatch(value)):
+                raise RequestError(
+                    f"{key}.labels: {name}={value!r}: letters, digits, -, _ and . make a label"
+                )
         if self.memory_bytes != "auto":
             check_number(f"{key}.memory_bytes", self.memory_bytes, 0, sys.maxsize)
 

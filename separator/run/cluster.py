@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from separator.config import JobConfig
 from separator.errors import NoProgress, RequestError
 from separator.machine import count_cpus
 from separator.model.precision import choose_cpu_precision
-from separator.run.placement import describe_lack
+from separator.run.placement import describe_lack, has_labels
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +49,8 @@ def started_ray() -> Iterator[None]:
 def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int, int]:
     """(on GPUs, least and most actors): all GPUs of the cluster but those that are left out, else
     one actor a machine."""
-    import ray
-
-    num_gpus = int(ray.cluster_resources().get("GPU", 0))
+    nodes = list_worker_nodes(config.run.separate.labels)
+    num_gpus = int(sum(node["Resources"].get("GPU", 0) for node in nodes))
     is_wanted = config.model.device == "cuda"
     if is_wanted and not num_gpus and not is_cluster():
         raise RequestError("model.device='cuda': this machine has no GPU; use auto or cpu")
@@ -59,24 +58,26 @@ def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int,
     on_gpu = is_wanted or (config.model.device == "auto" and num_gpus > 0)
     if config.run.actors != "auto":
         return on_gpu, *config.run.parse_actors()
-    number = len(list_worker_nodes())
+    number = len(nodes)
     if on_gpu:
         number = int((num_gpus - num_left_out) / config.run.separate.num_gpus)
     return on_gpu, max(1, number), max(1, number)
 
 
-def list_worker_nodes() -> list[dict]:
-    """List the nodes that take work; a head without CPUs takes none."""
+def list_worker_nodes(labels: Mapping[str, str]) -> list[dict]:
+    """List the nodes with these labels that take work; a head without CPUs takes none."""
     import ray
 
-    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0)]
+    nodes = [node for node in ray.nodes() if node["Alive"] and has_labels(node, labels)]
+    return [node for node in nodes if node["Resources"].get("CPU", 0)]
 
 
-def find_precision(device: str, wait_s: float) -> str:
-    """Tell the precision that `auto` comes to on the devices of this run; wait so long for one."""
+def find_precision(config: JobConfig) -> str:
+    """Tell the precision that `auto` comes to on the devices of this run."""
+    device = config.model.device
     if is_cluster():
         with started_ray():
-            return _ask_nodes(device, wait_s)
+            return _ask_nodes(device, config.run.separate.labels, config.run.no_progress_s)
     if device != "cpu" and GPU_DRIVER.exists():
         return probe_precision(device)
     return choose_cpu_precision()
@@ -90,15 +91,17 @@ def probe_precision(device: str) -> str:
     return choose("auto", choose_device(device))
 
 
-def _ask_nodes(device: str, wait_s: float) -> str:
-    """Ask each node once; machines that differ are refused, as their stems would."""
+def _ask_nodes(device: str, labels: Mapping[str, str], wait_s: float) -> str:
+    """Ask each node once, and wait so long for an answer; machines that differ are refused, as
+    their stems would."""
     import ray
     import ray.exceptions
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    gpu_nodes = [node for node in list_worker_nodes() if node["Resources"].get("GPU", 0)]
+    all_nodes = list_worker_nodes(labels)
+    gpu_nodes = [node for node in all_nodes if node["Resources"].get("GPU", 0)]
     on_gpu = device == "cuda" or (device == "auto" and bool(gpu_nodes))
-    nodes = gpu_nodes if on_gpu else list_worker_nodes()
+    nodes = gpu_nodes if on_gpu else all_nodes
     task = ray.remote(num_cpus=0, num_gpus=1 if on_gpu else 0)(probe_precision)
     asked = [
         task.options(
@@ -107,8 +110,8 @@ def _ask_nodes(device: str, wait_s: float) -> str:
         for node in nodes
     ]
     # A cluster that grows has no such node before one is asked for.
-    asked = asked or [task.remote(device)]
-    ask = {"num_gpus": 1} if on_gpu else {"num_cpus": 1}
+    asked = asked or [task.options(label_selector=dict(labels)).remote(device)]
+    ask = {"label_selector": labels} | ({"num_gpus": 1} if on_gpu else {"num_cpus": 1})
     if len(ray.wait(asked, num_returns=len(asked), timeout=WAIT_AFTER_S)[0]) < len(asked):
         log.warning(describe_lack({"actors": ask}, ray.nodes()) or "waiting for free machines")
     try:

@@ -51,7 +51,12 @@ def share_memory(gpus_of_actor: float, nodes: Sequence[Mapping[str, Any]]) -> fl
 
 def _ask(stage: StageSettings, usual: float) -> dict[str, Any]:
     memory = usual if stage.memory_bytes == "auto" else stage.memory_bytes
-    return {"num_cpus": stage.num_cpus, "memory": int(memory)}
+    labels = {"label_selector": dict(stage.labels)} if stage.labels else {}
+    return {"num_cpus": stage.num_cpus, "memory": int(memory), **labels}
+
+
+def has_labels(node: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    return not labels or labels.items() <= node["Labels"].items()
 
 
 def find_most(resource: str, nodes: Sequence[Mapping[str, Any]]) -> float:
@@ -61,7 +66,13 @@ def find_most(resource: str, nodes: Sequence[Mapping[str, Any]]) -> float:
 
 def describe_lack(asks: Asks, nodes: Sequence[Mapping[str, Any]]) -> str:
     """Say what no machine has; empty if each ask fits one."""
+    all_nodes = nodes
     for who, ask in asks.items():
+        labels = ask.get("label_selector", {})
+        nodes = [node for node in all_nodes if has_labels(node, labels)]
+        if labels and not any(node["Alive"] for node in nodes):
+            shown = ", ".join(f"{name}={value}" for name, value in labels.items())
+            return f"waiting for a machine: the {who} ask for one with the labels {shown}"
         for option, resource in (("num_cpus", "CPU"), ("num_gpus", "GPU"), ("memory", "memory")):
             wanted, most = ask.get(option, 0), find_most(resource, nodes)
             if most >= wanted:

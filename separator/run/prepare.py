@@ -147,7 +147,7 @@ def resolve_precision(config: JobConfig, storage: Storage, layout: Layout) -> st
     for run in read_runs(storage, layout, MAX_RUNS_READ):
         if run.get("precision") and run["config"]["model"]["precision"] == "auto":
             return run["precision"]
-    return find_precision(config.model.device, config.run.no_progress_s)
+    return find_precision(config)
 
 
 def load_flow(target: Target, run_id: str) -> Flow:

@@ -28,6 +28,7 @@ HARMLESS = {
     "model.device", "model.compile", "run.span_s", "run.actors",
     "run.extract.num_cpus", "run.extract.memory_bytes", "run.publish.num_cpus",
     "run.publish.memory_bytes", "run.separate.num_cpus", "run.separate.memory_bytes",
+    "run.extract.labels", "run.separate.labels", "run.publish.labels",
     "run.separate.num_gpus", "run.separate.spans_at_once", "run.log_format",
     # A column of the record, the exit code, and the page about the output.
     "output.similarity", "run.failed_assets", "run.no_progress_s", "output.report", "report.most",

@@ -17,8 +17,9 @@ import pytest
 import soundfile
 from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 from ray.cluster_utils import Cluster
+from ray.util.state import list_tasks
 
-from tests.helpers.job import check_whole, end_in_one_line, end_job, start_job
+from tests.helpers.job import ROOT, check_whole, end_in_one_line, end_job, start_job
 from tests.helpers.sick import install_sick
 
 RATE_HZ = 16_000
@@ -54,7 +55,7 @@ def write_job(folder: Path, monkeypatch, faults: Mapping[str, str]) -> Path:
         "queries: [300 Hz]\nmodel: {name: sick, precision: fp32}\ndetect: {model: off}\n"
     )
     site = install_sick(folder, faults)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ["PYTHONPATH"]]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
     return config
 
 
@@ -141,6 +142,27 @@ def test_run_ends_where_no_actor_starts_three_times_in_a_row(tmp_path, monkeypat
     config = write_job(tmp_path, monkeypatch, {"CPU": "start"})
     line = end_in_one_line(start_job(config), 1, "python -m jobs.separate: no device is left")
     assert line.endswith(f"the last failure: {socket.gethostname()} CPU: {FALLEN}")
+
+
+@pytest.mark.slow
+def test_stages_take_only_machines_with_their_labels(tmp_path, monkeypatch):
+    config = write_job(tmp_path, monkeypatch, {})
+    labels = "run.separate.labels={disk: fast}", "run.publish.labels={disk: slow}"
+    with joined_cluster(monkeypatch, num_cpus=2, labels={"disk": "slow"}) as cluster:
+        process = start_job(config, *labels, "run.no_progress_s=30")
+        start = "python -m jobs.separate: nothing has moved for run.no_progress_s=30 seconds: "
+        line = end_in_one_line(process, 1, start)
+        assert line.endswith("the actors ask for one with the labels disk=fast")
+        fast = cluster.add_node(num_cpus=2, labels={"disk": "fast"})
+        end_job(start_job(config, *labels), 0)
+        ran_on: dict[bool, set[str]] = {False: set(), True: set()}
+        for task in list_tasks(address=cluster.address, limit=10_000):
+            if task["node_id"]:  # those of the first run found no machine
+                ran_on[task["node_id"] == fast.node_id].add(task["name"])
+        assert "FlatMap(Publish)" in ran_on[False] and "FlatMap(Publish)" not in ran_on[True]
+        assert any("SeparateActor" in name for name in ran_on[True])
+        assert not any("SeparateActor" in name for name in ran_on[False])
+    assert list(check_whole(tmp_path / "out").status) == ["ok"] * NUM_ASSETS
 
 
 @pytest.mark.slow

@@ -23,7 +23,9 @@ def make_nodes(*resources: dict[str, float]) -> list[dict]:
 
 def test_make_asks_takes_the_settings_and_asks_for_gpus_only_on_gpus():
     run = RunSettings(
-        extract=StageSettings(2.0, 5), separate=ActorSettings(1.0, 7, 0.25), publish=StageSettings()
+        extract=StageSettings(2.0, 5),
+        separate=ActorSettings(1.0, 7, num_gpus=0.25),
+        publish=StageSettings(),
     )
     nodes = make_nodes({"CPU": 8, "memory": 64e9})
     asks = make_asks(run, True, nodes)
@@ -49,6 +51,21 @@ def test_describe_lack_names_memory_that_no_machine_has():
     assert describe_lack(make_asks(run, False, nodes), nodes) == (
         "waiting for memory: the tasks of publish ask for 100.0 GB, the largest machine has 64.0 GB"
     )
+
+
+def test_labels_choose_machines_and_their_lack_is_named():
+    run = RunSettings(separate=ActorSettings(labels={"disk": "fast"}))
+    slow, fast = make_nodes({"CPU": 8, "memory": 64e9}, {"CPU": 8, "memory": 1e9})
+    slow["Labels"], fast["Labels"] = {"disk": "slow"}, {"disk": "fast", "zone": "b"}
+    asks = make_asks(run, False, [slow, fast])
+    assert asks[SEPARATE]["label_selector"] == {"disk": "fast"}
+    assert "label_selector" not in asks[EXTRACT]
+    assert describe_lack(asks, [slow, fast]) == ""
+    assert describe_lack(asks, [slow]) == (
+        "waiting for a machine: the actors ask for one with the labels disk=fast"
+    )
+    with pytest.raises(RequestError, match=r"run\.separate\.labels: disk='a b'"):
+        RunSettings(separate=ActorSettings(labels={"disk": "a b"}))
 
 
 def test_only_networks_of_ours_on_a_gpu_have_several_spans_in_work_unless_told():
