@@ -1,10 +1,12 @@
 """Measure what a gate saves and what it costs, on a library in which each query sounds once.
 
     python benchmarks/gate.py --assets 10
+    python benchmarks/gate.py --listen 60
 
 Every asset is a minute with one sound of its own kind and two of kinds that nobody asks for; the
 queries are the kinds of all assets. Seconds are those of detection and of the network on the CPU,
 with and without the gate in turn; the SDR of a stem is over the minute, against the sound alone.
+`--listen` separates nothing: it counts what the gate keeps of so many libraries.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from separator.detect.classes import Classes, match_classes
 from separator.evaluation.scenes import NOISE_DB, RATE_HZ
 from separator.sounds.catalog import CLASSES, make_sound
 from separator.stages.gate import Gate
-from separator.stages.listen import Listener, Way
+from separator.stages.listen import Listener, SoundDetector, Way
 
 FIRST_SEED = 9_000_000
 SECONDS = 60.0
@@ -63,23 +65,54 @@ def make_asset(rng: np.random.Generator, seed: int, kind: str, others: list[str]
     return Asset(kind, mixture_T[None], placed[0][None])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--assets", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threshold", type=float, default=DetectSettings().threshold)
-    options = parser.parse_args()
-    assets = make_assets(options.seed, options.assets)
-    model, detector = load_model("mini", device="cpu"), load_detector("mini-detector")
-    settings = DetectSettings(gate="on", threshold=options.threshold)
-    texts = [CLASSES[asset.kind].captions[0] for asset in assets]
-    conditions = dict(zip(texts, model.encode(texts), strict=True))
+def make_listener(texts: list[str], detector: SoundDetector, settings: DetectSettings) -> Listener:
     ways = {}
     for text in texts:
         found = match_classes(text, detector.labels)
         assert isinstance(found, Classes), text
         ways[text] = Way(classes=found.labels)
-    listener = Listener(ways, settings.rule, settings.pad_s, detector)
+    return Listener(ways, settings.rule, settings.pad_s, detector)
+
+
+def count_kept(seed: int, count: int, detector: SoundDetector, settings: DetectSettings) -> None:
+    """Count, over libraries, the pairs for which a gate opens."""
+    kept = falsely = num_assets = 0
+    missed = []
+    for library in range(seed, seed + count):
+        assets = make_assets(library, 10)
+        texts = [CLASSES[asset.kind].captions[0] for asset in assets]
+        listener = make_listener(texts, detector, settings)
+        conditions = dict.fromkeys(texts, np.zeros(1))
+        for asset, own in zip(assets, texts, strict=True):
+            length = asset.samples.shape[1]
+            span = Span(0, length, 0, length, length)
+            heard = listener.listen(torch.from_numpy(asset.samples), RATE_HZ, span, conditions)
+            is_open = {text: bool(each.opened) for text, each in heard.items()}
+            kept += is_open[own]
+            falsely += sum(is_open.values()) - is_open[own]
+            missed += [] if is_open[own] else [asset.kind]
+        num_assets += len(assets)
+    print(f"pairs kept {kept} of {num_assets} ({kept / num_assets:.1%}); others let through")
+    print(f"{falsely} of {9 * num_assets}; missed: {', '.join(missed)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--assets", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--listen", type=int, default=0)
+    parser.add_argument("--threshold", type=float, default=DetectSettings().threshold)
+    options = parser.parse_args()
+    detector = load_detector("mini-detector")
+    settings = DetectSettings(gate="on", threshold=options.threshold)
+    if options.listen:
+        count_kept(options.seed, options.listen, detector, settings)
+        return
+    assets = make_assets(options.seed, options.assets)
+    model = load_model("mini", device="cpu")
+    texts = [CLASSES[asset.kind].captions[0] for asset in assets]
+    conditions = dict(zip(texts, model.encode(texts), strict=True))
+    listener = make_listener(texts, detector, settings)
     with_s = without_s = listen_s = 0.0
     kept, falsely, changes = 0, 0, []
     print(f"{'kind':14}{'kept':>6}{'SDR free':>10}{'gated':>8}{'free s':>9}{'gated s':>9}")

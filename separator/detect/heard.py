@@ -71,9 +71,9 @@ def list_presence(heard: Heard, rule: StretchRule, duration_s: float) -> list[St
     return [Stretch(s.start_s, min(s.stop_s, duration_s), s.score) for s in longer]
 
 
-def find_open(curve: Curve, high: float, pad_s: float) -> list[Times]:
-    """Find where a gate is open: no further than `pad_s` from a row that reaches `high`."""
-    start_N = curve.start_s + np.flatnonzero(curve.scores >= high) * curve.frame_s
+def find_near(curve: Curve, least: float, pad_s: float) -> list[Times]:
+    """Find what is no further than `pad_s` from a row that reaches `least`."""
+    start_N = curve.start_s + np.flatnonzero(curve.scores >= least) * curve.frame_s
     found: list[Times] = []
     for start_s in start_N:
         stop_s = float(start_s + curve.frame_s + pad_s)

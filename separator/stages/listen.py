@@ -18,7 +18,7 @@ from separator.detect.curves import (
     Calibration,
     share_energy,
 )
-from separator.detect.heard import find_open, hear, smooth_curve
+from separator.detect.heard import find_near, hear, smooth_curve
 from separator.detect.stretches import Curve, StretchRule, Times
 from separator.errors import AudioError
 from separator.model.detection import SoundDetector
@@ -49,9 +49,11 @@ class Way:
 
 @dataclass(frozen=True)
 class Listening:
-    """Hold what was heard of a query in a span, and where a gate is open around its core."""
+    """Hold what was heard of a query in a span, and the times around its core that are not far from
+    a row that reaches the threshold, and from one that may hold it: there a gate is open."""
 
     heard: Heard
+    near: list[Times]
     opened: list[Times]
 
 
@@ -107,8 +109,10 @@ class Listener:
         noted = {}
         for key, rough in curves.items():
             curve = smooth_curve(rough, self.rule)
-            opened = find_open(curve, self.rule.high, self.pad_s)
-            noted[key] = Listening(hear(curve, self.rule, core, by), opened)
+            near, opened = (
+                find_near(curve, least, self.pad_s) for least in (self.rule.high, self.rule.low)
+            )
+            noted[key] = Listening(hear(curve, self.rule, core, by), near, opened)
         return noted
 
     def judge_stem(

@@ -192,7 +192,7 @@ class SeparatorStage:
                 continue
             if rendition.where_heard:
                 # A query that nothing listened for counts as heard everywhere.
-                times = [heard[q].opened if q in heard else EVERYWHERE for q in rendition.gains]
+                times = [heard[q].near if q in heard else EVERYWHERE for q in rendition.gains]
                 rendition = replace(rendition, within_s=merge_times(chain(*times), 0.0) or NOWHERE)
             renditions.append(rendition)
         return replace(self.edits, renditions=tuple(renditions))

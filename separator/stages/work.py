@@ -103,7 +103,7 @@ def make_work(
         ),
         make_former_rule(config, checkpoint_sha256),
         warnings,
-        config.detect.threshold,
+        config.detect.rule.low,
     )
 
 

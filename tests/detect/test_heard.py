@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from separator.detect.heard import (
-    find_open,
+    find_near,
     hear,
     join_heard,
     list_presence,
@@ -58,9 +58,9 @@ def test_a_gate_is_open_around_rows_that_reach_the_threshold():
     scores_N = np.zeros(100)
     scores_N[[20, 22, 60]] = 0.5
     scores_N[90] = 0.49
-    found = find_open(Curve(scores_N, 0.1, 5.0), 0.5, 1.0)
+    found = find_near(Curve(scores_N, 0.1, 5.0), 0.5, 1.0)
     assert found == [pytest.approx((6.0, 8.3)), pytest.approx((10.0, 12.1))]
-    assert find_open(Curve(scores_N, 0.1), 0.6, 1.0) == []
+    assert find_near(Curve(scores_N, 0.1), 0.6, 1.0) == []
 
 
 def test_stretches_nearer_than_the_gap_are_merged():

@@ -217,18 +217,29 @@ def test_silent_parts_are_not_written_and_are_silence_in_the_stem(publisher, tmp
 
 @pytest.mark.parametrize("num_parts", [1, 2])
 def test_a_stem_that_is_silent_throughout_is_recorded_as_absent(publisher, tmp_path, num_parts):
-    heard = Heard("classes", 0.25, ((1.0, 2.0, 0.3),))
+    heard = Heard("classes", 0.2, ((1.0, 2.0, 0.3),))
     rows = [make_silent(i, i == num_parts - 1, heard, n) for n in "ab" for i in range(num_parts)]
     collector = Collector({"run_id": "r"})
     records = get_records([c for row in rows for c in collector.add(publisher.publish(row))])
     assert [r["status"] for r in records] == ["absent", "absent"]
     for record in records:
         assert (record["stem_uri"], record["error_code"], record["presence"]) == ("", "", [])
-        assert (record["presence_score"], record["presence_share"]) == (0.25, 0)
+        assert (record["presence_score"], record["presence_share"]) == (0.2, 0)
         assert record["num_samples"] == num_parts * 10_000 and record["presence_by"] == "classes"
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
     table = make_table(records)
     assert table["presence"].to_pylist() == [[], []]
+
+
+def test_a_silent_stem_is_not_absent_where_its_query_may_be_heard(publisher):
+    """Detection alone makes no stems: between the two thresholds it does not say absent."""
+    for score, status in ((0.24, "absent"), (0.25, "ok"), (0.6, "ok")):
+        heard = Heard("classes", score, ((1.0, 2.0, score),))
+        rows = [make_silent(0, True, heard, name) for name in "ab"]
+        collector = Collector({"run_id": "r"}, rule=StretchRule(0.5, 0.25))
+        records = get_records([c for row in rows for c in collector.add(publisher.publish(row))])
+        assert [r["status"] for r in records] == [status] * 2
+        assert (records[0]["presence"] != []) == (score >= 0.5)
 
 
 def test_presence_of_a_stem_is_in_its_record(publisher):

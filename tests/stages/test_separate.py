@@ -153,7 +153,7 @@ class SaysWhere:
 
     def listen(self, samples_CT, rate_hz, span, conditions):
         return {
-            key: Listening(Heard("classes", 0.9 if times else 0.1, ()), times)
+            key: Listening(Heard("classes", 0.9 if times else 0.1, ()), times, times)
             for key, times in self.opened.items()
             if key in conditions
         }

@@ -194,6 +194,6 @@ def test_a_stem_that_is_absent_has_one_id_for_every_threshold(library):
     for one, other in zip(*items, strict=True):
         if one.kind == "stem":
             assert one.id != other.id and one.absent_id == other.absent_id != ""
-            assert (one.threshold, other.threshold) == (0.4, 0.6)
+            assert (one.threshold, other.threshold) == (0.2, 0.3)
     plain = next(iter(list_assets(make_config(library)))).items
     assert {item.absent_id for item in plain} == {""}
