@@ -22,9 +22,10 @@ def measure_memory(device: torch.device) -> int:
     return measure_ram()
 
 
-def choose_budget(device: torch.device) -> int:
-    """Return the bytes that one forward may take by default."""
-    return int(measure_memory(device) * SHARE.get(device.type, 0.4))
+def choose_budget(device: torch.device, own_share: float = 1.0) -> int:
+    """Return the bytes that one forward may take by default. `own_share`: of the device, which
+    other programs may use too."""
+    return int(measure_memory(device) * SHARE.get(device.type, 0.4) * min(1.0, own_share))
 
 
 # mallopt's names for the two settings, from glibc's malloc.h.

@@ -53,10 +53,13 @@ def make_separate_stage(
     listening: "ListenPlan | None",
     is_shared: bool,
 ) -> Stage:
+    import torch
+
     from separator.encoders.similarity import SimilarityMeter
     from separator.stages.separate import SeparatorStage
 
-    engine = recipe.make(config.model, is_shared)
+    own_share = config.run.separate.num_gpus if torch.cuda.is_available() else 1.0
+    engine = recipe.make(config.model, is_shared, own_share)
     meter = None
     if encoder is not None:
         meter = SimilarityMeter(encoder, engine.device, engine.precision)

@@ -20,8 +20,9 @@ from separator.config import ModelSettings
 from separator.detect.heard import merge_times
 from separator.encoders.similarity import SimilarityMeter
 from separator.errors import AudioError, RequestError
-from separator.model.engine import Engine
+from separator.model.engine import Engine, choose_device
 from separator.model.entry_points import find_package
+from separator.model.memory import choose_budget
 from separator.model.networks import Config, make_network
 from separator.model.outside import OutsideEngine
 from separator.model.track import TrackSeparator
@@ -224,7 +225,8 @@ class OurEngine:
     config: Config
     weights: Mapping[str, torch.Tensor]
 
-    def make(self, model: ModelSettings, is_shared: bool = False) -> Engine:
+    def make(self, model: ModelSettings, is_shared: bool = False, own_share: float = 1.0) -> Engine:
+        """`own_share`: of the device, which other actors share."""
         with torch.device("meta"):
             net = make_network(self.config)
         # Copied: arrays in the object store are read-only.
@@ -236,6 +238,7 @@ class OurEngine:
             model.compile,  # pyright: ignore[reportArgumentType]
             model.channels,
             model.context,
+            memory_bytes=choose_budget(choose_device(model.device), own_share),
             is_shared=is_shared,
         )
 
@@ -247,7 +250,9 @@ class PackageEngine:
     can_share: ClassVar[bool] = False  # nothing is known of what it does in threads
     name: str
 
-    def make(self, model: ModelSettings, is_shared: bool = False) -> OutsideEngine:
+    def make(
+        self, model: ModelSettings, is_shared: bool = False, own_share: float = 1.0
+    ) -> OutsideEngine:
         assert not is_shared
         package = find_package(self.name)
         if package is None:

@@ -62,6 +62,14 @@ def test_separate_yields_the_engines_stem_of_each_query(stage):
     assert all(row.seconds.separate > 0 for row in rows)
 
 
+def test_an_engine_on_a_part_of_a_device_takes_that_part_of_its_memory():
+    recipe = OurEngine(CONFIG, ResUNet(CONFIG).state_dict())
+    model = ModelSettings("x", "cpu", "fp32")
+    whole, quarter, two = (recipe.make(model, own_share=n).forward for n in (1.0, 0.25, 2.0))
+    assert quarter.budget_bytes == whole.budget_bytes // 4
+    assert two.budget_bytes == whole.budget_bytes
+
+
 @pytest.mark.parametrize("residual", ["none", "joint"])
 def test_separate_sends_all_items_of_an_asset_once_for_each_span(stage, residual):
     asset = add_items(make_rendition("m"))
