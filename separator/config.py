@@ -46,6 +46,7 @@ ON_FAILED = ("exit3", "ok")
 LOG_FORMATS = ("text", "json")
 ONLY = ("all", "failed")
 LABEL = re.compile(r"([a-z0-9.-]+/)?\w([\w.-]{0,61}\w)?", re.ASCII)
+LEAST_CPUS = 0.001  # Ray counts no smaller parts; without any, tasks would have no limit
 MOST_ACTORS, MOST_SPANS_AT_ONCE = 100_000, 64
 
 
@@ -149,7 +150,8 @@ class StageSettings:
     labels: dict[str, str] = field(default_factory=dict)  # of machines, as Ray knows them
 
     def check(self, key: str) -> None:
-        check_number(f"{key}.num_cpus", self.num_cpus, 0, MOST_ACTORS)
+        least = 0 if isinstance(self, ActorSettings) and self.num_cpus == 0 else LEAST_CPUS
+        check_number(f"{key}.num_cpus", self.num_cpus, least, MOST_ACTORS)
         for name, value in self.labels.items():
             if not (LABEL.fullmatch(name) and LABEL.fullmatch(value)):
                 raise RequestError(

@@ -31,7 +31,6 @@ def test_tour_is_kept_without_outputs_and_without_a_machine():
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_tour_runs(tmp_path):
     tour = read_tour()
     NotebookClient(tour, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()

@@ -89,8 +89,7 @@ def make_record(
     record = _make_base(item, row, shared) | _measure(file.measures, row.track.rate_hz)
     record |= _describe_presence(file.heard, rule, record["duration_s"])
     if isinstance(file, StemAbsent):
-        # Null: nothing listened. A score between the two thresholds leaves a doubt.
-        score = record["presence_score"]
+        score = record["presence_score"]  # null: nothing listened
         status = ABSENT if score is not None and score < rule.low else OK
         record |= {"status": status, "decode_warnings": file.last.repairs}
     else:

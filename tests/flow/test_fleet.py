@@ -166,7 +166,6 @@ def test_stages_take_only_machines_with_their_labels(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_run_says_that_it_waits_for_machines_and_for_how_long(tmp_path, monkeypatch):
     config = write_job(tmp_path, monkeypatch, {})
     with joined_cluster(monkeypatch, num_cpus=1):

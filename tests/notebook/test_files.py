@@ -112,6 +112,6 @@ def test_opened_fetches_from_s3(film, moto, moto_bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     moto_bucket.storage.upload(film, f"{moto_bucket.uri}/a/my film.mkv")
-    with opened(f"{moto_bucket.uri}/a/my film.mkv") as (path, name):
+    with opened(f"{moto_bucket.uri}/a/my film.mkv", moto_bucket.storage) as (path, name):
         assert name == "my film" and path.read_bytes() == film.read_bytes()
     assert not path.exists()
