@@ -22,9 +22,10 @@ from separator.audio.spans import Span
 from separator.config import DetectSettings
 from separator.detect.classes import Classes, match_classes
 from separator.evaluation.scenes import NOISE_DB, RATE_HZ
+from separator.model.detection import SoundDetector
 from separator.sounds.catalog import CLASSES, make_sound
 from separator.stages.gate import Gate
-from separator.stages.listen import Listener, SoundDetector, Way
+from separator.stages.listen import Listener, Way
 
 FIRST_SEED = 9_000_000
 SECONDS = 60.0

@@ -149,9 +149,8 @@ class StageSettings:
     memory_bytes: Any = "auto"
     labels: dict[str, str] = field(default_factory=dict)  # of machines, as Ray knows them
 
-    def check(self, key: str) -> None:
-        least = 0 if isinstance(self, ActorSettings) and self.num_cpus == 0 else LEAST_CPUS
-        check_number(f"{key}.num_cpus", self.num_cpus, least, MOST_ACTORS)
+    def check(self, key: str, least_cpus: float = LEAST_CPUS) -> None:
+        check_number(f"{key}.num_cpus", self.num_cpus, least_cpus, MOST_ACTORS)
         for name, value in self.labels.items():
             if not (LABEL.fullmatch(name) and LABEL.fullmatch(value)):
                 raise RequestError(
@@ -169,8 +168,8 @@ class ActorSettings(StageSettings):
     num_gpus: float = 1.0  # where it is on a GPU
     spans_at_once: Any = "auto"
 
-    def check(self, key: str) -> None:
-        super().check(key)
+    def check(self, key: str, least_cpus: float = LEAST_CPUS) -> None:
+        super().check(key, 0 if self.num_cpus == 0 else least_cpus)
         if self.spans_at_once != "auto":
             check_whole(f"{key}.spans_at_once", self.spans_at_once, 1, MOST_SPANS_AT_ONCE)
         check_number(f"{key}.num_gpus", self.num_gpus, 0.01, 64)

@@ -22,7 +22,7 @@ STICKY_TEXTS = (
 )
 
 
-def is_sticky(error: BaseException) -> bool:
+def is_sticky(error: BaseException | None) -> bool:
     """Tell whether the device cannot be used any more by this process."""
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(sticky in text for sticky in STICKY_TEXTS)

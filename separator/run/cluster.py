@@ -49,7 +49,11 @@ def started_ray() -> Iterator[None]:
 def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int, int]:
     """(on GPUs, least and most actors): all GPUs of the cluster but those that are left out, else
     one actor a machine."""
-    nodes = list_worker_nodes(config.run.separate.labels)
+    import ray
+
+    labels = config.run.separate.labels
+    # Also of machines without CPUs for tasks.
+    nodes = [node for node in ray.nodes() if node["Alive"] and has_labels(node, labels)]
     num_gpus = int(sum(node["Resources"].get("GPU", 0) for node in nodes))
     is_wanted = config.model.device == "cuda"
     if is_wanted and not num_gpus and not is_cluster():
@@ -58,7 +62,7 @@ def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int,
     on_gpu = is_wanted or (config.model.device == "auto" and num_gpus > 0)
     if config.run.actors != "auto":
         return on_gpu, *config.run.parse_actors()
-    number = len(nodes)
+    number = len(list_worker_nodes(labels))
     if on_gpu:
         number = int((num_gpus - num_left_out) / config.run.separate.num_gpus)
     return on_gpu, max(1, number), max(1, number)

@@ -1,12 +1,14 @@
 """Count failures of devices, and leave out the sick ones. Pure: the monitor asks, for all actors.
 
-A device is sick when it fails several times in a row. Work that fails on two devices is to blame
-itself, and counts for neither: an asset may be the poison, and not the device.
+A device is sick when it fails several times in a row. A failure takes all spans along that are in
+work there. One span that all of them have in common, or that fails on two devices, is to blame
+itself: an asset may be the poison, and not the device.
 """
 
 from collections import Counter
+from collections.abc import Collection
 
-MOST_FAILURES = 3  # in a row, of two pieces of work at least
+MOST_FAILURES = 3  # in a row, that have no work in common
 MOST_TURNS = 2  # of an actor that Ray starts again on a sick device, though others are free
 START = "start"  # the work of a device on which an actor does not even start
 # What an actor does that has come to a device. GIVE_UP is for one that holds spans: they fail at
@@ -19,7 +21,7 @@ class DeviceHealth:
 
     def __init__(self) -> None:
         self.failures: Counter[str] = Counter()  # by device
-        self.in_a_row: dict[str, list[str]] = {}  # the work that failed, by device
+        self.in_a_row: dict[str, list[frozenset[str]]] = {}  # what each failure took, by device
         self.failed_on: dict[str, set[str]] = {}  # devices, by work
         self.details: dict[str, str] = {}  # the last failure, by device
         self.last = ""  # the last failure of all, with its device
@@ -58,17 +60,22 @@ class DeviceHealth:
     def succeed(self, device: str) -> None:
         self.in_a_row[device] = []
 
-    def fail(self, actor: str, device: str, work: str, detail: str) -> None:
+    def fail(self, actor: str, device: str, works: Collection[str], detail: str) -> None:
+        """`works`: all that were in hand."""
         self.working.discard(actor)
         self.failures[device] += 1
-        if work == START:
-            work = f"{START} {self.failures[device]} on {device}"
-        self.in_a_row.setdefault(device, []).append(work)
-        self.failed_on.setdefault(work, set()).add(device)
+        if START in works:
+            works = [f"{START} {self.failures[device]} on {device}"]
+        self.in_a_row.setdefault(device, []).append(frozenset(works))
+        for work in works:
+            self.failed_on.setdefault(work, set()).add(device)
         self.details[device] = detail
         self.last = f"{device}: {detail}"
 
     def is_sick(self, device: str) -> bool:
-        works = self.in_a_row.get(device, [])
-        own = [work for work in works if len(self.failed_on[work]) == 1]
-        return len(own) >= MOST_FAILURES and len(set(own)) > 1
+        own = [
+            works
+            for works in self.in_a_row.get(device, [])
+            if all(len(self.failed_on[work]) == 1 for work in works)
+        ]
+        return len(own) >= MOST_FAILURES and not frozenset.intersection(*own)

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from threading import Lock
 from types import TracebackType
 from typing import Any
 
@@ -37,6 +38,8 @@ class DeviceGuard:
         gpus = ",".join(map(str, ray.get_gpu_ids()))
         self.device = f"{socket.gethostname()} {f'GPU {gpus}' if gpus else 'CPU'}"
         self.is_proven = False  # something has come out since the start
+        self.in_hand: set[str] = set()  # works; a network on a GPU has several
+        self.lock = Lock()
         answer = ray.get(monitor.come.remote(self.actor, self.device))
         if answer == TURN_AWAY:
             self._end_process()
@@ -61,11 +64,14 @@ class DeviceGuard:
 
         return run
 
-    def fail(self, work: str, error: BaseException) -> None:
-        traceback.print_exception(error)  # into Ray's logs of this machine
-        detail = f"{type(error).__name__}: {error}".splitlines()[0]
-        ray.get(self.monitor.fail.remote(self.actor, self.device, work, detail))
-        self._end_process()
+    def fail(self, error: BaseException) -> None:
+        """Report a failure of all that is in hand, once: other threads wait for the end here."""
+        with self.lock:
+            traceback.print_exception(error)  # into Ray's logs of this machine
+            detail = f"{type(error).__name__}: {error}".splitlines()[0]
+            works = list(self.in_hand)
+            ray.get(self.monitor.fail.remote(self.actor, self.device, works, detail))
+            self._end_process()
 
     def _end_process(self) -> None:
         sys.stderr.flush()
@@ -79,15 +85,16 @@ class _Guarded:
     def __init__(self, guard: DeviceGuard, work: str) -> None:
         self.guard, self.work = guard, work
 
-    def __enter__(self) -> None: ...
+    def __enter__(self) -> None:
+        self.guard.in_hand.add(self.work)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, GeneratorExit):
-            return
-        if self.work == START or isinstance(error, SystemExit) or is_sticky(error):
-            self.guard.fail(self.work, error)
+        is_fatal = self.work == START or isinstance(error, SystemExit) or is_sticky(error)
+        if error is not None and not isinstance(error, GeneratorExit) and is_fatal:
+            self.guard.fail(error)
+        self.guard.in_hand.discard(self.work)
 
 
 def name_work(row: Any) -> str:

@@ -5,7 +5,7 @@ bug in a stage would look like assets that are missing.
 """
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -41,8 +41,8 @@ class Monitor:
     def succeed(self, device: str) -> None:
         self.health.succeed(device)
 
-    def fail(self, actor: str, device: str, work: str, detail: str) -> None:
-        self.health.fail(actor, device, work, detail)
+    def fail(self, actor: str, device: str, works: Collection[str], detail: str) -> None:
+        self.health.fail(actor, device, works, detail)
 
     def get_health(self) -> DeviceHealth:
         return self.health

@@ -1,6 +1,7 @@
 """Threads that separate with one network: their windows share batches, and change no bit."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -40,6 +41,13 @@ def separate_all(engine: Engine, num_threads: int) -> list[Tensor]:
         return list(threads.map(lambda seed: separate(engine, seed), range(12)))
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @contextlib.contextmanager
 def hooked(engine: Engine, hook: Callable[[Tensor], None]) -> Iterator[None]:
     """Call `hook` with the windows of each batch."""
@@ -54,7 +62,13 @@ def test_stems_do_not_depend_on_who_shares_a_batch(engine):
     batches: dict[int, list[torch.Size]] = {1: [], NUM_THREADS: []}
     found = {}
     for num_threads, seen in batches.items():
-        with hooked(engine, lambda x_BNF, seen=seen: seen.append(x_BNF.shape)):
+
+        def note(x_BNF: Tensor, seen=seen, num_threads=num_threads) -> None:
+            if not seen:  # the first batch holds the device until all threads want it
+                wait_until(lambda: len(engine.forward.waiting) == num_threads)
+            seen.append(x_BNF.shape)
+
+        with hooked(engine, note):
             found[num_threads] = separate_all(engine, num_threads)
     for one, other in zip(found[1], found[NUM_THREADS], strict=True):
         assert torch.equal(one, other)

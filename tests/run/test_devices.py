@@ -7,7 +7,7 @@ from separator.run.devices import GIVE_UP, PARK, START, TURN_AWAY, WORK, DeviceH
 
 def fail(health: DeviceHealth, device: str, *works: str) -> None:
     for work in works:
-        health.fail("actor", device, work, f"{work} failed")
+        health.fail("actor", device, work.split("+"), f"{work} failed")
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,8 @@ def fail(health: DeviceHealth, device: str, *works: str) -> None:
         (["a", "a"], False),
         (["a", "a", "a"], False),  # one span, given again and again: it may be the poison
         (["a", "a", "b"], True),
+        (["a+b", "a+c", "a+d"], False),  # it may be a
+        (["a+b", "a+c", "b+c"], True),
         ([START] * 2, False),
         ([START] * 3, True),
         ([START, "a", START], True),
@@ -42,6 +44,8 @@ def test_work_that_fails_on_two_devices_counts_against_neither():
     fail(health, "first", "a", "a", "b")
     fail(health, "second", "a", "a", "b")
     assert not health.is_sick("first") and not health.is_sick("second")
+    fail(health, "third", "a+c", "a+d", "a+e", "c")
+    assert not health.is_sick("third")
 
 
 def test_an_actor_is_turned_away_from_a_sick_device_while_another_may_be_free():

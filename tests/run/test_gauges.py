@@ -10,7 +10,7 @@ def test_count_gives_every_counter_its_value_and_tag():
     own = {"kind": "stem", "run_id": "r", "duration_s": 2.0, "asset_bytes": 7}
     stats.count_records([make_record("x") | own])
     stats.failures["no_audio"] = 2
-    stats.devices.fail("actor", "m GPU 0", "a", "no")
+    stats.devices.fail("actor", "m GPU 0", ["a"], "no")
     stats.stage_s["separate"] = 1.5
     found = count(stats)
     assert {name for name, _ in found} == COUNTERS.keys()

@@ -26,7 +26,7 @@ LOST = {"Alive": False, "Resources": {"GPU": 2.0}}
 )
 def test_describe_wait_names_what_no_machine_has(nodes, line):
     health = DeviceHealth()
-    health.fail("actor", "m", "start", "no")
+    health.fail("actor", "m", ["start"], "no")
     assert describe_wait(ASKS, nodes, health, 2) == line
 
 
