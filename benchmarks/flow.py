@@ -2,10 +2,11 @@
 busy the device is.
 
     python benchmarks/flow.py [--short 2000] [--seconds 10] [--long 2] [--minutes 30]
-        [--queries 2] [--model tiny|mini|PATH] [--detect off|auto]
+        [--queries 2] [--model tiny|full|mini|PATH] [--detect off|auto] [--spans 8]
 
-`tiny` is a network of next to no work: what is left is the job itself. One library a case, made of
-copies; clock times, so nothing else should run on the machine.
+`tiny` is a network of next to no work: what is left is the job itself; `full` has AudioSep's size
+and random weights. One library a case, made of copies; clock times, so nothing else should run on
+the machine.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import torch
 
 from separator.audio.format import AudioFormat
 from separator.config import (
+    ActorSettings,
     DetectSettings,
     InputSettings,
     JobConfig,
@@ -47,11 +49,17 @@ HZ = 48_000
 QUERIES = ["a person speaking", "a siren"]
 
 
-def make_tiny(path: Path) -> None:
-    """The smallest network there can be, with the encoder of the bundled one."""
+NETS = {
+    "tiny": NetworkConfig(n_fft=1280, hop=640, widths=(1, 1, 1, 1, 1, 1)),
+    "full": NetworkConfig(),
+}
+
+
+def make_model(config: NetworkConfig, path: Path) -> None:
+    """Random weights, with the encoder of the bundled model."""
     encoder = read_mini(resolve("mini", Storage().fetch))
     torch.manual_seed(0)
-    net = ResUNet(NetworkConfig(n_fft=1280, hop=640, widths=(1, 1, 1, 1, 1, 1))).eval()
+    net = ResUNet(config).eval()
     write_safetensors(net, path, encoder.encoder_id, encoder=pack_mini(encoder))
 
 
@@ -137,15 +145,15 @@ def measure_own_mb() -> int:
 
 
 def measure(
-    folder: Path, name: str, count: int, queries: list[str], model: str, device: str, detect: str
+    folder: Path, name: str, count: int, model: ModelSettings, options: argparse.Namespace
 ) -> dict[str, Any]:
     config = JobConfig(
         input=InputSettings(str(folder / name)),
-        queries=list(queries),
-        model=ModelSettings(model, device),
-        detect=DetectSettings(model=detect),
+        queries=QUERIES[: options.queries],
+        model=model,
+        detect=DetectSettings(model=options.detect),
         output=OutputSettings(str(folder / f"{name}-out")),
-        run=RunSettings(),
+        run=RunSettings(separate=ActorSettings(spans_at_once=options.spans)),
     )
     moments: list[tuple[float, int]] = []  # (clock, assets so far)
     driver_mb: dict[int, int] = {}  # after each tenth of the assets
@@ -184,6 +192,10 @@ def measure(
     }
 
 
+def spans(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", type=int, default=2_000)
@@ -194,14 +206,16 @@ def main() -> None:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--detect", default="off", help="detect.model: auto, mini-detector, ...")
+    parser.add_argument("--compile", default="auto", help="model.compile: auto, on, off")
+    parser.add_argument("--spans", type=spans, default="auto", help="run.separate.spans_at_once")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder, model = Path(name), options.model
-        if model == "tiny":
-            model = str(folder / "tiny.safetensors")
-            make_tiny(Path(model))
+        if model in NETS:
+            model = str(folder / f"{model}.safetensors")
+            make_model(NETS[options.model], Path(model))
         cases = [
             ("short", options.short, options.seconds),
             ("long", options.long, 60 * options.minutes),
@@ -209,11 +223,12 @@ def main() -> None:
         for case, count, seconds in cases:
             if count:
                 make_library(folder / case, count, seconds)
-                asked = (count, QUERIES[: options.queries], model, options.device, options.detect)
-                results.append(measure(folder, case, *asked))
+                settings = ModelSettings(model, options.device, compile=options.compile)
+                results.append(measure(folder, case, count, settings, options))
                 print(json.dumps(results[-1]), flush=True)
     if options.out:
         about = {"machine": f"{platform.machine()}, {platform.system()}", "model": options.model}
+        about |= {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
         options.out.write_text(json.dumps(about | {"results": results}, indent=1) + "\n")
 
 

@@ -93,7 +93,7 @@ def make_case(
         read_sounding(storage, source, num_samples, rate_hz, [seed, case.number, i])
         for i, source in enumerate(case.sounds)
     ]
-    mixture_T, target_T = mix(sounds[0], sounds[1:], [case.level_db] * (len(sounds) - 1))
+    mixture_T, (target_T, *_) = mix(sounds[0], sounds[1:], [case.level_db] * (len(sounds) - 1))
     return mixture_T, target_T * np.float32(case.style != "absent")
 
 

@@ -66,7 +66,7 @@ def make_generated(
         make_sounding(kind, seed + 10 * i, length, rate_hz)
         for i, kind in enumerate(row["kinds"].split(";"))
     ]
-    mixture_T, target_T = mix(sounds[0], sounds[1:], [0.0] * (len(sounds) - 1))
+    mixture_T, (target_T, *_) = mix(sounds[0], sounds[1:], [0.0] * (len(sounds) - 1))
     return mixture_T, target_T * np.float32(row["set"] != "absent")
 
 

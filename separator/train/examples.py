@@ -29,6 +29,17 @@ class Example:
     image: str = ""  # of the target, if its list names one
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """Sounds (T,) and their sum."""
+
+    number: int
+    total: np.ndarray
+    sounds: list[np.ndarray]
+    sources: list[Source]
+    num_skipped: int
+
+
 class Examples:
     """Draw examples by number from a list of sources."""
 
@@ -41,6 +52,7 @@ class Examples:
         storage: Storage,
     ) -> None:
         self.settings, self.seed = settings, seed
+        self._made: Mixture | None = None  # the last one: its other sound may be asked for next
         self.drawer = make_drawer(settings, rate_hz, storage)
         self.pools = {
             is_real: group_by_package(s for s in sources if is_real in (None, bool(s.package)))
@@ -57,29 +69,44 @@ class Examples:
                 )
 
     def make(self, number: int) -> Example:
-        """Draw a target, one or two other sounds and a caption; mix them."""
-        rng = np.random.default_rng([self.seed, number])
-        is_real = self._draw_origin(rng, None)
-        target, target_T, skipped = self._draw(rng, set(), is_real)
-        groups, others = {target.group}, []
-        for _ in range(2 if rng.random() < self.settings.third_ratio else 1):
-            other, other_T, more = self._draw(rng, groups, self._draw_origin(rng, is_real))
-            groups.add(other.group)
-            others.append(other_T)
-            skipped += more
-        level_db = self.settings.level_db
-        gains_db = [float(rng.uniform(-level_db, level_db)) for _ in others]
-        mixture_T, target_T = mix(target_T, others, gains_db)
-        if self.settings.changes.level_db:
-            level = self.settings.changes.level_db
-            mixture_T, target_T = set_level(rng, level, mixture_T, target_T)
+        """Ask a mixture for one of its sounds, or for one that is not in it.
+
+        With `ask_each`, examples 2i and 2i + 1 ask one mixture for its first and second sound.
+        """
+        number, asked = divmod(number, 2) if self.settings.ask_each else (number, 0)
+        if self._made is None or self._made.number != number:
+            self._made = self._mix(number)
+        mixture = self._made
+        rng = np.random.default_rng([self.seed, number, 1 + asked])
+        groups = {source.group for source in mixture.sources}
+        source, target_T = mixture.sources[asked], mixture.sounds[asked]
         is_absent = (
             rng.random() < self.settings.absent_ratio and len(self._outside(groups, None)) > 0
         )
         if is_absent:
-            target, target_T = self._choose(rng, groups, None), np.zeros_like(target_T)
-        caption = target.captions[int(rng.integers(len(target.captions)))]
-        return Example(mixture_T, target_T, caption, is_absent, skipped, target.image)
+            source, target_T = self._choose(rng, groups, None), np.zeros_like(target_T)
+        caption = source.captions[int(rng.integers(len(source.captions)))]
+        skipped = 0 if asked else mixture.num_skipped
+        return Example(mixture.total, target_T, caption, is_absent, skipped, source.image)
+
+    def _mix(self, number: int) -> Mixture:
+        """Draw a target and one or two other sounds, and mix them."""
+        rng = np.random.default_rng([self.seed, number])
+        is_real = self._draw_origin(rng, None)
+        target, target_T, skipped = self._draw(rng, set(), is_real)
+        sources, others = [target], []
+        for _ in range(2 if rng.random() < self.settings.third_ratio else 1):
+            groups = {source.group for source in sources}
+            other, other_T, more = self._draw(rng, groups, self._draw_origin(rng, is_real))
+            sources.append(other)
+            others.append(other_T)
+            skipped += more
+        level_db = self.settings.level_db
+        gains_db = [float(rng.uniform(-level_db, level_db)) for _ in others]
+        mixture_T, sounds = mix(target_T, others, gains_db)
+        if self.settings.changes.level_db:
+            mixture_T, *sounds = set_level(rng, self.settings.changes.level_db, mixture_T, *sounds)
+        return Mixture(number, mixture_T, sounds, sources, skipped)
 
     def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
         """Stack the examples of these numbers, field by field."""

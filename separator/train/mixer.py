@@ -30,10 +30,12 @@ def declip(*arrays: np.ndarray) -> list[np.ndarray]:
 
 def mix(
     target_T: np.ndarray, others: list[np.ndarray], gains_db: list[float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (mixture, target), every other sound at the energy of the target plus its gain."""
-    mixture_T = target_T.copy()
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the mixture and its sounds, the target first: every other sound has the energy of the
+    target plus its gain."""
+    mixture_T, sounds = target_T.copy(), [target_T]
     for other_T, gain_db in zip(others, gains_db, strict=True):
-        mixture_T += match_energy(other_T, target_T, gain_db)
-    mixture_T, target_T = declip(mixture_T, target_T)
-    return mixture_T, target_T
+        sounds.append(match_energy(other_T, target_T, gain_db))
+        mixture_T += sounds[-1]
+    mixture_T, *sounds = declip(mixture_T, *sounds)
+    return mixture_T, sounds

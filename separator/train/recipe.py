@@ -76,6 +76,7 @@ class DataSettings:
     segment_s: float = 5.0
     level_db: float = 10.0  # the other sound lies within this of the energy of the target
     third_ratio: float = 0.0  # mixtures that get a third sound
+    ask_each: bool = False  # two examples of each mixture, one for each of its first two sounds
     absent_ratio: float = 0.0  # mixtures with a query for a sound that is not in them
     # Lists with recordings (a column `package`) and synthetic sounds: targets that are recordings,
     # and other sounds of the target's origin. 0.5 and 2/3 make a third each of recordings alone,

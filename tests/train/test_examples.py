@@ -71,6 +71,24 @@ def test_make_depends_on_the_number_alone(sounds_list):
     assert not np.array_equal(first.mixture, one.make(8).mixture)
 
 
+def test_make_asks_a_mixture_for_each_of_two_sounds(sounds_list):
+    examples = make_examples(sounds_list, ask_each=True, third_ratio=0.5, absent_ratio=0.3)
+    found = [examples.make(number) for number in range(40)]
+    present = 0
+    for first, second in zip(found[::2], found[1::2], strict=True):
+        np.testing.assert_array_equal(first.mixture, second.mixture)
+        if not (first.is_absent or second.is_absent):
+            present += 1
+            assert first.caption != second.caption  # of two groups
+            rest = first.mixture - first.target - second.target
+            quiet = np.abs(rest).max() < 1e-6
+            assert quiet or np.mean(rest**2) > 1e-6  # nothing is left, or a third sound
+    assert 5 < present < 20 and any(e.is_absent for e in found)
+    again = make_examples(sounds_list, ask_each=True, third_ratio=0.5, absent_ratio=0.3).make(11)
+    np.testing.assert_array_equal(again.target, found[11].target)
+    assert (again.caption, again.is_absent) == (found[11].caption, found[11].is_absent)
+
+
 def test_make_mixes_the_target_with_another_sound_within_level_db(sounds_list):
     for number in range(20):
         example = make_examples(sounds_list).make(number)

@@ -43,7 +43,7 @@ def make_mixture(one: str, other: str, seed: int) -> tuple[np.ndarray, dict[str,
     sounds = [
         make_sound(name, 3_000_000 + seed, 4 * RATE_HZ, held_out=True) for name in (one, other)
     ]
-    mixture, target = mix(sounds[0], [sounds[1]], [0.0])
+    mixture, (target, *_) = mix(sounds[0], [sounds[1]], [0.0])
     return mixture, {one: target, other: mixture - target}
 
 

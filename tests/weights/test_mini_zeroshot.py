@@ -49,7 +49,7 @@ def make(kind: str, seed: int, seconds: float = 4.0) -> np.ndarray:
 
 def measure_gain_db(model, kind: str, other: str, seed: int, num_examples: int) -> float:
     """Separate one kind from another at 0 dB by example sounds of other seeds."""
-    mixture, target = mix(make(kind, seed), [make(other, seed)], [0.0])
+    mixture, (target, *_) = mix(make(kind, seed), [make(other, seed)], [0.0])
     examples = [(make(kind, 100 + seed + i)[None], RATE_HZ) for i in range(num_examples)]
     stem = model.separate(mixture[None], RATE_HZ, [{"name": kind, "audio": examples}])[0, 0]
     return float(compute_sdri_db(stem, target, mixture))
