@@ -75,6 +75,7 @@ def render(options: argparse.Namespace) -> None:
 
     from separator.sounds.bank import FOLDER_VARIABLE
     from separator.sounds.catalog import CLASSES
+    from separator.sounds.synonyms import list_synonyms
     from separator.storage.atomic import write_whole
 
     if options.takes < 1 or options.seconds < 0.5:
@@ -100,7 +101,8 @@ def render(options: argparse.Namespace) -> None:
     lines = []
     for path, name, seed, _, _ in jobs:
         sound = CLASSES[name]
-        row = {"audio": path.name, "captions": sound.captions, "kind": name}
+        more = [] if options.held_out else list_synonyms(name)
+        row = {"audio": path.name, "captions": [*sound.captions, *more], "kind": name}
         row |= {"group": sound.group, "paraphrases": sound.paraphrases, "seed": seed}
         lines.append(json.dumps(row) + "\n")
     write_whole(options.folder / "sounds.jsonl", "".join(lines).encode())

@@ -17,20 +17,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("lists", nargs="+", metavar="LIST", help="sounds.jsonl, ...")
     parser.add_argument("--steps", type=int, default=600, help="(600)")
     parser.add_argument("--batch", type=int, default=64, help="sounds of one step (64)")
+    parser.add_argument(
+        "--words-of", metavar="START", help="teach this encoder the words of the lists' captions;\n"
+        "a separator trained with it goes on with them",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="(0)")
 
 
 def train(options: argparse.Namespace) -> None:
-    from separator.encoders.mini import write_mini
+    from separator.encoders.mini import read_mini, write_mini
     from separator.model.memory import keep_pages
+    from separator.model.registry import resolve
     from separator.storage import Storage
     from separator.train.sound_lists import read_lists
     from separator.train.train_encoder import make_encoder, train_encoder
+    from separator.train.train_words import teach_words
 
     storage = Storage()
     sources = read_lists(options.lists, storage)
-    encoder = make_encoder(sources, options.seed)
-    steps = train_encoder(encoder, sources, options.steps, options.batch, options.seed, storage)
+    asked = options.steps, options.batch, options.seed
+    if options.words_of:
+        start = read_mini(resolve(options.words_of, storage.fetch))
+        encoder, steps = teach_words(start, sources, *asked)
+    else:
+        encoder = make_encoder(sources, options.seed)
+        steps = train_encoder(encoder, sources, *asked, storage)
     with keep_pages():  # on CPU, half of a step is the kernel clearing the same pages again
         show(steps, max(1, min(50, options.steps // 4)))
     write_mini(options.out, encoder)

@@ -1,4 +1,4 @@
-"""Convolve in full fp32 on a GPU, or with TF32 where its ten bits are enough."""
+"""Convolve and multiply in full fp32 on a GPU, or with TF32 where its ten bits are enough."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,18 @@ _lock = RLock()
 
 @contextmanager
 def convolving(device: torch.device, is_exact: bool = True) -> Iterator[None]:
-    """Start convolutions here, and wait for their results outside.
+    """Start convolutions and matrix products here, and wait for their results outside.
 
-    The switch is one for all threads, and counts when a convolution is started.
+    The switches are one for all threads, and count when an operation is started.
     """
     if device.type != "cuda":
         yield
         return
-    with _lock, torch.backends.cudnn.flags(enabled=True, allow_tf32=not is_exact):
-        yield
+    cudnn = torch.backends.cudnn.flags(True, deterministic=is_exact, allow_tf32=not is_exact)
+    with _lock, cudnn:
+        before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = not is_exact
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = before

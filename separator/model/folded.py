@@ -38,9 +38,16 @@ class Dtypes(NamedTuple):
     narrow: torch.dtype
 
 
-def choose_dtypes(narrow: torch.dtype) -> list[Dtypes]:
-    """List the types per level of the U, from the full resolution down, then the last decoder."""
+def choose_dtypes(narrow: torch.dtype, on_gpu: bool) -> list[Dtypes]:
+    """List the types per level of the U, from the full resolution down, then the last decoder.
+
+    A GPU multiplies fp16 as fast as bf16, and three more bits are worth 12 dB. Deep levels, whose
+    sums are narrow too, keep the range of bf16.
+    """
     wide = torch.float32
+    if on_gpu and narrow == torch.bfloat16:
+        outer = Dtypes(wide, torch.float16)
+        return [outer] * 4 + [Dtypes(narrow, narrow)] * 3 + [outer]
     return [Dtypes(wide, narrow)] * 4 + [Dtypes(narrow, narrow)] * 3 + [Dtypes(wide, wide)]
 
 
@@ -198,9 +205,11 @@ class FoldedResUNet(nn.Module):
     context_frames = CONTEXT_FRAMES
     last_gain = 0.0  # of the highest bin, which the network does not see
 
-    def __init__(self, net: ResUNet, narrow: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, net: ResUNet, narrow: torch.dtype = torch.float32, on_gpu: bool = False
+    ) -> None:
         super().__init__()
-        base, shifts, dtypes = net.base, Shifts(net), choose_dtypes(narrow)
+        base, shifts, dtypes = net.base, Shifts(net), choose_dtypes(narrow, on_gpu)
         scale, shift = affine_of(base.bn0)  # pyright: ignore[reportArgumentType]
         self.scale0, self.shift0 = nn.Buffer(scale[:-1]), nn.Buffer(shift[:-1])
         assert base.pre_conv.bias is not None

@@ -17,16 +17,17 @@ Precision = Literal["fp32", "bf16", "auto"]
 CompileMode = Literal["auto", "on", "off"]
 
 # Peak memory per frame, in maps of (first width x bins) fp32 values, as measured (docs/engine.md):
-# 6 maps exist at once; on CPU the holes between arrays in the heap take more than that again.
-PEAK_MAPS = {"cpu": 14, "cuda": 8}
+# 6 maps exist at once (9 on a GPU in fp32, whose convolutions want room to work in); on CPU the
+# holes between arrays in the heap take more than that again.
+PEAK_MAPS = {"cpu": 14, "cuda": 10}
 # On CPU larger batches gain nothing and need more pages.
 LARGEST_CPU_BATCH_FRAMES = 1_024
 # Kernels index with 32 bits: no array of a batch may reach 2^31 values.
 LARGEST_ARRAY = 2**31 - 1
-# Compiling costs about a minute. On a GPU it pays from this work (multiply-adds x 2) on: half the
-# time saved at 50 TFLOP/s. On CPU it gains a tenth at most and needs a C++ compiler, which few
-# machines of a cluster have: only `compile=on` compiles there.
-COMPILE_PAYS = {"cuda": 4e15}
+# Compiling costs a minute, and saves 2.6 ms of 7.5 per 470 GFLOP on an H100: on a GPU it pays from
+# this work (multiply-adds x 2) on. On CPU it gains a tenth at most and needs a C++ compiler, which
+# few machines of a cluster have: only `compile=on` compiles there.
+COMPILE_PAYS = {"cuda": 1.2e16}
 
 
 class Forward:

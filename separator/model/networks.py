@@ -43,8 +43,9 @@ def make_network(config: Config) -> Network:
 
 def fold(net: Network, narrow: torch.dtype, device: torch.device) -> Folded:
     """Fold a network for evaluation on a device; its 3x3 convolutions get inputs of `narrow`."""
-    folded = FoldedAspUnet(net, narrow) if isinstance(net, AspUnet) else FoldedResUNet(net, narrow)
-    return folded.eval().to(device)
+    if isinstance(net, AspUnet):
+        return FoldedAspUnet(net, narrow).eval().to(device)
+    return FoldedResUNet(net, narrow, on_gpu=device.type == "cuda").eval().to(device)
 
 
 def count_flops(config: Config) -> float:

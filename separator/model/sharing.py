@@ -1,7 +1,9 @@
 """Let several threads separate with one network: their windows share batches on the device.
 
 One thread owns the device. A batch has one shape for all windows of a length, whoever shares it
-and however full it is: in batches of another shape the last bits of a gain are others.
+and however full it is: in batches of another shape the last bits of a gain are others. In fp32 on a
+GPU they were others at another place of a batch, too (seen on an H100): there each request keeps
+its batches to itself.
 
 Shapes: B windows, N frames, F bins, S shifts.
 """
@@ -29,6 +31,7 @@ class SharedForward(Forward):
         self.thread = ThreadPoolExecutor(1, "device")
         self.lock = Lock()
         self.waiting: list[_Request] = []
+        self.mixes = self.precision != "fp32" or self.device.type != "cuda"
         self.started: deque[torch.cuda.Event] = deque()  # batches that a GPU has not done
 
     def choose_batch(self, num_frames: int) -> int:
@@ -68,6 +71,8 @@ class SharedForward(Forward):
             self.started.popleft().synchronize()
         with self.lock:
             alike = [each for each in self.waiting if each.x_BNF.shape[1] == num_frames]
+        if not self.mixes:
+            alike = [each for each in alike if each.num_done < len(each.x_BNF)][:1]
         taken = [(each, i) for each in alike for i in range(each.num_done, len(each.x_BNF))][:batch]
         filled = taken + taken[:1] * (batch - len(taken))
         x_BNF = torch.stack([each.x_BNF[i] for each, i in filled])

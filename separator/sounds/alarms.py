@@ -169,7 +169,7 @@ def _sound_horn(take: Take) -> np.ndarray:
     count, rate = take.num_samples, take.rate_hz
     kind = take.choose("car", "car", "car", "truck", "ship")
     pattern, ramp_s, slope = _blow(take, 1.8), 0.012, take.uniform(0.3, 0.9)
-    pitch, chord = take.log_uniform(330, 500), take.choose((1.0, 1.26), (1.0, 1.19), (1.0,))
+    pitch, chord = take.log_uniform(300, 620), take.choose((1.0, 1.26), (1.0, 1.19), (1.0,))
     if kind == "truck":
         pitch, chord = take.log_uniform(170, 300), take.choose((1.0, 1.26, 1.5), (1.0, 1.19))
         pattern, ramp_s = [take.uniform(0.4, 2), take.uniform(0.3, 2)], 0.04
@@ -180,7 +180,7 @@ def _sound_horn(take: Take) -> np.ndarray:
     freqs = pitch * np.outer(chord, number).ravel()
     levels = np.tile(number**-slope, len(chord)) * take.rng.uniform(0.3, 1, len(freqs))
     tone = _partials(take, freqs, levels, np.full(len(freqs), np.inf), count)
-    mouth_hz = take.uniform(250, 700) if kind == "ship" else take.uniform(900, 2_600)
+    mouth_hz = take.uniform(250, 700) if kind == "ship" else take.log_uniform(700, 3_200)
     tone = 0.3 * tone + p.resonate(tone, mouth_hz, take.uniform(0.7, 2), rate)
     return _switch(take, pattern, ramp_s) * tone
 

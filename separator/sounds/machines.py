@@ -1,4 +1,4 @@
-"""Synthesize machines: engines, helicopters, trains, hum, hiss, drills, vacuums, and typing.
+"""Synthesize machines: engines, helicopters, trains, drills, vacuums and typing.
 
 Shapes: T samples.
 """
@@ -8,6 +8,7 @@ from scipy.ndimage import uniform_filter1d
 
 from separator.sounds import primitives as p
 from separator.sounds.events import buzz, describe, normalize
+from separator.sounds.steady import make_hiss, make_hum
 from separator.sounds.take import SoundClass, Take
 
 _TABLE_SIZE = 4_096
@@ -106,36 +107,6 @@ def _sound_train(take: Take) -> np.ndarray:
             p.add_at(out, take.uniform(0.6, 1) * clack, int(at_s * rate))
     hiss = p.band(p.noise(take.rng, count), 800, 3_500, rate)
     return out + take.uniform(0.02, 0.2) * hiss
-
-
-def _sound_hum(take: Take) -> np.ndarray:
-    count, rate = take.num_samples, take.rate_hz
-    kind, mains_hz = take.choose("mains", "transformer", "fridge"), take.choose(50.0, 60.0)
-    number = np.arange(1, int(900 / mains_hz))
-    levels = np.exp(take.rng.normal(0, 0.7, len(number))) * number ** -take.uniform(0.6, 1.6)
-    # An iron core is pulled twice in a period, so that it sounds at even harmonics.
-    even = number % 2 == 0
-    levels *= np.where(even, 1, take.uniform(0, 0.15)) if kind == "transformer" else 1
-    levels *= take.rng.choice((-1, 1), len(number))
-    freq = mains_hz * (1 + 0.001 * p.wander(take.rng, count, rate, 0.2, -1, 1))
-    out = normalize(buzz(freq, levels, rate))
-    sway = p.sine(take.log_uniform(0.15, 1.2), count, rate)
-    if kind == "fridge":
-        motor = p.band(p.noise(take.rng, count, -3.0), 60, 400, rate)
-        out += take.uniform(0.05, 0.25) * normalize(motor)
-    return out * (1 - take.uniform(0, 0.25) * sway)
-
-
-def _sound_hiss(take: Take) -> np.ndarray:
-    count, rate = take.num_samples, take.rate_hz
-    out = p.noise(take.rng, count, take.choose(0.0, 0.0, take.uniform(-2, 3)))
-    if take.chance(0.5):  # Steam: a jet is loudest around one pitch.
-        jet_hz, width = take.log_uniform(2_000, 6_500), take.uniform(1.3, 2.2)
-        out += take.uniform(1, 4) * p.band(out, jet_hz / width, jet_hz * width, rate, order=1)
-    out = p.band(out, take.log_uniform(400, 3_500), None, rate, order=int(take.rng.integers(1, 4)))
-    if take.chance(0.4):
-        out = p.band(out, None, take.log_uniform(6_000, 14_000), rate, order=1)
-    return out * p.wander(take.rng, count, rate, 0.5, 0.93, 1)
 
 
 def _sound_drill(take: Take) -> np.ndarray:
@@ -242,7 +213,7 @@ MACHINES: tuple[SoundClass, ...] = (
     ),
     describe(
         "hum",
-        _sound_hum,
+        make_hum,
         "hum, an electrical hum, mains hum, a transformer humming, humming of a refrigerator, low "
         "electric hum, ground loop hum, the fridge hums, a steady low hum, power line hum, "
         "electric humming noise, a humming appliance",
@@ -251,7 +222,7 @@ MACHINES: tuple[SoundClass, ...] = (
     ),
     describe(
         "hiss",
-        _sound_hiss,
+        make_hiss,
         "hiss, tape hiss, white noise, hissing, radio static, a steady hiss, steam hissing out of "
         "a pipe, the hiss of leaking gas, background noise of a recording, static, air escaping "
         "from a valve, high-pitched hissing noise, a tape recording hisses",

@@ -136,7 +136,8 @@ def _make_thunder(take: Take) -> np.ndarray:
             crack = take.uniform(1, 2.5) * nearness * normalize(_crack(take))
             add_at(cracks, crack, int(start_s * take.rate_hz))
     body = noise(take.rng, take.num_samples, -3)
-    body = band(body, take.uniform(25, 45), take.log_uniform(80, 180), take.rate_hz)
+    brightest_hz = take.choose(180, 180, 1_200)  # near strikes keep more of the highs
+    body = band(body, take.uniform(25, 45), take.log_uniform(80, brightest_hz), take.rate_hz)
     return normalize(body) * _stretch(rumble_E, take) + cracks
 
 

@@ -5,6 +5,7 @@ Shapes: T samples.
 
 import numpy as np
 
+from separator.sounds.applause import make_applause
 from separator.sounds.events import (
     alternate,
     buzz,
@@ -79,28 +80,6 @@ def _make_footsteps(take: Take) -> np.ndarray:
         return np.concatenate([take.choose(*left), take.choose(*right)])
 
     return alternate(take, walk, (0, 0.06 * period_s))
-
-
-def _clap(take: Take, hollow_hz: float) -> np.ndarray:
-    length = int(0.06 * take.rate_hz)
-    slap = noise(take.rng, length) * decay(length, take.uniform(0.02, 0.06), take.rate_hz, 0.0008)
-    out = resonate(slap, hollow_hz, take.uniform(1, 2.5), take.rate_hz)
-    return normalize(out + take.uniform(0.1, 0.4) * band(slap, 1_500, 8_000, take.rate_hz))
-
-
-def _make_applause(take: Take) -> np.ndarray:
-    rng, num_samples, rate_hz = take.rng, take.num_samples, take.rate_hz
-    out = np.zeros(num_samples)
-    claps = [_clap(take, take.log_uniform(650, 2_400)) for _ in range(16)]
-    for person in range(int(take.log_uniform(5, 130))):
-        near = take.log_uniform(0.2, 1)
-        heard = [near * claps[(person + turn) % len(claps)] for turn in (0, 1)]
-        period_s = take.uniform(0.19, 0.42)
-        count = int(take.duration_s / period_s) + 2
-        starts_s = period_s * (np.arange(count) - take.rng.random() + 0.08 * rng.random(count))
-        for number, start in enumerate((starts_s * rate_hz).astype(int)):
-            add_at(out, heard[number % 2], start)
-    return out * wander(rng, num_samples, rate_hz, 0.4, take.uniform(0.5, 1), 1)
 
 
 def _make_knocking(take: Take) -> np.ndarray:
@@ -247,7 +226,7 @@ PEOPLE: tuple[SoundClass, ...] = (
     ),
     describe(
         "applause",
-        _make_applause,
+        make_applause,
         "applause, people clapping, an audience applauding, the audience claps, clapping hands, "
         "a round of applause, hands clap, applause in a theatre, a few people applaud, "
         "loud clapping, spectators clapping",

@@ -16,7 +16,8 @@ from separator.errors import AudioError, RequestError, SeparatorError
 from separator.sounds.catalog import CLASSES
 from separator.sounds.packages import fetch, unpack
 from separator.sounds.programs import start
-from separator.sounds.recordings import Recording
+from separator.sounds.recordings import HELD_OUT, Recording
+from separator.sounds.synonyms import list_synonyms
 from separator.storage.atomic import replacing, write_whole
 
 Row = dict[str, object]
@@ -143,7 +144,9 @@ def make_rows(recordings: Sequence[Recording]) -> list[Row]:
 def make_row(recording: Recording, others: Sequence[Recording]) -> Row:
     """Make one row: captions of the kind and of the recording itself, and where it comes from."""
     known = CLASSES.get(recording.kind)
-    captions = (*(known.captions if known else ()), recording.caption)
+    captions = [*(known.captions if known else ()), recording.caption]
+    if recording.package not in HELD_OUT:
+        captions += list_synonyms(recording.kind)
     row: Row = {"audio": name_file(recording), "captions": list(dict.fromkeys(captions))}
     row |= {"group": known.group if known else recording.kind}
     row |= {"paraphrases": list(known.paraphrases) if known else []}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 from scipy.signal import butter, resample_poly, sosfilt, sosfiltfilt
 
 from separator.errors import AudioError
@@ -23,6 +24,7 @@ SEAM_S = 0.005  # fades at both ends of a joined sound
 SPEEDS = 60  # speeds are fractions of this: few filters to design, steps of 0.3 semitones
 PEAK = 0.95
 SILENCE = 1e-6  # energy (-60 dB) at or below which a stretch counts as silent
+LOWEST_HZ, OCTAVES_COLOURED = 62.5, 8  # an equaliser has a point at every octave up to 16 kHz
 MOST_DRAWS = 50  # draws in a row without a usable sound that end the run
 
 
@@ -95,6 +97,8 @@ def draw_sound(
         sound_T = reverberate(sound_T, rng, rate_hz, t60_s, wet)
     if changes.high_pass_hz > 0:
         sound_T = high_pass(sound_T, changes.high_pass_hz, rate_hz)
+    if changes.colour_db > 0:
+        sound_T = colour(rng, sound_T, changes.colour_db, rate_hz)
     if rng.random() < changes.low_pass_ratio:
         sound_T = low_pass(sound_T, draw_log(rng, *changes.low_pass_hz), rate_hz)
     return sound_T.astype(np.float32)
@@ -149,6 +153,19 @@ def low_pass(sound_T: np.ndarray, up_to_hz: float, rate_hz: int) -> np.ndarray:
     """Cut a sound off above a frequency, steeply, as a low sampling rate does."""
     sos = butter(6, min(up_to_hz, 0.49 * rate_hz), "lowpass", fs=rate_hz, output="sos")
     return sosfiltfilt(sos, sound_T)
+
+
+def colour(
+    rng: np.random.Generator, sound_T: np.ndarray, most_db: float, rate_hz: int
+) -> np.ndarray:
+    """Raise and lower frequencies along a smooth random curve, as other microphones would."""
+    length = scipy.fft.next_fast_len(len(sound_T), real=True)
+    spectrum_F = np.fft.rfft(sound_T, length)
+    octaves = np.log2(np.linspace(1e-3, 1, len(spectrum_F)) * rate_hz / 2 / LOWEST_HZ)
+    points = np.arange(OCTAVES_COLOURED + 1)
+    curve_db = np.interp(octaves, points, rng.uniform(-most_db, most_db, len(points)))
+    spectrum_F *= 10 ** (curve_db / 20)
+    return np.fft.irfft(spectrum_F, length)[: len(sound_T)]
 
 
 def set_level(

@@ -56,6 +56,7 @@ class ChangeSettings:
     low_pass_hz: list[float] = field(default_factory=lambda: [2_500.0, 15_000.0])
     semitones: float = 0.0  # recordings up to so much higher and faster, or lower and slower
     room_ratio: float = 0.0  # recordings put into a room
+    colour_db: float = 0.0  # every sound through an equaliser drawn at random, of at most this
     pause_s: list[float] = field(default_factory=lambda: [0.1, 1.0])  # between joined recordings
     level_db: list[float] = field(default_factory=list)  # RMS of mixtures; empty: as they come
 

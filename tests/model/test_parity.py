@@ -5,6 +5,7 @@ import torch
 
 from separator.model.checkpoint import read_checkpoint
 from separator.model.engine import Engine
+from separator.model.folded import FoldedResUNet
 from separator.model.resunet import ResUNet, separate_plainly
 from tests.helpers import golden
 
@@ -45,3 +46,15 @@ def test_bf16_has_35_db_against_fp32(net, fp32):
     out = separate(Engine(net, "cpu", "bf16", "off", "each"))
     snr_db = -20 * torch.log10(torch.tensor(golden.relative_error(out, fp32)))
     assert snr_db > 35
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_the_types_of_a_gpu_have_45_db_against_fp32(net, fp32):
+    engine = Engine(net, "cpu", "bf16", "off", "each")
+    on_gpu = FoldedResUNet(net, torch.bfloat16, on_gpu=True).eval()
+    types = {buffer.dtype for buffer in on_gpu.buffers()}
+    assert types == {torch.float32, torch.float16, torch.bfloat16}
+    engine.forward.net = on_gpu
+    snr_db = -20 * torch.log10(torch.tensor(golden.relative_error(separate(engine), fp32)))
+    assert snr_db > 45

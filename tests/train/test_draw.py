@@ -8,7 +8,15 @@ import soundfile
 
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
-from separator.train.draw import draw_sound, draw_speed, high_pass, join, low_pass, set_level
+from separator.train.draw import (
+    colour,
+    draw_sound,
+    draw_speed,
+    high_pass,
+    join,
+    low_pass,
+    set_level,
+)
 from separator.train.recipe import ChangeSettings
 from separator.train.sound_lists import Source
 
@@ -46,6 +54,16 @@ def test_low_pass_takes_out_what_lies_above():
     below_db, above_db = measure_bands_db(low_pass(noise_T, 4_000, RATE_HZ), 4_000)
     before_db, _ = measure_bands_db(noise_T, 4_000)
     assert below_db == pytest.approx(before_db, abs=0.3) and above_db < below_db - 30
+
+
+def test_colour_changes_levels_smoothly_and_moves_nothing():
+    click_T = np.zeros(RATE_HZ + 1)
+    click_T[RATE_HZ // 2] = 1
+    coloured_T = colour(make_rng(), click_T, 6.0, RATE_HZ)
+    assert len(coloured_T) == len(click_T) and np.abs(coloured_T).argmax() == RATE_HZ // 2
+    gains_db = 20 * np.log10(np.abs(np.fft.rfft(coloured_T)))[100:]
+    assert np.abs(gains_db).max() < 6.5 and gains_db.std() > 1
+    assert np.abs(np.diff(gains_db)).max() < 0.2  # per Hz
 
 
 def test_high_pass_takes_out_rumble_and_offset():

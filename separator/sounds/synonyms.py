@@ -1,0 +1,26 @@
+"""Read what else people call the sounds of each class, and phrases that say nothing about a sound.
+
+For training only: lists of held-out sounds keep the first captions of their class.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PATH = Path(__file__).with_suffix(".json")
+
+
+@cache
+def _read() -> dict[str, Any]:
+    return json.loads(PATH.read_text())
+
+
+def list_synonyms(class_name: str) -> list[str]:
+    """List captions of a class beside its own; none of them is a paraphrase."""
+    return _read()["kinds"].get(class_name, [])
+
+
+def list_contexts() -> list[str]:
+    """List phrases that fit any caption: places, times, how loud, how often."""
+    return _read()["contexts"]

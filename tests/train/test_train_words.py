@@ -1,0 +1,54 @@
+"""New words for an encoder; what it knew stays where it was."""
+
+import numpy as np
+import pytest
+import torch
+
+from separator.encoders.mini import read_mini
+from separator.errors import RequestError
+from separator.model.registry import resolve
+from separator.storage import Storage
+from separator.train.sound_lists import Source
+from separator.train.train_words import add_words, teach_words
+
+NEW = {"dog": "a blorp", "rain": "zindling", "siren": "quaxes"}
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return read_mini(resolve("mini", Storage().fetch))
+
+
+def make_sources(kinds=NEW) -> list[Source]:
+    known = {"dog": ("a dog barking", "barks"), "rain": ("rain",), "siren": ("a siren", "sirens")}
+    return [
+        Source(f"{kind}.wav", (*known.get(kind, ()), new), kind, kind)
+        for kind, new in kinds.items()
+    ]
+
+
+def test_new_words_get_the_place_of_their_kind(bundled):
+    larger, steps = teach_words(bundled, make_sources(), 300, 12, 0)
+    assert list(steps)[-1]["accuracy"] > 0.9
+    texts = ["a dog barking", "rain", "a siren"]
+    known = bundled.encode_texts(texts)
+    found = larger.encode_texts([f"{new} in the distance" for new in NEW.values()])
+    assert (found @ known.T).argmax(1).tolist() == [0, 1, 2]
+    assert np.diag(found @ known.T).min() > 0.8
+    assert bundled.list_unknown(["zindling"]) and not larger.list_unknown(["zindling"])
+
+
+def test_the_sides_that_are_not_trained_stay(bundled):
+    texts = ["a dog barking", "rain on a roof", "a piano melody"]
+    larger = add_words(bundled, ["a blorp"])
+    np.testing.assert_array_equal(larger.encode_texts(texts), bundled.encode_texts(texts))
+    taught, steps = teach_words(bundled, make_sources(), 2, 6, 0)
+    list(steps)
+    for mine, theirs in zip(taught.audio.parameters(), bundled.audio.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert taught.encoder_id != bundled.encoder_id
+
+
+def test_a_kind_without_a_known_caption_is_refused(bundled):
+    with pytest.raises(RequestError, match="'kazoo'"):
+        teach_words(bundled, make_sources({"dog": "a hound", "kazoo": "a kazoo"}), 1, 2, 0)
