@@ -34,5 +34,6 @@ def invert_spectrum(spectrum_BNF: Tensor, n_fft: int, hop: int, num_samples: int
 def compute_gain(mask: Tensor, real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the complex gain (real, imaginary) of a network's maps: mask 0..1 and rotation."""
     real, imag = torch.tanh(real), torch.tanh(imag)
-    scale = torch.sigmoid(mask) / torch.sqrt(real * real + imag * imag).clamp_min(1e-10)
+    # Bounded inside the root, whose slope at 0 is infinite: in training that would be a NaN.
+    scale = torch.sigmoid(mask) / torch.sqrt((real * real + imag * imag).clamp_min(1e-20))
     return real * scale, imag * scale

@@ -134,7 +134,8 @@ def run_steps(
 ) -> Iterator[dict[str, float]]:
     """Train on batches and yield the figures of every step.
 
-    A loss that is not finite raises LossNotFinite; its batch is saved to `rescue_path`.
+    A loss that is not finite raises LossNotFinite; its batch is saved to `rescue_path`. A gradient
+    that is not finite changes nothing.
     """
     state.call.train()
     for batch in batches:
@@ -147,7 +148,8 @@ def run_steps(
         loss.backward()
         limit = settings.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(state.net.parameters(), limit)
-        state.optimizer.step()
+        if torch.isfinite(norm):  # else the step is left out: it would make every weight a NaN
+            state.optimizer.step()
         state.schedule.step()
         if state.average is not None:
             state.average.update_parameters(state.net)

@@ -9,6 +9,7 @@ import torch
 from separator.errors import LossNotFinite
 from separator.model.asp_unet import AspConfig, AspUnet, separate_by_mask
 from separator.model.resunet import NetworkConfig, ResUNet, separate_plainly
+from separator.model.spectrogram import compute_gain
 from separator.train.loop import (
     make_state,
     mean_gain_db,
@@ -164,3 +165,23 @@ def test_measure_loss_of_both_kinds():
     )
     assert measure_loss("log", mixture[:1], target[:1], target[:1]) == pytest.approx(-30)
     assert measure_loss("log", mixture[1:], target[1:], target[1:]) == pytest.approx(-20)
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing():
+    settings, net = OptimSettings(num_steps=2), make_net()
+    state = make_state(net, net, settings)
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    net.base.pre_conv.weight.register_hook(lambda gradient: gradient * float("nan"))
+    figures = step_through(state, make_batches(2), settings)
+    assert [np.isfinite(f["loss"]) for f in figures] == [True, True]
+    assert np.isnan(figures[0]["grad_norm"])
+    for one, other in zip(net.parameters(), before, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_gain_of_zero_maps_has_a_finite_gradient():
+    maps = torch.zeros(3, 4, requires_grad=True)
+    real, imag = compute_gain(*maps)
+    (real + imag).sum().backward()
+    assert maps.grad is not None and maps.grad.isfinite().all()
+    assert not real.any() and not imag.any()
