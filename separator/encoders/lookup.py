@@ -42,6 +42,10 @@ log = logging.getLogger(__name__)
 AUTO = "auto"
 CALIBRATION = "calibration"  # in the metadata: slope and offset of similarities
 UNKNOWN = "the mini model knows none of its words; its stem will be silent"
+SEVERAL = (
+    "names several sounds, and the mini model hears one for each query: ask for each of them, and "
+    "add their stems by a rendition"
+)
 NO_ENCODER = "this checkpoint names no text encoder; give conditions=array"
 
 
@@ -60,6 +64,7 @@ def encode_texts(
         encoder = load_encoder()
         assert isinstance(encoder, mini.MiniEncoder)
         warnings = dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
+        warnings |= dict.fromkeys(encoder.list_mixed(texts), SEVERAL)
         return encoder.encode_texts(texts), warnings
     if encoder_id.startswith(PACKAGE_PREFIX):  # of any size: its package may keep them
         return load_encoder().encode_texts(texts), {}

@@ -20,7 +20,7 @@ from separator.audio.exact import convolving
 from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.encoders.encoder import CONDITION_SIZE
-from separator.encoders.words import split_words
+from separator.encoders.words import split_parts, split_words
 from separator.errors import (
     AudioError,
     CheckpointError,
@@ -36,6 +36,7 @@ RATE_HZ = 32_000
 N_FFT, HOP, NUM_MELS = 1024, 512, 64
 # Rows of the word table that are not words.
 PADDING, UNKNOWN = 0, 1
+OTHER_SOUND = 0.5  # similarity of two texts below which they mean different sounds
 WORD_SIZE = 96
 AUDIO_WIDTHS = (24, 48, 96, 192)
 STRETCH_SAMPLES = 10 * RATE_HZ
@@ -117,6 +118,16 @@ class MiniEncoder(nn.Module):
     def list_unknown(self, texts: list[str]) -> list[str]:
         """List the texts without any known word."""
         return [t for t in texts if not any(word in self.rows for word in split_words(t))]
+
+    def list_mixed(self, texts: list[str]) -> list[str]:
+        """List the texts that name several sounds: they get a condition between these."""
+        mixed = []
+        for text in texts:
+            parts = [p for p in split_parts(text) if set(split_words(p)) & set(self.rows)]
+            conditions_PD = self.encode_texts(parts)
+            if len(parts) > 1 and (conditions_PD @ conditions_PD.T).min() < OTHER_SOUND:
+                mixed.append(text)
+        return mixed
 
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> np.ndarray:

@@ -37,6 +37,11 @@ def split_words(text: str) -> list[str]:
     return [stem(word) for word in words if word not in FILLERS]
 
 
+def split_parts(text: str) -> list[str]:
+    """Split a text where it may go on to another sound: "a dog and rain" into two."""
+    return [part for part in re.split(r"\b(?:and|plus)\b|[,;&+]", text.lower()) if part]
+
+
 def collect_words(texts: list[str]) -> list[str]:
     """Collect the sorted vocabulary of an encoder that is trained on these texts."""
     return sorted({word for text in texts for word in split_words(text)})

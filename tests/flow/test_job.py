@@ -152,11 +152,14 @@ def test_run_on_s3_gives_the_same_stems(
 
 def test_unknown_words_are_a_warning_and_are_recorded(library, tmp_path, caplog):
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
-    target = prepare_target(read_config(config, ["queries=[qwertz, siren]"]), Storage())
+    target = prepare_target(
+        read_config(config, ["queries=[qwertz, siren, rain and a dog]"]), Storage()
+    )
     work = load_flow(target, "r").target.work
     warn_of_queries(work)
     assert "'qwertz': the mini model knows none of its words" in caplog.text
-    assert list(work.warnings) == ["qwertz"]
+    assert "'rain and a dog': names several sounds" in caplog.text
+    assert list(work.warnings) == ["qwertz", "rain and a dog"]
 
 
 @pytest.mark.parametrize(
