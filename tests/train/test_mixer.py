@@ -17,14 +17,14 @@ def measure_db(x: np.ndarray) -> float:
 @pytest.mark.parametrize("gain_db", [-10.0, 0.0, 7.5])
 def test_mix_sets_the_other_sound_to_the_energy_of_the_target_plus_the_gain(gain_db):
     target, other = make_noise(0, 0.05), make_noise(1, 0.002)
-    mixture, kept = mix(target, [other], [gain_db])
+    mixture, (kept, *_) = mix(target, [other], [gain_db])
     np.testing.assert_array_equal(kept, target)
     assert measure_db(mixture - kept) - measure_db(kept) == pytest.approx(gain_db, abs=0.01)
 
 
 def test_mix_scales_a_clipping_mixture_together_with_its_target():
     target, other = make_noise(0, 0.5), make_noise(1, 0.5)
-    mixture, kept = mix(target, [other], [0.0])
+    mixture, (kept, *_) = mix(target, [other], [0.0])
     assert np.abs(mixture).max() == pytest.approx(CEILING, rel=1e-5)
     ratio = kept[target != 0] / target[target != 0]
     assert ratio.std() < 1e-6 and ratio.mean() < 1
@@ -43,6 +43,8 @@ def test_mix_and_match_energy_keep_silence_and_their_inputs():
 
 def test_mix_adds_three_sounds():
     sounds = [make_noise(i, 0.01) for i in range(3)]
-    mixture, kept = mix(sounds[0], sounds[1:], [0.0, -6.0])
+    mixture, (kept, *others) = mix(sounds[0], sounds[1:], [0.0, -6.0])
+    np.testing.assert_allclose(kept + others[0] + others[1], mixture, atol=1e-7)
+    assert measure_db(others[1]) - measure_db(kept) == pytest.approx(-6, abs=0.01)
     rest_db = 10 * np.log10(1 + 10**-0.6)
     assert measure_db(mixture - kept) - measure_db(kept) == pytest.approx(rest_db, abs=0.2)
