@@ -1,6 +1,8 @@
 """Run one forward of the folded network, and choose its precision, compilation and size."""
 
+import contextlib
 import logging
+import os
 from typing import Literal, get_args
 
 import torch
@@ -8,6 +10,7 @@ from torch import Tensor
 
 from separator.audio.exact import convolving
 from separator.errors import RequestError
+from separator.model import registry
 from separator.model.memory import choose_budget, keep_pages, release_pages
 from separator.model.networks import Network, count_flops, fold
 
@@ -105,6 +108,7 @@ class Forward:
     def use_compiled(self) -> None:
         """Compile the network once; torch does so at the next call."""
         if self.compiled is None:
+            keep_graphs()
             # Frozen, so that the weights are laid out once. Channels lie last as explicit
             # dimensions: the compiler's own choice of layouts only adds transpositions.
             options: dict[str, object] = {"freezing": True, "layout_optimization": False}
@@ -123,6 +127,15 @@ class Forward:
         is_exact = self.precision == "fp32"
         with keep_pages(), convolving(self.device, is_exact), torch.no_grad():
             return call(x_BNF, shifts_BS)
+
+
+def keep_graphs() -> None:
+    """Let torch keep compiled graphs with our downloads, where a restart finds them: its own choice
+    is a folder of /tmp. TORCHINDUCTOR_CACHE_DIR names another one."""
+    folder = registry.home() / "compiled"
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def mark_sizes(x_BNF: Tensor, shifts_BS: Tensor) -> None:

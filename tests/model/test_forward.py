@@ -1,5 +1,6 @@
 """Test the sizes, precision and compilation of a forward, and that pages are kept."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -122,3 +123,28 @@ def test_compile_auto_waits_for_enough_gpu_work():
     assert forward.compiled is None
     forward.expect(1e9)
     assert forward.compiled is not None
+
+
+COMPILE_ONCE = """
+import torch
+from separator.model.forward import Forward
+from tests.helpers.golden import make_small_net
+forward = Forward(make_small_net(), torch.device("cpu"), "fp32", "on", None)
+from torch._dynamo.utils import counters  # here: its import sets the folder, where none is set
+forward(torch.ones(1, 64, 1024), forward.net.compute_shifts(torch.ones(1, 512)))
+print(counters["inductor"]["fxgraph_cache_hit"], counters["inductor"]["fxgraph_cache_miss"])
+"""
+
+
+@pytest.mark.slow
+def test_a_compiled_graph_is_found_again_by_the_next_process(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TORCHINDUCTOR")}
+    environment["SEPARATOR_HOME"] = str(tmp_path)
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", COMPILE_ONCE],
+            env=environment, check=True, capture_output=True, text=True, timeout=300,
+        ).stdout.split()
+        for _ in range(2)
+    ]  # fmt: skip
+    assert found == [["0", "1"], ["1", "0"]] and any((tmp_path / "compiled").iterdir())
