@@ -17,6 +17,7 @@ from typing import Literal
 from separator.detect.synonyms import read_table
 from separator.encoders.words import split_words
 from separator.errors import QueryError
+from separator.sounds.synonyms import list_kinds, list_synonyms
 
 Words = frozenset[str]
 # Names of classes that mean something else as a part of a longer text.
@@ -100,6 +101,11 @@ def find_meant(text: str, labels: Sequence[str]) -> list[str]:
     found: list[tuple[Words, tuple[str, ...]]] = [
         (phrase, classes) for phrase, classes in list_phrases() if phrase <= words
     ]
+    found += [
+        (phrase, (kind,))
+        for phrase, kind, within in list_kind_phrases()
+        if kind in labels and (phrase == words or (within and phrase <= words))
+    ]
     for label in labels:
         for name in split_names(label):
             stems = stem_name(name)
@@ -117,4 +123,24 @@ def list_phrases() -> list[tuple[Words, tuple[str, ...]]]:
         (frozenset(split_words(phrase)), tuple(classes))
         for phrases, classes in read_table()
         for phrase in phrases
+    ]
+
+
+@cache
+def list_kind_phrases() -> list[tuple[Words, str, bool]]:
+    """List what people call the kinds of our generator, as stems, with the kind; and whether a
+    longer text may hold it: not if it is one word that is said of other kinds too. "Running" names
+    steps, and not in "a running engine"."""
+    phrases = [
+        (frozenset(split_words(phrase)), kind)
+        for kind in list_kinds()
+        for phrase in list_synonyms(kind)
+    ]
+    said_of: dict[str, set[str]] = {}
+    for stems, kind in phrases:
+        for word in stems:
+            said_of.setdefault(word, set()).add(kind)
+    return [
+        (stems, kind, len(stems) > 1 or all(len(said_of[word]) == 1 for word in stems))
+        for stems, kind in phrases
     ]

@@ -8,8 +8,9 @@ FILLERS = frozenset(
         r"\w+",
         """
         a an the of in on at by with and or to from is are was were be being been it its this
-        that some someone somebody something there here s one two while as for into off out up
-        down over sound sounds noise noises hear heard hearing recording recorded audio
+        his her their my your our that some someone somebody something there here s one two while
+        as for into off out up down over sound sounds noise noises hear heard hearing recording
+        recorded audio
         """,
     )
 )

@@ -21,6 +21,10 @@ def list_synonyms(class_name: str) -> list[str]:
     return _read()["kinds"].get(class_name, [])
 
 
+def list_kinds() -> list[str]:
+    return list(_read()["kinds"])
+
+
 def list_contexts() -> list[str]:
     """List phrases that fit any caption: places, times, how loud, how often."""
     return _read()["contexts"]
