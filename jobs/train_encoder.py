@@ -38,7 +38,7 @@ def train(options: argparse.Namespace) -> None:
     asked = options.steps, options.batch, options.seed
     if options.words_of:
         start = read_mini(resolve(options.words_of, storage.fetch))
-        encoder, steps = teach_words(start, sources, *asked)
+        encoder, steps = teach_words(start, sources, *asked, storage)
     else:
         encoder = make_encoder(sources, options.seed)
         steps = train_encoder(encoder, sources, *asked, storage)

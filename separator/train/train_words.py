@@ -13,33 +13,63 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from separator.encoders.mini import MiniEncoder
+from separator.encoders.mini import RATE_HZ, MiniEncoder
 from separator.encoders.words import collect_words, split_words
-from separator.errors import RequestError
-from separator.sounds.synonyms import list_contexts
-from separator.train.sound_lists import Source, group_by_kind
+from separator.sounds.catalog import CLASSES
+from separator.sounds.synonyms import list_contexts, list_synonyms
+from separator.storage import Storage
+from separator.train.sound_lists import Source, group_by_kind, read_stretch
 from separator.train.train_encoder import SCALE, drop_words
 
+MOST_HEARD, HEARD_S = 32, 5.0  # sounds that place a kind without a known caption
 ADD_CONTEXT = 0.5  # captions of a step that get a phrase which says nothing about the sound
 
 
 def teach_words(
-    start: MiniEncoder, sources: Sequence[Source], num_steps: int, batch: int, seed: int
+    start: MiniEncoder,
+    sources: Sequence[Source],
+    num_steps: int,
+    batch: int,
+    seed: int,
+    storage: Storage,
 ) -> tuple[MiniEncoder, Iterator[dict[str, float]]]:
-    """Return a larger encoder, and the steps that train it on the captions of all sources."""
+    """Return a larger encoder, and the steps that train it on the captions of all sources.
+
+    The generator's kinds take part too, so that none is forgotten. A kind of which the encoder
+    knows no caption gets the place of its sounds.
+    """
     kinds = group_by_kind(list(sources))
     captions = {kind: list_captions(members) for kind, members in kinds.items()}
-    known = {kind: keep_known(start, texts) for kind, texts in captions.items()}
-    if strange := [kind for kind, texts in known.items() if not texts]:
-        raise RequestError(
-            f"the encoder to start from knows no caption of {strange[0]!r} in full: its sounds "
-            "have no place yet; train a new encoder, or leave the kind out"
-        )
+    generated = {n: [*sound.captions, *list_synonyms(n)] for n, sound in CLASSES.items()}
+    known = {
+        kind: keep_known(start, [*captions.get(kind, ()), *generated.get(kind, ())])
+        for kind in dict.fromkeys([*captions, *generated])
+    }
+    captions = {kind: texts for kind, texts in known.items() if texts} | captions
     contexts = list_contexts()
-    texts = [text for of_kind in captions.values() for text in of_kind]
-    larger = add_words(start, [*texts, *contexts])
-    centres_KD = find_centres(start, known)
+    larger = add_words(start, [*contexts, *(t for texts in captions.values() for t in texts)])
+    places = [
+        start.encode_texts(known[kind]) if known[kind] else hear(start, kinds[kind], seed, storage)
+        for kind in captions
+    ]
+    centres_KD = F.normalize(
+        torch.stack([torch.from_numpy(place_BD.mean(0)) for place_BD in places]), dim=-1
+    )
     return larger, train_words(larger, captions, centres_KD, contexts, num_steps, batch, seed)
+
+
+def hear(
+    encoder: MiniEncoder, sources: Sequence[Source], seed: int, storage: Storage
+) -> np.ndarray:
+    """Return the conditions (B, D) of a few of these sounds."""
+    rng = np.random.default_rng([seed, 1])
+    chosen = rng.permutation(len(sources))[:MOST_HEARD]
+    num_samples = round(HEARD_S * RATE_HZ)
+    heard = [
+        read_stretch(storage, sources[i].uri, num_samples, RATE_HZ, rng, sources[i].start_s)
+        for i in chosen
+    ]
+    return np.stack([encoder.encode_audio(sound_T[None], RATE_HZ) for sound_T in heard])
 
 
 def list_captions(sources: Sequence[Source]) -> list[str]:
@@ -70,12 +100,6 @@ def add_words(encoder: MiniEncoder, texts: Sequence[str]) -> MiniEncoder:
     return larger.eval()
 
 
-def find_centres(encoder: MiniEncoder, captions: Mapping[str, Sequence[str]]) -> Tensor:
-    """Return the mean condition (K, D) of each kind's captions, of length 1."""
-    means = [encoder.encode_texts(list(texts)).mean(0) for texts in captions.values()]
-    return F.normalize(torch.from_numpy(np.stack(means)), dim=-1)
-
-
 def train_words(
     encoder: MiniEncoder,
     captions: Mapping[str, Sequence[str]],
@@ -100,7 +124,9 @@ def train_words(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, falling)
     for step in range(num_steps):
         rng = np.random.default_rng([seed, step])
-        drawn = [captions[kinds[int(k)]] for k in rng.permutation(np.arange(batch) % len(kinds))]
+        rounds = -(-batch // len(kinds))
+        order = rng.permutation(np.tile(np.arange(len(kinds)), rounds))[:batch]
+        drawn = [captions[kinds[int(k)]] for k in order]
         texts = [of_kind[int(rng.integers(len(of_kind)))] for of_kind in drawn]
         fits_BK = torch.zeros(batch, len(kinds))
         for row_K, text in zip(fits_BK, texts, strict=True):
