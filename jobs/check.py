@@ -179,6 +179,7 @@ def find_weights(name: str) -> Path:
 
 def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     """Encode the config's queries, as a run would; texts in a list's column are not read."""
+    from separator.encoders.lookup import UNKNOWN
     from separator.model.engine import choose_device
     from separator.model.entry_points import find_package
     from separator.model.zero_shot_files import read_separator
@@ -203,11 +204,14 @@ def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     except SeparatorError:
         raise EncoderMissing("needs the weights") from None
     checkpoint = read_separator(path)
-    for text, warning in encode_texts(path, checkpoint.encoder_id, texts).warnings.items():
-        raise RequestError(f"{text!r}: {warning}; use other words or another model.name")
+    doubts = encode_texts(path, checkpoint.encoder_id, texts).warnings
+    for text, warning in doubts.items():
+        if warning == UNKNOWN:
+            raise RequestError(f"{text!r}: {warning}; use other words or another model.name")
     detector = config.model.detector
     found = encode_sounds(path, checkpoint, detector, storage, queries, examples)
-    told = [f"; {q.name!r}: {found.warnings[q.key]}" for q in queries if q.key in found.warnings]
+    told = [f"; {text!r}: {warning}" for text, warning in doubts.items()]
+    told += [f"; {q.name!r}: {found.warnings[q.key]}" for q in queries if q.key in found.warnings]
     return f"{checkpoint.encoder_id}: {len(queries)} queries encoded{''.join(told)}"
 
 

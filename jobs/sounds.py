@@ -75,7 +75,7 @@ def render(options: argparse.Namespace) -> None:
 
     from separator.sounds.bank import FOLDER_VARIABLE
     from separator.sounds.catalog import CLASSES
-    from separator.sounds.synonyms import list_synonyms
+    from separator.sounds.kind_names import list_synonyms
     from separator.storage.atomic import write_whole
 
     if options.takes < 1 or options.seconds < 0.5:

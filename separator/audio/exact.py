@@ -10,10 +10,11 @@ _lock = RLock()
 
 
 @contextmanager
-def convolving(device: torch.device, is_exact: bool = True) -> Iterator[None]:
+def computing(device: torch.device, is_exact: bool = True) -> Iterator[None]:
     """Start convolutions and matrix products here, and wait for their results outside.
 
-    The switches are one for all threads, and count when an operation is started.
+    Where they are exact, cuDNN takes only algorithms that give the same bits each time. The
+    switches are one for all threads, and count when an operation is started.
     """
     if device.type != "cuda":
         yield

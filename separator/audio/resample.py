@@ -10,7 +10,7 @@ from math import ceil, gcd
 import torch
 from torch import Tensor
 
-from separator.audio.exact import convolving
+from separator.audio.exact import computing
 
 # The "kaiser best" filter: flat to 0.95 of the lower Nyquist, -120 dB beyond it.
 TAPS = 64
@@ -27,7 +27,7 @@ def resample(waveform_CT: Tensor, from_hz: int, to_hz: int) -> Tensor:
     common = gcd(from_hz, to_hz)
     if (from_hz // common) * (to_hz // common) > LARGEST_BANK:
         return resample_by_sample(waveform_CT, from_hz, to_hz)
-    with convolving(waveform_CT.device):
+    with computing(waveform_CT.device):
         return make_resampler(from_hz, to_hz, waveform_CT.device)(waveform_CT)
 
 

@@ -15,9 +15,9 @@ from functools import cache
 from typing import Literal
 
 from separator.detect.synonyms import read_table
-from separator.encoders.words import split_words
+from separator.encoders.words import split_parts, split_words
 from separator.errors import QueryError
-from separator.sounds.synonyms import list_kinds, list_synonyms
+from separator.sounds.kind_names import list_kinds, list_synonyms
 
 Words = frozenset[str]
 # Names of classes that mean something else as a part of a longer text.
@@ -103,8 +103,8 @@ def find_meant(text: str, labels: Sequence[str]) -> list[str]:
     ]
     found += [
         (phrase, (kind,))
-        for phrase, kind, within in list_kind_phrases()
-        if kind in labels and (phrase == words or (within and phrase <= words))
+        for phrase, kind in list_kind_phrases()
+        if kind in labels and (phrase == words or (len(phrase) > 1 and phrase <= words))
     ]
     for label in labels:
         for name in split_names(label):
@@ -127,20 +127,21 @@ def list_phrases() -> list[tuple[Words, tuple[str, ...]]]:
 
 
 @cache
-def list_kind_phrases() -> list[tuple[Words, str, bool]]:
-    """List what people call the kinds of our generator, as stems, with the kind; and whether a
-    longer text may hold it: not if it is one word that is said of other kinds too. "Running" names
-    steps, and not in "a running engine"."""
-    phrases = [
+def list_kind_phrases() -> list[tuple[Words, str]]:
+    """List what people call the kinds of our generator, as stems, with the kind.
+
+    A single word counts only where it is the whole text: "running" names steps, and "a running
+    engine" an engine.
+    """
+    return [
         (frozenset(split_words(phrase)), kind)
         for kind in list_kinds()
         for phrase in list_synonyms(kind)
     ]
-    said_of: dict[str, set[str]] = {}
-    for stems, kind in phrases:
-        for word in stems:
-            said_of.setdefault(word, set()).add(kind)
-    return [
-        (stems, kind, len(stems) > 1 or all(len(said_of[word]) == 1 for word in stems))
-        for stems, kind in phrases
-    ]
+
+
+def names_several(text: str, kinds: Sequence[str]) -> bool:
+    """Tell whether the parts of a text ("a dog and rain") mean different kinds."""
+    found = [match_classes(part, kinds) for part in split_parts(text)]
+    meant = [set(part.labels) for part in found if isinstance(part, Classes)]
+    return any(one.isdisjoint(other) for one in meant for other in meant)

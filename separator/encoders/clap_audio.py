@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from separator.audio.exact import convolving
+from separator.audio.exact import computing
 from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.errors import AudioError, CheckpointMismatch, NonFiniteAudio
@@ -88,7 +88,7 @@ def encode_stretches(
     laion-clap takes one stretch at random.
     """
     stretches = cut_stretches(prepare_audio(waveform_CT, rate_hz, device))
-    with convolving(stretches[0].device):
+    with computing(stretches[0].device):
         total_D = torch.stack([embed(stretch_T).double() for stretch_T in stretches]).sum(0)
     return (total_D / total_D.norm()).float().cpu().numpy()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from separator.detect.classes import names_several
 from separator.detect.curves import Calibration
 from separator.encoders import mini
 from separator.encoders.cache import FileCache, encode_cached
@@ -36,6 +37,7 @@ from separator.model.zero_shot_files import (
     is_detector_id,
     read_detector,
 )
+from separator.sounds.kind_names import list_kinds
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ def encode_texts(
         encoder = load_encoder()
         assert isinstance(encoder, mini.MiniEncoder)
         warnings = dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
-        warnings |= dict.fromkeys(encoder.list_mixed(texts), SEVERAL)
+        kinds = list_kinds()
+        warnings |= {text: SEVERAL for text in texts if names_several(text, kinds)}
         return encoder.encode_texts(texts), warnings
     if encoder_id.startswith(PACKAGE_PREFIX):  # of any size: its package may keep them
         return load_encoder().encode_texts(texts), {}

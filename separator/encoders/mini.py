@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from separator.audio.exact import convolving
+from separator.audio.exact import computing
 from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.encoders.encoder import CONDITION_SIZE
-from separator.encoders.words import split_parts, split_words
+from separator.encoders.words import split_words
 from separator.errors import (
     AudioError,
     CheckpointError,
@@ -36,7 +36,6 @@ RATE_HZ = 32_000
 N_FFT, HOP, NUM_MELS = 1024, 512, 64
 # Rows of the word table that are not words.
 PADDING, UNKNOWN = 0, 1
-OTHER_SOUND = 0.5  # similarity of two texts below which they mean different sounds
 WORD_SIZE = 96
 AUDIO_WIDTHS = (24, 48, 96, 192)
 STRETCH_SAMPLES = 10 * RATE_HZ
@@ -119,16 +118,6 @@ class MiniEncoder(nn.Module):
         """List the texts without any known word."""
         return [t for t in texts if not any(word in self.rows for word in split_words(t))]
 
-    def list_mixed(self, texts: list[str]) -> list[str]:
-        """List the texts that name several sounds: they get a condition between these."""
-        mixed = []
-        for text in texts:
-            parts = [p for p in split_parts(text) if set(split_words(p)) & set(self.rows)]
-            conditions_PD = self.encode_texts(parts)
-            if len(parts) > 1 and (conditions_PD @ conditions_PD.T).min() < OTHER_SOUND:
-                mixed.append(text)
-        return mixed
-
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> np.ndarray:
         """Return conditions (B, 512) of length 1, one text at a time: none depends on another."""
@@ -151,7 +140,7 @@ class MiniEncoder(nn.Module):
         stretches = [s for s in mono_1T.split(STRETCH_SAMPLES, -1) if s.shape[-1] > RATE_HZ // 2]
         shortest = (N_FFT // 2 + 1) * 16
         stretches = stretches or [F.pad(mono_1T, (0, max(0, shortest - mono_1T.shape[-1])))]
-        with convolving(mono_1T.device):
+        with computing(mono_1T.device):
             mean_D = torch.stack([self.audio(s)[0] for s in stretches]).mean(0)
         return F.normalize(mean_D, dim=-1).cpu().numpy()
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
-from separator.audio.exact import convolving
+from separator.audio.exact import computing
 from separator.audio.resample import resample
 from separator.audio.spans import Span, round_up
 from separator.errors import AudioError, CheckpointMismatch
@@ -111,7 +111,7 @@ class Detector:
         narrow = torch.autocast(self.device.type, torch.bfloat16, self.precision == "bf16")
         found = []
         for part_BT in waveform_BT.float().split(BATCH.get(self.device.type, 1)):
-            with convolving(self.device, self.precision == "fp32"):
+            with computing(self.device, self.precision == "fp32"):
                 picture_B1HW = self.net.draw(part_BT.to(self.device))
                 with narrow:
                     tags = self.net.tag(picture_B1HW)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from separator.audio.channels import check_policy, choose_passes
-from separator.audio.exact import convolving
+from separator.audio.exact import computing
 from separator.audio.resample import resample
 from separator.audio.spans import Span, Window, plan_windows
 from separator.errors import RequestError
@@ -104,7 +104,7 @@ class Engine(TrackSeparator):
         self, input_PNF: Tensor, conditions_QD: Tensor, first: int, last: int
     ) -> Iterator[Tensor]:
         """Yield the complex gain (P, N, F - 1) of frames `first..last` for each query."""
-        with convolving(self.device):
+        with computing(self.device):
             shifts_QS = self.forward.net.compute_shifts(conditions_QD.to(self.device).float())
         x_PNF = self.forward.net.normalize(input_PNF.abs())
         num_frames = min(x_PNF.shape[1], last + self.context_frames)

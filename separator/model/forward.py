@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from separator.audio.exact import convolving
+from separator.audio.exact import computing
 from separator.errors import RequestError
 from separator.model import registry
 from separator.model.memory import choose_budget, keep_pages, release_pages
@@ -46,6 +46,8 @@ class Forward:
     ) -> None:
         if compile not in get_args(CompileMode):
             raise RequestError(f"compile={compile!r}: must be one of {get_args(CompileMode)}")
+        if compile == "on" or (compile == "auto" and device.type in COMPILE_PAYS):
+            keep_graphs()
         self.device = device
         self.precision = choose_precision(precision, device)
         self.compile: CompileMode = compile
@@ -108,7 +110,6 @@ class Forward:
     def use_compiled(self) -> None:
         """Compile the network once; torch does so at the next call."""
         if self.compiled is None:
-            keep_graphs()
             # Frozen, so that the weights are laid out once. Channels lie last as explicit
             # dimensions: the compiler's own choice of layouts only adds transpositions.
             options: dict[str, object] = {"freezing": True, "layout_optimization": False}
@@ -125,17 +126,19 @@ class Forward:
             release_pages()
             self.last_shape = x_BNF.shape
         is_exact = self.precision == "fp32"
-        with keep_pages(), convolving(self.device, is_exact), torch.no_grad():
+        with keep_pages(), computing(self.device, is_exact), torch.no_grad():
             return call(x_BNF, shifts_BS)
 
 
 def keep_graphs() -> None:
     """Let torch keep compiled graphs with our downloads, where a restart finds them: its own choice
-    is a folder of /tmp. TORCHINDUCTOR_CACHE_DIR names another one."""
+    is a folder of /tmp. TORCHINDUCTOR_CACHE_DIR names another one. Torch reads it when its compiler
+    is imported, which encoders do as well: so this comes before."""
     folder = registry.home() / "compiled"
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        if os.access(folder, os.W_OK):
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def mark_sizes(x_BNF: Tensor, shifts_BS: Tensor) -> None:

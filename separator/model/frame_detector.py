@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
-from separator.audio.exact import convolving
+from separator.audio.exact import computing
 from separator.audio.resample import resample
 from separator.audio.spans import Span, plan_spans
 from separator.errors import AudioError, CheckpointMismatch
@@ -114,7 +114,7 @@ class FrameDetector:
         """
         row = int(ROW_S * rate_hz)
         waveform_1T = resample(mono_T[None], rate_hz, RATE_HZ).to(self.device)
-        with convolving(self.device):
+        with computing(self.device):
             found = self.net(waveform_1T)
         first = (span.core_start - span.start) // row
         rows = slice(first, first + -(-(span.core_stop - span.core_start) // row))

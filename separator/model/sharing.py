@@ -2,8 +2,8 @@
 
 One thread owns the device. A batch has one shape for all windows of a length, whoever shares it
 and however full it is: in batches of another shape the last bits of a gain are others. In fp32 on a
-GPU they were others at another place of a batch, too (seen on an H100): there each request keeps
-its batches to itself.
+GPU they were others at another place of a batch, too (seen on an H100): there windows go alone,
+which costs nothing, because one fills the device.
 
 Shapes: B windows, N frames, F bins, S shifts.
 """
@@ -35,6 +35,8 @@ class SharedForward(Forward):
         self.started: deque[torch.cuda.Event] = deque()  # batches that a GPU has not done
 
     def choose_batch(self, num_frames: int) -> int:
+        if not self.mixes:
+            return 1
         return max(1, min(super().choose_batch(num_frames), SHARED_FRAMES // num_frames))
 
     def shrink(self, num_frames: int, batch: int, shortest: int) -> None:
@@ -71,8 +73,6 @@ class SharedForward(Forward):
             self.started.popleft().synchronize()
         with self.lock:
             alike = [each for each in self.waiting if each.x_BNF.shape[1] == num_frames]
-        if not self.mixes:
-            alike = [each for each in alike if each.num_done < len(each.x_BNF)][:1]
         taken = [(each, i) for each in alike for i in range(each.num_done, len(each.x_BNF))][:batch]
         filled = taken + taken[:1] * (batch - len(taken))
         x_BNF = torch.stack([each.x_BNF[i] for each, i in filled])

@@ -14,10 +14,10 @@ import numpy as np
 
 from separator.errors import AudioError, RequestError, SeparatorError
 from separator.sounds.catalog import CLASSES
+from separator.sounds.kind_names import list_synonyms
 from separator.sounds.packages import fetch, unpack
 from separator.sounds.programs import start
 from separator.sounds.recordings import HELD_OUT, Recording
-from separator.sounds.synonyms import list_synonyms
 from separator.storage.atomic import replacing, write_whole
 
 Row = dict[str, object]

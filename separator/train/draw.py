@@ -159,7 +159,8 @@ def colour(
     rng: np.random.Generator, sound_T: np.ndarray, most_db: float, rate_hz: int
 ) -> np.ndarray:
     """Raise and lower frequencies along a smooth random curve, as other microphones would."""
-    length = scipy.fft.next_fast_len(len(sound_T), real=True)
+    padding = rate_hz // 10  # the curve reaches to both sides: silence is where it would wrap
+    length = scipy.fft.next_fast_len(len(sound_T) + padding, real=True)
     spectrum_F = np.fft.rfft(sound_T, length)
     octaves = np.log2(np.linspace(1e-3, 1, len(spectrum_F)) * rate_hz / 2 / LOWEST_HZ)
     points = np.arange(OCTAVES_COLOURED + 1)

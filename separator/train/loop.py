@@ -4,6 +4,7 @@ Shapes: B batch, T samples, D condition.
 """
 
 import contextlib
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ from separator.train.recipe import OptimSettings
 # Energy of the error relative to the mixture's below which the log loss is flat.
 ENOUGH_SOUND, ENOUGH_SILENCE = 1e-3, 1e-2
 
+MOST_LOST = 10  # steps in a row without a finite gradient that end the training
+
 Batch = dict[str, Tensor]
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -135,9 +139,10 @@ def run_steps(
     """Train on batches and yield the figures of every step.
 
     A loss that is not finite raises LossNotFinite; its batch is saved to `rescue_path`. A gradient
-    that is not finite changes nothing.
+    that is not finite leaves the weights as they are; too many in a row raise it as well.
     """
     state.call.train()
+    lost_in_a_row = 0
     for batch in batches:
         if state.step >= settings.num_steps:
             return
@@ -148,8 +153,14 @@ def run_steps(
         loss.backward()
         limit = settings.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(state.net.parameters(), limit)
-        if torch.isfinite(norm):  # else the step is left out: it would make every weight a NaN
+        if torch.isfinite(norm):  # else every weight would become a NaN
             state.optimizer.step()
+            lost_in_a_row = 0
+        else:
+            log.warning("step %d: a gradient is not finite; the weights stay", state.step)
+            lost_in_a_row += 1
+        if lost_in_a_row == MOST_LOST:
+            raise make_loss_error(state.step, float(norm), batch, rescue_path, "gradient")
         state.schedule.step()
         if state.average is not None:
             state.average.update_parameters(state.net)
@@ -163,14 +174,18 @@ def run_steps(
 
 
 def make_loss_error(
-    step: int, loss: float, batch: dict[str, Tensor], rescue_path: Path | None
+    step: int,
+    value: float,
+    batch: dict[str, Tensor],
+    rescue_path: Path | None,
+    what: str = "loss",
 ) -> LossNotFinite:
-    """Save the batch that broke the loss, and say where it is."""
+    """Save the batch that broke the loss or the gradient, and say where it is."""
     where = ""
     if rescue_path is not None:
         torch.save({name: tensor.cpu() for name, tensor in batch.items()}, rescue_path)
         where = f"; its batch is in {rescue_path}"
-    return LossNotFinite(f"step {step}: the loss is {loss}{where}")
+    return LossNotFinite(f"step {step}: the {what} is {value}{where}")
 
 
 def measure_loss(kind: str, mixture_BT: Tensor, target_BT: Tensor, out_BT: Tensor) -> Tensor:

@@ -70,9 +70,8 @@ def draw_batch(
 ) -> tuple[list[Source], Tensor]:
     """Draw sounds of the kinds in turn, each with another one quietly behind it."""
     names = list(kinds)
-    order = [names[int(i)] for i in rng.permutation(np.arange(batch) % len(names))]
     drawn, sounds = [], []
-    for name in order:
+    for name in (names[turn] for turn in draw_turns(len(names), batch, rng)):
         source = kinds[name][int(rng.integers(len(kinds[name])))]
         try:
             samples_T = read_stretch(storage, source.uri, round(segment_s * RATE_HZ), RATE_HZ, rng)
@@ -85,6 +84,12 @@ def draw_batch(
     behind = torch.from_numpy(10 ** (rng.uniform(-50, -12, (len(sounds), 1)) / 20)).float()
     waveform_BT = waveform_BT / (rms_B1 + 1e-4)
     return drawn, 0.1 * (waveform_BT + behind * waveform_BT.roll(1, 0))
+
+
+def draw_turns(num_kinds: int, batch: int, rng: np.random.Generator) -> list[int]:
+    """Draw so many kinds in a random order, none twice as long as another has not come."""
+    rounds = [rng.permutation(num_kinds) for _ in range(-(-batch // num_kinds))]
+    return np.concatenate(rounds)[:batch].tolist()
 
 
 def drop_words(text: str, rng: np.random.Generator) -> list[str]:

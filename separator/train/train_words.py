@@ -1,11 +1,12 @@
 """Teach the words of a mini encoder more captions; the conditions of its kinds stay where they are.
 
 A separator that was trained with the encoder goes on with the new words as it is: every caption of
-a kind moves towards the mean of the conditions that its first captions have.
+a kind moves towards the mean of the conditions of those captions that the encoder knew in full.
 
 Shapes: B batch, K kinds, D condition.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -13,13 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from separator.encoders.mini import RATE_HZ, MiniEncoder
+from separator.encoders.mini import PADDING, RATE_HZ, UNKNOWN, MiniEncoder
 from separator.encoders.words import collect_words, split_words
+from separator.errors import AudioError, RequestError
 from separator.sounds.catalog import CLASSES
-from separator.sounds.synonyms import list_contexts, list_synonyms
+from separator.sounds.kind_names import list_contexts, list_synonyms
 from separator.storage import Storage
 from separator.train.sound_lists import Source, group_by_kind, read_stretch
-from separator.train.train_encoder import SCALE, drop_words
+from separator.train.train_encoder import SCALE, draw_turns, drop_words
 
 MOST_HEARD, HEARD_S = 32, 5.0  # sounds that place a kind without a known caption
 ADD_CONTEXT = 0.5  # captions of a step that get a phrase which says nothing about the sound
@@ -47,7 +49,7 @@ def teach_words(
     }
     captions = {kind: texts for kind, texts in known.items() if texts} | captions
     contexts = list_contexts()
-    larger = add_words(start, [*contexts, *(t for texts in captions.values() for t in texts)])
+    larger = add_words(start, [text for texts in captions.values() for text in texts], seed)
     places = [
         start.encode_texts(known[kind]) if known[kind] else hear(start, kinds[kind], seed, storage)
         for kind in captions
@@ -61,15 +63,20 @@ def teach_words(
 def hear(
     encoder: MiniEncoder, sources: Sequence[Source], seed: int, storage: Storage
 ) -> np.ndarray:
-    """Return the conditions (B, D) of a few of these sounds."""
+    """Return the conditions (B, D) of a few of these sounds, of those that can be read."""
     rng = np.random.default_rng([seed, 1])
-    chosen = rng.permutation(len(sources))[:MOST_HEARD]
     num_samples = round(HEARD_S * RATE_HZ)
-    heard = [
-        read_stretch(storage, sources[i].uri, num_samples, RATE_HZ, rng, sources[i].start_s)
-        for i in chosen
-    ]
-    return np.stack([encoder.encode_audio(sound_T[None], RATE_HZ) for sound_T in heard])
+    heard: list[np.ndarray] = []
+    for i in rng.permutation(len(sources)):
+        with contextlib.suppress(AudioError):
+            source = sources[i]
+            sound_T = read_stretch(storage, source.uri, num_samples, RATE_HZ, rng, source.start_s)
+            heard.append(encoder.encode_audio(sound_T[None], RATE_HZ))
+        if len(heard) == MOST_HEARD:
+            break
+    if not heard:
+        raise RequestError(f"{sources[0].kind!r}: none of its {len(sources)} sounds can be read")
+    return np.stack(heard)
 
 
 def list_captions(sources: Sequence[Source]) -> list[str]:
@@ -82,21 +89,17 @@ def keep_known(encoder: MiniEncoder, texts: Sequence[str]) -> list[str]:
     return [text for text in texts if words[text] and all(w in encoder.rows for w in words[text])]
 
 
-def add_words(encoder: MiniEncoder, texts: Sequence[str]) -> MiniEncoder:
+def add_words(encoder: MiniEncoder, texts: Sequence[str], seed: int) -> MiniEncoder:
     """Return an encoder that knows the words of these texts as well, so far without a meaning."""
     words = sorted({*encoder.words, *collect_words(list(texts))})
     larger = MiniEncoder(words)
     larger.audio.load_state_dict(encoder.audio.state_dict())
     larger.text.layers.load_state_dict(encoder.text.layers.state_dict())
+    rows = [PADDING, UNKNOWN, *(larger.rows[word] for word in encoder.words)]
+    vectors, weights = larger.text.vectors.weight, larger.text.weights.weight
     with torch.no_grad():
-        torch.nn.init.normal_(larger.text.vectors.weight, std=0.02)
-        for mine, theirs in zip(
-            larger.text.parameters(recurse=True), encoder.text.parameters(), strict=True
-        ):
-            if len(mine) != len(theirs):
-                mine[:2] = theirs[:2]
-                rows = [larger.rows[word] for word in encoder.words]
-                mine[rows] = theirs[2:]
+        vectors.normal_(std=0.02, generator=torch.Generator().manual_seed(seed))
+        vectors[rows], weights[rows] = encoder.text.vectors.weight, encoder.text.weights.weight
     return larger.eval()
 
 
@@ -124,9 +127,7 @@ def train_words(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, falling)
     for step in range(num_steps):
         rng = np.random.default_rng([seed, step])
-        rounds = -(-batch // len(kinds))
-        order = rng.permutation(np.tile(np.arange(len(kinds)), rounds))[:batch]
-        drawn = [captions[kinds[int(k)]] for k in order]
+        drawn = [captions[kinds[k]] for k in draw_turns(len(kinds), batch, rng)]
         texts = [of_kind[int(rng.integers(len(of_kind)))] for of_kind in drawn]
         fits_BK = torch.zeros(batch, len(kinds))
         for row_K, text in zip(fits_BK, texts, strict=True):

@@ -2,12 +2,12 @@
 
 import pytest
 
-from separator.detect.classes import Classes, NoClasses, match_classes
+from separator.detect.classes import Classes, NoClasses, match_classes, names_several
 from separator.detect.synonyms import read_table
 from separator.errors import QueryError
 from separator.model.zero_shot_files import LABELS_FILE
 from separator.sounds.catalog import CLASSES
-from separator.sounds.synonyms import list_synonyms
+from separator.sounds.kind_names import list_synonyms
 
 AUDIOSET = LABELS_FILE.read_text().splitlines()
 KINDS = list(CLASSES)
@@ -96,7 +96,9 @@ def test_captions_of_the_generator_find_their_own_kind():
     [
         ("a running engine", ("engine",)),
         ("running", ("footsteps",)),
-        ("the kitten is hungry", ("cat",)),
+        ("kitty", ("cat",)),
+        ("watching television", ()),
+        ("breaking news", ()),
         ("he clears his throat", ("cough",)),
         ("his", ()),
     ],
@@ -104,3 +106,18 @@ def test_captions_of_the_generator_find_their_own_kind():
 def test_synonyms_of_kinds_are_found_where_they_say_enough(text, labels):
     found = match_classes(text, KINDS)
     assert (found.labels if isinstance(found, Classes) else ()) == labels
+
+
+@pytest.mark.parametrize("text", ["a dog and rain", "rain, a piano", "Drums & guitar", "cat + dog"])
+def test_names_several_finds_texts_of_several_kinds(text):
+    assert names_several(text, KINDS)
+
+
+def test_names_several_lets_texts_of_one_kind_pass():
+    texts = [
+        text
+        for name, kind in CLASSES.items()
+        for text in (*kind.captions, *kind.paraphrases, *list_synonyms(name))
+    ]
+    texts += ["thunder and lightning", "a man speaking, close and loud", "barks, a dog barking", ""]
+    assert [text for text in texts if names_several(text, KINDS)] == []

@@ -17,9 +17,7 @@ from separator.errors import (
     NonFiniteAudio,
 )
 from separator.model.checkpoint import read_encoder_id, write_safetensors
-from separator.model.registry import resolve
 from separator.model.tensors import FORMAT, write_tensors
-from separator.storage import Storage
 from tests.helpers.golden import make_small_net
 
 CAPTIONS = ["a dog barking", "rain falling on a roof", "an emergency siren", "a man speaking"]
@@ -163,10 +161,3 @@ def test_read_mini_refuses_weights_that_are_not_finite(tmp_path):
     write_mini(tmp_path / "x", encoder)
     with pytest.raises(CheckpointError, match="NaN or infinity"):
         read_mini(tmp_path / "x")
-
-
-def test_list_mixed_finds_texts_of_several_sounds():
-    encoder = read_mini(resolve("mini", Storage().fetch))
-    mixed = ["a dog and rain", "rain, a piano", "Drums & guitar"]
-    texts = [*mixed, "a dog", "rain and zindling", "barks, a dog barking", "piano music", ""]
-    assert encoder.list_mixed(texts) == mixed

@@ -39,7 +39,7 @@ def test_fp32_equals_the_official_network(net, compile):
 def test_bf16_is_close(net, compile):
     out = separate_golden(Engine(net, "cuda", "bf16", compile, "each"))
     error = relative_error(out, torch.tensor(golden.load_arrays()["waveform"]))
-    assert -20 * torch.log10(torch.tensor(error)) > 35
+    assert -20 * torch.log10(torch.tensor(error)) > 44
 
 
 def test_compiled_equals_eager_at_changing_lengths(net):
@@ -78,7 +78,8 @@ def test_out_of_memory_is_survived(net):
     torch.cuda.set_per_process_memory_fraction(6e9 / total)
     try:
         tight = Engine(net, "cuda", "fp32", "off", memory_bytes=total)
+        before = tight.forward.budget_bytes
         assert relative_error(tight.separate(waveform, HZ, conditions), reference) < 1e-5
-        assert tight.forward.budget_bytes < total / 4
+        assert tight.forward.budget_bytes < before / 4
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

@@ -44,3 +44,9 @@ def test_check_says_all_that_is_wrong_and_the_way_out(
     assert not (tmp_path / "home").exists(), "nothing is downloaded"
     assert main(["check", str(config), "queries=[qwertz]"]) == 2
     assert re.search(r"encoder  WRONG  'qwertz': the mini model knows", capsys.readouterr().out)
+    monkeypatch.delenv("SEPARATOR_OFFLINE")
+    assert (
+        main(["check", str(config), f"output.uri={tmp_path / 'out'}", "queries=[rain and a dog]"])
+        == 0
+    )
+    assert "'rain and a dog': names several sounds" in " ".join(capsys.readouterr().out.split())

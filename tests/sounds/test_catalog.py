@@ -10,6 +10,7 @@ from jobs.sounds import main
 from separator.errors import RequestError
 from separator.sounds.bank import FOLDER_VARIABLE
 from separator.sounds.catalog import CLASSES, make_sound
+from separator.sounds.kind_names import list_synonyms
 
 
 def test_classes_are_thirty_or_more_and_share_no_caption_between_groups():
@@ -46,6 +47,10 @@ def test_sounds_command_renders_and_continues(tmp_path, capsys, monkeypatch):
     assert main([*arguments, "--processes", "1"]) == 0
     rows = [json.loads(line) for line in (tmp_path / "sounds.jsonl").read_text().splitlines()]
     assert [row["kind"] for row in rows] == ["owl", "owl", "rain", "rain"]
+    assert set(list_synonyms("owl")) < set(rows[0]["captions"])
+    assert main([str(tmp_path / "kept"), *arguments[1:], "--held-out", "--processes", "1"]) == 0
+    (row, *_) = (tmp_path / "kept/sounds.jsonl").read_text().splitlines()
+    assert json.loads(row)["captions"] == list(CLASSES["owl"].captions)
     assert soundfile.info(tmp_path / rows[0]["audio"]).frames == 32_000
     kept = (tmp_path / rows[0]["audio"]).stat().st_mtime_ns
     (tmp_path / rows[1]["audio"]).unlink()

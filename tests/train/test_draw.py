@@ -64,6 +64,8 @@ def test_colour_changes_levels_smoothly_and_moves_nothing():
     gains_db = 20 * np.log10(np.abs(np.fft.rfft(coloured_T)))[100:]
     assert np.abs(gains_db).max() < 6.5 and gains_db.std() > 1
     assert np.abs(np.diff(gains_db)).max() < 0.2  # per Hz
+    at_start_T = colour(make_rng(), np.roll(click_T, -(RATE_HZ // 2)), 6.0, RATE_HZ)
+    assert np.abs(at_start_T[-2_000:]).max() < 1e-3 * np.abs(at_start_T).max()
 
 
 def test_high_pass_takes_out_rumble_and_offset():

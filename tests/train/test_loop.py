@@ -167,14 +167,16 @@ def test_measure_loss_of_both_kinds():
     assert measure_loss("log", mixture[1:], target[1:], target[1:]) == pytest.approx(-20)
 
 
-def test_a_gradient_that_is_not_finite_changes_nothing():
-    settings, net = OptimSettings(num_steps=2), make_net()
+def test_a_gradient_that_is_not_finite_leaves_the_weights(caplog):
+    settings, net = OptimSettings(num_steps=20), make_net()
     state = make_state(net, net, settings)
     before = [parameter.detach().clone() for parameter in net.parameters()]
     net.base.pre_conv.weight.register_hook(lambda gradient: gradient * float("nan"))
     figures = step_through(state, make_batches(2), settings)
     assert [np.isfinite(f["loss"]) for f in figures] == [True, True]
-    assert np.isnan(figures[0]["grad_norm"])
+    assert np.isnan(figures[0]["grad_norm"]) and "step 1: a gradient is not" in caplog.text
+    with pytest.raises(LossNotFinite, match="step 11: the gradient is nan"):
+        step_through(state, make_batches(20), settings)
     for one, other in zip(net.parameters(), before, strict=True):
         assert torch.equal(one, other)
 

@@ -6,10 +6,12 @@ import soundfile
 import torch
 
 from separator.encoders.mini import RATE_HZ, read_mini
+from separator.errors import RequestError
 from separator.model.registry import resolve
 from separator.sounds.catalog import make_sound
 from separator.storage import Storage
 from separator.train.sound_lists import Source
+from separator.train.train_encoder import draw_turns
 from separator.train.train_words import add_words, teach_words
 
 NEW = {"dog": "a blorp", "rain": "zindling", "siren": "quaxes"}
@@ -41,8 +43,11 @@ def test_new_words_get_the_place_of_their_kind(bundled):
 
 def test_the_sides_that_are_not_trained_stay(bundled):
     texts = ["a dog barking", "rain on a roof", "a piano melody"]
-    larger = add_words(bundled, ["a blorp"])
-    np.testing.assert_array_equal(larger.encode_texts(texts), bundled.encode_texts(texts))
+    for more in ([], ["a blorp"]):
+        larger = add_words(bundled, more, 0)
+        np.testing.assert_array_equal(larger.encode_texts(texts), bundled.encode_texts(texts))
+    assert add_words(bundled, ["a blorp"], 0).encoder_id == larger.encoder_id
+    assert add_words(bundled, ["a blorp"], 1).encoder_id != larger.encoder_id
     taught, steps = teach_words(bundled, make_sources(), 2, 6, 0, Storage())
     list(steps)
     for mine, theirs in zip(taught.audio.parameters(), bundled.audio.parameters(), strict=True):
@@ -69,3 +74,17 @@ def test_a_kind_without_a_known_caption_gets_the_place_of_its_sounds(bundled, tm
     (blorp,) = taught.encode_texts(["a blorp"])
     near, far = (bundled.encode_audio(sounds[n][None], RATE_HZ) for n in ("whistle", "heartbeat"))
     assert blorp @ near > 0.8 > blorp @ far
+
+
+def test_a_kind_of_which_nothing_can_be_read_is_an_error(bundled, tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    sources = [Source(str(tmp_path / "a.wav"), ("a blorp",), "blorp", "blorp")]
+    with pytest.raises(RequestError, match="'blorp': none of its 1 sounds"):
+        teach_words(bundled, sources, 1, 46, 0, Storage())
+
+
+def test_draw_turns_gives_every_kind_its_turn():
+    rng = np.random.default_rng(0)
+    assert sorted(draw_turns(5, 15, rng)) == sorted([*range(5)] * 3)
+    few = {kind for _ in range(60) for kind in draw_turns(5, 2, rng)}
+    assert few == set(range(5))

@@ -2,9 +2,9 @@
 
 from separator.encoders.words import split_words
 from separator.sounds.catalog import CLASSES
+from separator.sounds.kind_names import list_contexts, list_synonyms
 from separator.sounds.real import make_row
 from separator.sounds.recordings import HELD_OUT, read_recordings
-from separator.sounds.synonyms import list_contexts, list_synonyms
 
 
 def test_synonyms_are_no_paraphrases_and_fit_one_group():
