@@ -8,7 +8,8 @@ import time
 
 import psutil
 
-WORKERS = {"actor": "SeparateActor", "worker": "ray::FlatMap", "assembler": "ray::_finish"}
+WORKERS = {"actor": "SeparateActor", "worker": "ray::FlatMap", "assembler": "ray::_finish",
+           "trainer": "RayTrainWorker"}  # fmt: skip
 
 
 def find_workers(process: subprocess.Popen, kind: str) -> list[psutil.Process]:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import soundfile
 
 from jobs.evaluate import main as evaluate
 from jobs.train import main as train
 from separator.api import load_model
+from tests.helpers.kills import find_workers
 from tests.helpers.training import (
     CONFIG,
     RATE_HZ,
@@ -159,7 +159,7 @@ def test_train_resumes_after_a_killed_worker_and_ends_with_the_same_steps(
         while not listed.exists():
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.2)
-        (victim,) = find_workers(process.pid)
+        (victim,) = find_workers(process, "trainer")
         victim.send_signal(signal.SIGKILL)
         out, _ = process.communicate()
     finally:
@@ -168,11 +168,3 @@ def test_train_resumes_after_a_killed_worker_and_ends_with_the_same_steps(
     check_lines(out)
     assert "going on from step" in out
     assert [row["step"] for row in read_history(tmp_path)] == list(range(1, 61))
-
-
-def find_workers(pid: int) -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process(pid).children(recursive=True)
-        if any("RayTrainWorker" in part for part in child.cmdline())
-    ]
