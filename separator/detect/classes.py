@@ -103,7 +103,8 @@ def find_meant(text: str, labels: Sequence[str]) -> list[str]:
     ]
     found += [
         (phrase, (kind,))
-        for phrase, kind in list_kind_phrases()
+        for word in words
+        for phrase, kind in index_kind_phrases().get(word, ())
         if kind in labels and (phrase == words or (len(phrase) > 1 and phrase <= words))
     ]
     for label in labels:
@@ -127,21 +128,23 @@ def list_phrases() -> list[tuple[Words, tuple[str, ...]]]:
 
 
 @cache
-def list_kind_phrases() -> list[tuple[Words, str]]:
-    """List what people call the kinds of our generator, as stems, with the kind.
+def index_kind_phrases() -> dict[str, list[tuple[Words, str]]]:
+    """List what people call the kinds of our generator, as stems, with the kind, by the first stem.
 
     A single word counts only where it is the whole text: "running" names steps, and "a running
     engine" an engine.
     """
-    return [
-        (frozenset(split_words(phrase)), kind)
-        for kind in list_kinds()
-        for phrase in list_synonyms(kind)
-    ]
+    index: dict[str, list[tuple[Words, str]]] = {}
+    for kind in list_kinds():
+        for phrase in list_synonyms(kind):
+            stems = frozenset(split_words(phrase))
+            index.setdefault(min(stems), []).append((stems, kind))
+    return index
 
 
 def names_several(text: str, kinds: Sequence[str]) -> bool:
     """Tell whether the parts of a text ("a dog and rain") mean different kinds."""
-    found = [match_classes(part, kinds) for part in split_parts(text)]
+    parts = split_parts(text)
+    found = [match_classes(part, kinds) for part in parts] if len(parts) > 1 else []
     meant = [set(part.labels) for part in found if isinstance(part, Classes)]
     return any(one.isdisjoint(other) for one in meant for other in meant)

@@ -1,6 +1,7 @@
 """Read what else people call the sounds of each class, and phrases that say nothing about a sound.
 
-For training only: lists of held-out sounds keep the first captions of their class.
+Lists for training and the table of classes have them; lists of held-out sounds keep the captions
+that their class came with.
 """
 
 import json

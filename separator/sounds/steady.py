@@ -28,7 +28,7 @@ def make_hum(take: Take) -> np.ndarray:
     return out * (1 - take.uniform(0, 0.25) * sway)
 
 
-def _make_static(take: Take) -> np.ndarray:
+def make_static(take: Take) -> np.ndarray:
     """Make the noise of an old radio or record: a band that comes and goes, with crackles."""
     count, rate = take.num_samples, take.rate_hz
     low_hz, high_hz = take.log_uniform(50, 400), take.log_uniform(900, 5_000)
@@ -42,8 +42,10 @@ def _make_static(take: Take) -> np.ndarray:
 
 
 def make_hiss(take: Take) -> np.ndarray:
-    if take.chance(0.3):
-        return _make_static(take)
+    return make_static(take) if take.chance(0.3) else make_steady_hiss(take)
+
+
+def make_steady_hiss(take: Take) -> np.ndarray:
     count, rate = take.num_samples, take.rate_hz
     out = p.noise(take.rng, count, take.choose(0.0, 0.0, take.uniform(-2, 3)))
     if take.chance(0.5):  # Steam: a jet is loudest around one pitch.

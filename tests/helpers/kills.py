@@ -8,8 +8,12 @@ import time
 
 import psutil
 
-WORKERS = {"actor": "SeparateActor", "worker": "ray::FlatMap", "assembler": "ray::_finish",
-           "trainer": "RayTrainWorker"}  # fmt: skip
+WORKERS = {
+    "actor": "SeparateActor",
+    "worker": "ray::FlatMap",
+    "assembler": "ray::_finish",
+    "trainer": "RayTrainWorker",
+}
 
 
 def find_workers(process: subprocess.Popen, kind: str) -> list[psutil.Process]:

@@ -111,9 +111,11 @@ def ratio_db(above: np.ndarray, below: np.ndarray) -> float:
 
 
 def compute_si_sdr(stem: np.ndarray, target: np.ndarray) -> float:
-    target64, stem64 = target.astype(np.float64), stem.astype(np.float64)
-    scaled = target64 * (target64 @ stem64) / (target64 @ target64)
-    return ratio_db(scaled, stem64 - scaled)
+    """Of sums, with float32's epsilon in three places, as AudioSep's script has it."""
+    target64, stem64, eps = target.astype(np.float64), stem.astype(np.float64), 2.0**-23
+    scaled = target64 * (eps + target64 @ stem64) / (eps + target64 @ target64)
+    rest = stem64 - scaled
+    return 10 * float(np.log10((eps + scaled @ scaled) / (eps + rest @ rest)))
 
 
 def compute_plain(stem: np.ndarray, target: np.ndarray, mixture: np.ndarray) -> dict[str, float]:

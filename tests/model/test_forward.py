@@ -140,11 +140,9 @@ print(counters["inductor"]["fxgraph_cache_hit"], counters["inductor"]["fxgraph_c
 def test_a_compiled_graph_is_found_again_by_the_next_process(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TORCHINDUCTOR")}
     environment["SEPARATOR_HOME"] = str(tmp_path)
+    command = [sys.executable, "-c", COMPILE_ONCE]
     found = [
-        subprocess.run(
-            [sys.executable, "-c", COMPILE_ONCE],
-            env=environment, check=True, capture_output=True, text=True, timeout=300,
-        ).stdout.split()
+        subprocess.check_output(command, env=environment, text=True, timeout=300).split()
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     assert found == [["0", "1"], ["1", "0"]] and any((tmp_path / "compiled").iterdir())
