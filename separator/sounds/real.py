@@ -13,10 +13,10 @@ from zlib import crc32
 import numpy as np
 
 from separator.errors import AudioError, RequestError, SeparatorError
-from separator.sounds.catalog import CLASSES
 from separator.sounds.kind_names import list_synonyms
 from separator.sounds.packages import fetch, unpack
 from separator.sounds.programs import start
+from separator.sounds.recorded_kinds import list_known
 from separator.sounds.recordings import HELD_OUT, Recording
 from separator.storage.atomic import replacing, write_whole
 
@@ -143,7 +143,7 @@ def make_rows(recordings: Sequence[Recording]) -> list[Row]:
 
 def make_row(recording: Recording, others: Sequence[Recording]) -> Row:
     """Make one row: captions of the kind and of the recording itself, and where it comes from."""
-    known = CLASSES.get(recording.kind)
+    known = list_known().get(recording.kind)
     captions = [*(known.captions if known else ()), recording.caption]
     if recording.package not in HELD_OUT:
         captions += list_synonyms(recording.kind)
@@ -163,10 +163,11 @@ def write_lists(
     training, held_out = keep_present(training, folder), keep_present(held_out, folder)
     if not training and not held_out:
         raise RequestError(f"{folder}: not one recording could be brought; see the warnings")
+    known = list_known()
     lists = {
-        "train": [r for r in training if r.kind in CLASSES],
-        "held_out": [r for r in held_out if r.kind in CLASSES],
-        "more": [r for r in training if r.kind not in CLASSES],
+        "train": [r for r in training if r.kind in known],
+        "held_out": [r for r in held_out if r.kind in known],
+        "more": [r for r in training if r.kind not in known],
     }
     for name, members in lists.items():
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in make_rows(members)]

@@ -4,6 +4,7 @@ The list, `real_sounds.parquet` beside this file, holds facts only: where a reco
 heard in it, its licence, length and bandwidth. `separator sounds real` brings the recordings.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ RESERVED = frozenset(
         "ktuberling",
     }
 )
+# A kind with less of trust A has too little to be learnt from: recordings of trust B join it.
+ENOUGH_TRUSTED_S = 30.0
 # Packages that are measured with while training, and never trained on: whole ones, so that no
 # voice, microphone or room of theirs is in both lists.
 HELD_OUT = frozenset(
@@ -81,10 +84,12 @@ def is_reserved(package: str) -> bool:
 
 
 def choose_for_training(recordings: Iterable[Recording]) -> list[Recording]:
-    """Choose what is not held out: of trust A, and B for kinds that have nothing else."""
+    """Choose what is not held out: of trust A, and B for kinds that have next to nothing else."""
     kept = [r for r in recordings if r.package not in HELD_OUT and not is_reserved(r.package)]
-    trusted = {r.kind for r in kept if r.trust == "A"}
-    return [r for r in kept if r.trust == "A" or r.kind not in trusted]
+    trusted_s: defaultdict[str, float] = defaultdict(float)
+    for r in kept:
+        trusted_s[r.kind] += r.seconds if r.trust == "A" else 0
+    return [r for r in kept if r.trust == "A" or trusted_s[r.kind] < ENOUGH_TRUSTED_S]
 
 
 def choose_held_out(recordings: Iterable[Recording]) -> list[Recording]:

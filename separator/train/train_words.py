@@ -17,8 +17,8 @@ from torch import Tensor
 from separator.encoders.mini import PADDING, RATE_HZ, UNKNOWN, MiniEncoder
 from separator.encoders.words import collect_words, split_words
 from separator.errors import AudioError, RequestError
-from separator.sounds.catalog import CLASSES
 from separator.sounds.kind_names import list_contexts, list_synonyms
+from separator.sounds.recorded_kinds import list_known
 from separator.storage import Storage
 from separator.train.sound_lists import Source, group_by_kind, read_stretch
 from separator.train.train_encoder import SCALE, draw_turns, drop_words
@@ -37,15 +37,15 @@ def teach_words(
 ) -> tuple[MiniEncoder, Iterator[dict[str, float]]]:
     """Return a larger encoder, and the steps that train it on the captions of all sources.
 
-    The generator's kinds take part too, so that none is forgotten. A kind of which the encoder
-    knows no caption gets the place of its sounds.
+    All kinds that the package has words for take part, so that none is forgotten. A kind that the
+    encoder does not know gets the place of its sounds; one without sounds is left out.
     """
     kinds = group_by_kind(list(sources))
     captions = {kind: list_captions(members) for kind, members in kinds.items()}
-    generated = {n: [*sound.captions, *list_synonyms(n)] for n, sound in CLASSES.items()}
+    named = {n: [*kind.captions, *list_synonyms(n)] for n, kind in list_known().items()}
     known = {
-        kind: keep_known(start, [*captions.get(kind, ()), *generated.get(kind, ())])
-        for kind in dict.fromkeys([*captions, *generated])
+        kind: find_known(start, kind, [*captions.get(kind, ()), *named.get(kind, ())])
+        for kind in dict.fromkeys([*captions, *named])
     }
     captions = {kind: texts for kind, texts in known.items() if texts} | captions
     contexts = list_contexts()
@@ -81,6 +81,16 @@ def hear(
 
 def list_captions(sources: Sequence[Source]) -> list[str]:
     return list(dict.fromkeys(caption for source in sources for caption in source.captions))
+
+
+def find_known(encoder: MiniEncoder, kind: str, texts: Sequence[str]) -> list[str]:
+    """Find the texts of a kind that an encoder knows in full; none where it does not know the kind.
+
+    It knows a kind of ours by all its captions: that of "a wolf howling" alone may mean a dog.
+    """
+    described = list_known().get(kind)
+    own = described.captions if described else ()
+    return keep_known(encoder, texts) if len(keep_known(encoder, own)) == len(own) else []
 
 
 def keep_known(encoder: MiniEncoder, texts: Sequence[str]) -> list[str]:

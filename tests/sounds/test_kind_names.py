@@ -1,16 +1,21 @@
 """What else people call the sounds of each class."""
 
+from collections import defaultdict
+
 from separator.encoders.words import split_words
 from separator.sounds.catalog import CLASSES
 from separator.sounds.kind_names import list_contexts, list_synonyms
 from separator.sounds.real import make_row
+from separator.sounds.recorded_kinds import list_known, read_recorded_kinds
 from separator.sounds.recordings import HELD_OUT, read_recordings
 
 
 def test_synonyms_are_no_paraphrases_and_fit_one_group():
-    groups = {text: sound.group for sound in CLASSES.values() for text in sound.captions}
-    paraphrases = {text for sound in CLASSES.values() for text in sound.paraphrases}
-    for name, sound in CLASSES.items():
+    known = list_known()
+    groups = {text: kind.group for kind in known.values() for text in kind.captions}
+    paraphrases = {text for kind in known.values() for text in kind.paraphrases}
+    assert not paraphrases & set(groups)
+    for name, sound in known.items():
         synonyms = list_synonyms(name)
         assert len(set(synonyms)) == len(synonyms) >= 30 and not paraphrases & set(synonyms)
         for text in synonyms:
@@ -18,8 +23,17 @@ def test_synonyms_are_no_paraphrases_and_fit_one_group():
             assert split_words(text), text
 
 
+def test_recorded_kinds_are_none_of_the_generator_and_have_recordings_enough():
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for recording in read_recordings():
+        seconds[recording.kind] += recording.seconds
+    for name, kind in read_recorded_kinds().items():
+        assert name not in CLASSES and kind.captions[0] == name
+        assert seconds[name] >= 30, name
+
+
 def test_contexts_name_no_class():
-    labels = {word for sound in CLASSES.values() for word in split_words(sound.captions[0])}
+    labels = {word for kind in list_known().values() for word in split_words(kind.captions[0])}
     for context in list_contexts():
         assert not labels & set(split_words(context)), context
 

@@ -96,16 +96,20 @@ def test_bring_again_needs_no_package(brought):
 
 
 def test_write_lists_makes_lists_of_what_is_there_that_training_reads(tmp_path):
-    unknown = list_recording("usr/u.wav", 9.0, kind="wolf")
+    unknown = list_recording("usr/u.wav", 9.0, kind="whale")
+    wolf = list_recording("usr/w.wav", 9.0, kind="wolf")  # a kind that the generator cannot make
     owl = list_recording("usr/h.wav", 1.0, "owl")
-    for recording in (*GOOD, unknown, owl):
+    for recording in (*GOOD, unknown, owl, wolf):
         write_sound(tmp_path / name_file(recording), np.ones(100), RATE_HZ)
-    numbers = write_lists(tmp_path, [*GOOD, *BAD, unknown], [owl])
-    assert numbers == {"train": 3, "held_out": 1, "more": 1}
+    numbers = write_lists(tmp_path, [*GOOD, *BAD, unknown, wolf], [owl])
+    assert numbers == {"train": 4, "held_out": 1, "more": 1}
     sources = read_list(str(tmp_path / "train.jsonl"), Storage())
-    assert {s.uri for s in sources} == {str(tmp_path / name_file(r)) for r in GOOD}
-    assert all(s.package == "small-data" and len(s.joins) == 3 for s in sources)
-    assert "a dog barking" in sources[0].captions and "dogs here" in sources[0].captions
+    assert {s.uri for s in sources} == {str(tmp_path / name_file(r)) for r in (*GOOD, wolf)}
+    dogs = [s for s in sources if s.kind == "dog"]
+    assert all(s.package == "small-data" and len(s.joins) == 3 for s in dogs)
+    (howl,) = [s for s in sources if s.kind == "wolf"]
+    assert howl.group == "dog" and {"a wolf howling", "wolves", "wolfs here"} <= set(howl.captions)
+    assert {"a dog barking", "dogs here"} <= set(dogs[0].captions)
     row = json.loads((tmp_path / "more.jsonl").read_text())
     assert row["licence"] == "CC0" and row["path"] == "usr/u.wav" and row["joins"] == []
 

@@ -54,10 +54,12 @@ def test_read_recordings_says_all_facts_of_each(recordings):
     assert len({(r.package, r.path) for r in recordings}) == len(recordings)
 
 
-def test_choose_for_training_takes_trust_b_only_where_a_kind_has_nothing_else():
-    other = dataclasses.replace(A, trust="B", path="b.wav")
+def test_choose_for_training_takes_trust_b_only_where_a_kind_has_next_to_nothing_else():
+    long = dataclasses.replace(A, seconds=29.0, path="long.wav")
+    other = dataclasses.replace(A, trust="B", path="b.wav", seconds=60.0)
     owl = dataclasses.replace(other, kind="owl")
-    assert choose_for_training([A, other, owl]) == [A, owl]
+    assert choose_for_training([A, long, other, owl]) == [A, long, owl]
+    assert choose_for_training([long, other, owl]) == [long, other, owl]
 
 
 def test_choose_for_training_leaves_out_reserved_and_held_out_packages():

@@ -5,14 +5,15 @@ import pytest
 import soundfile
 import torch
 
-from separator.encoders.mini import RATE_HZ, read_mini
+from separator.encoders.mini import RATE_HZ, MiniEncoder, read_mini
+from separator.encoders.words import collect_words
 from separator.errors import RequestError
 from separator.model.registry import resolve
 from separator.sounds.catalog import make_sound
 from separator.storage import Storage
 from separator.train.sound_lists import Source
 from separator.train.train_encoder import draw_turns
-from separator.train.train_words import add_words, teach_words
+from separator.train.train_words import add_words, find_known, teach_words
 
 NEW = {"dog": "a blorp", "rain": "zindling", "siren": "quaxes"}
 
@@ -74,6 +75,24 @@ def test_a_kind_without_a_known_caption_gets_the_place_of_its_sounds(bundled, tm
     (blorp,) = taught.encode_texts(["a blorp"])
     near, far = (bundled.encode_audio(sounds[n][None], RATE_HZ) for n in ("whistle", "heartbeat"))
     assert blorp @ near > 0.8 > blorp @ far
+
+
+def test_a_kind_that_shares_a_word_with_another_gets_the_place_of_its_sounds(bundled, tmp_path):
+    """The encoder may know "a hammer on metal" from another kind, and yet not this kind."""
+    whistle_T = make_sound("whistle", 7, 3 * RATE_HZ)
+    soundfile.write(tmp_path / "whistle.wav", whistle_T, RATE_HZ)
+    small = MiniEncoder(collect_words(["rain", "a hammer on metal"])).eval()
+    small.audio.load_state_dict(bundled.audio.state_dict())
+    sources = [
+        Source(
+            str(tmp_path / "whistle.wav"), ("a smith", "a hammer on metal"), "hammering", "knocking"
+        )
+    ]
+    assert find_known(small, "hammering", ["a hammer on metal"]) == []
+    taught, steps = teach_words(small, sources, 100, 8, 0, Storage())
+    list(steps)
+    (hammer,) = taught.encode_texts(["a smith"])
+    assert hammer @ bundled.encode_audio(whistle_T[None], RATE_HZ) > 0.8
 
 
 def test_a_kind_of_which_nothing_can_be_read_is_an_error(bundled, tmp_path):
