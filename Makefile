@@ -60,7 +60,7 @@ test-gpu: dev  ## tests on a CUDA device
 	$(PYTHON) -m pytest -m gpu
 
 demo: env ffmpeg  ## run the job on a small library that it makes, in demo/
-	$(PYTHON) -m jobs.demo demo
+	$(PYTHON) -m jobs.demo demo --recordings
 
 bench: dev  ## compare the engine with the plain network; writes benchmarks/results/
 	$(PYTHON) benchmarks/engine.py

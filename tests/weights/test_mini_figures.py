@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from jobs.demo import mix_track
+from jobs.demo_library import mix_track
 from separator import load_model
 from separator.audio.metrics import compute_level_db, compute_sdri_db
 from separator.model.registry import BUNDLED
