@@ -38,6 +38,7 @@ N_FFT, HOP, NUM_MELS = 1024, 512, 64
 PADDING, UNKNOWN = 0, 1
 WORD_SIZE = 96
 AUDIO_WIDTHS = (24, 48, 96, 192)
+HEAD_WIDTH = 96  # the conditions of sounds lie in few directions (docs/log.md)
 STRETCH_SAMPLES = 10 * RATE_HZ
 
 
@@ -60,9 +61,12 @@ class TextTower(nn.Module):
 
 
 class AudioTower(nn.Module):
-    """Map audio to a condition: convolutions over log-mel levels, then mean and peak over time."""
+    """Map audio to a condition: convolutions over log-mel levels, then mean and peak over time.
 
-    def __init__(self) -> None:
+    `head_width` 0 is the single layer of older files.
+    """
+
+    def __init__(self, head_width: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         num_in = 1
@@ -72,7 +76,10 @@ class AudioTower(nn.Module):
             num_in = width
         self.layers = nn.Sequential(*layers)
         num_features = AUDIO_WIDTHS[-1] * (NUM_MELS >> len(AUDIO_WIDTHS))
-        self.head = nn.Linear(2 * num_features, CONDITION_SIZE)
+        self.head: nn.Module = nn.Linear(2 * num_features, CONDITION_SIZE)
+        if head_width:
+            narrow = nn.Linear(2 * num_features, head_width, bias=False)
+            self.head = nn.Sequential(narrow, nn.Linear(head_width, CONDITION_SIZE))
         self.mel_FM = nn.Buffer(make_mel_bands(), persistent=False)
 
     def forward(self, waveform_BT: Tensor) -> Tensor:
@@ -93,12 +100,12 @@ class MiniEncoder(nn.Module):
 
     listen_s = 2.0  # longer excerpts recognise stems of absent sounds no better (docs/log.md)
 
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, words: list[str], head_width: int = HEAD_WIDTH) -> None:
         super().__init__()
-        self.words = words
+        self.words, self.head_width = words, head_width
         self.rows = {word: row for row, word in enumerate(words, start=2)}
         self.text = TextTower(len(words))
-        self.audio = AudioTower()
+        self.audio = AudioTower(head_width)
 
     @property
     def encoder_id(self) -> str:
@@ -135,7 +142,7 @@ class MiniEncoder(nn.Module):
         if not np.isfinite(waveform_CT).all():
             raise NonFiniteAudio("the sound holds NaN or infinite samples")
         mono_1T = torch.from_numpy(waveform_CT.astype(np.float32).mean(0, keepdims=True))
-        mono_1T = mono_1T.to(self.audio.head.weight.device)
+        mono_1T = mono_1T.to(next(self.audio.parameters()).device)
         mono_1T = resample(mono_1T, rate_hz, RATE_HZ)
         stretches = [s for s in mono_1T.split(STRETCH_SAMPLES, -1) if s.shape[-1] > RATE_HZ // 2]
         shortest = (N_FFT // 2 + 1) * 16
@@ -198,8 +205,9 @@ def read_mini(path: Path) -> MiniEncoder:
     words = read_json(path, metadata, "words", "[]")
     if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
         raise CheckpointMismatch(f"{path}: words: must be a list of texts")
-    encoder = MiniEncoder(words)
     own = {k.removeprefix(TENSORS): t.clone() for k, t in tensors.items() if k.startswith(TENSORS)}
+    narrow = own.get("audio.head.0.weight")
+    encoder = MiniEncoder(words, 0 if narrow is None or narrow.ndim != 2 else len(narrow))
     try:
         encoder.load_state_dict(own)
     except RuntimeError as error:

@@ -102,7 +102,7 @@ def keep_known(encoder: MiniEncoder, texts: Sequence[str]) -> list[str]:
 def add_words(encoder: MiniEncoder, texts: Sequence[str], seed: int) -> MiniEncoder:
     """Return an encoder that knows the words of these texts as well, so far without a meaning."""
     words = sorted({*encoder.words, *collect_words(list(texts))})
-    larger = MiniEncoder(words)
+    larger = MiniEncoder(words, encoder.head_width)
     larger.audio.load_state_dict(encoder.audio.state_dict())
     larger.text.layers.load_state_dict(encoder.text.layers.state_dict())
     rows = [PADDING, UNKNOWN, *(larger.rows[word] for word in encoder.words)]

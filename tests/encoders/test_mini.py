@@ -128,11 +128,24 @@ def test_encoder_id_changes_with_weights_and_words():
     assert fewer.encoder_id != one.encoder_id
 
 
-def test_read_mini_reads_what_write_mini_wrote(tmp_path):
-    encoder = make_encoder()
+@pytest.mark.parametrize("head_width", [0, 8, 96])  # 0: one layer, as files had it before
+def test_read_mini_reads_what_write_mini_wrote(head_width, tmp_path):
+    encoder = MiniEncoder(["rain"], head_width).eval()
     path = tmp_path / "encoder.safetensors"
     write_mini(path, encoder)
     assert read_encoder_id(path) == encoder.encoder_id == read_mini(path).encoder_id
+    sound = np.random.default_rng(0).standard_normal((1, 32_000)).astype(np.float32)
+    conditions = [e.encode_audio(sound, 32_000) for e in (encoder, read_mini(path))]
+    np.testing.assert_array_equal(*conditions)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (0, 1536), (2, 2)])
+def test_read_mini_refuses_a_head_of_another_shape(shape, tmp_path):
+    tensors, metadata = pack_mini(make_encoder())
+    tensors["query_encoder.mini.audio.head.0.weight"] = torch.zeros(shape)
+    write_tensors(tmp_path / "m.safetensors", tensors, metadata | {"format": FORMAT})
+    with pytest.raises(CheckpointMismatch, match="other tensors"):
+        read_mini(tmp_path / "m.safetensors")
 
 
 def test_read_mini_refuses_files_without_its_tensors(tmp_path):

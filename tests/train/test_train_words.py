@@ -81,7 +81,8 @@ def test_a_kind_that_shares_a_word_with_another_gets_the_place_of_its_sounds(bun
     """The encoder may know "a hammer on metal" from another kind, and yet not this kind."""
     whistle_T = make_sound("whistle", 7, 3 * RATE_HZ)
     soundfile.write(tmp_path / "whistle.wav", whistle_T, RATE_HZ)
-    small = MiniEncoder(collect_words(["rain", "a hammer on metal"])).eval()
+    words = collect_words(["rain", "a hammer on metal"])
+    small = MiniEncoder(words, bundled.head_width).eval()
     small.audio.load_state_dict(bundled.audio.state_dict())
     sources = [
         Source(
