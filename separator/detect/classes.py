@@ -18,6 +18,7 @@ from separator.detect.synonyms import read_table
 from separator.encoders.words import split_parts, split_words
 from separator.errors import QueryError
 from separator.sounds.kind_names import list_kinds, list_synonyms
+from separator.sounds.recorded_kinds import read_recorded_kinds
 
 Words = frozenset[str]
 # Names of classes that mean something else as a part of a longer text.
@@ -29,7 +30,7 @@ ONLY_WHOLE = {
     "smash", "slap", "chop", "man", "woman", "waves", "tick", "clicking", "vibration", "opera",
     "bass", "steam", "crow", "goat", "whistle", "chant", "distortion", "sidetone", "harmonic",
     "soul", "shuffle", "howl", "coo", "moan", "gears", "tools", "chime", "zing", "ska",
-    "techno", "chorus", "walk",
+    "techno", "chorus", "walk", "saw",
 }  # fmt: skip
 
 
@@ -96,16 +97,21 @@ def stem_name(name: str) -> Words:
 
 
 def find_meant(text: str, labels: Sequence[str]) -> list[str]:
-    """List the classes of all phrases and names that are found in a text."""
+    """List the classes of all phrases and names that are found in a text.
+
+    Where the labels are kinds of ours, a phrase of another kind of ours stands for no class:
+    "chopping wood" is no chopper.
+    """
     words = frozenset(split_words(text))
+    ours = set(list_kinds()).issuperset(labels)
     found: list[tuple[Words, tuple[str, ...]]] = [
         (phrase, classes) for phrase, classes in list_phrases() if phrase <= words
     ]
     found += [
-        (phrase, (kind,))
+        (phrase, (kind,) if kind in labels else ())
         for word in words
         for phrase, kind in index_kind_phrases().get(word, ())
-        if kind in labels and (phrase == words or (len(phrase) > 1 and phrase <= words))
+        if (kind in labels or ours) and (phrase == words or (len(phrase) > 1 and phrase <= words))
     ]
     for label in labels:
         for name in split_names(label):
@@ -129,14 +135,15 @@ def list_phrases() -> list[tuple[Words, tuple[str, ...]]]:
 
 @cache
 def index_kind_phrases() -> dict[str, list[tuple[Words, str]]]:
-    """List what people call the kinds of our generator, as stems, with the kind, by the first stem.
+    """List what people call our kinds, as stems, with the kind, by the first stem.
 
     A single word counts only where it is the whole text: "running" names steps, and "a running
     engine" an engine.
     """
     index: dict[str, list[tuple[Words, str]]] = {}
     for kind in list_kinds():
-        for phrase in list_synonyms(kind):
+        recorded = read_recorded_kinds().get(kind)
+        for phrase in (*list_synonyms(kind), *(recorded.captions if recorded else ())):
             stems = frozenset(split_words(phrase))
             index.setdefault(min(stems), []).append((stems, kind))
     return index

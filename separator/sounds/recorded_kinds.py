@@ -7,9 +7,10 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from separator.sounds.catalog import CLASSES
-from separator.sounds.take import SoundClass
+if TYPE_CHECKING:
+    from separator.sounds.take import SoundClass
 
 PATH = Path(__file__).with_suffix(".json")
 
@@ -32,6 +33,8 @@ def read_recorded_kinds() -> dict[str, RecordedKind]:
     }
 
 
-def list_known() -> dict[str, SoundClass | RecordedKind]:
+def list_known() -> "dict[str, SoundClass | RecordedKind]":
     """List all kinds that the models have words for, those of the generator first."""
+    from separator.sounds.catalog import CLASSES  # here: who reads names needs no generator
+
     return {**CLASSES, **read_recorded_kinds()}
