@@ -5,7 +5,7 @@
 
 Without arguments, benchmarks/results/bundled.json and the tables between the marks `bundled` in
 README.md and docs/evaluation.md are written anew. What is in runs/bundled/parts is not computed
-again: other weights make other parts.
+again: other weights make other parts. After a change to the generator of sounds, delete the folder.
 """
 
 import json

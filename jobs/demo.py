@@ -7,11 +7,13 @@ in. With --recordings there are two films of real sounds more. Run again, it mak
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
 from jobs import separate
 from jobs.command import OK, SOME_FAILED, Command
 from jobs.demo_library import (
+    BROKEN,
     RECORDED,
     SYNTHETIC,
     Scene,
@@ -40,26 +42,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     library, output = options.folder / "library", options.folder / "output"
     recordings = options.folder / "recordings"
+    print(f"making {library} ...", flush=True)
     separate.require_ffmpeg()
     scenes = dict(SYNTHETIC)
-    if options.recordings:
-        print("bringing recordings ...", flush=True)
-        if bring_recordings(recordings, show=lambda line: print(shorten(line), flush=True)):
-            scenes |= RECORDED
-    print(f"making {library} ...", flush=True)
+    if options.recordings and bring_recordings(recordings, show):
+        scenes |= RECORDED
     make_library(library, scenes, recordings)
     code = separate.separate(CONFIG, [f"input.uri={library}", f"output.uri={output}"])
     if code not in (OK, SOME_FAILED):
         return code
     print()
     print_closeness(output, scenes, recordings)
-    print("\nbroken.mp4 is meant to fail: its record says why.")
+    print(f"\n{BROKEN} is meant to fail: its record says why.")
     print(f"Look and listen: {output}/report/index.html")
     return OK
 
 
-def shorten(line: str, width: int = 80) -> str:
-    return line if len(line) <= width else line[: width - 4] + " ..."
+def show(line: str) -> None:
+    print(textwrap.shorten(line, 80, placeholder=" ..."), flush=True)
 
 
 def print_closeness(output: Path, scenes: dict[str, Scene], recordings: Path) -> None:

@@ -9,6 +9,7 @@ Shapes: T samples.
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -55,6 +56,7 @@ BROKEN = "broken.mp4"
 PAUSE_S = (0.2, 0.5)  # between recordings
 
 
+@cache
 def list_recordings() -> "dict[str, list[Recording]]":
     """List the recordings that the scenes are made of, by kind."""
     from separator.sounds.recordings import choose_held_out, read_recordings
