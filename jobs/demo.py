@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recordings",
         action="store_true",
-        help="bring recordings from packages of Debian (42 MB, by apt-get); without them if they "
-        "cannot be had",
+        help="bring recordings from packages of Debian (42 MB, by apt-get);\n"
+        "goes on without them if they cannot be had",
     )
 
 
