@@ -25,13 +25,15 @@ from separator.storage.storage import Storage
 
 log = logging.getLogger(__name__)
 
-MAX_CONFLICTS = 100
+# A writer that the store keeps waiting looks like a conflict as well: pauses grow.
+MAX_CONFLICTS, LONGEST_PAUSE = 100, 10
 
 Content = dict[str, Any]
 
 
 class SharedObject:
-    """`key`: the entry that is this writer's own; every change of it differs from the last."""
+    """`key`: the entry that is this writer's own; every change of it differs from the last.
+    `pause_s`: before the next try, up to ten times as long after conflicts."""
 
     def __init__(self, storage: Storage, uri: str, key: str, pause_s: float) -> None:
         self.storage, self.uri, self.key, self.pause_s = storage, uri, key, pause_s
@@ -53,8 +55,9 @@ class SharedObject:
                     if decision == content or self._write(decision, version):
                         return decision
                     conflicts += 1
-            time.sleep(self.pause_s * random.uniform(0.5, 1.5))
-        raise StorageBusy(f"{self.uri}: others wrote first {conflicts} times in a row")
+            growth = max(1, min(conflicts, LONGEST_PAUSE))
+            time.sleep(growth * self.pause_s * random.uniform(0.5, 1.5))
+        raise StorageBusy(f"{self.uri}: others were writing it at each of {conflicts} tries")
 
     def check_store(self) -> None:
         """Send a write that must be refused: a store that accepts it would lose changes."""

@@ -41,23 +41,31 @@ def finish(process: subprocess.Popen, code: int = 3) -> None:
 
 @pytest.mark.slow
 @pytest.mark.check
-@pytest.mark.parametrize("kind", ["driver", "actor", "worker"])
-def test_run_survives_a_kill(library, finished, tmp_path, kind):
+def test_run_survives_a_kill_of_its_driver(library, finished, tmp_path):
     """SIGKILL in the middle of the run, then the same command: the same stems."""
     out = tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
     process = start_job(config)
     wait_for(process, out, "*.flac")
-    if kind == "driver":
-        # A second run on the same output meanwhile refuses; once the first is dead it goes on.
-        before = sorted((out / "runs").iterdir())
-        assert "is at work on all of it" in run_job(config, code=2)
-        assert sorted((out / "runs").iterdir()) == before and process.poll() is None
-        kill_driver(process)
-        run_job(config, code=3)
-    else:
-        assert kill_one(process, kind)
-        finish(process)
+    # A second run on the same output meanwhile refuses; once the first is dead it goes on.
+    before = sorted((out / "runs").iterdir())
+    assert "is at work on all of it" in run_job(config, code=2)
+    assert sorted((out / "runs").iterdir()) == before and process.poll() is None
+    kill_driver(process)
+    run_job(config, code=3)
+    assert read_stems(out) == read_stems(finished / "out")
+    check_whole(out)
+
+
+@pytest.mark.slow
+@pytest.mark.check
+def test_run_survives_a_kill_of_its_network_and_of_a_worker(library, finished, tmp_path):
+    out = tmp_path / "out"
+    config = write_config(tmp_path / "c.yaml", str(library), str(out))
+    process = start_job(config)
+    wait_for(process, out, "*.flac")
+    assert kill_one(process, "actor") and kill_one(process, "worker")
+    finish(process)
     assert read_stems(out) == read_stems(finished / "out")
     check_whole(out)
 

@@ -48,7 +48,8 @@ def opened(browser, address: str, size: str = "desk", scheme="light"):
         page.goto(address)
         page.wait_for_selector("#body tr, #view-overview section", state="attached")
         yield page
-        assert [each for each in said if "ERR_ABORTED" not in each] == []
+        strange = [each for each in said if "ERR_ABORTED" not in each]
+        assert not strange, strange
     finally:
         context.close()
 

@@ -138,3 +138,13 @@ def test_shared_object_asks_again_while_undecided(tmp_path):
     answers = [None, None, {"a": 1}]
     shared = SharedObject(Storage(), str(tmp_path / "x"), "a", 0.01)
     assert shared.change(lambda *_: answers.pop(0)) == {"a": 1} and answers == []
+
+
+def test_shared_object_waits_for_a_writer_that_the_disk_keeps_waiting(tmp_path):
+    path = tmp_path / "n"
+    path.write_text('{"a": 1}')
+    with path.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        threading.Timer(0.4, file.close).start()  # pauses that do not grow would end by then
+        shared = SharedObject(Storage(), str(path), "b", 0.002)
+        assert shared.change(lambda content, _: content | {"b": 2}) == {"a": 1, "b": 2}

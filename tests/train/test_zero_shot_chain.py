@@ -5,12 +5,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from jobs.mine import main as mine
 from jobs.train import main as train
 from separator import load_model
 from separator.api import load_htsat
+from separator.config_file import read_settings
 from separator.encoders.latent import encode_sounds
+from separator.storage import Storage
+from separator.train.recipe import TrainSettings
+from separator.train.start import load_start
 from tests.helpers.training import KINDS, RATE_HZ, ROOT, find_newest, make_kind, read_history
 
 pytestmark = pytest.mark.slow
@@ -19,14 +24,22 @@ SEPARATOR = ["net.widths=[4,4,4,4,4,4]", "net.n_fft=256", "net.hop=128", "optim.
 SHORT = ["optim.batch=4", "checkpoint_every=2", "data.without=[]", "name=run"]
 
 
-@pytest.fixture(scope="module")
-def detector_path(shared_ray, sounds_list, tmp_path_factory) -> Path:
-    output = tmp_path_factory.mktemp("detector")
+def list_detector_arguments(output: Path, sounds: Path) -> list[str]:
+    """List the arguments of `jobs.train` for a tiny detector."""
     config = str(ROOT / "configs/train-mini-zeroshot-detector.yaml")
-    named = [f"output={output}", f"data.lists=[{sounds_list}]", "optim.num_steps=4"]
-    assert train([config, *named, *DETECTOR, *SHORT]) == 0
-    assert [row["step"] for row in read_history(output)] == [1, 2, 3, 4]
-    return find_newest(output) / "model.safetensors"
+    return [config, f"output={output}", f"data.lists=[{sounds}]", *DETECTOR, *SHORT]
+
+
+@pytest.fixture(scope="module")
+def detector_path(sounds_list, tmp_path_factory) -> Path:
+    """A detector as the task writes it, untrained."""
+    output = tmp_path_factory.mktemp("detector")
+    config, *overrides = list_detector_arguments(output, sounds_list)
+    settings = read_settings(TrainSettings, config, overrides)
+    torch.manual_seed(0)
+    net, task = load_start(settings, Storage())
+    task.export(net, output / "detector.safetensors")
+    return output / "detector.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +47,14 @@ def mined(shared_ray, detector_path, sounds_list, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("mined") / "mined.parquet"
     assert mine([str(detector_path), str(sounds_list), str(path)]) == 0
     return path
+
+
+def test_train_of_labels_writes_a_detector_that_mine_reads(shared_ray, sounds_list, tmp_path):
+    assert train([*list_detector_arguments(tmp_path, sounds_list), "optim.num_steps=4"]) == 0
+    assert [row["step"] for row in read_history(tmp_path)] == [1, 2, 3, 4]
+    path = find_newest(tmp_path) / "model.safetensors"
+    assert mine([str(path), str(sounds_list), str(tmp_path / "mined.parquet")]) == 0
+    assert len(pd.read_parquet(tmp_path / "mined.parquet")) == 4 * len(KINDS)
 
 
 @pytest.mark.check
