@@ -4,6 +4,9 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -n 2 --dist worksteal
 UV := $(shell command -v uv || echo python3 -m uv)
 SHELL := /bin/bash
+# Set in many containers. Without bytecode each process of Ray compiles all that it imports, which
+# is half of the CPU time of a small run; empty means that Python keeps it.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help env dev ffmpeg rgw sounds browser lock test test-all test-gpu check demo bench bundled mini scores sbom audit clean mini-zeroshot
 .DEFAULT_GOAL := test
