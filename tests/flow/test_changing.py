@@ -66,7 +66,6 @@ def test_run_on_a_library_that_changes_meanwhile_loses_nothing_and_lies_about_no
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_run_whose_list_is_gone_when_a_worker_reads_it_ends_in_one_line(tmp_path):
     """The driver has looked through it; then Ray started."""
     write_sound(tmp_path / "x.wav", ("man", "siren"), 1, 1)

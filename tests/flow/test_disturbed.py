@@ -41,16 +41,28 @@ def finish(process: subprocess.Popen, code: int = 3) -> None:
 
 @pytest.mark.slow
 @pytest.mark.check
-def test_run_survives_a_kill_of_its_driver(library, finished, tmp_path):
-    """SIGKILL in the middle of the run, then the same command: the same stems."""
+def test_run_survives_the_end_of_its_driver(library, finished, tmp_path):
+    """SIGTERM, then SIGKILL in the middle of the run, then the same command: the same stems."""
     out = tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
     process = start_job(config)
-    wait_for(process, out, "*.flac")
+    wait_for(process, out, "record.json")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "the same command goes on" in err
+    assert "Traceback" not in err
+    (run,) = (out / "runs").glob("*.json")
+    assert json.loads(run.read_text())["state"] == "stopped"
+    num_made = len(list(out.rglob("*.flac")))
+    process = start_job(config)
+    while process.poll() is None and len(list((out / "runs").glob("*.json"))) == 1:
+        time.sleep(0.05)
     # A second run on the same output meanwhile refuses; once the first is dead it goes on.
     before = sorted((out / "runs").iterdir())
     assert "is at work on all of it" in run_job(config, code=2)
     assert sorted((out / "runs").iterdir()) == before and process.poll() is None
+    while process.poll() is None and len(list(out.rglob("*.flac"))) <= num_made:
+        time.sleep(0.05)
     kill_driver(process)
     run_job(config, code=3)
     assert read_stems(out) == read_stems(finished / "out")
@@ -127,25 +139,6 @@ def test_second_pass_assembles_stems_whose_tasks_died(library, finished, tmp_pat
     for _ in range(2 * 3):
         assert kill_one(process, "assembler")
     finish(process)
-    assert read_stems(out) == read_stems(finished / "out")
-    check_whole(out)
-
-
-@pytest.mark.slow
-@pytest.mark.check
-def test_sigterm_keeps_committed_assets(library, finished, tmp_path):
-    out = tmp_path / "out"
-    config = write_config(tmp_path / "c.yaml", str(library), str(out))
-    process = start_job(config)
-    wait_for(process, out, "record.json")
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert (
-        process.returncode == 130 and "the same command goes on" in err and "Traceback" not in err
-    )
-    (run,) = (out / "runs").glob("*.json")
-    assert json.loads(run.read_text())["state"] == "stopped"
-    run_job(config, code=3)
     assert read_stems(out) == read_stems(finished / "out")
     check_whole(out)
 

@@ -137,7 +137,6 @@ def test_run_goes_on_without_a_sick_device_and_loses_nothing(tmp_path, monkeypat
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_run_ends_where_no_actor_starts_three_times_in_a_row(tmp_path, monkeypatch):
     config = write_job(tmp_path, monkeypatch, {"CPU": "start"})
     line = end_in_one_line(start_job(config), 1, "python -m jobs.separate: no device is left")

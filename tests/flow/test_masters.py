@@ -178,7 +178,6 @@ def test_mxf_that_ffmpeg_cannot_write_becomes_mov_or_matroska(stage, kind, suffi
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_run_joins_the_streams_of_a_master(tmp_path):
     """As a user runs it, with the bundled model; and again, when there is nothing to do."""
     (tmp_path / "in").mkdir()

@@ -40,7 +40,7 @@ def opened(browser, address: str, size: str = "desk", scheme="light"):
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("dialog", lambda d: (said.append(f"dialog: {d.message}"), d.dismiss()))
-    page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
+    page.on("requestfailed", lambda r: said.append(f"failed: {r.url}: {r.failure}"))
     start = address.partition("/report/")[0]
     inside = (start, "data:", "blob:")
     page.on("request", lambda r: r.url.startswith(inside) or said.append(f"outside: {r.url}"))

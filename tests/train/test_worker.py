@@ -124,7 +124,6 @@ def test_train_continues_a_run_of_the_same_name(shared_ray, trained, encoder_fil
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_train_ends_with_one_line_where_a_worker_cannot_start(
     shared_ray, sounds_list, encoder_file, tmp_path, capfd
 ):

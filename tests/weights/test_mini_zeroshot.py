@@ -93,7 +93,6 @@ def test_detector_says_what_sounds_when(detector):
 
 
 @pytest.mark.slow
-@pytest.mark.check
 def test_five_examples_are_not_worse_than_one(model):
     pairs = [(kind, other) for kind in NEW_KINDS + KNOWN_KINDS for other in ("fire", "organ")]
     one, five = (
