@@ -25,15 +25,14 @@ from separator.storage.storage import Storage
 
 log = logging.getLogger(__name__)
 
-# A writer that the store keeps waiting looks like a conflict as well: pauses grow.
-MAX_CONFLICTS, LONGEST_PAUSE = 100, 10
+# A store that keeps another writer waiting looks like a conflict too: short pauses need patience.
+MAX_CONFLICTS, PATIENCE_S = 100, 10.0
 
 Content = dict[str, Any]
 
 
 class SharedObject:
-    """`key`: the entry that is this writer's own; every change of it differs from the last.
-    `pause_s`: before the next try, up to ten times as long after conflicts."""
+    """`key`: the entry that is this writer's own; every change of it differs from the last."""
 
     def __init__(self, storage: Storage, uri: str, key: str, pause_s: float) -> None:
         self.storage, self.uri, self.key, self.pause_s = storage, uri, key, pause_s
@@ -45,8 +44,8 @@ class SharedObject:
 
         `decide` gets the content (empty if there is no object) and when the read began.
         """
-        conflicts = 0
-        while conflicts < MAX_CONFLICTS:
+        conflicts, began_at = 0, time.monotonic()
+        while conflicts < MAX_CONFLICTS or time.monotonic() - began_at < PATIENCE_S:
             with self._mutex:
                 asked_at = time.monotonic()
                 content, version = self._read()
@@ -55,8 +54,7 @@ class SharedObject:
                     if decision == content or self._write(decision, version):
                         return decision
                     conflicts += 1
-            growth = max(1, min(conflicts, LONGEST_PAUSE))
-            time.sleep(growth * self.pause_s * random.uniform(0.5, 1.5))
+            time.sleep(self.pause_s * random.uniform(0.5, 1.5))
         raise StorageBusy(f"{self.uri}: others were writing it at each of {conflicts} tries")
 
     def check_store(self) -> None:

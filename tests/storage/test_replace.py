@@ -145,6 +145,6 @@ def test_shared_object_waits_for_a_writer_that_the_disk_keeps_waiting(tmp_path):
     path.write_text('{"a": 1}')
     with path.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        threading.Timer(0.4, file.close).start()  # pauses that do not grow would end by then
+        threading.Timer(0.4, file.close).start()  # a hundred pauses are over by then
         shared = SharedObject(Storage(), str(path), "b", 0.002)
         assert shared.change(lambda content, _: content | {"b": 2}) == {"a": 1, "b": 2}
