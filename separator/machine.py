@@ -1,11 +1,15 @@
-"""Measure the CPUs and memory of this machine that the process's container lets it use."""
+"""Measure the CPUs and memory that the process's container lets it use, and return memory."""
 
+import ctypes
 import math
 import os
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+# mallopt's name for the setting, from glibc's malloc.h.
+M_ARENA_MAX = -8
 
 
 def count_cpus(cgroup: Path = CGROUP) -> int:
@@ -37,3 +41,26 @@ def read_cpu_quota(cgroup: Path) -> float:
         if quota > 0:
             return quota / period
     return math.inf
+
+
+@lru_cache(maxsize=1)
+def find_glibc() -> ctypes.CDLL | None:
+    """Return the C library if it is glibc, which alone has these settings, else None."""
+    try:
+        library = ctypes.CDLL(None)
+        return library if library.mallopt and library.malloc_trim else None
+    except (OSError, AttributeError, TypeError):
+        return None
+
+
+def release_pages() -> None:
+    """Return all free pages to the system, also those between arrays still in use."""
+    if glibc := find_glibc():
+        glibc.malloc_trim(0)
+
+
+def share_heaps(most: int = 2) -> None:
+    """Let all threads of this process allocate from a few heaps, not from eight for each core: the
+    holes that one thread leaves are filled by another."""
+    if glibc := find_glibc():
+        glibc.mallopt(M_ARENA_MAX, most)

@@ -54,3 +54,36 @@ def test_measure_ram_obeys_container_limit(tmp_path, name):
     for text, limit in (("1000000\n", 1_000_000), ("max\n", total), (f"{2 * total}\n", total)):
         path.write_text(text)
         assert measure_ram(tmp_path) == limit
+
+
+@pytest.mark.parametrize(("call", "most"), [("", 100), ("share_heaps()", 2)])
+def test_threads_share_few_heaps(tmp_path, call, most):
+    """In a process of its own, as the setting would stay."""
+    code = f"""
+import ctypes, pathlib, sys, threading
+from separator.machine import share_heaps
+{call}
+met = threading.Barrier(21)
+def work():
+    held = [bytes(5_000) for _ in range(100)]
+    met.wait()
+    met.wait()
+for _ in range(20):
+    threading.Thread(target=work, daemon=True).start()
+met.wait()
+library = ctypes.CDLL(None)
+library.fopen.restype = ctypes.c_void_p
+file = library.fopen(sys.argv[1].encode(), b"w")
+library.malloc_info(0, ctypes.c_void_p(file))
+library.fclose(ctypes.c_void_p(file))
+print(pathlib.Path(sys.argv[1]).read_text().count("<heap nr="))
+met.wait()
+"""
+    path = str(tmp_path / "heaps.xml")
+    run = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=True
+    )
+    num_heaps = int(run.stdout)
+    assert num_heaps <= most
+    if not call:
+        assert num_heaps > 2, "there is something to share"

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from separator.audio.exact import computing
 from separator.errors import RequestError
+from separator.machine import release_pages
 from separator.model import registry
-from separator.model.memory import choose_budget, keep_pages, release_pages
+from separator.model.memory import choose_budget, keep_pages
 from separator.model.networks import Network, count_flops, fold
 
 log = logging.getLogger(__name__)

@@ -1,14 +1,12 @@
 """Budget the memory of a forward, and keep its pages between forwards."""
 
 import contextlib
-import ctypes
 import threading
 from collections.abc import Iterator
-from functools import lru_cache
 
 import torch
 
-from separator.machine import measure_ram
+from separator.machine import find_glibc, measure_ram
 
 # A share of the total memory, not of the free memory: the same machine cuts the same windows, so a
 # rerun gives the same bytes.
@@ -33,22 +31,6 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 DEFAULT_MMAP_MAX = 65_536
 _lock = threading.Lock()
 _holders = 0
-
-
-@lru_cache(maxsize=1)
-def find_glibc() -> ctypes.CDLL | None:
-    """Return the C library if it is glibc, which alone has these settings, else None."""
-    try:
-        library = ctypes.CDLL(None)
-        return library if library.mallopt and library.malloc_trim else None
-    except (OSError, AttributeError, TypeError):
-        return None
-
-
-def release_pages() -> None:
-    """Return all free pages to the system, also those between arrays still in use."""
-    if glibc := find_glibc():
-        glibc.malloc_trim(0)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Tell which work items are done, by the current rows of the manifest."""
 
+from array import array
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
 
@@ -50,10 +51,9 @@ class DoneItems:
         """Tell whether a work item of the asset has failed for good."""
         return bool(self._find(asset, self.failed).any())
 
-    def add(self, hashes: Set[int]) -> "DoneItems":
+    def add(self, hashes: "array[int]") -> "DoneItems":
         """`hashes`: of the ids of work items that were committed since."""
-        more = np.fromiter(hashes, np.uint64, len(hashes))
-        return replace(self, done=np.union1d(self.done, more))
+        return replace(self, done=np.union1d(self.done, np.asarray(hashes, np.uint64)))
 
     def _find(self, asset: Asset, hashes: np.ndarray) -> np.ndarray:
         # An output of the first release holds its ids. No hash is that of an empty id.

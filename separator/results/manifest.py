@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from separator.errors import ObjectMissing, OutputDamaged
+from separator.machine import release_pages
 from separator.results.paths import Layout
 from separator.results.schema import Record, make_schema
 from separator.storage import Entry, Storage
@@ -43,6 +44,7 @@ class ManifestWriter:
             uri = self.layout.manifest_file(self.run_id, self.num_files)
             write_table(self.storage, uri, make_table(self.held))
             self.held, self.num_files = [], self.num_files + 1
+            release_pages()  # the rows of a file take 50 MB, and leave holes
 
 
 def make_table(records: Sequence[Record]) -> "pa.Table":

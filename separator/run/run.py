@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from separator.config import JobConfig
 from separator.errors import SeparatorError, StorageError, WorkerCrashed, find_error
-from separator.machine import count_cpus
+from separator.machine import count_cpus, share_heaps
 from separator.results.compact import compact
 from separator.results.done import DoneItems
 from separator.results.manifest import ManifestWriter
@@ -180,6 +180,7 @@ def run_passes(
             stats.count_row(outcome)
         see(stats)
 
+    share_heaps()  # Ray brings 40 threads
     # Weights are read while Ray starts, and example sounds encoded: once for all passes.
     loading = run_in_thread(partial(load_flow, target, stats.run_id))
     uris: tuple[str, ...] = ()

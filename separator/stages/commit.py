@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,7 +40,7 @@ class Committer:
         this run to do."""
         self.storage, self.layout, self.writer = storage, layout, writer
         self.on_commit, self.check = on_commit, check
-        self._done: set[int] = set()  # hashes of ids of work items
+        self._done = array("Q")  # hashes of ids of work items
         self.num_told_apart = 0  # assets whose own path holds the stems of another one
         self._pool = ThreadPoolExecutor(COMMITTERS)
         self._waiting: deque[Future[None]] = deque()
@@ -68,7 +69,7 @@ class Committer:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(self._commit, command))
 
-    def find_done(self) -> set[int]:
+    def find_done(self) -> "array[int]":
         """Wait for all commits; return hashes of the ids of their work items."""
         while self._waiting:
             self._waiting.popleft().result()
@@ -86,7 +87,7 @@ class Committer:
         self.storage.clear(self.layout.parts(asset.path))
         with self._lock:
             self.num_told_apart += is_told_apart(asset.path, asset.uri)
-            self._done.update(hash_ids([r["request"] for r in command.records]).tolist())
+            self._done.frombytes(hash_ids([r["request"] for r in command.records]).tobytes())
             self.writer.add(command.records)
             self.on_commit(command.records)
 

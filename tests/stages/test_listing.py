@@ -1,6 +1,7 @@
 """Listing: assets of folders and lists, shards, limits, and the items that are done."""
 
 import itertools
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_select_pending_keeps_only_wanted_items(library):
 
 
 def test_done_items_grow_by_those_of_a_pass():
-    done = DoneItems(np.empty(0, np.uint64)).add({1, 2**64 - 1}).add({2})
+    done = DoneItems(np.empty(0, np.uint64)).add(array("Q", [1, 2**64 - 1])).add(array("Q", [2]))
     assert list(done.done) == [1, 2, 2**64 - 1]
 
 
