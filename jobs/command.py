@@ -131,10 +131,20 @@ def say(text: str) -> None:
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """`options.config` and `options.overrides`, for commands that read a YAML file."""
-    parser.add_argument("config", metavar="CONFIG.yaml", type=Path)
+    parser.add_argument("config", metavar="CONFIG.yaml", type=take_config)
     parser.add_argument(
         "overrides", nargs="*", default=[], metavar="key=value", help="a value on top of the file"
     )
+
+
+def take_config(text: str) -> Path:
+    """Refuse a setting where the config belongs."""
+    path = Path(text)
+    if "=" in text and not path.exists():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is a setting; a config comes before it, such as configs/local.yaml"
+        )
+    return path
 
 
 def show_time(seconds: float) -> str:

@@ -101,6 +101,7 @@ def test_importing_the_commands_loads_nothing_heavy():
         ([], "separator: the following arguments are required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
         (["plan"], "separator plan: the following arguments are required: CONFIG.yaml (see"),
+        (["run", "input.uri=a"], "'input.uri=a' is a setting; a config comes before it, such as"),
         (["plan", "absent.yaml"], "separator plan: absent.yaml: No such file or directory"),
         (["file", "talk.wav"], "separator file: the following arguments are required: --query"),
         (["convert", "mini", "mini.ckpt"], "separator convert: mini.ckpt: must end in"),
