@@ -49,6 +49,13 @@ def test_separate_equals_plain_network_at_any_length(net, engine, num_samples):
     assert relative_error(stem[0, 0], plain_stem(net, waveform[0], conditions[0])) < 1e-5
 
 
+@pytest.mark.parametrize("num_samples", [319, 9_919, 10_238, 431_999])
+def test_stems_end_as_quietly_as_they_are(engine, num_samples):
+    """Just before the centre of a frame that is no longer there."""
+    stem = engine.separate(make_noise(1, num_samples), HZ, make_conditions(1))[0, 0].abs()
+    assert stem[-8:].max() < 2 * stem[:-8].max()
+
+
 def test_separate_of_no_samples_is_empty(engine):
     assert engine.separate(torch.zeros(2, 0), HZ, make_conditions(3)).shape == (3, 2, 0)
 
