@@ -1,7 +1,7 @@
 """Find in which assets queries are heard, and where.
 
-Reads the manifests of `run` and of `detect`. A query is meant by its name or a part of its text;
-without one all are listed. Of the config only output.uri and storage are needed.
+Reads the manifests of `run` and of `detect`. A query is meant by its name, or by whole
+words of its text; without one all are listed. Of the config only output.uri and storage are needed.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """Add what chooses stretches."""
-    parser.add_argument("--query", default="", metavar="TEXT", help="name, or a part of the text")
+    parser.add_argument("--query", default="", metavar="TEXT", help="name, or words of the text")
     parser.add_argument(
         "--min-score", type=float, default=0.0, metavar="X", help="leave out what is below, 0 to 1"
     )

@@ -49,7 +49,7 @@ class Writer:
         self._file: Any = None
         self._container: Any = None
         self._stream: Any = None
-        self._time = 0
+        self._time = self._num_packets = 0
 
     def __enter__(self) -> "Writer":
         with explain(self._path):
@@ -73,15 +73,24 @@ class Writer:
                 frame.planes[0].update(piece_TC.tobytes())
                 frame.sample_rate = self._rate_hz
                 frame.pts, self._time = self._time, self._time + len(piece_TC)
-                self._container.mux(self._stream.encode(frame))
+                self._mux(self._stream.encode(frame))
 
     def finish(self) -> None:
         """Encode the rest, write what a format has at its end and its start, and close the file."""
         with explain(self._path):
             self._container.start_encoding()
-            self._container.mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None))
             self._container.close()
             self._file.close()
+        if self._time and not self._num_packets:  # resampled, they were less than one
+            raise EncoderFailed(
+                f"{show_name(self._path)}: {self._settings.format} cannot hold {self._time} samples"
+                f" at {self._rate_hz} Hz; flac and wav hold any number"
+            )
+
+    def _mux(self, packets: Any) -> None:
+        self._num_packets += len(packets)
+        self._container.mux(packets)
 
     def _begin(self) -> None:
         import av

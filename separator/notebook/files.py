@@ -41,8 +41,8 @@ class StemFile:
     query: str
     track_index: int
     language: str | None  # of the track
-    rate_hz: int
-    num_samples: int
+    rate_hz: int  # of the separated samples; a lossy format may store another (ogg: 48 kHz)
+    num_samples: int  # at that rate
     loudest: Span  # the stretch that a player shows, in seconds
 
     @property

@@ -1,5 +1,6 @@
 """Read from manifests where queries are heard."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,10 @@ from separator.storage import Storage
 
 COLUMNS = (
     "asset_uri", "track_index", "query_name", "query_text", "presence", "fingerprint",
-    "frame_rate", "timecode",
+    "frame_rate", "timecode", "created_at",
 )  # fmt: skip
 ANY, UNREVIEWED = "any", "none"  # beside the verdicts themselves
+MOST_NAMES = 20
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,10 @@ def list_found(rows: Iterable[dict[str, Any]], min_score: float = 0.0) -> Iterat
 def read_presence(
     storage: Storage, output_uri: str, query: str = "", verdict: str = ANY
 ) -> list[dict[str, Any]]:
-    """Read the rows of stems whose query is meant, by asset, track and query; of two rows of one
-    stem that of `run`, which may have a verdict."""
+    """Read the rows of stems whose query is meant, by asset, track and query. Where both `run` and
+    `detect` have listened, the later one counts, and the verdict is that of the stem."""
     found: dict[tuple[str, int, str], dict[str, Any]] = {}
+    names: set[str] = set()
     layouts = [Layout(name_presence(output_uri), ""), Layout(output_uri, "")]
     if not any(list_entries(storage, layout) for layout in layouts):
         raise RequestError(
@@ -60,10 +63,19 @@ def read_presence(
     for layout in layouts:
         for batch in read_latest(storage, layout, COLUMNS):
             for row in batch.to_pylist():
+                names.add(row["query_name"])
                 if row.get("presence") is not None and is_meant(row, query):
-                    found[row["asset_uri"], row["track_index"], row["query_name"]] = row
+                    key = row["asset_uri"], row["track_index"], row["query_name"]
+                    other = found.get(key)
+                    if other and other["created_at"] > row["created_at"]:
+                        # The output's own rows come last: theirs are the fingerprints of stems.
+                        row = other | {"fingerprint": row.get("fingerprint", "")}
+                    found[key] = row
     if query and not found:
-        raise RequestError(f"{query!r}: no query of {output_uri} has that name or text")
+        raise RequestError(
+            f"{query!r}: no query of {output_uri} has that name, or it as a word of its text; "
+            f"there are {', '.join(sorted(names)[:MOST_NAMES]) or 'none'}"
+        )
     rows = [found[key] for key in sorted(found)]
     if verdict == ANY:
         return rows
@@ -73,5 +85,10 @@ def read_presence(
 
 
 def is_meant(row: dict[str, Any], query: str) -> bool:
-    wanted = query.casefold()
-    return wanted == row["query_name"].casefold() or wanted in (row["query_text"] or "").casefold()
+    """Tell whether a query is the name of a row's query, or whole words of its text: "rain" is in
+    "heavy rain" and not in "a train"; a plural may differ."""
+    wanted = query.casefold().strip()
+    if wanted in ("", row["query_name"].casefold()):
+        return True
+    text = (row["query_text"] or "").casefold()
+    return re.search(rf"(?<!\w){re.escape(wanted)}s?(?!\w)", text) is not None

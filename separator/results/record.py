@@ -57,6 +57,9 @@ def hash_content(content: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
+CLIPPED = "the residual is over full scale and clipped: stem + residual misses the track by {:.3g}"
+
+
 def make_fingerprint(item_id: str, track_index: int) -> str:
     return hash_content([item_id, track_index])
 
@@ -102,6 +105,9 @@ def make_record(
             "decode_warnings": file.repairs,
         }
     if residual is not None:
+        if off := residual.measures.null_error:
+            notes = [record["warning"], CLIPPED.format(off)]
+            record["warning"] = "; ".join(filter(None, notes))
         record |= {
             "residual_uri": residual.uri,
             "null_error": residual.measures.null_error,

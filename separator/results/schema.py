@@ -27,7 +27,10 @@ COLUMNS = {
     "stem_uri": ("string", "where the stem lies; of a rendition also where only its remux failed"),
     "residual_uri": ("string", "where the track without it lies (joint: without all stems)"),
     "remux_uri": ("string", "of a rendition: the asset with this sound"),
-    "null_error": ("float32", "0: stem + residual is the track to the last bit; else how far off"),
+    "null_error": (
+        "float32",
+        "0: stem + residual is the decoded track, to the bit; else how far off",
+    ),
     "rate_hz": ("int32", "of the track and its stem; ogg, mp3 and m4a may have to store another"),
     "num_channels": ("int32", "of the stem"),
     "num_samples": ("int64", "per channel"),

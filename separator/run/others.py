@@ -13,7 +13,7 @@ from separator.results.record import hash_content, pack_json
 from separator.run.prepare import Target
 from separator.run.run_file import FINISHED
 from separator.run.status import read_run, read_runs
-from separator.stages.work import Work
+from separator.stages.work import Work, uses_presence
 from separator.storage import Storage
 
 MOST_RUNS_READ = 1_000
@@ -64,6 +64,21 @@ def find_unfinished(
             found.append(run)
     is_doubtful = any(run.get("work") != work for run in found)
     return replace(target, is_doubtful=is_doubtful), found
+
+
+def list_former_detection(target: Target, run_id: str) -> list[str]:
+    """List settings of detection that the newest runs had otherwise, as `key=value` of theirs.
+
+    Where no stem depends on them, what is done keeps its presence as it is.
+    """
+    if uses_presence(target.config):
+        return []
+    own, others = target.config.to_dict()["detect"], set()
+    for run in read_runs(target.storage, target.layout):
+        if run["run_id"] != run_id and run["totals"]["assets"]:
+            detect = run["config"].get("detect", {})
+            others |= {f"detect.{key}={detect[key]}" for key in own if own[key] != detect.get(key)}
+    return sorted(others)
 
 
 def close_unfinished(target: Target, run_id: str, runs: Iterable[Run]) -> bool:

@@ -32,6 +32,7 @@ from separator.run.others import (
     close_unfinished,
     find_unfinished,
     hash_work,
+    list_former_detection,
 )
 from separator.run.prepare import (
     Target,
@@ -89,6 +90,7 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
         state = STOPPED
         if pending is None or pending:
             process(target, done, pending, stats, see, lock)
+        warn_of_former_detection(target, stats)
         stats.finish()
         see(stats)
         is_alone = not live and not lock.list_live()
@@ -106,6 +108,16 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
         lock.release()  # first, for it ends the heartbeat, which writes the run file
         end_run_file(run_file, state)
     return stats
+
+
+def warn_of_former_detection(target: Target, stats: RunStats) -> None:
+    former = list_former_detection(target, stats.run_id) if stats.assets_skipped else []
+    if former:
+        log.warning(
+            "what was done before keeps the presence that was found with %s; `separator detect`"
+            " listens again with the settings of now, and `find` takes the later result",
+            ", ".join(former),
+        )
 
 
 def end_run_file(run_file: RunFile, state: str) -> None:

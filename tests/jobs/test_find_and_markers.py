@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
+from separator.results.found import is_meant
 from separator.results.paths import Layout, name_presence
 from separator.results.verdicts import Verdict, add_verdicts
 from separator.storage import Storage
@@ -68,6 +69,27 @@ def test_find_takes_a_part_of_the_text_and_a_least_score(config, capsys):
     assert found["asset_uri"] == "/in/c.wav" and found["stop_s"] == 2.0
 
 
+@pytest.mark.parametrize(
+    ("query", "is_found"),
+    [("rain", True), ("Rain", True), ("heavy rain", True), ("drop", True), ("train", False),
+     ("ain", False), ("rai", False), ("heavy", True), (".", False)],
+)  # fmt: skip
+def test_find_takes_whole_words(query, is_found):
+    row = {"query_name": "q", "query_text": "heavy rain, and drops of it"}
+    assert is_meant(row, query) is is_found
+    assert not is_meant({"query_name": "choo", "query_text": "a train passing"}, "rain")
+
+
+def test_find_takes_what_was_heard_last(config, output, capsys):
+    """And the verdict on the stem, whichever of both it was."""
+    heard = [{"start_s": 7.0, "stop_s": 8.0, "score": 0.3}]
+    again = make_row("sub/a.wav", "siren", heard, query_text=TEXT, created_at="2126-01-01T00:00Z")
+    write_manifest(Storage(), name_presence(str(output)), [again], "later")
+    add_verdicts(Storage(), Layout(str(output), ""), [Verdict(SIREN, "accept")])
+    assert main(["find", config, "siren", "--verdict", "accept", "--format", "json"]) == 0
+    assert [each["start_s"] for each in json.loads(capsys.readouterr().out)] == [7.0]
+
+
 def test_find_and_markers_take_stems_by_their_verdict(config, output, capsys):
     siren, rain = Verdict(SIREN, "accept"), Verdict("c" * 32, "reject")  # of no row
     add_verdicts(Storage(), Layout(str(output), ""), [siren, rain])
@@ -87,7 +109,7 @@ def test_find_and_markers_take_stems_by_their_verdict(config, output, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--query", "dragon"], "no query of .* has that name or text"),
+        (["--query", "dragon"], "no query of .* has that name, .* there are rain, siren"),
         (["--min-score", "7"], "must be from 0 to 1"),
         (["output.uri=/nowhere"], "no manifest there"),
     ],

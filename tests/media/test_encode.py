@@ -220,6 +220,15 @@ def test_encode_of_no_samples_to_lossless_formats(form: str, tmp_path: Path) -> 
     assert make.read(tmp_path / "x")[0].shape == (2, 0)
 
 
+@pytest.mark.parametrize("form", ["ogg", "mp3"])
+def test_encode_of_samples_that_resample_to_none_fails(form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{form}"
+    samples_CT = np.ones((1, 3), np.float32)
+    with pytest.raises(EncoderFailed, match="cannot hold 3 samples at 96000 Hz"):
+        encode([samples_CT], path, AudioFormat(96_000, 1), settings=EncodeSettings(form))
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("form", LOSSY)
 def test_encode_of_no_samples_to_lossy_formats_fails(form: str, tmp_path: Path) -> None:
     with pytest.raises(EncoderFailed, match="x"):

@@ -3,11 +3,17 @@
 import pytest
 
 from separator.errors import RequestError
-from separator.run.others import check_precision, close_unfinished, find_unfinished, hash_work
+from separator.run.others import (
+    check_precision,
+    close_unfinished,
+    find_unfinished,
+    hash_work,
+    list_former_detection,
+)
 from separator.run.prepare import Target, prepare_target
 from separator.storage import Storage
 from tests.helpers.listing import make_config, make_library
-from tests.helpers.runs import write_run
+from tests.helpers.runs import TOTALS, write_run
 
 
 @pytest.fixture
@@ -69,6 +75,17 @@ def test_a_target_is_doubtful_after_an_unfinished_run_of_other_work_only(prepare
 def test_nothing_is_left_open_where_every_run_ended(prepare):
     target = prepare()
     assert close_unfinished(target, "6", [])
+
+
+def test_earlier_settings_of_detection_are_named(prepare):
+    """Those of runs that made something, where no stem depends on them."""
+    target, later = prepare("detect.threshold=0.9"), prepare("detect.threshold=0.2")
+    write_run(target.layout, "1", config=target.config.to_dict())
+    assert list_former_detection(target, "2") == [] and list_former_detection(later, "1") == []
+    assert list_former_detection(later, "2") == ["detect.threshold=0.9"]
+    assert list_former_detection(prepare("detect.gate=on"), "2") == [], "its stems are made again"
+    write_run(target.layout, "1", config=target.config.to_dict(), totals=TOTALS | {"assets": 0})
+    assert list_former_detection(later, "2") == []
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,7 @@ def test_collector_waits_for_the_residual_of_each_stem(residual):
         wanted = [f"/out/0/residual/{name}" for name in names] * 2
         assert [r["residual_uri"] for r in commit.records] == wanted[:2]
         assert [r["null_error"] for r in commit.records] == [0.25, 0.25]
+        assert all("residual is over full scale" in r["warning"] for r in commit.records)
 
 
 def test_collector_fails_a_stem_whose_residual_fails():
