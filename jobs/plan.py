@@ -4,6 +4,7 @@ Nothing is written. The estimates come from a few assets and from the speed of t
 """
 
 import argparse
+import itertools
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ from jobs.command import JOB_KEYS, Command, add_config_arguments, say, show_byte
 
 if TYPE_CHECKING:
     from separator.run.estimate import Plan
+
+
+MOST_QUERIES = 40
 
 
 def run(options: argparse.Namespace) -> None:
@@ -43,8 +47,10 @@ def print_plan(plan: "Plan", form: str) -> None:
     print(f"{'output':10}{show_bytes(plan.output_bytes):>12}   {form}")
     if plan.heard_by:
         print("\nqueries are heard by:")
-    for name, way in plan.heard_by.items():
+    for name, way in itertools.islice(plan.heard_by.items(), MOST_QUERIES):
         print(f"  {name[:30]:32}{textwrap.shorten(way, 46, placeholder=' ...')}")
+    if (more := len(plan.heard_by) - MOST_QUERIES) > 0:
+        print(f"  ... and {more:,} more")
 
 
 PLAN = Command(

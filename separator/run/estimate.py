@@ -76,8 +76,8 @@ def make_plan(config: JobConfig) -> Plan:
         estimate(plan, flow, looks)
         if flow.listening is not None:
             names = {query.key: query.name for query in target.work.queries}
-            told = flow.listening.told
-            plan.heard_by = {name: told[key] for key, name in names.items() if key in told}
+            # Queries of a list have no name of the config: their texts stand for them.
+            plan.heard_by = {names.get(key, key): way for key, way in flow.listening.told.items()}
     return plan
 
 

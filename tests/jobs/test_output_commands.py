@@ -49,6 +49,18 @@ def test_plan_of_a_new_library(library, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_plan_tells_how_the_queries_of_a_list_are_heard(tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", np.full((8_000, 1), 0.1), 8_000)
+    rows = tmp_path / "list.jsonl"
+    rows.write_text('{"uri": "a.wav", "q": ["rain", "a zebra"]}\n')
+    config = write_config(tmp_path / "c.yaml", str(rows), str(tmp_path / "out"), "[]")
+    overrides = ["input.queries_column=q", "queries=[{name: horn, text: a siren}]"]
+    assert main(["plan", str(config), *overrides, "detect.model=auto"]) == 0
+    heard_by = capsys.readouterr().out.partition("queries are heard by:")[2]
+    lines = [line.split(maxsplit=1)[0] for line in heard_by.strip().splitlines()]
+    assert lines == ["horn", "rain", "a"]
+
+
 def test_plan_where_only_broken_assets_are_left(output, capsys):
     folder, config = output
     before = list_files(folder)
