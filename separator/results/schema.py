@@ -48,7 +48,10 @@ COLUMNS = {
     "residual_similarity": ("float32", "the same of the residual: low where nothing was left"),
     "num_clipped": ("int64", "samples that were over full scale"),
     "warning": ("string", "what to know of a stem that is ok"),
-    "decode_warnings": ("string", "what the decoder had to repair: gaps filled, samples dropped"),
+    "decode_warnings": (
+        "string",
+        "what the decoder did to the samples: gaps filled, resampled ...",
+    ),
     "carried": ("string", "JSON: the columns of the list named by input.carry"),
     "model_name": ("string", "as in the config"),
     "checkpoint_sha256": ("string", "of its weights"),

@@ -106,6 +106,8 @@ class Extractor:
         if not rate_hz:
             raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
         check_rate(rate_hz)
+        if rate_hz != track.rate_hz:
+            note = _join_notes(f"resampled from {track.rate_hz} to {rate_hz} Hz", note)
         if self.channels != "mono":  # refuse what no stem can hold before it is separated
             choose_layout(FORMATS[self.layout.extension], track.num_channels, track.layout)
         plan, number = self.plan, 0

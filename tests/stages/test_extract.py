@@ -57,3 +57,14 @@ def test_extractor_fails_an_asset_that_changes(tmp_path, change: Callable, num_b
     assert last.code == ObjectChanged.code and last.code in list_passing_codes()
     assert "the next run" in last.detail and "\n" not in last.detail
     assert not any(isinstance(row, SpanRow) and row.is_last for row in others)
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "note"), [(44_056, "resampled from 44056 to 44100 Hz"), (44_100, "")]
+)
+def test_extractor_notes_that_a_track_was_resampled(tmp_path, rate_hz: int, note: str):
+    path = make.write(tmp_path / "x.wav", make.make_noise(1, rate_hz), rate_hz=rate_hz)
+    asset = make_asset(path, Edits(), Storage().stat(str(path)).etag)
+    plan = SpanPlan(0.5, Fraction(1, 10), Fraction(1, 100))
+    *_, last = Extractor(Storage(), Layout(str(tmp_path / "out"), "flac"), plan)(asset)
+    assert isinstance(last, SpanRow) and last.is_last and last.repairs == note
