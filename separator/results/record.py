@@ -17,7 +17,7 @@ from separator.detect.heard import list_presence
 from separator.detect.stretches import StretchRule, presence_share
 from separator.errors import ObjectMissing, OutputDamaged, list_passing_codes
 from separator.results.manifest import make_table
-from separator.results.schema import COLUMNS, Record
+from separator.results.schema import COLUMNS, Record, add_clipping
 from separator.rows import (
     STEM,
     Failed,
@@ -57,9 +57,6 @@ def hash_content(content: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-CLIPPED = "the residual is over full scale and clipped: stem + residual misses the track by {:.3g}"
-
-
 def make_fingerprint(item_id: str, track_index: int) -> str:
     return hash_content([item_id, track_index])
 
@@ -81,9 +78,8 @@ def make_record(
     shared: Mapping[str, Any],
     rule: StretchRule,
 ) -> Record:
-    """Say what became of a work item. `shared`: columns that are the same in all records of a
-    commit. A failure of the residual or of the remuxed file is a failure of the item; if only the
-    remux failed, the record still names the mix."""
+    """Say what became of a work item. `shared`: columns that are the same in a whole commit. A
+    failed residual or remux is the item's failure; if only the remux failed, the mix is named."""
     row = file.last if isinstance(file, StemAbsent) else file
     for each in (file, residual):
         if isinstance(each, Failed):
@@ -105,10 +101,8 @@ def make_record(
             "decode_warnings": file.repairs,
         }
     if residual is not None:
-        if off := residual.measures.null_error:
-            notes = [record["warning"], CLIPPED.format(off)]
-            record["warning"] = "; ".join(filter(None, notes))
         record |= {
+            "warning": add_clipping(record["warning"], residual.measures.null_error),
             "residual_uri": residual.uri,
             "null_error": residual.measures.null_error,
             "residual_similarity": _to_value(residual.measures.similarity),
