@@ -1,7 +1,7 @@
 """Find in which assets queries are heard, and where.
 
-Reads the manifests of `run` and of `detect`. A query is meant by its name, or by whole
-words of its text; without one all are listed. Of the config only output.uri and storage are needed.
+Reads the manifests of `run` and of `detect`. A query is meant by its name, or by whole words of its
+text; without one all are listed. Of the config only output.uri and storage are needed.
 """
 
 import argparse

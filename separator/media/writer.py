@@ -82,7 +82,7 @@ class Writer:
             self._mux(self._stream.encode(None))
             self._container.close()
             self._file.close()
-        if self._time and not self._num_packets:  # resampled, they were less than one
+        if self._time and not self._num_packets:  # resampled, nothing was left
             raise EncoderFailed(
                 f"{show_name(self._path)}: {self._settings.format} cannot hold {self._time} samples"
                 f" at {self._rate_hz} Hz; flac and wav hold any number"

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from separator.model.resunet import batch_norm
-from separator.model.spectrogram import compute_spectrum, fill_last_hop, invert_spectrum
+from separator.model.spectrogram import compute_whole_spectrum, invert_spectrum
 
 # Six poolings halve both frames and bins.
 LEVELS = 6
@@ -122,6 +122,6 @@ class AspUnet(nn.Module):
 def separate_by_mask(net: AspUnet, waveform_BT: Tensor, condition_BD: Tensor) -> Tensor:
     """Compute stems (B, T) in one pass, as in training: the mixture's phase, the mask's level."""
     n_fft, hop = net.config.n_fft, net.config.hop
-    spectrum_BNF = compute_spectrum(fill_last_hop(waveform_BT, n_fft, hop), n_fft, hop)
+    spectrum_BNF = compute_whole_spectrum(waveform_BT, n_fft, hop)
     mask_BNF = net(spectrum_BNF.abs(), condition_BD)
     return invert_spectrum(spectrum_BNF * mask_BNF, n_fft, hop, waveform_BT.shape[-1])

@@ -24,7 +24,7 @@ from separator.model.forward import CompileMode, Forward, Precision
 from separator.model.networks import Network
 from separator.model.pieces import separate_pieces
 from separator.model.sharing import SharedForward
-from separator.model.spectrogram import compute_spectrum, fill_last_hop, invert_spectrum
+from separator.model.spectrogram import compute_whole_spectrum, invert_spectrum
 from separator.model.track import TrackSeparator, check_stem
 from separator.model.transfer import to_device, to_host
 
@@ -77,8 +77,7 @@ class Engine(TrackSeparator):
                 outer = resample(inner, self.config.rate_hz, rate_hz)
                 yield check_stem(to_host(outer[:, span.core]), samples_CT)
             return
-        waveform = fill_last_hop(waveform, self.config.n_fft, self.config.hop)
-        spectrum = compute_spectrum(waveform, self.config.n_fft, self.config.hop)
+        spectrum = compute_whole_spectrum(waveform, self.config.n_fft, self.config.hop)
         input_PNF, filtered_CNF = choose_passes(spectrum, self.policy)
         first, last = self._frames_to_keep(span, rate_hz, input_PNF.shape[1])
         filtered_CNF = filtered_CNF[:, first : min(last, input_PNF.shape[1])]

@@ -16,7 +16,7 @@ from torch import Tensor
 from separator.audio.channels import ChannelPolicy, choose_passes
 from separator.model.cuts import PIECE_S
 from separator.model.forward import Forward
-from separator.model.spectrogram import compute_spectrum, fill_last_hop, invert_spectrum
+from separator.model.spectrogram import compute_whole_spectrum, invert_spectrum
 
 
 def separate_pieces(
@@ -30,8 +30,7 @@ def separate_pieces(
     groups = []
     for pieces_CKT in (whole_CT.unflatten(1, (num_whole, length)), rest_CT[:, None]):
         if pieces_CKT.numel():
-            filled_BT = fill_last_hop(pieces_CKT.flatten(0, 1), n_fft, hop)
-            spectrum_BNF = compute_spectrum(filled_BT, n_fft, hop)
+            spectrum_BNF = compute_whole_spectrum(pieces_CKT.flatten(0, 1), n_fft, hop)
             spectrum_CKNF = spectrum_BNF.unflatten(0, pieces_CKT.shape[:2])
             groups.append((*choose_passes(spectrum_CKNF, policy), pieces_CKT.shape[2]))
     for shifts_S in net.compute_shifts(conditions_QD):

@@ -13,12 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from separator.audio.spans import HIGHEST_HZ, LOWEST_HZ
-from separator.model.spectrogram import (
-    compute_gain,
-    compute_spectrum,
-    fill_last_hop,
-    invert_spectrum,
-)
+from separator.model.spectrogram import compute_gain, compute_whole_spectrum, invert_spectrum
 
 # Five of the six poolings halve the frames, all six halve the bins.
 GRID_FRAMES = 32
@@ -189,6 +184,6 @@ class ResUNet(nn.Module):
 def separate_plainly(net: ResUNet, waveform_BT: Tensor, condition_BD: Tensor) -> Tensor:
     """Compute stems (B, T) in one pass, as in training: the reference for the engine."""
     n_fft, hop = net.config.n_fft, net.config.hop
-    spectrum = compute_spectrum(fill_last_hop(waveform_BT, n_fft, hop), n_fft, hop)
+    spectrum = compute_whole_spectrum(waveform_BT, n_fft, hop)
     gain = torch.complex(*compute_gain(*net(spectrum.abs(), condition_BD).unbind(1)))
     return invert_spectrum(spectrum * gain, n_fft, hop, waveform_BT.shape[-1])

@@ -8,16 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def fill_last_hop(waveform_BT: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Append zeros up to a whole number of hops, where frames overlap by less than three quarters.
-
-    Only the falling edge of one window covers what lies beyond the last frame's centre. Its weight
-    comes close to zero, and the inverse divides by it: the last samples could be of any size. Where
-    frames overlap more, as in the official networks, others still cover the end.
-    """
-    return F.pad(waveform_BT, (0, -waveform_BT.shape[-1] % hop if n_fft < 4 * hop else 0))
-
-
 def compute_spectrum(waveform_BT: Tensor, n_fft: int, hop: int) -> Tensor:
     """Compute the complex spectrum (B, N, F), N = T // hop + 1; frame n is centred on n * hop.
 
@@ -31,6 +21,18 @@ def compute_spectrum(waveform_BT: Tensor, n_fft: int, hop: int) -> Tensor:
         padded, n_fft, hop, window=window, center=True, pad_mode="reflect", return_complex=True
     )
     return spectrum.transpose(-1, -2)[..., : num_samples // hop + 1, :]
+
+
+def compute_whole_spectrum(waveform_BT: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Compute a spectrum that a network changes and `invert_spectrum` inverts: where frames overlap
+    by less than three quarters, it has one more if the end lies between two.
+
+    Else only the falling edge of one window would cover what lies beyond the last frame's centre.
+    Its weight comes close to zero, and the inverse divides by it: the last samples could be of any
+    size. Where frames overlap more, as in the official networks, others still cover the end.
+    """
+    missing = -waveform_BT.shape[-1] % hop if n_fft < 4 * hop else 0
+    return compute_spectrum(F.pad(waveform_BT, (0, missing)), n_fft, hop)
 
 
 def invert_spectrum(spectrum_BNF: Tensor, n_fft: int, hop: int, num_samples: int) -> Tensor:

@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from separator.errors import OutputDamaged
-from separator.results.latest import find_latest
-from separator.results.manifest import list_entries, read_table
-from separator.results.paths import Layout, tell_apart
-from separator.results.record import (
-    URIS,
+from separator.results.commit_file import (
     CommitFile,
     list_uris,
     pack_commit_file,
     read_commit_file,
 )
+from separator.results.latest import find_latest
+from separator.results.manifest import list_entries, read_table
+from separator.results.paths import Layout, tell_apart
+from separator.results.record import URIS
 from separator.results.schema import Record
 from separator.rows import REMUX, Asset
 from separator.storage import Storage

@@ -1,23 +1,17 @@
-"""Make records, and read, merge and write the commit file of an asset.
-
-A record says what became of one work item of one track. The commit files are the ledger: the
-manifest is made of them and can be made of them again.
-"""
+"""Make records. A record says what became of one work item of one track."""
 
 import hashlib
 import json
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from separator.detect.heard import list_presence
 from separator.detect.stretches import StretchRule, presence_share
-from separator.errors import ObjectMissing, OutputDamaged, list_passing_codes
-from separator.results.manifest import make_table
-from separator.results.schema import COLUMNS, Record, add_clipping
+from separator.errors import list_passing_codes
+from separator.results.schema import COLUMNS, Record
 from separator.rows import (
     STEM,
     Failed,
@@ -29,26 +23,13 @@ from separator.rows import (
     StemWritten,
     WorkItem,
 )
-from separator.storage import Storage
 from separator.storage.uri import EPOCH
 
-VERSION = 1
 URIS = ("stem_uri", "residual_uri", "remux_uri")
-ID = re.compile("[0-9a-f]{32}")  # of a work item
 PASSING = frozenset(list_passing_codes())
 OK, ABSENT, FAILED = "ok", "absent", "failed"  # status
 SILENCE_DB = -200.0
-# Every record has them as texts.
-TEXTS = ("asset_uri", "asset_etag", "query_name", "request", "run_id", "error_code", "created_at")
-
-
-@dataclass(frozen=True)
-class CommitFile:
-    """Hold what the commit file of an asset says."""
-
-    asset_uri: str = ""
-    records: list[Record] = field(default_factory=list)
-    obsolete_uris: tuple[str, ...] = ()  # files that no record names: to be deleted
+CLIPPED = "the residual is over full scale and clipped: it misses the track by {:.3g}"
 
 
 def hash_content(content: Any) -> str:
@@ -78,8 +59,9 @@ def make_record(
     shared: Mapping[str, Any],
     rule: StretchRule,
 ) -> Record:
-    """Say what became of a work item. `shared`: columns that are the same in a whole commit. A
-    failed residual or remux is the item's failure; if only the remux failed, the mix is named."""
+    """Say what became of a work item. `shared`: columns that are the same in all records of a
+    commit. A failure of the residual or of the remuxed file is a failure of the item; if only the
+    remux failed, the record still names the mix."""
     row = file.last if isinstance(file, StemAbsent) else file
     for each in (file, residual):
         if isinstance(each, Failed):
@@ -101,8 +83,10 @@ def make_record(
             "decode_warnings": file.repairs,
         }
     if residual is not None:
+        if off := residual.measures.null_error:
+            notes = [record["warning"], CLIPPED.format(off)]
+            record["warning"] = "; ".join(filter(None, notes))
         record |= {
-            "warning": add_clipping(record["warning"], residual.measures.null_error),
             "residual_uri": residual.uri,
             "null_error": residual.measures.null_error,
             "residual_similarity": _to_value(residual.measures.similarity),
@@ -214,52 +198,6 @@ def is_terminal(error_code: str, retry_failed: bool) -> bool:
     return not error_code or (not retry_failed and error_code not in PASSING)
 
 
-def read_commit_file(storage: Storage, uri: str) -> CommitFile:
-    """Read an asset's commit file; an empty one where the asset has not been committed."""
-    try:
-        data = storage.read(uri)
-    except ObjectMissing:
-        return CommitFile()
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise OutputDamaged(f"{uri}: is no JSON: {error}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("asset_uri"), str):
-        raise OutputDamaged(f"{uri}: names no asset")
-    rows, obsolete_uris = content.get("records"), content.get("obsolete", [])
-    if not (isinstance(rows, list) and all(map(is_record, rows))):
-        raise OutputDamaged(f"{uri}: holds no records")
-    if not (isinstance(obsolete_uris, list) and all(isinstance(u, str) for u in obsolete_uris)):
-        raise OutputDamaged(f"{uri}: obsolete={obsolete_uris!r:.60} is no list of URIs")
-    records = [dict.fromkeys(COLUMNS) | row for row in rows]
-    try:  # the manifest takes them as they are
-        make_table(records)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise OutputDamaged(f"{uri}: holds no records: {str(error)!r:.200}") from None
-    return CommitFile(content["asset_uri"], records, tuple(obsolete_uris))
-
-
-def is_record(row: Any) -> bool:
-    if not isinstance(row, dict) or not isinstance(row.get("track_index"), int):
-        return False
-    uris = [row.get(key) for key in URIS]
-    has_id = isinstance(row.get("request"), str) and ID.fullmatch(row["request"])
-    return (
-        bool(has_id)
-        and all(isinstance(row.get(key), str) for key in TEXTS)
-        and all(uri is None or isinstance(uri, str) for uri in uris)
-    )
-
-
-def pack_commit_file(file: CommitFile) -> bytes:
-    """Write the commit file: readable by people, the same bytes for the same rows."""
-    rows = sorted(file.records, key=lambda r: (r["track_index"], r["query_name"]))
-    content = {"version": VERSION, "asset_uri": file.asset_uri, "records": rows}
-    if file.obsolete_uris:
-        content["obsolete"] = sorted(file.obsolete_uris)
-    return pack_json(content)
-
-
 def pack_json(content: Any) -> bytes:
     """Write JSON for people too. Names that are no text keep their bytes."""
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -282,19 +220,3 @@ def select_done(
 def is_still_so(record: Record, threshold: float) -> bool:
     """Tell whether a record that says absent holds for another threshold, too."""
     return record["status"] != ABSENT or (record["presence_score"] or 0.0) < threshold
-
-
-def list_uris(records: Iterable[Record]) -> list[str]:
-    """List the files that records name."""
-    return [r[key] for r in records for key in URIS if r[key]]
-
-
-def merge_records(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """Make (the rows of the commit file, URIs of files that no row names any more).
-
-    Rows of an earlier version of the asset go, and rows of a work item that was made again.
-    """
-    etag, names = new[0]["asset_etag"], {record["query_name"] for record in new}
-    kept = [r for r in old if r["asset_etag"] == etag and r["query_name"] not in names]
-    rows = [*kept, *new]
-    return rows, sorted(set(list_uris(old)) - set(list_uris(rows)))

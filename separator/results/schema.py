@@ -98,9 +98,3 @@ def make_schema() -> "pa.Schema":
         for name, (kind, about) in COLUMNS.items()
     ]
     return pa.schema(fields, metadata={"manifest_version": MANIFEST_VERSION})
-
-
-def add_clipping(warning: str, null_error: float) -> str:
-    """Add to the warning of a stem that its residual could not hold the rest of the track."""
-    note = f"the residual is over full scale and clipped: it misses the track by {null_error:.3g}"
-    return "; ".join(filter(None, [warning, note if null_error else ""]))

@@ -10,6 +10,7 @@ from typing import Any
 from separator.config import JobConfig
 from separator.errors import RequestError
 from separator.results.record import hash_content, pack_json
+from separator.run.listening import OFF
 from separator.run.prepare import Target
 from separator.run.run_file import FINISHED
 from separator.run.status import read_run, read_runs
@@ -71,13 +72,15 @@ def list_former_detection(target: Target, run_id: str) -> list[str]:
 
     Where no stem depends on them, what is done keeps its presence as it is.
     """
-    if uses_presence(target.config):
+    if uses_presence(target.config) or target.config.detect.model == OFF:
         return []
     own, others = target.config.to_dict()["detect"], set()
     for run in read_runs(target.storage, target.layout):
-        if run["run_id"] != run_id and run["totals"]["assets"]:
-            detect = run["config"].get("detect", {})
-            others |= {f"detect.{key}={detect[key]}" for key in own if own[key] != detect.get(key)}
+        former = run["config"].get("detect", own)  # the first release had none
+        is_alike = former.get("gate") == own["gate"]  # else its stems are others
+        if run["run_id"] != run_id and run["totals"]["assets"] and is_alike:
+            changed = (key for key in own if former.get(key, own[key]) != own[key])
+            others |= {f"detect.{key}={former[key]}" for key in changed}
     return sorted(others)
 
 

@@ -11,10 +11,10 @@ from typing import Any, cast
 from separator.audio.renditions import JOINT
 from separator.detect.heard import join_heard
 from separator.detect.stretches import StretchRule
+from separator.results.commit_file import list_uris
 from separator.results.record import (
     ABSENT,
     StemAbsent,
-    list_uris,
     make_fingerprint,
     make_record,
     make_timestamp,

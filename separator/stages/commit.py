@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 from separator.errors import StorageError
+from separator.results.commit_file import CommitFile, list_uris, merge_records, pack_commit_file
 from separator.results.folders import find_folder
 from separator.results.latest import hash_ids
 from separator.results.manifest import ManifestWriter
 from separator.results.paths import Layout, is_told_apart
-from separator.results.record import CommitFile, list_uris, merge_records, pack_commit_file
 from separator.results.schema import Record
 from separator.rows import Asset
 from separator.stages.collect import Commit, Discard

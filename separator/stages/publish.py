@@ -17,8 +17,8 @@ from separator.audio.peak import TruePeak
 from separator.audio.renditions import Rendition, choose_gain
 from separator.errors import MediaError, OutputDamaged, StorageError
 from separator.media.encode import EncodeSettings, Tags, encode
+from separator.results.commit_file import read_commit_file
 from separator.results.paths import Layout
-from separator.results.record import read_commit_file
 from separator.rows import (
     RENDITION,
     RESIDUAL,

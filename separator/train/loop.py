@@ -19,12 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from separator.errors import LossNotFinite
 from separator.model.asp_unet import AspUnet
 from separator.model.networks import Network
-from separator.model.spectrogram import (
-    compute_gain,
-    compute_spectrum,
-    fill_last_hop,
-    invert_spectrum,
-)
+from separator.model.spectrogram import compute_gain, compute_whole_spectrum, invert_spectrum
 from separator.train.recipe import OptimSettings
 
 # Energy of the error relative to the mixture's below which the log loss is flat.
@@ -109,7 +104,7 @@ def separate(
 ) -> Tensor:
     """Separate in one pass, as the plain networks do; with `autocast` the network runs in bf16."""
     n_fft, hop = net.config.n_fft, net.config.hop
-    spectrum = compute_spectrum(fill_last_hop(mixture_BT, n_fft, hop), n_fft, hop)
+    spectrum = compute_whole_spectrum(mixture_BT, n_fft, hop)
     with narrow(mixture_BT.device, autocast):
         out = call(spectrum.abs(), condition_BD)
     out = out.float()

@@ -49,6 +49,16 @@ def test_plan_of_a_new_library(library, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_run_says_that_earlier_presence_stays(output, caplog):
+    """Nothing is left to do, so Ray is not started."""
+    _, config = output
+    assert main(["run", config, "detect.threshold=0.2", "run.failed_assets=ok"]) == 0
+    assert "keeps the presence that was found with detect.threshold=0.5" in caplog.text
+    caplog.clear()
+    assert main(["run", config, "run.failed_assets=ok"]) == 0
+    assert "keeps the presence" not in caplog.text
+
+
 def test_plan_tells_how_the_queries_of_a_list_are_heard(tmp_path, capsys):
     soundfile.write(tmp_path / "a.wav", np.full((8_000, 1), 0.1), 8_000)
     rows = tmp_path / "list.jsonl"

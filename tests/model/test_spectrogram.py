@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from separator.model.spectrogram import compute_spectrum, fill_last_hop, invert_spectrum
+from separator.model.spectrogram import compute_spectrum, compute_whole_spectrum, invert_spectrum
 
 SIZES = [(1280, 640), (2048, 320), (1024, 320), (512, 160), (400, 160), (6, 5)]
 
@@ -57,7 +57,7 @@ def test_the_end_is_no_louder_than_the_rest(n_fft, hop, left_over):
     num_samples = 20 * hop + max(1, round(left_over * hop) - 1)
     generator = torch.Generator().manual_seed(0)
     waveform = torch.randn(1, num_samples, generator=generator)
-    spectrum = compute_spectrum(fill_last_hop(waveform, n_fft, hop), n_fft, hop)
+    spectrum = compute_whole_spectrum(waveform, n_fft, hop)
     phase = 2 * torch.pi * torch.rand(spectrum.shape, generator=generator)
     stem = invert_spectrum(spectrum * torch.polar(torch.ones(()), phase), n_fft, hop, num_samples)
     assert stem[:, -hop:].abs().max() < 2.5 * stem[:, :-hop].abs().max()

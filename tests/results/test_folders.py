@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from separator.errors import OutputDamaged
+from separator.results.commit_file import CommitFile, pack_commit_file, read_commit_file
 from separator.results.folders import find_folder, read_folder, withdraw
 from separator.results.manifest import ManifestWriter
 from separator.results.paths import is_told_apart, tell_apart
-from separator.results.record import CommitFile, pack_commit_file, read_commit_file
 from separator.storage import Storage
 from tests.helpers.records import make_record
 from tests.helpers.rows import ASSET

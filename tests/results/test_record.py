@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from separator.detect.stretches import StretchRule
 from separator.results import record as real
-from separator.results.manifest import make_table
-from separator.results.record import (
+from separator.results.commit_file import (
     CommitFile,
     merge_records,
     pack_commit_file,
     read_commit_file,
-    select_done,
 )
+from separator.results.manifest import make_table
+from separator.results.record import select_done
 from separator.rows import STEM, WorkItem
 from separator.storage import Storage
 from tests.helpers.records import make_record

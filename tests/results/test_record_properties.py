@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from separator.errors import OutputDamaged
+from separator.results.commit_file import CommitFile, pack_commit_file, read_commit_file
 from separator.results.compact import compact
 from separator.results.done import find_done
 from separator.results.latest import hash_ids, read_latest
 from separator.results.manifest import ManifestWriter, make_table
 from separator.results.paths import Layout
-from separator.results.record import CommitFile, pack_commit_file, read_commit_file
 from separator.results.schema import COLUMNS
 from separator.storage import Storage
 from tests.helpers.properties import any_text, examples, json_values

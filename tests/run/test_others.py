@@ -84,8 +84,13 @@ def test_earlier_settings_of_detection_are_named(prepare):
     assert list_former_detection(target, "2") == [] and list_former_detection(later, "1") == []
     assert list_former_detection(later, "2") == ["detect.threshold=0.9"]
     assert list_former_detection(prepare("detect.gate=on"), "2") == [], "its stems are made again"
+    older = {key: value for key, value in target.config.to_dict().items() if key != "detect"}
+    write_run(target.layout, "0", config=older)  # of a version that did not detect
     write_run(target.layout, "1", config=target.config.to_dict(), totals=TOTALS | {"assets": 0})
     assert list_former_detection(later, "2") == []
+    gated = prepare("detect.gate=on", "detect.threshold=0.9").config.to_dict()
+    write_run(target.layout, "1", config=gated)
+    assert list_former_detection(later, "2") == [], "stems of its own"
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from separator.errors import LockLost, StorageError
+from separator.results.commit_file import CommitFile, pack_commit_file, read_commit_file
 from separator.results.manifest import ManifestWriter, list_files
 from separator.results.paths import Layout
-from separator.results.record import CommitFile, pack_commit_file, read_commit_file
 from separator.stages.collect import Commit
 from separator.stages.commit import MAX_WAITING, Committer
 from separator.storage import Storage

@@ -10,9 +10,9 @@ import soundfile
 from separator.audio.renditions import Rendition
 from separator.detect.stretches import StretchRule
 from separator.media.encode import EncodeSettings
+from separator.results.commit_file import CommitFile, pack_commit_file, read_commit_file
 from separator.results.manifest import make_table
 from separator.results.paths import Layout
-from separator.results.record import CommitFile, pack_commit_file, read_commit_file
 from separator.rows import RENDITION, STEM, Failed, Heard, Seconds, StemRow, StemWritten
 from separator.stages.collect import Assemble, Collector, Commit
 from separator.stages.publish import Publisher

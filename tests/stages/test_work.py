@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from separator.config import JobConfig
+from separator.results.commit_file import read_commit_file
 from separator.results.done import find_done
 from separator.results.paths import Layout
-from separator.results.record import read_commit_file, select_done
+from separator.results.record import select_done
 from separator.rows import RENDITION, STEM
 from separator.stages.listing import Listing
 from separator.stages.work import FORMER_KEYS, HARMLESS, flatten, make_former_rule

@@ -1,0 +1,92 @@
+"""Read, merge and write the commit file of an asset.
+
+The commit files are the ledger: the manifest is made of them and can be made of them again.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from separator.errors import ObjectMissing, OutputDamaged
+from separator.results.manifest import make_table
+from separator.results.record import URIS, pack_json
+from separator.results.schema import COLUMNS, Record
+from separator.storage import Storage
+
+VERSION = 1
+ID = re.compile("[0-9a-f]{32}")  # of a work item
+# Every record has them as texts.
+TEXTS = ("asset_uri", "asset_etag", "query_name", "request", "run_id", "error_code", "created_at")
+
+
+@dataclass(frozen=True)
+class CommitFile:
+    """Hold what the commit file of an asset says."""
+
+    asset_uri: str = ""
+    records: list[Record] = field(default_factory=list)
+    obsolete_uris: tuple[str, ...] = ()  # files that no record names: to be deleted
+
+
+def read_commit_file(storage: Storage, uri: str) -> CommitFile:
+    """Read an asset's commit file; an empty one where the asset has not been committed."""
+    try:
+        data = storage.read(uri)
+    except ObjectMissing:
+        return CommitFile()
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise OutputDamaged(f"{uri}: is no JSON: {error}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("asset_uri"), str):
+        raise OutputDamaged(f"{uri}: names no asset")
+    rows, obsolete_uris = content.get("records"), content.get("obsolete", [])
+    if not (isinstance(rows, list) and all(map(is_record, rows))):
+        raise OutputDamaged(f"{uri}: holds no records")
+    if not (isinstance(obsolete_uris, list) and all(isinstance(u, str) for u in obsolete_uris)):
+        raise OutputDamaged(f"{uri}: obsolete={obsolete_uris!r:.60} is no list of URIs")
+    records = [dict.fromkeys(COLUMNS) | row for row in rows]
+    try:  # the manifest takes them as they are
+        make_table(records)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise OutputDamaged(f"{uri}: holds no records: {str(error)!r:.200}") from None
+    return CommitFile(content["asset_uri"], records, tuple(obsolete_uris))
+
+
+def is_record(row: Any) -> bool:
+    if not isinstance(row, dict) or not isinstance(row.get("track_index"), int):
+        return False
+    uris = [row.get(key) for key in URIS]
+    has_id = isinstance(row.get("request"), str) and ID.fullmatch(row["request"])
+    return (
+        bool(has_id)
+        and all(isinstance(row.get(key), str) for key in TEXTS)
+        and all(uri is None or isinstance(uri, str) for uri in uris)
+    )
+
+
+def pack_commit_file(file: CommitFile) -> bytes:
+    """Write the commit file: readable by people, the same bytes for the same rows."""
+    rows = sorted(file.records, key=lambda r: (r["track_index"], r["query_name"]))
+    content = {"version": VERSION, "asset_uri": file.asset_uri, "records": rows}
+    if file.obsolete_uris:
+        content["obsolete"] = sorted(file.obsolete_uris)
+    return pack_json(content)
+
+
+def list_uris(records: Iterable[Record]) -> list[str]:
+    """List the files that records name."""
+    return [r[key] for r in records for key in URIS if r[key]]
+
+
+def merge_records(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """Make (the rows of the commit file, URIs of files that no row names any more).
+
+    Rows of an earlier version of the asset go, and rows of a work item that was made again.
+    """
+    etag, names = new[0]["asset_etag"], {record["query_name"] for record in new}
+    kept = [r for r in old if r["asset_etag"] == etag and r["query_name"] not in names]
+    rows = [*kept, *new]
+    return rows, sorted(set(list_uris(old)) - set(list_uris(rows)))
