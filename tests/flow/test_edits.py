@@ -109,6 +109,8 @@ def test_residuals_and_renditions_do_not_depend_on_spans(stage, tmp_path):
         assert np.abs(samples.astype(np.int64) - trees[1][name]).max() < 2e-5 * 2**31, name
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_run_writes_residuals_renditions_and_remuxed_files(library, tmp_path):
     out = tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out))

@@ -102,6 +102,8 @@ def test_a_run_with_nothing_to_do_loads_neither_torch_nor_ray(library, finished,
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.check
 def test_second_run_makes_new_queries_and_changed_assets_only(library, finished, tmp_path):
     """At once: a query more, an asset replaced, an asset that is no longer broken."""
     changed = tmp_path / "library"
