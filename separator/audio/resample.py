@@ -84,8 +84,12 @@ def make_resampler(from_hz: int, to_hz: int, device: torch.device) -> Resampler:
 def resample_by_sample(
     waveform_CT: Tensor, from_hz: int, to_hz: int, block: int = 1 << 15
 ) -> Tensor:
-    """Resample with weights computed for every output sample: for rates without a small ratio."""
-    device = waveform_CT.device
+    """Resample with weights computed for every output sample: for rates without a small ratio.
+
+    The weights come again after a period of `to_hz / gcd` samples of the output.
+    """
+    device, common = waveform_CT.device, gcd(from_hz, to_hz)
+    step, period = from_hz // common, to_hz // common
     cutoff = min(from_hz, to_hz) * ROLLOFF / from_hz  # in units of the input's rate
     reach = ceil(TAPS / cutoff)
     padded = F.pad(waveform_CT, (reach, reach + 1))
@@ -93,14 +97,18 @@ def resample_by_sample(
     offsets = torch.arange(-reach, reach + 1, device=device)
     window_norm = torch.special.i0(torch.tensor(BETA, dtype=torch.float64, device=device))
     out = waveform_CT.new_empty(*waveform_CT.shape[:-1], num_out)
-    for start in range(0, num_out, block):
-        # Positions stay integers: (whole sample, remainder of to_hz), exact at any length.
-        index = torch.arange(start, min(start + block, num_out), device=device) * from_hz
-        whole, part = index // to_hz, (index % to_hz).double() / to_hz
+    for first in range(0, min(period, num_out), block):
+        # Positions stay integers: (whole sample, remainder of the period), exact at any length.
+        index = torch.arange(first, min(first + block, period, num_out), device=device) * step
+        whole, part = index // period, (index % period).double() / period
         distance = (offsets - part[:, None]) * cutoff
         inside = (1 - (distance / TAPS) ** 2).clamp_min(0)
         weight = torch.special.i0(BETA * inside.sqrt()) / window_norm * torch.sinc(distance)
         weight = weight * (distance.abs() < TAPS) * cutoff
-        taken = padded[..., whole[:, None] + offsets + reach]
-        out[..., start : start + len(whole)] = (taken * weight.to(taken.dtype)).sum(-1)
+        weight = weight.to(waveform_CT.dtype)
+        positions = whole[:, None] + offsets + reach
+        for repeat, start in enumerate(range(first, num_out, period)):
+            number = min(len(whole), num_out - start)
+            taken = padded[..., positions[:number] + repeat * step]
+            out[..., start : start + number] = (taken * weight[:number]).sum(-1)
     return out

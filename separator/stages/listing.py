@@ -117,6 +117,8 @@ class Listing:
             except RequestError as error:
                 trouble = str(error)
         queries, tracks, text = list(work.queries), work.tracks, ""
+        if chosen.queries_column is not None:
+            queries = []  # a cell that cannot be read does not ask for those of the config
         try:
             if chosen.carry:
                 text = write_carried({name: row.columns.get(name) for name in chosen.carry})
@@ -124,7 +126,8 @@ class Listing:
             if chosen.tracks_column is not None:
                 tracks = read_tracks(row.columns.get(chosen.tracks_column), tracks)
             if chosen.queries_column is not None:
-                queries = read_queries(row.columns.get(chosen.queries_column)) or queries
+                own = read_queries(row.columns.get(chosen.queries_column))
+                queries = own or list(work.queries)
             if not queries:
                 raise QueryError("neither its list nor the config has a query for it")
             check_renditions(work.output, queries)
