@@ -68,7 +68,7 @@ def export(options: argparse.Namespace) -> "list[Contents]":
     write_about(storage, layout, selection, config, "finished")
     if repository is not None:
         push(repository, storage, layout, contents, say)
-    print_summary(contents, config.output.uri)
+    print_summary(contents, config)
     return contents
 
 
@@ -117,7 +117,8 @@ def write_about(
     storage.write(layout.about(), content, if_absent=state == "begun")
 
 
-def print_summary(contents: "list[Contents]", output_uri: str) -> None:
+def print_summary(contents: "list[Contents]", config: "ExportConfig") -> None:
+    from separator.export.settings import WEBDATASET
     from separator.export.shard_contents import sum_splits, sum_up
 
     for split, total in sum_splits(contents).items():
@@ -130,7 +131,14 @@ def print_summary(contents: "list[Contents]", output_uri: str) -> None:
         print(f"  {licence or 'no licence given':32}{number:>8,}")
     if missing := sum(len(each.missing) for each in contents):
         print(f"{missing:,} stems are gone from storage; index/ names them")
-    print(f"{output_uri}: data/, README.md, croissant.json")
+    if too_loud := sum(len(each.too_loud) for each in contents):
+        print(f"{too_loud:,} stems are left out, their mixtures would clip; index/ names them")
+    if len(suffixes := sum_up(contents, "suffix")) > 1 and config.output.format == WEBDATASET:
+        print(
+            f"stems of several types ({', '.join(sorted(suffixes))}): Hugging Face's load_dataset"
+            " reads WebDataset of one; set input.where, or output.format=parquet"
+        )
+    print(f"{config.output.uri}: data/, README.md, croissant.json")
 
 
 EXPORT = Command(

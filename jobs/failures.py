@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 from jobs.command import Command, add_config_arguments
+from separator.errors import RequestError
 
 WIDTH = 80
 
@@ -24,9 +25,11 @@ def run(options: argparse.Namespace) -> None:
     from separator.run.status import read_failures
     from separator.storage import Storage
 
+    if options.limit < 0:
+        raise RequestError(f"--limit {options.limit}: must be at least 0; 0 lists all")
     output, settings = read_output(options.config, options.overrides)
     failures = read_failures(Storage(settings), Layout(output.uri, output.format))
-    shown = failures if options.limit < 1 else itertools.islice(failures, options.limit)
+    shown = failures if not options.limit else itertools.islice(failures, options.limit)
     for asset_uri, reasons in shown:
         print(asset_uri)
         for (code, detail), queries in reasons.items():

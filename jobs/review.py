@@ -137,13 +137,15 @@ def list_fingerprints(storage: "Storage", layout: "Layout") -> set[str]:
 
 
 def write_tasks(options: argparse.Namespace) -> None:
+    from separator.report.doubt import is_rated
     from separator.report.label_studio import LABELS, dump_tasks, make_task
     from separator.report.make import plan_report
     from separator.report.page import ReportLayout
 
     storage, layout = find_output(options, "")
     plan = plan_report(storage, layout, options.most)
-    rows = [each for each in plan.rows if each[0]["stem_uri"]][: options.most]
+    rated = [each for each in plan.rows if is_rated(each[0]["kind"], each[0]["status"])]
+    rows = [each for each in rated if each[0]["stem_uri"]][: options.most]
 
     def find_sound(uri: str) -> str:
         path = ReportLayout(layout).link(uri).removeprefix("../")

@@ -8,6 +8,7 @@ import argparse
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
         console = JsonConsole()
         log_as_json()
     if config.output.remux != "none":
-        require_ffmpeg()
+        require_ffmpeg(config.output.remux_codec)
     from separator.run.run import run_job
 
     try:
@@ -101,14 +102,20 @@ def write_report(config: "JobConfig") -> bool:
     return True
 
 
-def require_ffmpeg() -> None:
-    """Refuse to start without ffmpeg, which puts sound back into films. A cluster's nodes have
-    their own."""
+def require_ffmpeg(codec: str | None = None) -> None:
+    """Refuse to start without ffmpeg, which puts sound back into films, or without its encoder. A
+    cluster's nodes have their own."""
     if shutil.which("ffmpeg") is None:
         if "RAY_ADDRESS" in os.environ:
             say("ffmpeg is not installed on this machine; all nodes of the cluster need it")
             return
         raise RequestError("ffmpeg is not installed: install ffmpeg 5 or newer")
+    if codec is not None and "RAY_ADDRESS" not in os.environ:
+        about = subprocess.run(
+            ["ffmpeg", "-v", "error", "-h", f"encoder={codec}"], capture_output=True, text=True
+        )
+        if not about.stdout.startswith("Encoder "):
+            raise RequestError(f"output.remux_codec={codec!r}: ffmpeg has no such encoder")
 
 
 def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool = False) -> None:

@@ -37,7 +37,7 @@ class RenditionSettings:
         if self.loudness_lufs is not None:
             check_number("loudness_lufs", self.loudness_lufs, -70, 20)
         return Rendition(
-            check_name(self.name, "name"),
+            check_name(self.name),
             {name: to_factor(db, f"gains_db.{name}") for name, db in self.gains_db.items()},
             to_factor(self.rest_db, "rest_db"),
             () if self.is_where_heard else tuple(map(_parse_pair, self._list_pairs())),

@@ -24,6 +24,7 @@ from separator.errors import QueryError, RequestError
 from separator.storage.uri import parse_uri
 
 LONGEST_TEXT = 512
+OR_NONE = ", or leave the name out to have it made from the text"
 LONGEST_NAME_BYTES = 100
 # Names made from texts are shorter: extensions and suffixes are added to them.
 LONGEST_SLUG_BYTES = 72
@@ -119,7 +120,7 @@ def _parse_query(item: str | Mapping[str, Any], where: str, with_samples: bool =
     text = clean_text(item["text"], f"{where}.text")
     if item.get("name") is None:
         return Query(make_name(text), text, classes=classes)
-    return Query(check_name(item["name"], f"{where}.name"), text, classes=classes)
+    return Query(check_name(item["name"], f"{where}.name", OR_NONE), text, classes=classes)
 
 
 def _check_classes(classes: Any, where: str) -> tuple[str, ...]:
@@ -234,15 +235,18 @@ def make_name(text: str) -> str:
     return head.rstrip("-") + tail
 
 
-def check_name(name: object, where: str = "name") -> str:
-    """Return the name in NFC; refuse one that is no file name on some system or store."""
+def check_name(name: object, where: str = "name", other: str = "") -> str:
+    """Return the name in NFC; refuse one that is no file name on some system or store.
+
+    `other`: what one may do instead, for the message.
+    """
     if not isinstance(name, str):
         raise QueryError(f"{where}={_show(name)}: must be a text, not {type(name).__name__}")
     name = unicodedata.normalize("NFC", name)
     if problem := _find_problem(name):
         raise QueryError(
             f"{where}={_show(name)}: {problem}; it becomes a file name: use letters, digits, "
-            "'-' and '_', or leave the name out to have it made from the text"
+            f"'-' and '_'{other}"
         )
     return name
 

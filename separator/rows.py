@@ -192,6 +192,7 @@ class StemWritten(OfStem):
 
     measures: Measures
     uri: str = ""
+    gain: float = 1.0  # of the file, against what `measures` says
     num_clipped: int = 0
     loudness_lufs: float = 0.0
     true_peak_dbtp: float = 0.0

@@ -20,7 +20,7 @@ import soundfile
 from separator.errors import RequestError
 from separator.export.columns import to_json
 from separator.export.select import Shard
-from separator.export.sounds import Samples, add_sounds
+from separator.export.sounds import Samples
 from separator.export.tar_shards import add_file, add_text
 
 RECORDING, TARGET = "recording", "target_audio"  # names that Lhotse's readers know
@@ -46,9 +46,7 @@ def write_shar(folder: Path, shard: Shard, samples: Samples, sounds: Sequence[st
         for row, paths in samples:
             made = {RECORDING: paths["audio"]}
             if TARGET in names:
-                mixture = folder.with_name(f"mixture{paths['audio'].suffix}")
-                add_sounds(paths["audio"], paths["residual"], mixture, row)
-                made = {RECORDING: mixture, TARGET: paths["audio"]}
+                made = {RECORDING: paths["mixture"], TARGET: paths["audio"]}
             about = {name: describe_sound(path, row) for name, path in made.items()}
             for name, path in made.items():
                 add_file(tars[name], f"{row['fingerprint']}{path.suffix}", path)

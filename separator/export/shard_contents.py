@@ -28,6 +28,7 @@ class Contents:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # by column and value
     days: list[str] = field(default_factory=list)  # first and last day on which stems were made
     missing: list[str] = field(default_factory=list)  # URIs
+    too_loud: list[str] = field(default_factory=list)  # URIs of stems whose mixture would clip
     files: list[ShardFile] = field(default_factory=list)
 
     def add(self, row: dict[str, Any], suffix: str) -> None:

@@ -14,7 +14,7 @@ from separator.export.select import Shard
 from separator.export.settings import LHOTSE, PARQUET, WEBDATASET
 from separator.export.shar_shards import write_shar
 from separator.export.shard_contents import Contents, ShardFile
-from separator.export.sounds import Samples, cut_sound
+from separator.export.sounds import Samples, add_sounds, cut_sound
 from separator.export.tar_shards import write_tar
 from separator.results.paths import ExportLayout
 from separator.storage import Storage
@@ -92,4 +92,9 @@ class ShardWriter:
                 return None
             cut_sound(path, row)
             paths[name] = path
+        if self.form == LHOTSE and self.residual:
+            paths["mixture"] = folder / f"mixture{paths['audio'].suffix}"
+            if not add_sounds(paths["audio"], paths["residual"], paths["mixture"], row):
+                contents.too_loud.append(row["stem_uri"])
+                return None
         return paths

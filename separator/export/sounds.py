@@ -34,10 +34,11 @@ def cut_sound(path: Path, row: dict[str, Any]) -> None:
     soundfile.write(path, samples, **about)
 
 
-def add_sounds(stem_path: Path, residual_path: Path, path: Path, row: dict[str, Any]) -> None:
+def add_sounds(stem_path: Path, residual_path: Path, path: Path, row: dict[str, Any]) -> bool:
     """Write the mixture that a stem and its residual were made of, in samples as they are stored.
 
-    A few blocks are in memory, however long the sounds are.
+    A few blocks are in memory, however long the sounds are. False: it is over full scale, which its
+    whole numbers cannot hold.
     """
     # The residual of one stem is called as the stem is; that of all stems is not.
     if row["residual_uri"].rpartition("/")[2] != row["stem_uri"].rpartition("/")[2]:
@@ -57,17 +58,21 @@ def add_sounds(stem_path: Path, residual_path: Path, path: Path, row: dict[str, 
             with soundfile.SoundFile(path, "w", samplerate=stem.samplerate, **about) as mixture:
                 while len(stem_TC := stem.read(BLOCK_SAMPLES, kind, always_2d=True)):
                     residual_TC = residual.read(BLOCK_SAMPLES, kind, always_2d=True)
-                    mixture.write(add(stem_TC, residual_TC))
+                    if (total_TC := add(stem_TC, residual_TC)) is None:
+                        return False
+                    mixture.write(total_TC)
     except soundfile.SoundFileError as error:
         raise OutputDamaged(f"{row['stem_uri']}: {error}") from None
+    return True
 
 
-def add(stem_TC: np.ndarray, residual_TC: np.ndarray) -> np.ndarray:
-    """Add samples; whole numbers stay within their type."""
+def add(stem_TC: np.ndarray, residual_TC: np.ndarray) -> np.ndarray | None:
+    """Add samples; None if whole numbers leave their type."""
     if stem_TC.dtype != np.int32:
         return stem_TC + residual_TC
     total_TC = stem_TC.astype(np.int64) + residual_TC
-    return np.clip(total_TC, INT32.min, INT32.max).astype(np.int32)
+    fits = total_TC.min(initial=0) >= INT32.min and total_TC.max(initial=0) <= INT32.max
+    return total_TC.astype(np.int32) if fits else None
 
 
 def check_lossless(file: soundfile.SoundFile, row: dict[str, Any], action: str, key: str) -> None:

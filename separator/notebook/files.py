@@ -29,7 +29,7 @@ from separator.media.probe import Media, Track, probe
 from separator.model.track import SPAN_S, TrackSeparator
 from separator.notebook.players import MOST_PLAYERS, Preview, make_page
 from separator.storage import Storage, parse_uri
-from separator.storage.atomic import replacing
+from separator.storage.atomic import make_folder, replacing
 from separator.storage.temporary import temporary_folder
 
 
@@ -73,7 +73,7 @@ class FileTask:
         """Write one stem after the other; each appears whole or not at all."""
         media = probe(self.path)
         chosen = choose_tracks(media.tracks, self.tracks)
-        self.out.mkdir(parents=True, exist_ok=True)
+        make_folder(self.out)
         for track in chosen:
             if not track.rate_hz:
                 raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")

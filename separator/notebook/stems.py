@@ -19,7 +19,7 @@ from separator.media.encode import EncodeSettings, encode
 from separator.notebook.players import MOST_PLAYERS, make_page, make_preview
 from separator.queries import parse_queries
 from separator.rows import RESIDUAL
-from separator.storage.atomic import replacing
+from separator.storage.atomic import make_folder, replacing
 
 SOUND = "the sound itself"
 
@@ -108,7 +108,7 @@ class NamedStems:
     def _write(
         self, folder: Path, name: str, samples_CT: np.ndarray, settings: EncodeSettings
     ) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         path = folder / f"{name}.{settings.format}"
         with replacing(path) as temporary:
             audio_format = AudioFormat(self.rate_hz, len(samples_CT))

@@ -10,10 +10,11 @@ from separator.results.latest import read_latest
 from separator.results.manifest import list_entries
 from separator.results.paths import Layout, name_presence
 from separator.results.verdicts import read_verdicts
+from separator.rows import RENDITION
 from separator.storage import Storage
 
 COLUMNS = (
-    "asset_uri", "track_index", "query_name", "query_text", "presence", "fingerprint",
+    "asset_uri", "track_index", "kind", "query_name", "query_text", "presence", "fingerprint",
     "frame_rate", "timecode", "created_at",
 )  # fmt: skip
 ANY, UNREVIEWED = "any", "none"  # beside the verdicts themselves
@@ -54,6 +55,7 @@ def read_presence(
     `detect` have listened, the later one counts, and the verdict is that of the stem."""
     found: dict[tuple[str, int, str], dict[str, Any]] = {}
     names: set[str] = set()
+    unheard: set[str] = set()  # names of queries that are meant, and that nothing listened for
     layouts = [Layout(name_presence(output_uri), ""), Layout(output_uri, "")]
     if not any(list_entries(storage, layout) for layout in layouts):
         raise RequestError(
@@ -63,14 +65,25 @@ def read_presence(
     for layout in layouts:
         for batch in read_latest(storage, layout, COLUMNS):
             for row in batch.to_pylist():
-                names.add(row["query_name"])
-                if row.get("presence") is not None and is_meant(row, query):
-                    key = row["asset_uri"], row["track_index"], row["query_name"]
+                if row.get("kind") == RENDITION:
+                    continue
+                names.add(name := row["query_name"])
+                if not is_meant(row, query):
+                    continue
+                if row.get("presence") is None:
+                    unheard.add(name)
+                else:
+                    key = row["asset_uri"], row["track_index"], name
                     other = found.get(key)
                     if other and other["created_at"] > row["created_at"]:
                         # The output's own rows come last: theirs are the fingerprints of stems.
                         row = other | {"fingerprint": row.get("fingerprint", "")}
                     found[key] = row
+    if query and not found and unheard:
+        raise RequestError(
+            f"{query!r}: nothing has listened for {', '.join(sorted(unheard)[:MOST_NAMES])}: its "
+            "rows failed, its words mean nothing to the model, or detect.model was off"
+        )
     if query and not found:
         raise RequestError(
             f"{query!r}: no query of {output_uri} has that name, or it as a word of its text; "

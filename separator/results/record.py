@@ -76,6 +76,7 @@ def make_record(
     else:
         record |= {
             "stem_uri": file.uri,
+            **_apply_gain(record, file.gain),
             "num_clipped": file.num_clipped,
             "loudness_lufs": file.loudness_lufs,
             "true_peak_dbtp": file.true_peak_dbtp,
@@ -174,6 +175,14 @@ def _measure(measures: Measures, rate_hz: int) -> Record:
         "energy_share": measures.energy / measures.energy_in if measures.energy_in else 0.0,
         "similarity": _to_value(measures.similarity),
     }
+
+
+def _apply_gain(record: Record, gain: float) -> Record:
+    """Tell the levels of the file, which is louder or softer than what was separated or mixed."""
+    gain_db = to_db(gain, 20)
+    levels = {name: record[name] for name in ("rms_db", "peak_db")}
+    moved = {name: db + gain_db for name, db in levels.items() if db > SILENCE_DB}
+    return {"gain_db": gain_db} | levels | moved
 
 
 def _to_value(value: float) -> float | None:

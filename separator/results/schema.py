@@ -75,6 +75,7 @@ COLUMNS = {
     ),
     "frame_rate": ("string", "of the asset's picture, such as 30000/1001; empty without one"),
     "timecode": ("string", "of its first frame; empty where it has none"),
+    "gain_db": ("float32", "of the file, by clip=scale or loudness_lufs; without it: as separated"),
     "created_at": ("timestamp[us, tz=UTC]", "when it was committed"),
 }
 

@@ -5,6 +5,7 @@ part of bare float32 samples, and `assemble` makes the stem of them when all are
 storage and encoders, no network.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -132,10 +133,11 @@ class Publisher:
         track, num_channels = row.track, measures.num_channels
         layout = track.layout if num_channels == track.num_channels else None
         audio_format = AudioFormat(track.rate_hz, num_channels, layout)
-        blocks = read()
+        blocks, gain = read(), 1.0
         if row.kind == RENDITION:
             rendition = next(r for r in self.renditions if r.name == row.name)
-            blocks = level(read, audio_format, rendition)
+            gain = find_gain(read, audio_format, rendition)
+            blocks = read() if gain == 1 else (np.float32(gain) * block_CT for block_CT in read())
         loudness, peak = Meter(audio_format), TruePeak(audio_format)
         uri = self.layout.stem(row.asset.path, track.index, row.kind, row.name)
         with temporary_folder() as folder:
@@ -148,34 +150,35 @@ class Publisher:
                 tags=Tags(title=make_title(row.asset, row.kind, row.name), source=row.asset.uri),
             )
             self.storage.upload(path, uri)
+        scaled_db = 20 * math.log10(report.gain)  # by clip=scale, after the meters
         return StemWritten(
             *row.of(),
             kind=row.kind,
             name=row.name,
             uri=uri,
             measures=measures,
+            gain=gain * report.gain,
             num_clipped=report.num_clipped,
-            loudness_lufs=loudness.loudness_lufs(),
-            true_peak_dbtp=peak.peak_dbtp(),
+            loudness_lufs=loudness.loudness_lufs() + scaled_db,
+            true_peak_dbtp=peak.peak_dbtp() + scaled_db,
             active_share=loudness.active_share(),
             heard=row.heard,
             repairs=row.repairs,
         )
 
 
-def level(
+def find_gain(
     read: Callable[[], Iterable[np.ndarray]],
     audio_format: AudioFormat,
     rendition: Rendition,
-) -> Iterable[np.ndarray]:
-    """Bring a rendition to its loudness: measure it first, then scale it."""
+) -> float:
+    """Measure a rendition, to find the factor that brings it to its loudness."""
     if rendition.loudness_lufs is None:
-        return read()
+        return 1.0
     loudness, peak = Meter(audio_format), TruePeak(audio_format)
     for _ in _metered(read(), loudness, peak):
         pass
-    gain = np.float32(choose_gain(loudness.loudness_lufs(), peak.peak_dbtp(), rendition))
-    return (gain * block_CT for block_CT in read())
+    return choose_gain(loudness.loudness_lufs(), peak.peak_dbtp(), rendition)
 
 
 def make_title(asset: Asset, kind: str, name: str) -> str:

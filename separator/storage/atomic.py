@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from separator.errors import RequestError
+
 WRITE = "r+b"  # not "wb": ext4 flushes a truncated file when it is closed
 TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})\.[0-9a-f]{32}\.tmp", re.DOTALL)
 HERE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
@@ -36,6 +38,16 @@ def temporary_beside(path: Path) -> Iterator[Path]:
             finally:
                 temporary.unlink(missing_ok=True)
             return
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise RequestError(
+            f"{folder}: cannot be made, a file has its name or its parent's"
+        ) from None
 
 
 def sweep(folder: Path) -> None:

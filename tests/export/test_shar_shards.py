@@ -140,6 +140,18 @@ def test_missing_residual_leaves_its_stem_out_alone(own_output, tmp_path):
     assert set(load_all(tmp_path / "set")) == {row.fingerprint for row in wanted[1:]}
 
 
+def test_stem_whose_mixture_would_clip_is_left_out_and_named(own_output, tmp_path):
+    wanted = list(read_wanted(own_output).values())
+    for uri in (wanted[0].stem_uri, wanted[0].residual_uri):
+        num_samples = soundfile.info(uri).frames
+        soundfile.write(uri, np.full(num_samples, 0.7), RATE_HZ)
+    (contents,) = export(
+        own_output, tmp_path / "set", SHAR, "output.residual=true", "split.valid=0"
+    )
+    assert contents.too_loud == [wanted[0].stem_uri] and contents.is_whole
+    assert set(load_all(tmp_path / "set")) == {row.fingerprint for row in wanted[1:]}
+
+
 def test_residual_of_another_length_is_a_damaged_output(own_output, tmp_path):
     row = next(iter(read_wanted(own_output).values()))
     soundfile.write(row.residual_uri, np.zeros(9), RATE_HZ)

@@ -23,7 +23,7 @@ def test_stem_and_residual_of_a_job_add_up_to_the_asset(asset, name, tmp_path):
     track = RELEASE / "out/stems" / asset / "track-0"
     stem_path, residual_path = track / name, track / "residual" / name
     mixture = tmp_path / "mixture.flac"
-    add_sounds(stem_path, residual_path, mixture, make_row(stem_path, residual_path))
+    assert add_sounds(stem_path, residual_path, mixture, make_row(stem_path, residual_path))
     made_TC, rate_hz = soundfile.read(mixture, dtype="int32", always_2d=True)
     wanted_TC, wanted_hz = soundfile.read(
         RELEASE / "library" / asset, dtype="int32", always_2d=True
@@ -33,10 +33,12 @@ def test_stem_and_residual_of_a_job_add_up_to_the_asset(asset, name, tmp_path):
     assert soundfile.info(mixture).subtype == soundfile.info(stem_path).subtype
 
 
-def test_sums_stay_within_the_type():
+def test_sums_that_leave_the_type_are_none():
     top = np.iinfo(np.int32).max
-    one, two = np.array([[top], [-top], [5]], np.int32), np.array([[9], [-9], [-7]], np.int32)
-    assert add(one, two).tolist() == [[top], [-top - 1], [-2]]
+    one = np.array([[top], [-top], [5]], np.int32)
+    assert add(one, np.array([[0], [-1], [-7]], np.int32)).tolist() == [[top], [-top - 1], [-2]]
+    for two in ([[1], [0], [0]], [[0], [-2], [0]]):
+        assert add(one, np.array(two, np.int32)) is None
     assert add(np.float32([[0.5]]), np.float32([[0.25]])).tolist() == [[0.75]]
 
 

@@ -188,6 +188,15 @@ def test_without_ffmpeg_no_run_that_remuxes_is_started(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_encoder_that_ffmpeg_lacks_starts_no_run(library, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
+    remux = ["output.renditions=[{name: a, gains_db: {siren: -12}}]", "output.remux=replace"]
+    code, _, err = call(capsys, "run", config, *remux, "output.remux_codec=nonsense")
+    assert code == 2 and "output.remux_codec='nonsense': ffmpeg has no such encoder" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_commands_are_reached_by_their_modules():
     """`python -m jobs.X` goes on working for every command."""
     for command in cli.COMMANDS:

@@ -35,6 +35,8 @@ def output(tmp_path) -> Path:
         make_row("sub/a.wav", "siren", STRETCHES, query_text=TEXT, fingerprint=SIREN),
         make_row("sub/a.wav", "rain", [], query_text="rain", status="absent"),
         make_row("b.wav", "siren", None, query_text=TEXT),
+        make_row("b.wav", "zebra", None, query_text="glork"),
+        make_row("b.wav", "no-siren", None, query_text="siren -inf dB", kind="rendition"),
     ]
     write_manifest(Storage(), str(out), rows)
     detected = [
@@ -109,7 +111,9 @@ def test_find_and_markers_take_stems_by_their_verdict(config, output, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--query", "dragon"], "no query of .* has that name, .* there are rain, siren"),
+        (["--query", "dragon"], "no query of .* has that name, .* there are rain, siren, zebra$"),
+        (["--query", "no-siren"], "no query of .* has that name, .* there are rain, siren, zebra$"),
+        (["--query", "glork"], "nothing has listened for zebra: "),
         (["--min-score", "7"], "must be from 0 to 1"),
         (["output.uri=/nowhere"], "no manifest there"),
     ],

@@ -158,6 +158,7 @@ def test_failures_lists_assets_with_reasons_in_80_columns(output, library, capsy
     reasons = [line for line in lines if line.startswith(" ")]
     assert max(map(len, reasons)) <= 80
     assert "media_truncated (a-person-speaking, siren): 'cut.wav': track 0 ends at" in out
+    assert main(["failures", config, "--limit", "-1"]) == 2
     assert main(["failures", config, "--limit", "1"]) == 0
     out = capsys.readouterr().out
     assert "cut.wav" not in out and out.endswith("and 1 more assets; --limit 0 lists all\n")

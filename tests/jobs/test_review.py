@@ -59,6 +59,9 @@ def test_review_of_label_studio_goes_out_and_comes_back(output, tmp_path, capsys
     tasks = tmp_path / "tasks.json"
     sounds = "https://sounds.example/stems/"
     arguments = ["--output", str(folder), "--sounds", sounds, "--most", "6"]
+    assert main(["review", "tasks", str(tasks), *arguments[:-1], "500"]) == 0
+    every = {task["data"]["fingerprint"] for task in json.loads(tasks.read_text())}
+    assert every == {r["fingerprint"] for r in rows}  # no rendition
     assert main(["review", "tasks", str(tasks), *arguments]) == 0
     content = json.loads(tasks.read_text())
     assert len(content) == 6 and (tmp_path / "tasks.xml").read_text().startswith("<View>")

@@ -100,6 +100,10 @@ def test_mistakes_leave_nothing_behind(model, tmp_path):
     with pytest.raises(RequestError, match="format='aiff'"):
         model.separate_file(tmp_path / "text.mp4", "rain", tmp_path / "out", format="aiff")
     assert not (tmp_path / "out").exists()
+    soundfile.write(tmp_path / "a.wav", np.zeros(4_000), 8_000)
+    for out in ("text.mp4", "text.mp4/out"):
+        with pytest.raises(RequestError, match=r"text\.mp4.*: cannot be made, a file has its name"):
+            model.separate_file(tmp_path / "a.wav", "rain", tmp_path / out)
 
 
 def test_mono_stems_of_a_file_with_two_channels(film, tmp_path):

@@ -171,6 +171,7 @@ def test_publish_brings_a_rendition_to_its_loudness(publisher, in_parts):
         (record,) = get_records(commands)
         written, _ = soundfile.read(record["stem_uri"], dtype="float32")
         assert record["stem_uri"].endswith("/x.mp4/track-0/rendition/m.flac")
+        check_levels(record, written.T, samples_CT)
         loudness_lufs = measure_loudness(written.T, RATE_HZ)
         assert loudness_lufs == pytest.approx(record["loudness_lufs"], abs=0.01)
         if is_limited:
@@ -179,6 +180,38 @@ def test_publish_brings_a_rendition_to_its_loudness(publisher, in_parts):
         else:
             assert record["loudness_lufs"] == pytest.approx(-23.0, abs=0.05)
             assert record["true_peak_dbtp"] < -3.0
+
+
+def check_levels(record, written_CT: np.ndarray, separated_CT: np.ndarray) -> None:
+    """The levels are those of the file, and `gain_db` leads back to what was separated."""
+    for name, measure in (("peak_db", find_peak_db), ("rms_db", find_rms_db)):
+        assert record[name] == pytest.approx(measure(written_CT), abs=1e-3)
+        assert record[name] - record["gain_db"] == pytest.approx(measure(separated_CT), abs=1e-3)
+
+
+def find_peak_db(samples_CT: np.ndarray) -> float:
+    return 20 * np.log10(np.abs(samples_CT).max())
+
+
+def find_rms_db(samples_CT: np.ndarray) -> float:
+    return 10 * np.log10(np.square(samples_CT, dtype=np.float64).mean())
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_levels_of_a_scaled_stem_are_those_of_its_file(publisher, in_parts):
+    loud_CT, asset = 40 * make_noise(), replace(ASSET, items=ASSET.items[:1])
+    ready = replace(publisher, settings=EncodeSettings(clip="scale"))
+    collector = Collector({})
+    if in_parts:
+        _, commands = publish_parts(ready, collector, loud_CT, asset=asset)
+    else:
+        commands = collector.add(ready.publish(make_stem(loud_CT, asset=asset)))
+    (record,) = get_records(commands)
+    written, _ = soundfile.read(record["stem_uri"], dtype="float32")
+    check_levels(record, written.T, loud_CT)
+    assert record["peak_db"] == pytest.approx(0, abs=1e-3) and record["gain_db"] < -20
+    assert record["loudness_lufs"] == pytest.approx(measure_loudness(written.T, RATE_HZ), abs=0.01)
+    assert 0 <= record["true_peak_dbtp"] < 3 and record["num_clipped"] == 0
 
 
 def make_silent(number: int, is_last: bool, heard: Heard, name: str = "a") -> StemRow:
