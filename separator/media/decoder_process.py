@@ -116,8 +116,7 @@ def describe_stream(stream: Any) -> dict[str, Any]:
         "codec_type": stream.type,
         "tags": stream.metadata,
         "disposition": {
-            flag: bool(stream.disposition & stream.disposition.__class__[flag])
-            for flag in ("default", "attached_pic", "timed_thumbnails")
+            flag.name: True for flag in stream.disposition.__class__ if flag & stream.disposition
         },
     }
     base = stream.time_base

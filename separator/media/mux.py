@@ -244,9 +244,10 @@ def _make_options(
 ) -> dict[str, object]:
     old = new.replaces
     language = new.language or (old and old.language) or "und"
+    flags = [*(["default"] if old.is_default else []), *old.flags] if old else []
     options: dict[str, object] = {
         f"c:{place}": codec,
-        f"disposition:{place}": "default" if old and old.is_default else "0",
+        f"disposition:{place}": "+".join(flags) or "0",
         # Two names of one stream, as a key can be given once; empty removes the stem's title.
         f"metadata:s:{place}": f"language={clean_tag(language)}",
         f"metadata:s:a:{audio_place}": f"title={_find_title(new)}",

@@ -15,6 +15,9 @@ TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d+")
 # Names that programs give to every track.
 HANDLERS = {"SoundHandler", "SoundHandle", "Sound Media Handler", "Apple Sound Media Handler",
             "Core Media Audio"}  # fmt: skip
+# What a sound track may be marked as, in libav's words.
+FLAGS = ("dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired",
+         "visual_impaired", "clean_effects", "captions", "descriptions", "dependent")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Track:
     start_s: float | None
     duration_s: float | None
     tick_s: float  # the step of its timestamps
+    flags: tuple[str, ...] = ()  # what it is beside that: of `FLAGS`
     streams: tuple["Track", ...] = ()  # that it joins, one for each channel
 
 
@@ -139,6 +143,7 @@ def _read_track(index: int, stream: dict[str, Any], total_s: float | None) -> Tr
         start_s=_seconds(stream.get("start_time")),
         duration_s=_read_duration(stream, tags, total_s),
         tick_s=_read_tick(stream.get("time_base", "")),
+        flags=tuple(flag for flag in FLAGS if flag in stream.get("disposition", {})),
     )
 
 

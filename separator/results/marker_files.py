@@ -24,6 +24,7 @@ def write_marker_files(
     `read_presence`."""
     rows = list(rows)
     root = find_common_folder([row["asset_uri"] for row in rows])
+    queries = sorted({row["query_name"] for row in rows})
     count = 0
     for uri, group in groupby(rows, key=lambda row: row["asset_uri"]):
         members = list(group)
@@ -32,7 +33,7 @@ def write_marker_files(
             continue
         path = make_asset_path(uri, root)
         title = path.rpartition("/")[2]
-        text = write_markers(form, title, stretches, find_frames(members[0], fps))
+        text = write_markers(form, title, stretches, find_frames(members[0], fps), queries)
         data = text.encode("utf-8", "surrogateescape")
         storage.write(join_uri(folder, path) + SUFFIXES[form], data)
         count += 1

@@ -80,15 +80,24 @@ def read_timecode(text: str, rate: Fraction) -> Frames:
     return Frames(rate, number, is_drop)
 
 
-def write_markers(form: str, title: str, found: "Sequence[Found]", frames: Frames) -> str:
-    """Write the stretches of one asset, of which there is at least one, in order of time."""
+def write_markers(
+    form: str,
+    title: str,
+    found: "Sequence[Found]",
+    frames: Frames,
+    queries: "Sequence[str]" = (),
+) -> str:
+    """Write the stretches of one asset, of which there is at least one, in order of time.
+
+    `queries`: those of all assets, if a query is to have the same colour in each.
+    """
     ordered = sorted(found, key=lambda each: (each.start_s, each.track, each.query))
     if form == "audacity":
         return "".join(f"{m.start_s:.6f}\t{m.stop_s:.6f}\t{make_label(m)}\n" for m in ordered)
     if form == "csv":
         return _write_csv(ordered, frames)
     if form == "edl":
-        return _write_edl(title, ordered, frames)
+        return _write_edl(title, ordered, frames, queries or sorted({m.query for m in found}))
     return _write_otio(title, ordered, frames)
 
 
@@ -109,10 +118,11 @@ def _write_csv(markers: "Sequence[Found]", frames: Frames) -> str:
     return sink.getvalue()
 
 
-def _write_edl(title: str, markers: "Sequence[Found]", frames: Frames) -> str:
+def _write_edl(
+    title: str, markers: "Sequence[Found]", frames: Frames, queries: "Sequence[str]"
+) -> str:
     lines = [f"TITLE: {to_ascii(title)}"]
     lines += [f"FCM: {'DROP' if frames.is_drop else 'NON-DROP'} FRAME", ""]
-    queries = sorted({marker.query for marker in markers})
     for number, m in enumerate(markers, start=1):
         start = frames.find(m.start_s)
         length = max(1, frames.find(m.stop_s) - start)

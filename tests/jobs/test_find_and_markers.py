@@ -138,6 +138,14 @@ def test_markers_writes_a_file_for_each_asset_with_a_stretch(config, output, cap
         assert names == {f"sub/a.wav{suffix}", f"c.wav{suffix}"}
     labels = (output / "markers/sub/a.wav.txt").read_text().splitlines()
     assert len(labels) == 2 and labels[0].startswith("1.500000\t4.250000\tsiren 0.50")
+    colours = {
+        query: set(re.findall(f"ResolveColor(\\w+) .M:{query} ", path.read_text()))
+        for path, query in (
+            (output / "markers/c.wav.edl", "rain"),
+            (output / "markers/sub/a.wav.edl", "siren"),
+        )
+    }
+    assert colours == {"rain": {"Blue"}, "siren": {"Green"}}  # of all queries, in each file
 
 
 def test_markers_refuses_a_rate_that_is_none(config, capsys):

@@ -108,6 +108,19 @@ def test_put_tracks_keeps_differing_starts(
     check_sync(source, output, most, offset_s)
 
 
+@pytest.mark.parametrize("flags", ["0", "comment", "default+original+hearing_impaired"])
+def test_put_tracks_keeps_the_flags_of_what_it_replaces(flags: str, tmp_path: Path) -> None:
+    sound = make.write(tmp_path / "a.wav", make.make_tones(1, make.HZ), layout="mono")
+    source = tmp_path / "in.mkv"
+    make.start("-i", sound, "-c:a", "flac", "-disposition:a:0", flags, source)
+    media = probe(source)
+    new = NewTrack(sound, replaces=media.tracks[0])
+    put_tracks(source, media, [new], tmp_path / "out.mkv")
+    (after,) = make.ask(tmp_path / "out.mkv")["streams"]
+    found = {name for name, is_set in after["disposition"].items() if is_set}
+    assert found == set(flags.split("+")) - {"0"}
+
+
 def test_put_tracks_adds_track(films: dict[str, Path], tmp_path: Path) -> None:
     source = films[".mkv"]
     media = probe(source)

@@ -20,7 +20,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     maps = ["-map", 0, "-map", 1, "-map", 2, "-map", 0, "-map", 3]
     names = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng"]
     names += ["-metadata:s:a:1", "title=Director's cut", "-metadata:s:a:2", "language=und"]
-    flags = ["-disposition:a:0", "0", "-disposition:a:1", "default", "-disposition:a:2", "0"]
+    flags = [
+        "-disposition:a:0",
+        "0",
+        "-disposition:a:1",
+        "default",
+        "-disposition:a:2",
+        "comment+hearing_impaired",
+    ]
     codecs = ["-c:v", "copy", "-c:a:0", "aac", "-c:a:1", "ac3", "-c:a:2", "flac"]
     make.start(*inputs, *maps, *codecs, *names, *flags, folder / "x.mkv")
     return folder / "x.mkv"
@@ -43,6 +50,7 @@ def test_probe_lists_tracks_and_picture(film: Path) -> None:
     assert (first.language, second.language, third.language) == ("ger", "eng", None)
     assert (second.title, first.title) == ("Director's cut", None)
     assert [track.is_default for track in media.tracks] == [False, True, False]
+    assert [track.flags for track in media.tracks] == [(), (), ("comment", "hearing_impaired")]
     assert (first.layout, second.layout) == ("stereo", "5.1(side)")
     assert (first.bit_depth, third.bit_depth) == (None, 16)
     assert second.duration_s == pytest.approx(1.0, abs=0.1)
