@@ -20,6 +20,7 @@ from separator.errors import (
     LockLost,
     LossNotFinite,
     NoProgress,
+    RequestError,
     SeparatorError,
     StorageBusy,
 )
@@ -123,6 +124,14 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
         return REFUSED
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def check_least(options: argparse.Namespace, **least: float) -> None:
+    """Refuse options that are below the least that they may be."""
+    for name, value in least.items():
+        if getattr(options, name) < value:
+            option = "--" + name.replace("_", "-")
+            raise RequestError(f"{option} {getattr(options, name):g}: must be at least {value:g}")
 
 
 def say(text: str) -> None:

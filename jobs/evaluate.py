@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from jobs.command import Command, say
+from jobs.command import Command, check_least, say
 from separator.errors import RequestError
 
 BENCHMARKS = ("musdb18", "audioset")
@@ -141,6 +141,7 @@ def run_benchmark(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Score a model on a list of cases."""
+    check_least(options, actors=1, per_kind=1, sounds=1, examples=0, seconds=0.1)
     say("reading the cases ...")
     from functools import partial
 

@@ -8,8 +8,7 @@ import itertools
 import sys
 import textwrap
 
-from jobs.command import Command, add_config_arguments
-from separator.errors import RequestError
+from jobs.command import Command, add_config_arguments, check_least
 
 WIDTH = 80
 
@@ -25,8 +24,7 @@ def run(options: argparse.Namespace) -> None:
     from separator.run.status import read_failures
     from separator.storage import Storage
 
-    if options.limit < 0:
-        raise RequestError(f"--limit {options.limit}: must be at least 0; 0 lists all")
+    check_least(options, limit=0)
     output, settings = read_output(options.config, options.overrides)
     failures = read_failures(Storage(settings), Layout(output.uri, output.format))
     shown = failures if not options.limit else itertools.islice(failures, options.limit)

@@ -7,7 +7,7 @@ written is what `separator train configs/train-zeroshot.yaml` learns from.
 import argparse
 import sys
 
-from jobs.command import Command, say
+from jobs.command import Command, check_least, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    check_least(options, actors=1)
     say("reading the lists ...")
     from separator.train.mine_lists import MineSettings, mine_lists
 

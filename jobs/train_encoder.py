@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.command import Command
+from jobs.command import Command, check_least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +33,7 @@ def train(options: argparse.Namespace) -> None:
     from separator.train.train_encoder import make_encoder, train_encoder
     from separator.train.train_words import teach_words
 
+    check_least(options, steps=1, batch=2)
     storage = Storage()
     sources = read_lists(options.lists, storage)
     asked = options.steps, options.batch, options.seed

@@ -8,7 +8,7 @@ Shapes: C channels, T samples.
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,7 +96,7 @@ def decode_examples(
     for entry in entries:
         with named(query, entry.uri):
             sound = decode_example(storage, entry, limits)
-        yield sound
+        yield replace(sound, name=f"query {query.name!r}: {sound.name}")
 
 
 def decode_example(storage: Storage, entry: Entry, limits: Limits | None = None) -> Sound:

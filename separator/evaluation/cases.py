@@ -52,6 +52,7 @@ def plan_cases(
     With `num_examples` other sounds of the kind are the query, as many as there are.
     """
     by_kind = group_by_kind(sources)
+    groups_of = {kind: {s.group for s in members} for kind, members in by_kind.items()}
     cases = []
     for kind in by_kind:
         for i in range(per_kind):
@@ -59,12 +60,21 @@ def plan_cases(
             rng = np.random.default_rng([seed, number])
             chosen = [by_kind[kind][i % len(by_kind[kind])]]
             for _ in range(num_sounds - 1 + (style == "absent")):
-                groups = {s.group for s in chosen}
-                kinds = [k for k, members in by_kind.items() if members[0].group not in groups]
-                pool = by_kind[kinds[int(rng.integers(len(kinds)))]]
+                taken = {s.group for s in chosen}
+                kinds = [k for k, groups in groups_of.items() if groups - taken]
+                if not kinds:
+                    raise RequestError(
+                        f"{num_sounds + (style == 'absent')} sounds of different groups are needed,"
+                        f" the list has {len(set[str]().union(*groups_of.values()))}"
+                    )
+                pool = by_kind[kind_of_other := kinds[int(rng.integers(len(kinds)))]]
+                if groups_of[kind_of_other] & taken:
+                    pool = [source for source in pool if source.group not in taken]
                 chosen.append(pool[int(rng.integers(len(pool)))])
             named = chosen.pop() if style == "absent" else chosen[0]
             texts = named.paraphrases if style == "paraphrase" else named.captions
+            if not texts:
+                raise RequestError(f"{named.uri}: has no paraphrases; take --style caption")
             query = texts[int(rng.integers(len(texts)))]
             examples = ()
             if num_examples:
@@ -118,7 +128,7 @@ def read_cases(storage: Storage, uri: str) -> list[Row]:
                 f"{uri}: row {i} has no {missing[0]}; needed are mixture, target and query"
             )
         row |= {key: resolve_uri(uri, row[key]) for key in ("mixture", "target")}
-        row["kind"] = row.get("kind") or row["query"]
+        row["kind"] = str(row.get("kind") or row["query"])
     return rows
 
 

@@ -12,9 +12,11 @@ from separator.errors import RequestError
 from separator.evaluation.cases import Case, make_case, plan_cases, read_cases, score
 from separator.evaluation.over_units import Row, Score
 from separator.storage import Storage
+from separator.storage.tables import read_rows
 from separator.train.sound_lists import read_list, read_whole
 
 COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
+MEAN = "mean"  # the name of the last row
 GIVEN = (".csv", ".parquet")  # lists of finished mixtures
 
 
@@ -71,7 +73,8 @@ def list_cases(uri: str, settings: MixSettings) -> list[Any]:
     """Read finished cases, or plan them from a list of sounds; at least one is needed."""
     storage = Storage()
     cases: list[Any] = []
-    if uri.endswith(GIVEN):
+    first: Row = next(iter(read_rows(storage, uri)), {}) if uri.lower().endswith(GIVEN) else {}
+    if {"mixture", "target"} & first.keys():
         cases = read_cases(storage, uri)
     else:
         sources = read_list(uri, storage)
@@ -100,9 +103,10 @@ def summarize(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     for kind, members in sorted(kinds.items()):
         under = [row["mixture_db"] - row["stem_db"] for row in members]
         figures = {key: float(np.mean([row[key] for row in members])) for key in COLUMNS}
+        kind = f"{kind} (kind)" if kind == MEAN else kind
         out[kind] = figures | {"under_db": float(np.median(under)), "cases": len(members)}
-    out["mean"] = {key: float(np.mean([out[k][key] for k in kinds])) for key in keys}
-    out["mean"]["cases"] = len(rows)
+    out[MEAN] = {key: float(np.mean([each[key] for each in out.values()])) for key in keys}
+    out[MEAN]["cases"] = len(rows)
     return out
 
 
@@ -121,11 +125,11 @@ def draw(summary: dict[str, dict[str, float]], path: Path) -> None:
     """Draw the SDRi of every kind as a bar, best on top, with the mean as a line."""
     from matplotlib.figure import Figure
 
-    kinds = sorted((k for k in summary if k != "mean"), key=lambda k: summary[k]["sdri_db"])
+    kinds = sorted((k for k in summary if k != MEAN), key=lambda k: summary[k]["sdri_db"])
     figure = Figure(figsize=(7, 1 + 0.22 * len(kinds)), layout="constrained")
     axes = figure.subplots()
     axes.barh(kinds, [summary[k]["sdri_db"] for k in kinds], color="C0")
-    axes.axvline(summary["mean"]["sdri_db"], color="C3", label="mean")
+    axes.axvline(summary[MEAN]["sdri_db"], color="C3", label="mean")
     axes.set_xlabel("SDRi [dB]")
     axes.margins(y=0.01)
     axes.legend(loc="lower right")

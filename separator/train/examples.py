@@ -3,7 +3,7 @@
 Shapes: B batch, T samples.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,7 @@ class Examples:
             is_real: group_by_package(s for s in sources if is_real in (None, bool(s.package)))
             for is_real in (None, False, True)
         }
+        self.groups = {is_real: list_groups(pool) for is_real, pool in self.pools.items()}
         if len({s.group for s in sources}) < 2:
             groups = sorted({s.group for s in sources})
             raise RequestError(f"data.lists: only the group {groups[0]!r}; two groups are needed")
@@ -97,6 +98,8 @@ class Examples:
         sources, others = [target], []
         for _ in range(2 if rng.random() < self.settings.third_ratio else 1):
             groups = {source.group for source in sources}
+            if not self._outside(groups, None):
+                break  # no third group
             other, other_T, more = self._draw(rng, groups, self._draw_origin(rng, is_real))
             sources.append(other)
             others.append(other_T)
@@ -129,12 +132,16 @@ class Examples:
         return target == (rng.random() < self.settings.same_origin_ratio)
 
     def _outside(self, groups: set[str], is_real: bool | None) -> list[str]:
-        pool = self.pools[is_real]
-        return [kind for kind, packages in pool.items() if packages[0][0].group not in groups]
+        return [kind for kind, own in self.groups[is_real].items() if own - groups]
 
     def _choose(self, rng: np.random.Generator, groups: set[str], is_real: bool | None) -> Source:
-        kinds = self._outside(groups, is_real)
-        return choose_source(self.pools[is_real][kinds[int(rng.integers(len(kinds)))]], rng)
+        if not (kinds := self._outside(groups, is_real)):
+            kinds, is_real = self._outside(groups, None), None
+        kind = kinds[int(rng.integers(len(kinds)))]
+        packages = self.pools[is_real][kind]
+        if self.groups[is_real][kind] & groups:
+            packages = leave_out(packages, groups)
+        return choose_source(packages, rng)
 
     def _draw(
         self, rng: np.random.Generator, groups: set[str], is_real: bool | None
@@ -152,6 +159,20 @@ def group_by_package(sources: Iterable[Source]) -> dict[str, list[list[Source]]]
             packages.setdefault(source.package, []).append(source)
         kinds[kind] = list(packages.values())
     return kinds
+
+
+def list_groups(kinds: Mapping[str, list[list[Source]]]) -> dict[str, set[str]]:
+    """List the groups of each kind: usually one."""
+    return {
+        kind: {source.group for package in packages for source in package}
+        for kind, packages in kinds.items()
+    }
+
+
+def leave_out(packages: list[list[Source]], groups: set[str]) -> list[list[Source]]:
+    """Leave out the sounds of these groups."""
+    left = [[source for source in package if source.group not in groups] for package in packages]
+    return [package for package in left if package]
 
 
 def choose_source(packages: list[list[Source]], rng: np.random.Generator) -> Source:

@@ -52,7 +52,8 @@ class MinedPairs:
         self.drawer = make_drawer(settings, rate_hz, storage)
         self.kinds = group_by_package(sources)
         self.names = list(self.kinds)
-        if len({source.group for source in sources}) < 2:
+        self.groups = {source.group for source in sources}
+        if len(self.groups) < 2:
             raise RequestError(f"data.lists: only {self.names}; sounds of two groups are needed")
 
     def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
@@ -69,8 +70,9 @@ class MinedPairs:
             if level_db := self.settings.changes.level_db:
                 mixture_T, one_T, other_T = set_level(rng, level_db, mixture_T, one_T, other_T)
             for source, target_T in ((one, one_T), (other, other_T)):
-                if rng.random() < self.settings.absent_ratio:
-                    source = self._choose(rng, {one.group, other.group})
+                groups = {one.group, other.group}
+                if rng.random() < self.settings.absent_ratio and self.groups - groups:
+                    source = self._choose(rng, groups)
                     target_T = np.zeros_like(target_T)
                 made["mixture"].append(mixture_T)
                 made["target"].append(target_T)

@@ -17,7 +17,7 @@ from separator.model.frame_net import RATE_HZ, ROW
 from separator.sounds.primitives import hold
 from separator.storage import Storage
 from separator.train.draw import PEAK, draw_log, make_drawer
-from separator.train.examples import choose_source, group_by_package
+from separator.train.examples import choose_source, group_by_package, list_groups
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
 
@@ -37,16 +37,17 @@ class PlacedSounds:
         self.settings, self.seed = settings, seed
         self.drawer = make_drawer(settings, RATE_HZ, storage)
         self.labels = sorted({source.kind for source in sources})
-        self.group_of = {source.kind: source.group for source in sources}
+        self.groups = list_groups(group_by_package(sources))
         self.pools = {
             is_real: group_by_package(s for s in sources if bool(s.package) == is_real)
             for is_real in (False, True)
         }
         least, most = settings.num_sounds
-        if not 0 <= least <= most <= len(set(self.group_of.values())):
+        num_groups = len(set[str]().union(*self.groups.values()))
+        if most > num_groups:
             raise RequestError(
                 f"data.num_sounds={[least, most]}: must be [least, most], and no more than the "
-                f"{len(set(self.group_of.values()))} groups of the lists"
+                f"{num_groups} groups of the lists"
             )
 
     def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
@@ -85,10 +86,12 @@ class PlacedSounds:
         least, most = self.settings.num_sounds
         kinds: list[str] = []
         count = int(rng.integers(least, most + 1))
-        while len(kinds) < count:
+        taken: set[str] = set()  # groups
+        while len(kinds) < count and any(not own & taken for own in self.groups.values()):
             kind = self.labels[int(rng.integers(len(self.labels)))]
-            if self.group_of[kind] not in {self.group_of[other] for other in kinds}:
+            if not self.groups[kind] & taken:
                 kinds.append(kind)
+                taken |= self.groups[kind]
         return kinds
 
     def _draw_sound(self, rng: np.random.Generator, kind: str) -> tuple[np.ndarray, int]:

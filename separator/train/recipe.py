@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from separator.config_file import check_choice
+from separator.config_file import check_choice, check_number
 from separator.errors import RequestError
 from separator.storage import StorageSettings
 
 LOSSES = ("l1", "log")
 TASKS = ("text", "examples", "tags", "times")
 KINDS = ("resunet", "unet")
+MOST = 1_000_000_000
 ANY_LICENCE, PERMISSIVE = "all", "permissive"
 
 
@@ -98,6 +99,9 @@ class DataSettings:
     def __post_init__(self) -> None:
         if len(self.sound_s) != 2 or not 0.1 <= self.sound_s[0] <= self.sound_s[1]:
             raise RequestError(f"data.sound_s={list(self.sound_s)}: must be [least, most]")
+        if len(self.num_sounds) != 2 or not 0 <= self.num_sounds[0] <= self.num_sounds[1]:
+            raise RequestError(f"data.num_sounds={list(self.num_sounds)}: must be [least, most]")
+        check_number("data.segment_s", self.segment_s, 0.05, 600)
         check_choice("data.licences", self.licences, (ANY_LICENCE, PERMISSIVE))
 
 
@@ -120,6 +124,8 @@ class OptimSettings:
     autocast: bool = False  # bf16 in the network
 
     def __post_init__(self) -> None:
+        for name in ("num_steps", "batch"):
+            check_number(f"optim.{name}", getattr(self, name), 1, MOST)
         if self.loss not in LOSSES:
             raise RequestError(f"optim.loss={self.loss!r}: must be one of {LOSSES}")
         if any(len(pair) != 2 for pair in self.factors):
@@ -150,6 +156,10 @@ class TrainSettings:
     optim: OptimSettings = field(default_factory=OptimSettings)
 
     def __post_init__(self) -> None:
+        for name in ("workers", "readers", "checkpoint_every", "keep"):
+            check_number(name, getattr(self, name), 1, MOST)
+        if self.task == "tags" and not self.data.num_sounds[0]:
+            raise RequestError("data.num_sounds: an example of task=tags has one sound at least")
         if self.task not in TASKS:
             raise RequestError(f"task={self.task!r}: must be one of {TASKS}")
         if self.task in ("text", "examples") and not self.encoder:

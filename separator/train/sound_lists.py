@@ -21,7 +21,7 @@ from separator.train.panns_hdf5 import is_hdf5, list_rows, open_row
 from separator.train.recipe import ANY_LICENCE, PERMISSIVE
 
 AUDIO_KEYS = ("wav", "audio", "stem_uri", "uri")
-CAPTION_KEYS = ("captions", "caption", "query_text", "text")
+CAPTION_KEYS = ("captions", "caption", "query_text", "text", "query_name")
 CREDIT_AT_MOST = re.compile(
     r"CC0(-[\d.]+)?|CC-BY-[\d.]+|Expat( \(MIT\))?|MIT|BSD-[234]-Clause|ISC|Zlib|Unlicense"
     r"|Apache-2\.0|public domain",
@@ -109,7 +109,10 @@ def _make_source(uri: str, number: int, row: Row) -> Source:
             f"{uri}: row {number} has the columns {sorted(row)}: needed are one of {AUDIO_KEYS} "
             f"and one of {CAPTION_KEYS}, or labels"
         )
-    captions = (captions,) if isinstance(captions, str) else tuple(captions)
+    captions = captions if isinstance(captions, list | tuple) else [captions]
+    if not all(isinstance(caption, str) and caption.strip() for caption in captions):
+        raise RequestError(f"{uri}: row {number}: the captions {captions!r:.80} must be texts")
+    captions = tuple(captions)
     kind = str(row.get("kind") or captions[0])
     group, paraphrases = str(row.get("group") or kind), tuple(row.get("paraphrases") or ())
     package, joins = str(row.get("package") or ""), row.get("joins") or ()

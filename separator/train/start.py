@@ -4,7 +4,7 @@ Ray's workers have another working directory, and may be other machines. So path
 here; names and URIs stay, and each machine looks them up by itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -25,13 +25,17 @@ from separator.model.zero_shot_files import read_separator
 from separator.storage import Storage, parse_uri
 from separator.train.by_example import ByExample
 from separator.train.by_text import ByText
-from separator.train.mined_pairs import check_latents
+from separator.train.clips import Clips
+from separator.train.examples import Examples
+from separator.train.mined_pairs import MinedPairs, check_latents
+from separator.train.placed_sounds import PlacedSounds
 from separator.train.recipe import NetSettings, TrainSettings
-from separator.train.sound_lists import read_lists
+from separator.train.sound_lists import Source, read_lists
 from separator.train.tagging import Tagging, make_detector
 from separator.train.task import Task
 from separator.train.timing import Timing, make_frame_net
 
+ANY_RATE_HZ = 32_000  # nothing is read
 DRIVEN = ("text", "examples")  # tasks that train a separator
 
 
@@ -42,6 +46,7 @@ def check_start(settings: TrainSettings) -> TrainSettings:
     """
     storage, net, data = Storage(settings.storage), settings.net, settings.data
     sources = read_lists(data.lists, storage, data.without, data.licences)
+    check_examples(settings, sources, storage)
     lists = [parse_uri(uri).uri for uri in data.lists]
     settings = replace(settings, data=replace(data, lists=lists))
     condition_size = CONDITION_SIZE
@@ -59,6 +64,15 @@ def check_start(settings: TrainSettings) -> TrainSettings:
         if settings.task in DRIVEN:
             make_net(net, condition_size, storage)
     return replace(settings, net=net)
+
+
+def check_examples(settings: TrainSettings, sources: Sequence[Source], storage: Storage) -> None:
+    """Refuse lists of which no examples can be drawn, as those would that read them."""
+    if settings.task == "times":
+        PlacedSounds(sources, settings.data, settings.seed, storage)
+        return
+    makers = {"text": Examples, "examples": MinedPairs, "tags": Clips}
+    makers[settings.task](sources, settings.data, ANY_RATE_HZ, settings.seed, storage)
 
 
 def load_start(settings: TrainSettings, storage: Storage) -> tuple[nn.Module, Task]:

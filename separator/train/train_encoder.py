@@ -15,7 +15,7 @@ from torch import Tensor
 
 from separator.encoders.mini import RATE_HZ, MiniEncoder
 from separator.encoders.words import collect_words, split_words
-from separator.errors import AudioError
+from separator.errors import AudioError, RequestError
 from separator.storage import Storage
 from separator.train.sound_lists import Source, group_by_kind, read_stretch
 
@@ -79,6 +79,8 @@ def draw_batch(
             continue
         drawn.append(source)
         sounds.append(samples_T)
+    if not sounds:
+        raise RequestError(f"of {batch} sounds that were drawn none can be read")
     waveform_BT = torch.from_numpy(np.stack(sounds))
     rms_B1 = waveform_BT.square().mean(1, keepdim=True).sqrt()
     behind = torch.from_numpy(10 ** (rng.uniform(-50, -12, (len(sounds), 1)) / 20)).float()

@@ -17,6 +17,7 @@ import ray.train.torch
 import torch
 from torch import nn
 
+from separator.errors import CheckpointMismatch
 from separator.machine import count_cpus
 from separator.model.memory import keep_pages
 from separator.storage import Storage
@@ -125,7 +126,12 @@ def write_folder(folder: Path, state: State, task: Task, history: History) -> No
 def resume(state: State, folder: Path) -> History:
     """Load the state of a checkpoint folder and return its figures."""
     saved = torch.load(folder / STATE, weights_only=True, map_location="cpu")
-    state.load_state_dict(saved)
+    try:
+        state.load_state_dict(saved)
+    except (RuntimeError, ValueError):  # torch's, of sizes or names, or of the optimizer's groups
+        raise CheckpointMismatch(
+            "the newest checkpoint of this output and name holds another network; take another name"
+        ) from None
     return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
 
 

@@ -49,7 +49,7 @@ def kit(tone, tmp_path_factory):
 
 def test_a_folder_is_every_media_file_in_it_in_order_of_uris(kit, tone):
     sounds = find(Storage(), str(kit))
-    names = [sound.name.removeprefix(f"{kit}/") for sound in sounds]
+    names = [sound.name.removeprefix(f"query 'bird': {kit}/") for sound in sounds]
     assert names == ["a.ogg", "b.mp3", "c/d.flac", "film.mkv"]
     mono_T = tone.mean(0)
     for sound in sounds:

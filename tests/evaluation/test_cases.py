@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from separator.errors import AudioError, RequestError
-from separator.evaluation.cases import make_case, plan_cases, read_cases, score
+from separator.evaluation.cases import Case, make_case, plan_cases, read_cases, score
+from separator.evaluation.listed import MixSettings, list_cases, summarize
 from separator.storage import Storage
 from separator.train.sound_lists import Source, read_list
 
@@ -48,6 +49,49 @@ def test_plan_cases_absent_query_names_no_sound_of_the_mixture(sounds_list):
 def test_plan_cases_paraphrase_style_queries_by_paraphrases(sounds_list):
     cases = plan_cases(list_sources(sounds_list), 1, "paraphrase", 0.0, 2, seed=1)
     assert [case.query for case in cases] == ["again beep", "again hiss", "again hum"]
+
+
+def test_plan_cases_never_mixes_sounds_of_a_group_that_two_kinds_share(sounds_list):
+    sources = share_groups(list_sources(sounds_list))
+    for style in ("caption", "absent"):
+        cases = plan_cases(sources, 12, style, 0.0, 2, seed=1)
+        assert all(len({s.group for s in case.sounds}) == 2 for case in cases)
+        assert {s.group for case in cases for s in case.sounds} == {"hum", "both", "beep"}
+
+
+def share_groups(sources: list[Source]) -> list[Source]:
+    """Put half of the hums, and all hisses, into one group."""
+    of_both = [s for s in sources if s.kind == "hiss"] + [s for s in sources if s.kind == "hum"][:2]
+    return [replace(s, group="both") if s in of_both else s for s in sources]
+
+
+def test_plan_cases_says_what_the_list_lacks(sounds_list):
+    sources = list_sources(sounds_list)
+    with pytest.raises(RequestError, match=r"^4 sounds of different groups .* the list has 3$"):
+        plan_cases(sources, 1, "absent", 0.0, 3, seed=1)
+    with pytest.raises(RequestError, match="has no paraphrases"):
+        plan_cases(read_list(str(sounds_list), STORAGE), 1, "paraphrase", 0.0, 2, seed=1)
+
+
+@pytest.mark.parametrize(("name", "is_mixed"), [("sounds.csv", True), ("cases.CSV", False)])
+def test_list_cases_tells_sounds_from_mixtures_by_the_columns(sounds_list, name, is_mixed):
+    (folder := sounds_list.parent / "lists").mkdir(exist_ok=True)
+    sounds = "audio,caption\n../hum-0.wav,hum\n../hiss-0.wav,hiss\n"
+    (folder / "sounds.csv").write_text(sounds)
+    (folder / "cases.CSV").write_text("mixture,target,query,kind\na.wav,b.wav,hum,7\n")
+    cases = list_cases(str(folder / name), MixSettings(1, "caption", (0.0,), 2, 1.0, 1))
+    assert len(cases) == 1 + is_mixed
+    assert all(isinstance(case, Case) for case in cases) == is_mixed
+    assert is_mixed or cases[0]["kind"] == "7"
+
+
+def test_a_kind_called_mean_has_a_row_of_its_own():
+    figures = {"sdr_db": 1.0, "si_sdr_db": 1.0, "mixture_db": 0.0, "stem_db": 0.0}
+    rows = [{"kind": kind, "sdri_db": db} | figures for kind, db in (("mean", 2.0), ("x", 4.0))]
+    summary = summarize(rows)
+    assert {kind: row["sdri_db"] for kind, row in summary.items()} == {
+        "mean (kind)": 2.0, "x": 4.0, "mean": 3.0
+    }  # fmt: skip
 
 
 def test_plan_cases_chooses_examples_of_the_kind_that_is_asked_for(sounds_list):

@@ -18,6 +18,12 @@ def joined_ray():
     ray.shutdown()
 
 
+@pytest.fixture(autouse=True)
+def _same_variables_afterwards(monkeypatch) -> None:
+    """A check downloads nothing, and says so to its process."""
+    monkeypatch.setenv("SEPARATOR_OFFLINE", "")
+
+
 def test_check_of_a_job_that_can_start(library, tmp_path, capsys, joined_ray):
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "new/out"))
     assert main(["check", str(config)]) == 0
@@ -32,7 +38,6 @@ def test_check_says_all_that_is_wrong_and_the_way_out(
     library, tmp_path, capsys, joined_ray, monkeypatch
 ):
     monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("SEPARATOR_OFFLINE", "")
     (tmp_path / "file").write_text("")
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "file/out"))
     assert main(["check", str(config), "input.include='*.mxf'", "model.name=audiosep"]) == 2

@@ -62,6 +62,38 @@ def test_read_lists_error_names_file_and_row(tmp_path, name, content, reason):
         read_lists([str(tmp_path / name)], STORAGE)
 
 
+def test_sounds_of_a_group_that_two_kinds_share_are_never_mixed(sounds_list, tmp_path):
+    rows = []
+    for kind, groups in (("hum", "AB"), ("hiss", "BB"), ("beep", "BC")):
+        for number, group in enumerate(groups):
+            audio = str(sounds_list.parent / f"{kind}-{number}.wav")
+            rows.append({"audio": audio, "captions": [kind], "kind": kind, "group": group})
+    pd.DataFrame(rows).to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    examples = make_examples(tmp_path / "a.jsonl", third_ratio=1.0, absent_ratio=1.0)
+    for number in range(40):
+        mixture = examples._mix(number)
+        assert len({source.group for source in mixture.sources}) == len(mixture.sources) == 3
+        assert not examples.make(number).is_absent  # there is no fourth group
+    rows = [row for row in rows if row["group"] != "C"]
+    pd.DataFrame(rows).to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    two = make_examples(tmp_path / "a.jsonl", third_ratio=1.0, real_ratio=-1)
+    assert {len(two._mix(number).sources) for number in range(10)} == {2}
+
+
+@pytest.mark.parametrize("captions", [5, ["bell", None], ["bell", 5], [" "]])
+def test_captions_are_texts(tmp_path, captions):
+    row = {"audio": "a.wav", "captions": captions}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(RequestError, match=r"a\.jsonl: row 0: the captions .* must be texts"):
+        read_list(str(tmp_path / "a.jsonl"), STORAGE)
+
+
+def test_read_list_of_a_manifest_takes_the_name_of_a_query_by_sounds(tmp_path):
+    row = {"stem_uri": "a.flac", "query_text": None, "query_name": "bird", "status": "ok"}
+    pd.DataFrame([row]).to_parquet(tmp_path / "part.parquet")
+    assert read_list(str(tmp_path / "part.parquet"), STORAGE)[0].captions == ("bird",)
+
+
 def test_make_depends_on_the_number_alone(sounds_list):
     one, other = make_examples(sounds_list), make_examples(sounds_list)
     other.make(3)

@@ -55,6 +55,13 @@ def test_make_batch_gives_both_sounds_of_a_pair_as_targets(sources):
         assert measure_energy(one_T) == pytest.approx(measure_energy(other_T), rel=1e-4)
 
 
+def test_pairs_of_two_groups_have_no_absent_queries(sources):
+    two = [source for source in sources if source.kind != "high"]
+    batch = make_pairs(two, absent_ratio=1.0).make_batch(range(8))
+    assert batch["target"].any(1).all()
+    assert not make_pairs(sources, absent_ratio=1.0).make_batch(range(8))["target"].any()
+
+
 def test_make_batch_takes_the_mined_stretch_and_its_own_embedding(sources):
     batch = make_pairs(sources).make_batch(range(20))
     for i in range(0, 20, 2):  # the first of a pair keeps its level

@@ -18,7 +18,14 @@ from separator.storage import Storage
 from separator.train.recipe import DataSettings, NetSettings, TrainSettings
 from separator.train.start import check_start, make_net
 from tests.helpers.golden import make_small_net
-from tests.helpers.training import ROOT, TINY, find_newest, list_train_arguments, read_rows
+from tests.helpers.training import (
+    ROOT,
+    TINY,
+    find_newest,
+    list_train_arguments,
+    read_rows,
+    write_rows,
+)
 
 
 @pytest.fixture
@@ -115,6 +122,8 @@ def test_check_start_makes_paths_absolute_and_keeps_names(folder, networks):
         ("net.start_from=narrow.safetensors", "conditions of 8 values"),
         ("net.hop=0", "net: hop=0"),
         ("net.widths=[1]", "net: widths=(1,)"),
+        ("data.real_ratio=0.5", "four kinds of recordings"),
+        ("data.lists=[lonely.jsonl]", "only the group 'hum'"),
     ],
 )
 def test_train_refuses_a_wrong_start_before_ray(
@@ -122,6 +131,7 @@ def test_train_refuses_a_wrong_start_before_ray(
 ):
     for name in ("net.safetensors", "narrow.safetensors"):
         (folder / name).symlink_to(networks / name)
+    write_rows(folder / "lonely.jsonl", [{"audio": "sounds/train/hum-0.wav", "caption": "hum"}])
     named = list_train_arguments(
         Path("runs"), Path("sounds/train/sounds.jsonl"), Path("encoder.safetensors")
     )

@@ -124,15 +124,15 @@ def test_train_continues_a_run_of_the_same_name(shared_ray, trained, encoder_fil
 
 
 @pytest.mark.slow
-def test_train_ends_with_one_line_where_a_worker_cannot_start(
-    shared_ray, sounds_list, encoder_file, tmp_path, capfd
+@pytest.mark.check
+def test_train_ends_with_one_line_where_a_checkpoint_is_of_another_network(
+    shared_ray, trained, encoder_file, capfd
 ):
-    rows = [row for row in read_rows(sounds_list) if row["kind"] == "hum"]
-    lonely = write_rows(sounds_list.parent / "lonely.jsonl", rows)
-    arguments = list_train_arguments(tmp_path, lonely, encoder_file, "max_failures=0")
-    assert train(arguments) == 2
+    """A worker finds it, and is not started again for it."""
+    arguments = list_train_arguments(trained, trained / "with-gone.jsonl", encoder_file)
+    assert train([*arguments, "net.widths=[3,3,3,3,3,3]", "optim.num_steps=99"]) == 2
     message = capfd.readouterr().err
-    assert "only the group 'hum'" in message and message.count("\n") == 1
+    assert "holds another network" in message and message.count("\n") == 1
 
 
 def test_train_refuses_bad_requests_in_one_line(sounds_list, encoder_file, tmp_path, capsys):
@@ -141,6 +141,10 @@ def test_train_refuses_bad_requests_in_one_line(sounds_list, encoder_file, tmp_p
         "optim.stepz=3": "optim.stepz",
         "optim.batch=many": "optim.batch",
         "data.lists=[nowhere.jsonl]": "nowhere.jsonl",
+        "optim.num_steps=0": "optim.num_steps=0: must be a number from 1",
+        "checkpoint_every=0": "checkpoint_every=0",
+        "data.segment_s=-1": "data.segment_s=-1",
+        "data.num_sounds=[2,1]": "data.num_sounds=[2, 1]",
     }
     for override, reason in wrong.items():
         assert train([*arguments, override]) == 2
