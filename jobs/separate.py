@@ -8,7 +8,6 @@ import argparse
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,10 +110,9 @@ def require_ffmpeg(codec: str | None = None) -> None:
             return
         raise RequestError("ffmpeg is not installed: install ffmpeg 5 or newer")
     if codec is not None and "RAY_ADDRESS" not in os.environ:
-        about = subprocess.run(
-            ["ffmpeg", "-v", "error", "-h", f"encoder={codec}"], capture_output=True, text=True
-        )
-        if not about.stdout.startswith("Encoder "):
+        from separator.media.ffmpeg import has_encoder
+
+        if not has_encoder(codec):
             raise RequestError(f"output.remux_codec={codec!r}: ffmpeg has no such encoder")
 
 
@@ -143,10 +141,19 @@ def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool =
     if summary.assets_left:
         print("  separator retry CONFIG.yaml tries again what failed before")
     elif not summary.assets:
-        print("nothing to do: all that was asked for is there")
+        print(f"nothing to do: {describe_nothing(summary, config)}")
     folder = f"{config.output.uri.rstrip('/')}/presence" if is_detection else config.output.uri
     parts = "manifest/" if is_detection else "stems/, manifest/"
     print(f"{folder}: {parts}, runs/{summary.run_id}.json")
+
+
+def describe_nothing(summary: "RunStats", config: "JobConfig") -> str:
+    """Say why no asset was worked on."""
+    if not summary.assets_skipped:
+        return f"no assets in {config.input.uri}"
+    return (
+        "nothing has failed" if config.run.only == "failed" else "all that was asked for is there"
+    )
 
 
 EXAMPLE = "configs/local.yaml input.uri=/media output.uri=/stems"

@@ -32,7 +32,7 @@ from separator.media.choose import check_tracks
 from separator.media.formats import list_media_patterns
 from separator.media.groups import GROUPS
 from separator.queries import Query, parse_queries
-from separator.storage import StorageSettings, is_within, parse_uri
+from separator.storage import StorageSettings, leads_into, parse_uri
 from separator.storage.patterns import make_selector
 from separator.storage.tables import SUFFIXES, is_list
 
@@ -245,7 +245,7 @@ class JobConfig:
     report: ReportSettings = field(default_factory=ReportSettings)
 
     def __post_init__(self) -> None:
-        if is_within(self.output.uri, self.input.uri):
+        if leads_into(self.output.uri, self.input.uri):
             raise RequestError(
                 f"output.uri={self.output.uri!r}: lies inside input.uri={self.input.uri!r}, so "
                 "that stems would be taken for assets; choose another place"

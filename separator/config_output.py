@@ -21,7 +21,7 @@ BITRATES_BPS = (1_000, 10_000_000)
 
 @dataclass(frozen=True)
 class RenditionSettings:
-    name: str = MISSING
+    name: Any = MISSING  # a text: YAML takes no and off for false
     gains_db: dict[str, float] = field(default_factory=dict)
     rest_db: float = 0.0
     within_s: Any = field(default_factory=list)

@@ -236,10 +236,7 @@ def make_name(text: str) -> str:
 
 
 def check_name(name: object, where: str = "name", other: str = "") -> str:
-    """Return the name in NFC; refuse one that is no file name on some system or store.
-
-    `other`: what one may do instead, for the message.
-    """
+    """Return the name in NFC; refuse one that is no file name somewhere. `other`: a way out."""
     if not isinstance(name, str):
         raise QueryError(f"{where}={_show(name)}: must be a text, not {type(name).__name__}")
     name = unicodedata.normalize("NFC", name)

@@ -7,9 +7,8 @@
     assemble    -> StemWritten | Failed
     remux       -> Remuxed | Failed
 
-The class of a row says what became of the work; no column is empty to say something. `to_ray` and
-`from_ray` are the only places where rows become tables, which Ray moves; `to_json` and `read_json`
-the only places where they become text.
+The class of a row says what became of the work; no column is empty to say something. Only `to_ray`
+and `from_ray` make tables of rows, which Ray moves, only `to_json` and `read_json` texts.
 """
 
 import json

@@ -147,6 +147,27 @@ def test_a_place_within_another(uri, folder, within):
     assert is_within(uri, folder) == within
 
 
+def test_output_may_not_lead_into_the_input_by_a_link(tmp_path):
+    (tmp_path / "in/stems").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "in/stems")
+    (tmp_path / "also").symlink_to(tmp_path / "in")
+    for place, library in (("out", "in"), ("in/new", "also"), ("out/new", "also")):
+        given = [f"input.uri={tmp_path / library}", f"output.uri={tmp_path / place}"]
+        with pytest.raises(RequestError, match="lies inside input"):
+            read_config(Path("configs/local.yaml"), given)
+    read_config(
+        Path("configs/local.yaml"),
+        [f"input.uri={tmp_path / 'out'}", f"output.uri={tmp_path / 'in'}"],
+    )
+
+
+@pytest.mark.parametrize("name", ["no", "off", "5"])
+def test_names_of_renditions_are_texts(name):
+    rendition = f"output.renditions=[{{name: {name}, gains_db: {{siren: 0}}}}]"
+    with pytest.raises(RequestError, match=r"renditions\[0\].*must be a text, not (bool|int)"):
+        read_config(Path("configs/local.yaml"), ["input.uri=/in", "output.uri=/out", rendition])
+
+
 def test_local_yaml_names_every_key():
     """All but `include`, whose default is a long list; a comment shows it."""
     text = (ROOT / "configs/local.yaml").read_text()

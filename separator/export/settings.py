@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from separator.audio.renditions import RENDITION, STEM
 from separator.config_file import check_choice, check_number, named
 from separator.errors import RequestError
-from separator.storage import StorageSettings, is_within, parse_uri
+from separator.storage import StorageSettings, leads_into, parse_uri
 
 KINDS = (STEM, RENDITION)
 CUTS = ("none", "presence")
@@ -60,7 +60,7 @@ class ExportConfig:
         for key, uri in (("input.uri", self.input.uri), ("output.uri", self.output.uri)):
             with named(f"{key}: "):
                 parse_uri(uri)
-        if is_within(self.output.uri, self.input.uri):
+        if leads_into(self.output.uri, self.input.uri):
             raise RequestError(
                 f"output.uri={self.output.uri!r}: lies inside input.uri={self.input.uri!r}; choose"
                 " a folder outside it"

@@ -194,6 +194,13 @@ class Child:
         return self._hung(f"{show_name(self.path)}: {what}; killed. {self.tail}".rstrip())
 
 
+def has_encoder(codec: str) -> bool:
+    """Tell whether ffmpeg can encode by this name."""
+    command = ["ffmpeg", *("-v", "error"), "-h", f"encoder={codec}"]
+    about = subprocess.run(command, capture_output=True, text=True, check=False)
+    return about.stdout.startswith("Encoder ")
+
+
 def run(command: list[str], path: Path, limits: Limits, max_bytes: int) -> bytes:
     """Return everything a program writes to stdout; a typed error if it fails."""
     output = bytearray()

@@ -176,8 +176,9 @@ def build_command(
             stem, new = probed[number], tracks[number]
             own = settings.codec or _keep_pcm(new, muxer) or codec
             options |= _make_options(stem, new, *place, own, settings)
-            if muxer in HANDLER_MUXERS:  # the 0 only makes the key another one
-                options[f"metadata:s:0{place[0]}"] = f"handler_name={_find_title(new) or HANDLER}"
+            if muxer in HANDLER_MUXERS:
+                named = f"handler_name={_find_title(new) or HANDLER}"
+                options[f"metadata:s:0x{place[0]:x}"] = named  # the same stream by another key
         elif kind in COPIED_KINDS and at not in covers:
             streams.append(old[str(at)])
         else:

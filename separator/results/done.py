@@ -1,7 +1,7 @@
 """Tell which work items are done, by the current rows of the manifest."""
 
 from array import array
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from separator.results.latest import (
     hash_ids,
     join_keys,
     read_all_keys,
+    read_latest,
     select_latest,
     to_score,
 )
@@ -31,6 +32,7 @@ class DoneItems:
     done: np.ndarray
     failed: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     wanted: np.ndarray | None = None
+    failed_etags: Mapping[str, str] = field(default_factory=dict)  # with `wanted`, by URI of asset
     last_commit_us: int = 0  # the newest `created_at`
 
     def select_pending(self, asset: Asset, recorded: Set[str] | None = None) -> Asset | None:
@@ -39,7 +41,7 @@ class DoneItems:
         is_open = ~self._find(asset, self.done)
         if recorded is not None:
             is_open |= [not set(item.ids) & recorded for item in asset.items]
-        if self.wanted is not None:
+        if self.wanted is not None and not self._is_mended(asset):
             is_open &= self._find(asset, self.wanted)
         names = {item.name for item, chosen in zip(asset.items, is_open, strict=True) if chosen}
         # A rendition is made of stems: they are made with it.
@@ -50,6 +52,10 @@ class DoneItems:
     def has_failed(self, asset: Asset) -> bool:
         """Tell whether a work item of the asset has failed for good."""
         return bool(self._find(asset, self.failed).any())
+
+    def _is_mended(self, asset: Asset) -> bool:
+        """Tell whether an asset that had failed is another file now, all of whose items are new."""
+        return self.failed_etags.get(asset.uri, asset.etag) != asset.etag
 
     def add(self, hashes: "array[int]") -> "DoneItems":
         """`hashes`: of the ids of work items that were committed since."""
@@ -70,8 +76,9 @@ def find_done(
     threshold: float = 1.0,
 ) -> DoneItems:
     """Read which work items are done on every track. `retry_failed`: those that have failed for
-    good are to be tried again; `only_failed`: nothing but failed ones is wanted. `threshold`: a
-    stem whose query was absent is to be made if its score reaches this."""
+    good are to be tried again; `only_failed`: nothing but failed ones is wanted, and all items of
+    an asset that had failed and is another file now. `threshold`: a stem whose query was absent is
+    to be made if its score reaches this."""
     parts = read_all_keys(storage, layout)
     every = join_keys(parts)
     del parts  # as large again
@@ -86,7 +93,16 @@ def find_done(
     done = np.setdiff1d(ids[~is_open], ids[is_open])
     failed = np.intersect1d(done, ids[outcome != OK])
     wanted = np.unique(ids[outcome != OK]) if only_failed else None
-    return DoneItems(done, failed, wanted, int(every.created_at.max(initial=0)))
+    etags = read_failed_etags(storage, layout) if only_failed else {}
+    return DoneItems(done, failed, wanted, etags, int(every.created_at.max(initial=0)))
+
+
+def read_failed_etags(storage: Storage, layout: Layout) -> dict[str, str]:
+    """Read which version each asset with a failed row had."""
+    columns = ("asset_uri", "asset_etag", "error_code")
+    batches = read_latest(storage, layout, columns)
+    rows = (row for batch in batches for row in batch.to_pylist() if row["error_code"])
+    return {row["asset_uri"]: row["asset_etag"] for row in rows}
 
 
 def is_known(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -36,7 +36,10 @@ def started_ray() -> Iterator[None]:
 
     from separator.run.local_ray import join_ray
 
-    join_ray(count_cpus() + SPARE_CPUS)
+    try:
+        join_ray(count_cpus() + SPARE_CPUS)
+    except SystemExit:  # of Ray's own handler of SIGTERM, while it starts
+        raise KeyboardInterrupt from None
     # After ray.init, which has handlers of its own. What is finished is committed on the way out.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -2,6 +2,14 @@
 
 from separator.storage.s3_settings import StorageSettings
 from separator.storage.storage import Storage
-from separator.storage.uri import Entry, is_within, join_uri, parse_uri
+from separator.storage.uri import Entry, is_within, join_uri, leads_into, parse_uri
 
-__all__ = ["Entry", "Storage", "StorageSettings", "is_within", "join_uri", "parse_uri"]
+__all__ = [
+    "Entry",
+    "Storage",
+    "StorageSettings",
+    "is_within",
+    "join_uri",
+    "leads_into",
+    "parse_uri",
+]

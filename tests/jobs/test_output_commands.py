@@ -181,6 +181,12 @@ def test_retry_runs_what_has_failed_and_nothing_else(library, tmp_path, capsys):
     assert after.keys() == before.keys()
     assert {name for name in after if after[name] != before[name]} == {"stems/cut.wav/record.json"}
     check_whole(tmp_path / "out")
+    shutil.copy(library / "talk.wav", changed / "cut.wav")  # mended: another file of its name
+    assert main(["retry", str(config)]) == 0
+    assert "assets             1   failed 0   left alone 2\n" in capsys.readouterr().out
+    assert main(["retry", str(config)]) == 0
+    assert "nothing to do: nothing has failed\n" in capsys.readouterr().out
+    check_whole(tmp_path / "out")
 
 
 @pytest.mark.slow

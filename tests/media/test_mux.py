@@ -108,6 +108,24 @@ def test_put_tracks_keeps_differing_starts(
     check_sync(source, output, most, offset_s)
 
 
+@pytest.mark.parametrize("replaced", [8, 9, None])
+def test_names_of_tracks_beyond_the_eighth_stream_are_right(replaced, tmp_path: Path) -> None:
+    sound = make.write(tmp_path / "a.wav", make.make_tones(1, make.HZ), layout="mono")
+    source, names = tmp_path / "in.mp4", [f"T{i}" for i in range(10)]
+    maps = [word for _ in names for word in ("-map", 0)]
+    named = [w for i, n in enumerate(names) for w in (f"-metadata:s:a:{i}", f"handler_name={n}")]
+    make.start("-i", sound, *maps, "-c:a", "aac", *named, source)
+    media = probe(source)
+    old = None if replaced is None else media.tracks[replaced]
+    put_tracks(source, media, [NewTrack(sound, "ger", "new", old)], tmp_path / "out.mp4")
+    streams = make.ask(tmp_path / "out.mp4")["streams"]
+    wanted = (
+        [*names, "new"] if old is None else [n if n != f"T{replaced}" else "new" for n in names]
+    )
+    assert [stream["tags"]["handler_name"] for stream in streams] == wanted
+    assert [s["tags"]["language"] for s in streams].index("ger") == wanted.index("new")
+
+
 @pytest.mark.parametrize("flags", ["0", "comment", "default+original+hearing_impaired"])
 def test_put_tracks_keeps_the_flags_of_what_it_replaces(flags: str, tmp_path: Path) -> None:
     sound = make.write(tmp_path / "a.wav", make.make_tones(1, make.HZ), layout="mono")

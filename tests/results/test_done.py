@@ -1,5 +1,7 @@
 """Work items that are done, have failed for good, or are wanted again, by the manifest."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from separator.results.done import find_done, is_known
 from separator.results.latest import hash_ids
 from separator.results.manifest import ManifestWriter, list_files
 from tests.helpers.records import make_record
+from tests.helpers.rows import ASSET
 
 FINE, BROKEN, PASSING = (f"{i}" * 32 for i in "123")
 
@@ -30,6 +33,13 @@ def outcomes(output):
     )
     assert len(list_files(*output)) == 3
     return output
+
+
+def test_an_asset_that_had_failed_and_is_another_file_is_wanted_again(outcomes):
+    wanted = find_done(*outcomes, retry_failed=True, only_failed=True)
+    for asset, etag, is_wanted in (("y", "new", True), ("x", "new", False), ("y", "e", False)):
+        one = replace(ASSET, uri=asset, etag=etag, items=(replace(ASSET.items[0], id="9" * 32),))
+        assert (wanted.select_pending(one) is not None) == is_wanted, (asset, etag)
 
 
 def test_find_done_wants_every_track_done_and_retries_what_may_pass(outcomes):
