@@ -71,6 +71,20 @@ def test_run_survives_the_end_of_its_driver(library, finished, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.check
+def test_sigterm_while_ray_starts_is_told_as_at_any_other_time(library, tmp_path):
+    """Ray has a handler of its own then."""
+    process = start_job(write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out")))
+    assert process.stdout
+    while "starting Ray" not in (line := process.stdout.readline()):
+        assert line, "the job has ended"
+    time.sleep(0.7)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "the same command goes on" in err
+
+
+@pytest.mark.slow
+@pytest.mark.check
 def test_run_survives_a_kill_of_its_network_and_of_a_worker(library, finished, tmp_path):
     out = tmp_path / "out"
     config = write_config(tmp_path / "c.yaml", str(library), str(out))
