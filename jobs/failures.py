@@ -19,12 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    check_least(options, limit=0)
     from separator.config import read_output
     from separator.results.paths import Layout
     from separator.run.status import read_failures
     from separator.storage import Storage
 
-    check_least(options, limit=0)
     output, settings = read_output(options.config, options.overrides)
     failures = read_failures(Storage(settings), Layout(output.uri, output.format))
     shown = failures if not options.limit else itertools.islice(failures, options.limit)

@@ -145,7 +145,7 @@ def write_tasks(options: argparse.Namespace) -> None:
     storage, layout = find_output(options, "")
     plan = plan_report(storage, layout, options.most)
     rated = [each for each in plan.rows if is_rated(each[0]["kind"], each[0]["status"])]
-    rows = [each for each in rated if each[0]["stem_uri"]][: options.most]
+    rows = [each for each in rated if each[0]["stem_uri"]][: options.most]  # a silent one has none
 
     def find_sound(uri: str) -> str:
         path = ReportLayout(layout).link(uri).removeprefix("../")

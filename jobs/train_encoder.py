@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
+    check_least(options, steps=1, batch=2)
     from separator.encoders.mini import read_mini, write_mini
     from separator.model.memory import keep_pages
     from separator.model.registry import resolve
@@ -33,7 +34,6 @@ def train(options: argparse.Namespace) -> None:
     from separator.train.train_encoder import make_encoder, train_encoder
     from separator.train.train_words import teach_words
 
-    check_least(options, steps=1, batch=2)
     storage = Storage()
     sources = read_lists(options.lists, storage)
     asked = options.steps, options.batch, options.seed

@@ -67,9 +67,8 @@ def plan_cases(
                         f"{num_sounds + (style == 'absent')} sounds of different groups are needed,"
                         f" the list has {len(set[str]().union(*groups_of.values()))}"
                     )
-                pool = by_kind[kind_of_other := kinds[int(rng.integers(len(kinds)))]]
-                if groups_of[kind_of_other] & taken:
-                    pool = [source for source in pool if source.group not in taken]
+                other = kinds[int(rng.integers(len(kinds)))]
+                pool = [source for source in by_kind[other] if source.group not in taken]
                 chosen.append(pool[int(rng.integers(len(pool)))])
             named = chosen.pop() if style == "absent" else chosen[0]
             texts = named.paraphrases if style == "paraphrase" else named.captions

@@ -196,7 +196,7 @@ class Child:
 
 def has_encoder(codec: str) -> bool:
     """Tell whether ffmpeg can encode by this name."""
-    command = ["ffmpeg", *("-v", "error"), "-h", f"encoder={codec}"]
+    command = ["ffmpeg", "-v", "error", "-h", f"encoder={codec}"]
     about = subprocess.run(command, capture_output=True, text=True, check=False)
     return about.stdout.startswith("Encoder ")
 

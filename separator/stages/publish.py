@@ -5,7 +5,6 @@ part of bare float32 samples, and `assemble` makes the stem of them when all are
 storage and encoders, no network.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from separator.errors import MediaError, OutputDamaged, StorageError
 from separator.media.encode import EncodeSettings, Tags, encode
 from separator.results.commit_file import read_commit_file
 from separator.results.paths import Layout
+from separator.results.record import to_db
 from separator.rows import (
     RENDITION,
     RESIDUAL,
@@ -133,11 +133,11 @@ class Publisher:
         track, num_channels = row.track, measures.num_channels
         layout = track.layout if num_channels == track.num_channels else None
         audio_format = AudioFormat(track.rate_hz, num_channels, layout)
-        blocks, gain = read(), 1.0
+        gain = 1.0
         if row.kind == RENDITION:
             rendition = next(r for r in self.renditions if r.name == row.name)
             gain = find_gain(read, audio_format, rendition)
-            blocks = read() if gain == 1 else (np.float32(gain) * block_CT for block_CT in read())
+        blocks = read() if gain == 1 else (np.float32(gain) * block_CT for block_CT in read())
         loudness, peak = Meter(audio_format), TruePeak(audio_format)
         uri = self.layout.stem(row.asset.path, track.index, row.kind, row.name)
         with temporary_folder() as folder:
@@ -150,7 +150,7 @@ class Publisher:
                 tags=Tags(title=make_title(row.asset, row.kind, row.name), source=row.asset.uri),
             )
             self.storage.upload(path, uri)
-        scaled_db = 20 * math.log10(report.gain)  # by clip=scale, after the meters
+        scaled_db = to_db(report.gain, 20)  # by clip=scale, after the meters
         return StemWritten(
             *row.of(),
             kind=row.kind,

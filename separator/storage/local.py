@@ -22,7 +22,15 @@ from separator.errors import (
     StorageError,
 )
 from separator.storage.atomic import replacing, sync_folder, temporary_beside, write_synced
-from separator.storage.uri import EPOCH, Entry, Place, name_file, show_uri
+from separator.storage.uri import (
+    EPOCH,
+    Entry,
+    Place,
+    is_within,
+    name_file,
+    parse_uri,
+    show_uri,
+)
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -143,6 +151,16 @@ class LocalStore:
     def clear(self, place: Place) -> None:
         with explained(place.shown), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(place.path)
+
+
+def leads_into(uri: str, folder_uri: str) -> bool:
+    """Tell whether a place is within a folder, by its name or where links of this machine lead."""
+    return is_within(uri, folder_uri) or is_within(_follow(uri), _follow(folder_uri))
+
+
+def _follow(uri: str) -> str:
+    place = parse_uri(uri)
+    return place.uri if place.bucket else name_file(os.path.realpath(place.key))
 
 
 def _write_new(place: Place, blocks: Iterable[bytes]) -> None:

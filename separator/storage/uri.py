@@ -132,16 +132,6 @@ def is_within(uri: str, folder_uri: str) -> bool:
     return f"{parse_uri(uri).uri}/".startswith(parse_uri(folder_uri).uri.rstrip("/") + "/")
 
 
-def leads_into(uri: str, folder_uri: str) -> bool:
-    """Tell whether a place is within a folder, by its name or where links of this machine lead."""
-    return is_within(uri, folder_uri) or is_within(_follow(uri), _follow(folder_uri))
-
-
-def _follow(uri: str) -> str:
-    place = parse_uri(uri)
-    return place.uri if place.bucket else name_file(os.path.realpath(place.key))
-
-
 def join_uri(folder_uri: str, *names: str) -> str:
     """Join names to a folder, for every scheme."""
     return "/".join([folder_uri.rstrip("/"), *names])

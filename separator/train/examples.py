@@ -76,7 +76,7 @@ class Examples:
         """
         number, asked = divmod(number, 2) if self.settings.ask_each else (number, 0)
         if self._made is None or self._made.number != number:
-            self._made = self._mix(number)
+            self._made = self.draw_mixture(number)
         mixture = self._made
         rng = np.random.default_rng([self.seed, number, 1 + asked])
         groups = {source.group for source in mixture.sources}
@@ -90,7 +90,7 @@ class Examples:
         skipped = 0 if asked else mixture.num_skipped
         return Example(mixture.total, target_T, caption, is_absent, skipped, source.image)
 
-    def _mix(self, number: int) -> Mixture:
+    def draw_mixture(self, number: int) -> Mixture:
         """Draw a target and one or two other sounds, and mix them."""
         rng = np.random.default_rng([self.seed, number])
         is_real = self._draw_origin(rng, None)

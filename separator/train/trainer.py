@@ -21,11 +21,9 @@ from ray.train import (
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
 
-from separator.errors import CheckpointMismatch, RequestError, SeparatorError
+from separator.errors import CheckpointMismatch, SeparatorError
 from separator.train.recipe import TrainSettings
 from separator.train.worker import Show, run_worker
-
-REFUSALS = (RequestError, CheckpointMismatch)
 
 
 def run_training(settings: TrainSettings, show: Show) -> str:
@@ -43,7 +41,7 @@ def run_training(settings: TrainSettings, show: Show) -> str:
         if failures:
             raise failures[-1] from None
         raise
-    if failures and isinstance(failures[-1], REFUSALS):
+    if failures and isinstance(failures[-1], CheckpointMismatch):
         raise failures[-1]
     assert result.checkpoint is not None
     return result.checkpoint.path
@@ -74,7 +72,7 @@ def run_reporting(settings: TrainSettings, lines: Queue) -> None:
     """Run one worker; send its lines and the failure that ends it to the driver."""
     try:
         run_worker(settings, lines.put)
-    except REFUSALS as error:  # of every worker, before the first step: no try would end otherwise
+    except CheckpointMismatch as error:  # of every worker, before its first step, and at each try
         lines.put(error)
     except SeparatorError as error:
         lines.put(error)

@@ -3,7 +3,9 @@
 import json
 from datetime import UTC, datetime
 
+from jobs.export import print_summary
 from separator.export.shard_contents import Contents, ShardFile
+from tests.helpers.export_library import make_config
 
 
 def make_contents() -> Contents:
@@ -33,3 +35,18 @@ def test_shard_is_whole_if_nothing_is_missing_and_its_hashes_are_known():
     # As an earlier version wrote it: the shard is written again, to the same bytes.
     old = {"split": "train", "num_stems": 1, "seconds": 2.5, "num_bytes": 9}
     assert not Contents.from_json(json.dumps(old).encode()).is_whole
+
+
+def test_summary_names_what_is_left_out_and_types_that_one_reader_refuses(tmp_path, capsys):
+    contents, config = make_contents(), make_config(tmp_path)
+    print_summary([contents], config)
+    usual = capsys.readouterr().out
+    assert "would clip" not in usual and "several types" not in usual
+    contents.too_loud = ["/stems/loud.flac"]
+    contents.counts["suffix"][".wav"] = 1
+    print_summary([contents], config)
+    out = capsys.readouterr().out
+    assert "1 stems are left out, their mixtures would clip" in out
+    assert "stems of several types (.flac, .wav): " in out
+    print_summary([contents], make_config(tmp_path, "output.format=parquet"))
+    assert "several types" not in capsys.readouterr().out

@@ -197,6 +197,27 @@ def test_an_encoder_that_ffmpeg_lacks_starts_no_run(library, tmp_path, capsys, m
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate mini sounds.jsonl scores --sounds 0",
+        "evaluate mini sounds.jsonl scores --actors 0",
+        "mine mini-zeroshot sounds.jsonl mined.parquet --actors 0",
+        "train-encoder encoder.safetensors sounds.jsonl --steps 0",
+    ],
+)
+def test_numbers_below_their_least_are_refused_before_anything_is_read(command, capsys):
+    code, _, err = call(capsys, *command.split())
+    assert code == 2 and "must be at least 1" in err and err.count("\n") == 1
+
+
+def test_a_run_on_an_empty_folder_says_so(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    config = write_config(tmp_path / "c.yaml", str(tmp_path / "in"), str(tmp_path / "out"))
+    code, out, _ = call(capsys, "run", config)
+    assert code == 0 and f"nothing to do: no assets in {tmp_path / 'in'}\n" in out
+
+
 def test_commands_are_reached_by_their_modules():
     """`python -m jobs.X` goes on working for every command."""
     for command in cli.COMMANDS:

@@ -20,14 +20,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     maps = ["-map", 0, "-map", 1, "-map", 2, "-map", 0, "-map", 3]
     names = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng"]
     names += ["-metadata:s:a:1", "title=Director's cut", "-metadata:s:a:2", "language=und"]
-    flags = [
-        "-disposition:a:0",
-        "0",
-        "-disposition:a:1",
-        "default",
-        "-disposition:a:2",
-        "comment+hearing_impaired",
-    ]
+    flags = ["-disposition:a:0", "0", "-disposition:a:1", "default"]
+    flags += ["-disposition:a:2", "comment+hearing_impaired"]
     codecs = ["-c:v", "copy", "-c:a:0", "aac", "-c:a:1", "ac3", "-c:a:2", "flac"]
     make.start(*inputs, *maps, *codecs, *names, *flags, folder / "x.mkv")
     return folder / "x.mkv"

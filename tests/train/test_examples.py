@@ -71,13 +71,13 @@ def test_sounds_of_a_group_that_two_kinds_share_are_never_mixed(sounds_list, tmp
     pd.DataFrame(rows).to_json(tmp_path / "a.jsonl", orient="records", lines=True)
     examples = make_examples(tmp_path / "a.jsonl", third_ratio=1.0, absent_ratio=1.0)
     for number in range(40):
-        mixture = examples._mix(number)
+        mixture = examples.draw_mixture(number)
         assert len({source.group for source in mixture.sources}) == len(mixture.sources) == 3
         assert not examples.make(number).is_absent  # there is no fourth group
     rows = [row for row in rows if row["group"] != "C"]
     pd.DataFrame(rows).to_json(tmp_path / "a.jsonl", orient="records", lines=True)
     two = make_examples(tmp_path / "a.jsonl", third_ratio=1.0, real_ratio=-1)
-    assert {len(two._mix(number).sources) for number in range(10)} == {2}
+    assert {len(two.draw_mixture(number).sources) for number in range(10)} == {2}
 
 
 @pytest.mark.parametrize("captions", [5, ["bell", None], ["bell", 5], [" "]])
