@@ -79,6 +79,7 @@ def test_values_from_the_environment(monkeypatch):
         (["input.include=['/x']"], "input.include"),
         (["tracks={language: 5}"], "tracks"),
         (["output.uri=/in/stems"], "lies inside"),
+        (["input.uri=/out/stems/a"], "lies in the stems of output.uri='/out'"),
         (["output.residual=some"], "output.residual='some'"),
         (["output.residual=joint", "output.format=mp3"], "output.residual='joint'"),
         (["output.residual=joint", "output.format=wav", "output.bit_depth=32"], "16 or 24 bits"),
@@ -155,10 +156,10 @@ def test_output_may_not_lead_into_the_input_by_a_link(tmp_path):
         given = [f"input.uri={tmp_path / library}", f"output.uri={tmp_path / place}"]
         with pytest.raises(RequestError, match="lies inside input"):
             read_config(Path("configs/local.yaml"), given)
-    read_config(
-        Path("configs/local.yaml"),
-        [f"input.uri={tmp_path / 'out'}", f"output.uri={tmp_path / 'in'}"],
-    )
+    given = [f"input.uri={tmp_path / 'out'}", f"output.uri={tmp_path / 'in'}"]
+    with pytest.raises(RequestError, match="lies in the stems"):
+        read_config(Path("configs/local.yaml"), given)
+    read_config(Path("configs/local.yaml"), ["input.uri=/out/films", "output.uri=/out"])
 
 
 @pytest.mark.parametrize("name", ["no", "off", "5"])

@@ -38,7 +38,8 @@ def name_input(path: Path) -> str:
 def check_file(path: Path) -> None:
     """Raise MediaUnreadable unless the path is a regular file."""
     if not Path(path).is_file():
-        raise MediaUnreadable(f"{show_name(path)}: not a regular file")
+        reason = "not a regular file" if Path(path).exists() else "there is no such file"
+        raise MediaUnreadable(f"{show_name(path)}: {reason}")
 
 
 def show_name(path: Path) -> str:

@@ -62,6 +62,7 @@ def write_presence(root: Path) -> list[dict]:
     absent = {
         "status": "absent", "presence": [], "presence_score": 0.1, "presence_share": 0.0,
         "duration_s": 3.0, "loudness_lufs": None, "energy_share": None,
+        "track_index": 1, "track_language": "fr",
         "asset_etag": records[0]["asset_etag"],
     }  # fmt: skip
     return [*records, make_record(root / "library/short.wav", str(root), "dog", **absent)]
@@ -162,6 +163,21 @@ def test_an_absent_query_is_a_row_without_a_player(browser, address):
         page.evaluate("location.hash = 'overview'")
         page.wait_for_selector("#view-overview section")
         assert page.inner_text("#view-overview").lower().count("absent") >= 1
+
+
+def test_rows_name_their_track_where_a_file_has_several(browser, outputs):
+    with opened(browser, f"file://{outputs.output}/report/index.html") as page:
+        shown = page.eval_on_selector_all(
+            "#body tr",
+            """rows => rows.map((row) => ['a', '.path', '.track-name']
+               .map((part) => row.querySelector(part)?.textContent ?? ''))""",
+        )
+    assert sorted(map(tuple, shown)) == [
+        ("dog", "short.wav", "track 1 (fr)"),
+        ("siren", "long.wav", ""),
+        ("siren", "short.wav", "track 0"),
+        ("softer", "film.mp4", ""),
+    ]
 
 
 def test_a_page_on_s3_is_opened_from_there(browser, moto, moto_bucket, tmp_path):

@@ -56,6 +56,10 @@ const Report = (() => {
     return make("bdi", properties, text);
   }
 
+  function nameTrack({ track, language }) {
+    return `track ${track}${language ? ` (${language})` : ""}`;
+  }
+
   function showTime(seconds, digits = 0) {
     if (seconds === null || seconds === undefined) return "–";
     const rounded = Number(seconds.toFixed(digits));
@@ -79,5 +83,5 @@ const Report = (() => {
     return number.toLocaleString("en");
   }
 
-  return { put, get, load, make, name, showTime, showLength, showNumber, showCount };
+  return { put, get, load, make, name, nameTrack, showTime, showLength, showNumber, showCount };
 })();

@@ -1,12 +1,16 @@
 "use strict";
 // The table of stems: search, filters, order. Of many rows only some are drawn at a time.
 Report.list = (() => {
-  const { make, name, showNumber, showTime, showCount } = Report;
+  const { make, name, nameTrack, showNumber, showTime, showCount } = Report;
   const STEP = 200;
   const data = Report.get("data", "stems");
   const find = (id) => document.getElementById(id);
   const stems = data.rows.map(readRow);
   const byId = new Map(stems.map((stem) => [stem.id, stem]));
+  const firstTracks = new Map();
+  stems.forEach(({ asset, track }) => firstTracks.has(asset) || firstTracks.set(asset, track));
+  const severalTracks = new Set(stems.filter(({ asset, track }) =>
+    track !== firstTracks.get(asset)).map(({ asset }) => asset));
   const COLUMNS = [
     { key: "doubt", title: "Doubt", down: true, about: "0 to 1: what to hear first" },
     { key: "label", title: "Stem" },
@@ -131,7 +135,9 @@ Report.list = (() => {
         stem.doubt === null ? "–" : [make("span", { class: "number" }, showNumber(stem.doubt)), bar]),
       make("td", { class: "stem" },
         make("a", { href: `#stem=${stem.id}` }, name(stem.queryName)), flag,
-        name(stem.path, { class: "path muted", title: stem.asset })),
+        name(stem.path, { class: "path muted", title: stem.asset }),
+        severalTracks.has(stem.asset)
+          ? make("span", { class: "track-name muted" }, nameTrack(stem)) : null),
       make("td", { class: "number wide" }, showNumber(stem.score)),
       make("td", { class: "number wide" }, showNumber(stem.loudness, 1)),
       make("td", { class: "number wide" }, showTime(stem.duration)),

@@ -1,7 +1,7 @@
 "use strict";
 // Show one stem: what it is, its sounds, the verdict, its columns and its asset's other stems.
 Report.panel = (() => {
-  const { make, name, showTime, showNumber } = Report;
+  const { make, name, nameTrack, showTime, showNumber } = Report;
   const root = document.getElementById("panel");
   const overview = Report.get("data", "overview");
   let player = null;
@@ -32,7 +32,6 @@ Report.panel = (() => {
   }
 
   function makeHead(stem, step) {
-    const track = `track ${stem.track}${stem.language ? ` (${stem.language})` : ""}`;
     return make("header", { class: "panel-head" },
       make("div", { class: "steps" },
         make("a", { href: "#stems", class: "button back" }, "‹ All stems"),
@@ -43,7 +42,7 @@ Report.panel = (() => {
       stem.queryText && stem.queryText !== stem.queryName
         ? make("p", { class: "asked" }, name(stem.queryText)) : null,
       make("p", { class: "where" }, name(stem.path, { title: stem.asset }),
-        make("span", { class: "muted" }, `, ${track}, ${showTime(stem.duration, 1)}`)));
+        make("span", { class: "muted" }, `, ${nameTrack(stem)}, ${showTime(stem.duration, 1)}`)));
   }
 
   function makeFacts(stem) {
