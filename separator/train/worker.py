@@ -9,7 +9,9 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray.train
@@ -28,6 +30,7 @@ from separator.train.start import load_start
 from separator.train.task import Task
 
 STATE, MODEL, METRICS, CURVE = "state.pt", "model.safetensors", "metrics.jsonl", "loss.png"
+SETTINGS = "settings.json"
 LINE_EVERY_S = 15.0
 SHARED_FIGURES = ("step", "grad_norm", "rate")  # the same in every worker
 
@@ -52,8 +55,10 @@ def run_worker(settings: TrainSettings, show: Show) -> None:
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
             history = resume(state, Path(folder))
+            changed = list_changed(settings, Path(folder) / SETTINGS)
         if context.get_world_rank() == 0:
-            show(f"going on from step {state.step:,}")
+            others = f", with another {', '.join(changed)}" if changed else ""
+            show(f"going on from step {state.step:,}{others}")
     with contextlib.nullcontext() if settings.use_gpu else keep_pages():
         train(state, task, settings, history, show)
 
@@ -78,7 +83,7 @@ def train(state: State, task: Task, settings: TrainSettings, history: History, s
             step_s = elapsed_s / (state.step - first_step)
             show(describe_progress(history, task.figure, num_steps, step_s))
         if is_last or state.step % settings.checkpoint_every == 0:
-            save_checkpoint(state, task, history, rank)
+            save_checkpoint(state, task, settings, history, rank)
 
 
 def average_figures(figures: dict[str, float], device: torch.device) -> dict[str, float]:
@@ -104,23 +109,28 @@ def make_worker_state(net: nn.Module, task: Task, settings: TrainSettings) -> St
     return make_state(net, call, settings.optim)
 
 
-def save_checkpoint(state: State, task: Task, history: History, rank: int) -> None:
-    """Report the newest figures to Ray Train; the first worker adds a folder of four files:
-    the state to go on from, the model to use, the figures of every step, the loss curve."""
+def save_checkpoint(
+    state: State, task: Task, settings: TrainSettings, history: History, rank: int
+) -> None:
+    """Report the newest figures to Ray Train; the first worker adds a folder of five files: the
+    state to go on from, the model to use, the figures of every step, the loss curve, settings."""
     if rank != 0:
         ray.train.report(history[-1])
         return
     with tempfile.TemporaryDirectory() as name:
-        write_folder(Path(name), state, task, history)
+        write_folder(Path(name), state, task, settings, history)
         ray.train.report(history[-1], checkpoint=ray.train.Checkpoint.from_directory(name))
 
 
-def write_folder(folder: Path, state: State, task: Task, history: History) -> None:
+def write_folder(
+    folder: Path, state: State, task: Task, settings: TrainSettings, history: History
+) -> None:
     """Write the files of a checkpoint."""
     torch.save(state.state_dict(), folder / STATE)
     task.export(state.export(), folder / MODEL)
     (folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in history))
     draw_curve(history, task.figure, folder / CURVE)
+    (folder / SETTINGS).write_text(json.dumps(asdict(settings), indent=1) + "\n")
 
 
 def resume(state: State, folder: Path) -> History:
@@ -133,6 +143,23 @@ def resume(state: State, folder: Path) -> History:
             "the newest checkpoint of this output and name holds another network; take another name"
         ) from None
     return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+
+
+def list_changed(settings: TrainSettings, path: Path) -> list[str]:
+    """Name the settings that differ from those of a checkpoint, if that has kept them."""
+    if not path.exists():
+        return []
+    before, now = flatten(json.loads(path.read_text())), flatten(asdict(settings))
+    return [key for key in now if key in before and now[key] != before[key]]
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give each value of a tree of settings its dotted key."""
+    flat = {}
+    for key, value in tree.items():
+        inner = isinstance(value, dict)
+        flat |= flatten(value, f"{prefix}{key}.") if inner else {prefix + key: value}
+    return flat
 
 
 def describe_progress(history: History, figure: Figure, num_steps: int, step_s: float) -> str:
