@@ -180,7 +180,7 @@ def find_weights(name: str) -> Path:
 def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     """Encode the config's queries, as a run would; texts in a list's column are not read."""
     from separator.encoders.lookup import UNKNOWN
-    from separator.model.engine import choose_device
+    from separator.model.device import choose_device
     from separator.model.entry_points import find_package
     from separator.model.zero_shot_files import read_separator
     from separator.run.conditions import (

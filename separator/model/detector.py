@@ -25,8 +25,7 @@ from separator.audio.resample import resample
 from separator.audio.spans import Span, round_up
 from separator.errors import AudioError, CheckpointMismatch
 from separator.model.detection import Detection, SpanScores, average_channels
-from separator.model.engine import choose_device
-from separator.model.forward import Precision, choose_precision
+from separator.model.device import Precision, choose_device, choose_precision
 from separator.model.htsat import Htsat, HtsatConfig, Tags
 
 RATE_HZ, HOP = 32_000, 320

@@ -18,9 +18,9 @@ from separator.audio.channels import check_policy, choose_passes
 from separator.audio.exact import computing
 from separator.audio.resample import resample
 from separator.audio.spans import Span, Window, plan_windows
-from separator.errors import RequestError
 from separator.model.cuts import PIECES, Context, plan_cuts
-from separator.model.forward import CompileMode, Forward, Precision
+from separator.model.device import Precision, choose_device
+from separator.model.forward import CompileMode, Forward
 from separator.model.networks import Network
 from separator.model.pieces import separate_pieces
 from separator.model.sharing import SharedForward
@@ -142,20 +142,3 @@ class Engine(TrackSeparator):
                 core = gain[w.core_start - w.start : w.core_stop - w.start]
                 gains[g, p, w.core_start - first : w.core_stop - first] = core
         return gains
-
-
-def choose_device(device: str | torch.device) -> torch.device:
-    """Resolve `auto` and check that the device exists."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise RequestError(f"device={device!r}: must be auto, cpu, cuda or cuda:N") from None
-    if chosen.type not in ("cpu", "cuda"):
-        raise RequestError(f"device={device!r}: must be auto, cpu, cuda or cuda:N")
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise RequestError(f"device={device!r}: no CUDA device is visible; use device=cpu")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise RequestError(f"device={device!r}: there are {torch.cuda.device_count()} CUDA devices")
-    return chosen

@@ -2,6 +2,8 @@
 
 A package declares an entry point of the group `separator.models`: its name is that of the model,
 its value an object like `Package`.
+
+Shapes: C channels, T samples, Q queries, D condition.
 """
 
 import hashlib
@@ -12,12 +14,29 @@ from typing import TYPE_CHECKING, Any, Protocol
 from separator.errors import RequestError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
-
-    from separator.model.outside import OutsideModel
 
 GROUP = "separator.models"
 PACKAGE_PREFIX = "package:"  # of the id of a model's text encoder
+
+
+class OutsideModel(Protocol):
+    """A loaded model of another package."""
+
+    rate_hz: int  # of the samples that it takes and gives
+    condition_size: int
+    grid_s: float  # its windows start on multiples of this
+    context_s: float  # sound to either side of a window that it needs
+    is_exact: bool  # with grid and context, a window gives the samples of one pass over the track
+
+    def encode_texts(self, texts: list[str]) -> "np.ndarray":
+        """Return conditions (Q, D) of texts, float32."""
+        ...
+
+    def separate(self, waveform_CT: "torch.Tensor", condition_D: "torch.Tensor") -> "torch.Tensor":
+        """Return a stem (C, T) of samples at `rate_hz`, of any number of channels."""
+        ...
 
 
 class Package(Protocol):
@@ -25,7 +44,7 @@ class Package(Protocol):
 
     identity: str  # changes with everything that changes a stem: weights, version of the code
 
-    def load(self, device: "torch.device", precision: str) -> "OutsideModel":
+    def load(self, device: "torch.device", precision: str) -> OutsideModel:
         """Load the model; `precision` is fp32 or bf16."""
         ...
 

@@ -1,4 +1,4 @@
-"""Run one forward of the folded network, and choose its precision, compilation and size."""
+"""Run one forward of the folded network, and choose its compilation and size."""
 
 import contextlib
 import logging
@@ -12,12 +12,12 @@ from separator.audio.exact import computing
 from separator.errors import RequestError
 from separator.machine import release_pages
 from separator.model import registry
+from separator.model.device import Precision, choose_precision
 from separator.model.memory import choose_budget, keep_pages
 from separator.model.networks import Network, count_flops, fold
 
 log = logging.getLogger(__name__)
 
-Precision = Literal["fp32", "bf16", "auto"]
 CompileMode = Literal["auto", "on", "off"]
 
 # Peak memory per frame, in maps of (first width x bins) fp32 values, as measured (docs/engine.md):
@@ -152,16 +152,3 @@ def mark_sizes(x_BNF: Tensor, shifts_BS: Tensor) -> None:
     if len(x_BNF) > 1:
         torch._dynamo.maybe_mark_dynamic(x_BNF, 0)
         torch._dynamo.maybe_mark_dynamic(shifts_BS, 0)
-
-
-def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
-    """Resolve `auto`: bf16 if the device multiplies it natively, else fp32."""
-    if precision == "fp32" or precision == "bf16":
-        return precision
-    if precision != "auto":
-        raise RequestError(f"precision={precision!r}: must be one of {get_args(Precision)}")
-    if device.type == "cuda":
-        native = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if native else "fp32"

@@ -23,7 +23,7 @@ from separator.audio.spans import Span, plan_spans
 from separator.errors import AudioError, CheckpointMismatch
 from separator.model.checkpoint import assign_weights
 from separator.model.detection import Detection, SpanScores, average_channels
-from separator.model.engine import choose_device
+from separator.model.device import choose_device
 from separator.model.frame_net import RATE_HZ, ROW, FrameNet, read_frame_config
 from separator.model.tensors import FORMAT, read_json, read_texts, write_tensors
 

@@ -8,7 +8,6 @@ Shapes: C channels, T samples, Q queries, D condition.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,32 +17,13 @@ from separator.audio.channels import check_policy
 from separator.audio.resample import resample
 from separator.audio.spans import Span
 from separator.errors import CheckpointMismatch
-from separator.model.engine import choose_device
-from separator.model.entry_points import Package
-from separator.model.forward import choose_precision
+from separator.model.device import choose_device, choose_precision
+from separator.model.entry_points import OutsideModel, Package
 from separator.model.track import TrackSeparator, check_stem
 
 NOT_EXACT = (
     "the model {name} is not exact: near the ends of spans its stem depends on where they are cut"
 )
-
-
-class OutsideModel(Protocol):
-    """A loaded model of another package."""
-
-    rate_hz: int  # of the samples that it takes and gives
-    condition_size: int
-    grid_s: float  # its windows start on multiples of this
-    context_s: float  # sound to either side of a window that it needs
-    is_exact: bool  # with grid and context, a window gives the samples of one pass over the track
-
-    def encode_texts(self, texts: list[str]) -> np.ndarray:
-        """Return conditions (Q, D) of texts, float32."""
-        ...
-
-    def separate(self, waveform_CT: Tensor, condition_D: Tensor) -> Tensor:
-        """Return a stem (C, T) of samples at `rate_hz`, of any number of channels."""
-        ...
 
 
 @dataclass(frozen=True)

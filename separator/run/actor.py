@@ -72,7 +72,7 @@ def make_separate_stage(
 def make_detect_stage(
     config: JobConfig, conditions: Mapping[str, np.ndarray], listening: "ListenPlan"
 ) -> Stage:
-    from separator.model.engine import choose_device
+    from separator.model.device import choose_device
     from separator.stages.listen import DetectStage
 
     device = choose_device(config.model.device)

@@ -92,10 +92,9 @@ def find_precision(config: JobConfig) -> str:
 
 def probe_precision(device: str) -> str:
     """Ask torch; on a GPU node this runs where the actors will."""
-    from separator.model.engine import choose_device
-    from separator.model.forward import choose_precision as choose
+    from separator.model.device import choose_device, choose_precision
 
-    return choose("auto", choose_device(device))
+    return choose_precision("auto", choose_device(device))
 
 
 def _ask_nodes(device: str, labels: Mapping[str, str], wait_s: float) -> str:

@@ -20,7 +20,8 @@ from separator.config import ModelSettings
 from separator.detect.heard import merge_times
 from separator.encoders.similarity import SimilarityMeter
 from separator.errors import AudioError, RequestError
-from separator.model.engine import Engine, choose_device
+from separator.model.device import choose_device
+from separator.model.engine import Engine
 from separator.model.entry_points import find_package
 from separator.model.memory import choose_budget
 from separator.model.networks import Config, make_network

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from separator.errors import RequestError
-from separator.model.forward import Forward, choose_precision, count_flops
+from separator.model.device import choose_precision
+from separator.model.forward import Forward, count_flops
 from separator.model.resunet import NetworkConfig
 from tests.helpers.golden import make_small_net, relative_error
 
@@ -61,7 +62,7 @@ def test_choose_precision_auto_follows_processor():
 def test_choose_precision_auto_is_fp32_without_bf16_instructions():
     """In a process in which torch reports a processor without these instructions."""
     code = (
-        "import torch; from separator.model.forward import choose_precision as choose;"
+        "import torch; from separator.model.device import choose_precision as choose;"
         "torch.cpu._is_avx512_bf16_supported = torch.cpu._is_amx_tile_supported = lambda: False;"
         "print(choose('auto', torch.device('cpu')))"
     )

@@ -9,7 +9,7 @@ import torch
 from separator.config import read_config
 from separator.errors import CheckpointError
 from separator.model import registry
-from separator.model.forward import choose_precision
+from separator.model.device import choose_precision
 from separator.model.identity import find_sha256, remember_sha256, stamp_file
 from separator.model.precision import choose_cpu_precision
 from separator.results.paths import Layout
