@@ -37,7 +37,8 @@ from separator.config import (
     RunSettings,
 )
 from separator.encoders.mini import pack_mini, read_mini
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.model.checkpoint import write_safetensors
 from separator.model.registry import resolve
 from separator.model.resunet import NetworkConfig, ResUNet

@@ -18,7 +18,8 @@ import numpy as np
 
 from separator.audio.format import AudioFormat
 from separator.media.decode import decode
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.media.ffmpeg import run
 from separator.media.limits import Limits
 from separator.media.probe import probe

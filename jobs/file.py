@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     say("loading the model ...")
     from separator import load_model
-    from separator.media.encode import EncodeSettings
+    from separator.media.encode_settings import EncodeSettings
     from separator.notebook.files import FileTask
     from separator.queries import parse_queries
 

@@ -26,7 +26,7 @@ from separator.encoders.lookup import (
 )
 from separator.encoders.sound_encoder import SoundEncoder, encode_examples
 from separator.errors import QueryError, RequestError
-from separator.media.encode import EncodeSettings
+from separator.media.encode_settings import EncodeSettings
 from separator.model import registry
 from separator.model.detector import Detector
 from separator.model.detectors import load_detector, load_htsat

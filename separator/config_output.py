@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from separator.audio.renditions import REMUXES, RESIDUALS, Edits, Rendition
 from separator.config_file import check_choice, check_number, named, read_switches
 from separator.errors import RequestError
-from separator.media.encode import EncodeSettings
+from separator.media.encode_settings import EncodeSettings
 from separator.queries import Query, check_name
 from separator.storage import parse_uri
 

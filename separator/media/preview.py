@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from separator.audio.format import AudioFormat
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 
 BITRATE_BPS = 64_000
 

@@ -8,19 +8,17 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from separator.audio.format import AudioFormat
 from separator.errors import EncoderFailed
+from separator.media.encode_settings import EncodeSettings, Tags
 from separator.media.formats import FORMATS, choose_layout, choose_rate
 from separator.media.limits import clean_tag, show_name
 from separator.media.messages import is_custom
 from separator.media.unwritten import describe_full
-
-if TYPE_CHECKING:
-    from separator.media.encode import EncodeSettings, Tags
 
 BUFFER_BYTES = 1 << 18
 BITEXACT_FILE, BITEXACT_CODEC = 0x0400, 1 << 23  # no versions, dates or random ids
@@ -36,8 +34,8 @@ class Writer:
         self,
         path: Path,
         audio_format: AudioFormat,
-        settings: "EncodeSettings",
-        tags: "Tags",
+        settings: EncodeSettings,
+        tags: Tags,
         max_bytes: int,
     ) -> None:
         self._path, self._settings, self._tags, self._max_bytes = path, settings, tags, max_bytes

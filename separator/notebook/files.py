@@ -24,7 +24,8 @@ from separator.errors import AudioError, LayoutUnsupported, ObjectMissing
 from separator.media.choose import choose_tracks
 from separator.media.cut import Sound, cut
 from separator.media.decode import decode, output_rate
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.media.probe import Media, Track, probe
 from separator.model.track import SPAN_S, TrackSeparator
 from separator.notebook.players import MOST_PLAYERS, Preview, make_page

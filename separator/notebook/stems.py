@@ -15,7 +15,8 @@ from torch import Tensor
 from separator.audio.format import AudioFormat
 from separator.audio.renditions import JOINT, Editor, Edits
 from separator.errors import QueryError
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.notebook.players import MOST_PLAYERS, make_page, make_preview
 from separator.queries import parse_queries
 from separator.rows import RESIDUAL

@@ -17,7 +17,8 @@ from separator.config import JobConfig
 from separator.errors import AudioError
 from separator.media.choose import choose_tracks
 from separator.media.decode import output_rate
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.media.joined import decode_track
 from separator.media.probe import probe
 from separator.rows import STEM, Asset

@@ -16,7 +16,8 @@ from separator.audio.loudness import Meter
 from separator.audio.peak import TruePeak
 from separator.audio.renditions import Rendition, choose_gain
 from separator.errors import MediaError, OutputDamaged, StorageError
-from separator.media.encode import EncodeSettings, Tags, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings, Tags
 from separator.results.commit_file import read_commit_file
 from separator.results.paths import Layout
 from separator.results.record import to_db

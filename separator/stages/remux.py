@@ -9,7 +9,8 @@ from pathlib import Path
 
 from separator.audio.format import AudioFormat
 from separator.media.decode import decode, output_rate
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.media.formats import FORMATS
 from separator.media.groups import find_track
 from separator.media.mux import MUXERS, MuxSettings, NewTrack, holds_mxf, put_tracks

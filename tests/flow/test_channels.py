@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from separator.audio.renditions import Edits
-from separator.media.encode import EncodeSettings
+from separator.media.encode_settings import EncodeSettings
 from separator.results.paths import Layout
 from separator.stages.publish import Publisher
 from separator.storage import Storage

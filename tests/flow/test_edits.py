@@ -8,7 +8,8 @@ import soundfile
 
 from separator.audio.format import AudioFormat
 from separator.audio.renditions import Edits, Rendition
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.results.paths import Layout
 from separator.stages.publish import Publisher
 from separator.stages.separate import SeparatorStage

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from separator.audio.renditions import Edits
-from separator.media.encode import EncodeSettings
+from separator.media.encode_settings import EncodeSettings
 from separator.media.probe import probe
 from separator.results.paths import Layout
 from separator.stages.publish import Publisher

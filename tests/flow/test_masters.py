@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from separator.audio.renditions import Edits, Rendition
-from separator.media.encode import EncodeSettings
+from separator.media.encode_settings import EncodeSettings
 from separator.media.mux import MuxSettings
 from separator.media.probe import probe
 from separator.report.previews import Source

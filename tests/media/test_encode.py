@@ -15,7 +15,8 @@ from separator.errors import (
     RequestError,
 )
 from separator.media.decode import decode
-from separator.media.encode import EncodeReport, EncodeSettings, Tags, encode
+from separator.media.encode import EncodeReport, encode
+from separator.media.encode_settings import EncodeSettings, Tags
 from separator.media.probe import probe
 from separator.media.quantise import quantise
 from tests.helpers import media_files as make

@@ -6,7 +6,8 @@ import pytest
 
 from separator.audio.format import AudioFormat
 from separator.errors import DiskFull
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.media.formats import FORMATS
 from separator.media.mux import NewTrack, put_tracks
 from separator.media.probe import probe

@@ -20,7 +20,8 @@ from separator.errors import (
 )
 from separator.media.decode import decode
 from separator.media.decoder import close_decoders
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.media.ffmpeg import QUIET, Child, run
 from separator.media.limits import Limits
 from separator.media.probe import probe

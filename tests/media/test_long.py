@@ -7,7 +7,8 @@ import pytest
 
 from separator.audio.format import AudioFormat
 from separator.media.decode import decode
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.media.probe import probe
 from tests.helpers import media_files as make
 from tests.helpers.decoders import list_decoders

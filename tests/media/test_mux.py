@@ -11,7 +11,8 @@ import pytest
 from separator.audio.format import AudioFormat
 from separator.errors import EncoderFailed, MediaError, RequestError
 from separator.media.decode import decode
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.media.mux import MuxSettings, NewTrack, holds_mxf, put_tracks
 from separator.media.probe import Media, probe
 from tests.helpers import media_files as make

@@ -12,7 +12,8 @@ import pytest
 from separator.audio.format import AudioFormat
 from separator.errors import MediaTooLarge, MediaUnreadable
 from separator.media.decode import decode
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.media.limits import Limits
 from separator.media.probe import probe
 from separator.storage import Storage

@@ -9,7 +9,8 @@ import pytest
 from separator.audio.format import AudioFormat
 from separator.errors import MediaError, MediaUnreadable
 from separator.media.decode import decode
-from separator.media.encode import EncodeSettings, encode
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 from separator.media.probe import Media, Track, probe
 from tests.helpers import media_files as make
 

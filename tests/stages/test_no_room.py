@@ -7,7 +7,7 @@ import pytest
 
 from separator.audio.renditions import Edits, Rendition
 from separator.errors import DiskFull
-from separator.media.encode import EncodeSettings
+from separator.media.encode_settings import EncodeSettings
 from separator.media.mux import MuxSettings
 from separator.results.paths import Layout
 from separator.stages.publish import Publisher

@@ -9,7 +9,7 @@ import soundfile
 
 from separator.audio.renditions import Rendition
 from separator.detect.stretches import StretchRule
-from separator.media.encode import EncodeSettings
+from separator.media.encode_settings import EncodeSettings
 from separator.results.commit_file import CommitFile, pack_commit_file, read_commit_file
 from separator.results.manifest import make_table
 from separator.results.paths import Layout
