@@ -35,6 +35,8 @@ WITHOUT_TIMES = {
     "aac", "ac3", "amr", "amrnb", "amrwb", "dts", "dtshd", "eac3", "gsm", "loas", "mlp", "mp3",
     "truehd",
 }  # fmt: skip
+# Several packets have one time there: libav counts those of the others, by the first rate.
+COUNTED = {"mpeg", "mpegts"}
 # Frames with a wrong checksum count as errors in codecs whose encoders always write a right one.
 CHECKED_CODECS = {"flac"}
 CHECKED = {"err_detect": "crccheck+explode"}
@@ -120,7 +122,7 @@ def _decode(
     cut = find_cut(media, track, rate_hz)
     blocks = _Blocks(track.num_channels, block_samples)
     with borrow_decoder(path, limits) as decoder:
-        decoder.ask(path, limits, make_request(track, links))
+        decoder.ask(path, limits, make_request(media, track, links))
         for frames, frames_CT in decoder.receive():
             for silence, samples_CT in _place(frames, frames_CT, timeline):
                 end_s = (num_samples + silence) / rate_hz
@@ -130,8 +132,8 @@ def _decode(
                 yield from blocks.add(silence, samples_CT[:, :keep])
                 num_samples += silence + samples_CT[:, :keep].shape[1]
         answer, timeline.errors = decoder.answer, decoder.tail
-    if track.codec in CHECKED_CODECS and num_samples:
-        # A damaged frame may come in one packet with others, and is lost without a word.
+    if media.container in CHECKED_CODECS and num_samples:
+        # Bare: a damaged frame may come in one packet with others, and is lost without a word.
         num_lost = round(answer.get("frames", 0) * timeline.num_filled / num_samples)
         answer["errors"] = max(num_lost, answer.get("errors", 0))
     end_s = num_samples / rate_hz
@@ -151,10 +153,11 @@ def _check_gap(path: Path, media: Media, track: Track, gap_s: float, end_s: floa
         )
 
 
-def make_request(track: Track, links: list[tuple[int, int]]) -> dict[str, object]:
+def make_request(media: Media, track: Track, links: list[tuple[int, int]]) -> dict[str, object]:
     """Say what the decoder's process has to do."""
     return {
         "do": "decode",
+        "counted": media.container in COUNTED,
         "stream": track.stream_index,
         "channels": track.num_channels,
         "rate_hz": output_rate(track),

@@ -184,7 +184,9 @@ class Decoding:
 
     def __init__(self, av: Any, request: dict[str, Any]) -> None:
         self._av, self._request = av, request
-        self._sender = Sender(av, request["rate_hz"], request["channels"], request["resampling"])
+        self._sender = Sender(
+            av, request["rate_hz"], request["channels"], request["resampling"], request["counted"]
+        )
         # `channels`: where they differ from the stated ones; `end`: why reading ended early.
         self._answer: dict[str, Any] = {"frames": 0, "errors": 0, "channels": 0, "end": ""}
 

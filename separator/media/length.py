@@ -1,7 +1,10 @@
 """Read the length that a file states, and compare it with the decoded one."""
 
+import functools
+import re
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from separator.errors import StorageError
 from separator.media.limits import show_name
@@ -12,7 +15,13 @@ SLACK_S = 0.25
 SLACK_SHARE = 0.005
 # Containers whose header or index states the length of a track. Of others ffprobe reports the
 # existing length (ogg, mpegts, asf, flv) or an estimate (bare streams).
-STATING = ("mov", "matroska", "flac", "caf", "aiff", "w64", "mxf")
+STATING = ("mov", "matroska", "flac", "caf", "aiff", "au", "wv", "mxf")
+# Containers whose header states bytes, while ffprobe reports the length of the existing ones.
+STATING_BYTES = ("wav", "avi", "w64")
+W64_HEAD = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+HEAD_BYTES = 28
+MOST_CHUNKS = 1_000  # of a caf before its samples
+XING_BYTES = 4_096  # from the start of an mp3's sound: its first frame, which may state the length
 RIFF_UNKNOWN = 0x7FFF_F000  # sizes from here on come from writers that cannot seek
 
 
@@ -23,11 +32,20 @@ def states_length(stated_s: float, end_s: float) -> bool:
 
 def find_end(path: Path, media: Media, track: Track) -> float | None:
     """Return the seconds from zero at which the track should end; None if the file does not say."""
-    if media.container in ("wav", "avi"):
-        return _scale_by_bytes(path, track)
+    try:
+        return _find_end(path, media, track)
+    except OSError as error:  # gone since it was decoded, say
+        raise StorageError(f"{show_name(path)}: {error.strerror}") from None
+
+
+def _find_end(path: Path, media: Media, track: Track) -> float | None:
+    length_s = media.duration_s if track.duration_s is None else track.duration_s
+    if media.container in STATING_BYTES or (media.container == "caf" and "pcm" in track.codec):
+        return _scale_by_bytes(path, length_s)
     stating = any(name in media.container.split(",") for name in STATING)
     # An mp3 with a LAME or Xing header starts at its encoder's delay.
-    stating = stating or (media.container == "mp3" and bool(track.start_s))
+    if media.container == "mp3" and track.start_s:
+        stating = not _has_more_than_xing(path)
     if not stating or track.duration_s is None:
         return None
     start_s = 0.0 if "matroska" in media.container else track.start_s or 0.0
@@ -43,26 +61,68 @@ def find_cut(media: Media, track: Track, rate_hz: int) -> int | None:
     return round((track.duration_s + (track.start_s or 0.0) - zero_s) * rate_hz)
 
 
-def _scale_by_bytes(path: Path, track: Track) -> float | None:
+def _scale_by_bytes(path: Path, length_s: float | None) -> float | None:
     """Scale ffprobe's length, that of the existing bytes, to the bytes that the header states."""
-    if track.duration_s is None:
+    if length_s is None:
         return None
-    try:
-        actual = path.stat().st_size
-        stated = _read_riff_bytes(path)
-    except OSError as error:  # gone since it was decoded, say
-        raise StorageError(f"{show_name(path)}: {error.strerror}") from None
+    actual = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        if head[:4] in (b"RF64", b"BW64"):
+            return length_s  # stated, not existing
+        stated = _read_stated_bytes(head, file)
     if stated is None or stated <= actual:
         return None
-    return track.duration_s * stated / actual
+    return length_s * stated / actual
 
 
-def _read_riff_bytes(path: Path) -> int | None:
-    with path.open("rb") as file:
-        head = file.read(28)
-    if len(head) < 28:
+def _read_stated_bytes(head: bytes, file: BinaryIO) -> int | None:
+    """Read the size that a wav, avi, w64 or caf should have."""
+    if len(head) < HEAD_BYTES:
         return None
-    if head[:4] in (b"RF64", b"BW64") and head[12:16] == b"ds64":
-        return struct.unpack_from("<Q", head, 20)[0] + 8
+    if head[:4] == b"caff":
+        return _read_caf_bytes(file)
+    if head[:16] == W64_HEAD:
+        return struct.unpack_from("<Q", head, 16)[0]
     size = struct.unpack_from("<I", head, 4)[0]
     return size + 8 if head[:4] == b"RIFF" and 0 < size < RIFF_UNKNOWN else None
+
+
+def _read_caf_bytes(file: BinaryIO) -> int | None:
+    """Read where the samples of a caf should end; None where their writer did not know."""
+    place = 8
+    for _ in range(MOST_CHUNKS):
+        file.seek(place)
+        head = file.read(12)
+        if len(head) < 12:
+            return None
+        name, size = struct.unpack(">4sq", head)
+        if size < 0:
+            return None
+        place += 12 + size
+        if name == b"data":
+            return place
+    return None
+
+
+def _has_more_than_xing(path: Path) -> bool:
+    """Whether an mp3 has more bytes than its Xing header states, such as a cover after the sound.
+    libav estimates its length from its size then."""
+    with path.open("rb") as file:
+        start, head = 0, file.read(10)
+        while head[:3] == b"ID3" and len(head) == 10:  # of seven bits a byte
+            size = functools.reduce(lambda size, byte: size << 7 | byte & 0x7F, head[6:], 0)
+            start += 10 + size
+            file.seek(start)
+            head = file.read(10)
+        file.seek(start)
+        data = file.read(XING_BYTES)
+        found = re.search(rb"Xing|Info", data)
+        fields = data[found.end() :] if found else b""
+        if len(fields) < 12:
+            return False
+        flags = int.from_bytes(fields[:4])
+        if not flags & 2:  # it states no bytes
+            return False
+        stated = int.from_bytes(fields[8:12] if flags & 1 else fields[4:8])
+        return path.stat().st_size - start > stated * (1 + SLACK_SHARE)

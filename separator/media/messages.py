@@ -56,16 +56,24 @@ def send(kind: int, *parts: bytes | memoryview) -> None:
 
 
 class Sender:
-    """Gathers frames of one format into messages, and converts those that differ from the first."""
+    """Gathers frames of one format into messages, and converts those that differ from the first.
 
-    def __init__(self, av: Any, rate_hz: int, num_channels: int, resampling: dict) -> None:
+    `counted`: times are counted by libav, with the first rate: frames of another one have none.
+    """
+
+    def __init__(
+        self, av: Any, rate_hz: int, num_channels: int, resampling: dict, counted: bool
+    ) -> None:
         self._av, self._rate_hz, self._num_channels = av, rate_hz, num_channels
         self._resampling = resampling
+        self._counted = counted
         self._layout: Any = None  # of the first frame
+        self._first_rate_hz = 0
+        self._has_time = True
         self._resampler: Any = None
         self._resampled: Any = None  # the format that the resampler converts
         self._format = ""
-        self._frames: list[Any] = []
+        self._frames: list[tuple[Any, int]] = []
         self._num_bytes = 0
 
     def add(self, frame: Any) -> bool:
@@ -75,16 +83,18 @@ class Sender:
         if self._layout is None:
             if layout.nb_channels != self._num_channels:
                 return False
-            self._layout = layout
+            self._layout, self._first_rate_hz = layout, frame.sample_rate
         name, rate_hz = form.name, frame.sample_rate
         fits = name in SENT_FORMATS and not (form.is_planar and layout.nb_channels > MOST_PLANES)
         if fits and rate_hz == self._rate_hz and layout.nb_channels == self._num_channels:
             if self._resampler is not None:
                 self._change(None)
+            self._has_time = rate_hz == self._first_rate_hz or not self._counted
             self._put(frame, name)
             return True
         if self._resampled != (name, layout.name, rate_hz):
             self._change((name, layout.name, rate_hz))
+        self._has_time = rate_hz == self._first_rate_hz or not self._counted
         for converted in self._resampler.resample(frame):
             self._put(converted, "flt")
         return True
@@ -112,7 +122,7 @@ class Sender:
         if name != self._format or self._num_bytes >= BATCH_BYTES:
             self._flush()
             self._format = name
-        self._frames.append(frame)
+        self._frames.append((frame, self._find_time(frame)))
         self._num_bytes += frame.samples * self._num_channels * int(SENT_FORMATS[name][1])
 
     def _flush(self) -> None:
@@ -122,19 +132,19 @@ class Sender:
         if not frames:
             return
         head = [SAMPLES_HEAD.pack(name.encode(), self._num_channels, len(frames))]
-        head += [FRAME.pack(self._find_time(frame), frame.samples) for frame in frames]
+        head += [FRAME.pack(time, frame.samples) for frame, time in frames]
         is_planar = name.endswith("p")
         width = int(SENT_FORMATS[name][1]) * (1 if is_planar else self._num_channels)
         planes = [
             [memoryview(plane)[: frame.samples * width] for plane in frame.planes]
-            for frame in frames
+            for frame, _ in frames
         ]
         order = range(self._num_channels if is_planar else 1)
         send(SAMPLES, *head, *(each[number] for number in order for each in planes))
 
     def _find_time(self, frame: Any) -> int:
         base = frame.time_base
-        if frame.pts is None or not base:
+        if frame.pts is None or not base or not self._has_time:
             return NO_TIME
         above = 2 * frame.pts * base.numerator * self._rate_hz + base.denominator
         return above // (2 * base.denominator)

@@ -43,14 +43,15 @@ MOST_CUT_S = 0.1
 # Options of the copied streams; data streams (time codes, telemetry) cannot be copied.
 COPY: dict[str, object] = {
     "c": "copy",
-    "map_metadata": 0,
-    "map_chapters": 0,
     # Without a limit, as the file's own streams may lie far apart.
     "max_interleave_delta": 0,
     # The same input gives the same bytes: Matroska would get a random id.
     "fflags": "+bitexact",
 }
 RESTARTING = {"mpegts", "mpeg", "ogg"}
+# Containers that do not say when pictures are shown, which may not be the order of their packets.
+WITHOUT_PICTURE_TIMES = ("mpeg", "avi")
+OLD = "path:old"
 # Players show the name of the handler where a container has no titles of tracks.
 HANDLER_MUXERS, HANDLER = ("mp4", "mov"), "SoundHandler"
 # Matroska keeps a cover as an attachment; copied as a stream it would become a picture track.
@@ -160,9 +161,8 @@ def build_command(
     offset_s = (start_s or 0.0) - media.start_s
     # In RESTARTING containers ffmpeg moves the first copied stream to 0, unless an offset is given.
     moved = {"itsoffset": "0.000001"} if set(media.container.split(",")) & RESTARTING else {}
-    # A program stream (vob, mpg) has no times of its B-frames: count them.
-    counted = {"fflags": "+genpts"} if media.container == "mpeg" else {}
-    old = ffmpeg.input("path:old", **SAFE_INPUT, **moved, **counted)
+    counted = {"fflags": "+genpts"} if media.container in WITHOUT_PICTURE_TIMES else {}
+    old = ffmpeg.input(OLD, **SAFE_INPUT, **moved, **counted)
     replaced = {new.replaces.stream_index: i for i, new in enumerate(tracks) if new.replaces}
     # (kind, stream of the old file, number of the new track or None)
     order = [(kind, at, replaced.get(at)) for at, kind in enumerate(media.stream_kinds)]
@@ -188,8 +188,9 @@ def build_command(
     # -progress: output for the stall limit.
     flags = (*QUIET, "-progress", "pipe:1")
     command = output.global_args(*flags).overwrite_output().compile()
+    words = _keep_tags(command, old) + _attach(covers, len(streams))
     at = command.index("path:output")
-    command[at:at] = _attach(covers, len(streams))
+    command[at:at] = words
     names = {f"new{number}": new.path for number, new in enumerate(tracks)}
     return put_paths(command, old=path, output=output_path, **names)
 
@@ -201,7 +202,7 @@ def _extract_covers(
     for at, kind in enumerate(media.stream_kinds):
         if kind != "picture":
             continue
-        picture = ffmpeg.input("path:old", **SAFE_INPUT)[str(at)]
+        picture = ffmpeg.input(OLD, **SAFE_INPUT)[str(at)]
         output = ffmpeg.output(picture, "pipe:1", format="data", c="copy", **{"frames:v": 1})
         command = put_paths(output.global_args(*QUIET).compile(), old=path)
         data = run(command, path, limits, MAX_COVER_BYTES)
@@ -210,6 +211,19 @@ def _extract_covers(
                 (folder / str(at)).mkdir()
                 (folder / str(at) / name).write_bytes(data)
                 yield at, folder / str(at) / name
+
+
+def _keep_tags(command: list[str], old: ffmpeg.Stream) -> list[str]:
+    """Take the file's tags and chapters over. Its place among the inputs is that of its first
+    stream that is copied; a file of which none is becomes one more input."""
+    inputs = [command[at + 1] for at, word in enumerate(command) if word == "-i"]
+    if OLD not in inputs:
+        words = old["0"].output("-", format="null").get_args()
+        at = command.index("-map")
+        command[at:at] = words[: words.index("-map")]
+        inputs.append(OLD)
+    place = str(inputs.index(OLD))
+    return ["-map_metadata", place, "-map_chapters", place]
 
 
 def _attach(covers: dict[int, Path], place: int) -> list[str]:

@@ -23,6 +23,12 @@ from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
 PICTURES = ("video", "subtitle")
+# The containers that keep their own ending, as libav names them.
+CONTAINERS = {
+    ".mp4": "mov", ".m4v": "mov", ".mov": "mov", ".ts": "mpegts",
+    ".mkv": "matroska", ".mka": "matroska", ".webm": "webm",
+}  # fmt: skip
+WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis"}
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,24 @@ class Remuxer:
 
 def choose_suffix(suffix: str, media: Media, how: str) -> str:
     """Keep the container of the asset where it can hold the new sound; else take Matroska, or mov
-    for an MXF with a picture that ffmpeg cannot write again."""
+    for an MXF with a picture that ffmpeg cannot write again. Names may have a wrong ending."""
+    containers = media.container.split(",")
     has_picture = any(kind in PICTURES for kind in media.stream_kinds)
-    if suffix == ".mxf" and has_picture:
-        return suffix if holds_mxf(media) else ".mov"
-    if suffix in MUXERS and suffix != ".mxf":
+    if "mxf" in containers and has_picture:
+        return ".mxf" if holds_mxf(media) else ".mov"
+    if CONTAINERS.get(suffix) in containers and (suffix != ".webm" or is_webm(media)):
         return suffix
+    if "mov" in containers and has_picture:
+        return ".mp4"  # Matroska does not take its subtitles
     is_single = len(media.tracks) == 1 and not has_picture
     if is_single and how == "replace" and suffix.removeprefix(".") in FORMATS:
         return suffix
     return ".mkv" if has_picture else ".mka"
+
+
+def is_webm(media: Media) -> bool:
+    """Whether a file that libav names Matroska and WebM is one: WebM has few codecs."""
+    codecs = {track.codec for track in media.tracks}
+    if media.video is not None:
+        codecs.add(media.video.codec)
+    return codecs <= WEBM_CODECS

@@ -71,6 +71,42 @@ def test_remux_keeps_the_picture_and_stays_in_sync(stage, suffix, tmp_path):
     assert np.square(loud_CT).sum() > 1.5 * np.square(same_CT).sum()
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("film.mp4", "as.ts"),
+        ("film.mp4", "as.3gp"),
+        ("film.mkv", "as.mp4"),
+        ("film.mkv", "as.webm"),
+    ],
+)
+def test_remux_goes_by_what_a_file_is(stage, name, kept, tmp_path):
+    """Not by its ending: subtitles, titles and chapters would be lost, or ffmpeg would refuse."""
+    film = make_film(tmp_path / name)
+    wrong = film.rename(tmp_path / kept)
+    *_, record = remux(stage, wrong, tmp_path / "out", "replace")
+    assert record["status"] == "ok", record["error_detail"]
+    remuxed = Path(record["remux_uri"])
+    assert remuxed.suffix == film.suffix
+    assert probe(remuxed).stream_kinds == probe(wrong).stream_kinds
+    assert len(make.ask(remuxed, "-show_chapters")["chapters"]) == 2
+
+
+def test_remux_of_an_avi_with_b_frames_shows_them_when_players_do(stage, tmp_path):
+    picture = make.write_picture(tmp_path / "picture.mp4")
+    sound = make.write(tmp_path / "sound.wav", make.make_tones(1, 2 * make.HZ), layout="mono")
+    film = tmp_path / "film.avi"
+    codecs = ["-c:v", "mpeg4", "-bf", 2, "-c:a", "mp2"]
+    make.start("-i", picture, "-i", sound, *codecs, film)
+    *_, record = remux(stage, film, tmp_path / "out", "replace")
+    assert record["status"] == "ok", record["error_detail"]
+    remuxed = Path(record["remux_uri"])
+    assert remuxed.suffix == ".mkv"
+    assert hash_packets(remuxed, "v:0") == hash_packets(film, "v:0")
+    before, after = picture_times(film), picture_times(remuxed)
+    np.testing.assert_allclose(after, before, atol=0.002)
+
+
 @pytest.mark.parametrize("suffix", [pytest.param(".vob", marks=SLOW), ".mpg"])
 def test_remux_of_a_program_stream_is_in_sync(stage, suffix, tmp_path):
     """Its B-frames have no times of their own; they are counted."""

@@ -28,7 +28,13 @@ SHORTENED = {"x.ogg", "x.wma", "x.ts"}
 
 
 def make_file(path: Path, seconds: float = 4.0) -> Path:
-    extra = {"x.m4a": ["-movflags", "faststart"], "x.mov": ["-movflags", "faststart"]}
+    faststart = ["-movflags", "faststart"]
+    extra = {
+        "x.m4a": faststart,
+        "x.mov": faststart,
+        "x.pcm.avi": ["-c:a", "pcm_s16le"],
+        "x.rf64.wav": ["-rf64", "always"],
+    }
     signal_CT = make.make_noise(1, int(seconds * make.HZ), 16) * np.float32(0.3)
     return make.write(path, signal_CT, *extra.get(path.name, []), layout="mono")
 
@@ -63,7 +69,11 @@ def test_decode_of_truncated_file_fails_or_is_shorter(
         assert name in SHORTENED or missing < 0.25 * make.HZ
 
 
-@pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.m4a", "x.mp3", "x.mkv", "x.avi", "x.mov"])
+STATING = ["wav", "rf64.wav", "flac", "m4a", "mp3", "mkv", "avi", "pcm.avi", "mov", "caf", "w64",
+           "au", "wv"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [f"x.{name}" for name in STATING])
 def test_decode_raises_truncated_with_both_lengths(name: str, tmp_path: Path) -> None:
     path = make_file(tmp_path / name)
     data = path.read_bytes()
@@ -74,6 +84,41 @@ def test_decode_raises_truncated_with_both_lengths(name: str, tmp_path: Path) ->
         for block in blocks:
             assert block.shape[1] == 1000  # the unfinished block never comes
     assert caught.value.code == "media_truncated"
+
+
+@pytest.mark.parametrize("tail", ["APETAGEX", "LYRICSBEGIN", "\0"])
+@pytest.mark.parametrize("codec_options", [["-b:a", "128k"], ["-q:a", 2]])
+def test_an_mp3_with_much_behind_its_sound_is_whole(tail, codec_options, tmp_path: Path) -> None:
+    """libav takes its length from its size then; the Xing header tells that it ends earlier."""
+    path = make.write(tmp_path / "x.mp3", make.make_tones(1, 4 * make.HZ), *codec_options)
+    alone_CT, _ = make.read(path)
+    data = path.read_bytes()
+    path.write_bytes(data + tail.encode() + bytes(12_000))
+    whole_CT, _ = make.read(path)
+    num_samples = alone_CT.shape[1]
+    assert num_samples <= whole_CT.shape[1] < num_samples + 0.05 * make.HZ
+    np.testing.assert_allclose(whole_CT[:, : num_samples - 2000], alone_CT[:, :-2000], atol=1e-6)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(MediaTruncated):
+        make.read(path)
+
+
+def test_a_gap_in_the_times_of_flac_is_no_damage(tmp_path: Path) -> None:
+    """Outside of bare flac each packet is a frame, which the decoder checks itself."""
+    parts = [tmp_path / "0.mka", tmp_path / "1.mka"]
+    tones_CT = make.make_tones(1, 4 * make.HZ)
+    for number, part in enumerate(parts):
+        signal_CT = tones_CT[:, 2 * make.HZ * number :][:, : 2 * make.HZ]
+        shift = ["-output_ts_offset", 2.3 * number]
+        make.write(part, signal_CT, "-c:a", "flac", *shift, layout="mono")
+    listed = tmp_path / "parts.txt"
+    entries = [f"file '{parts[0]}'\nduration 2.3\n", f"file '{parts[1]}'\n"]
+    listed.write_text("".join(entries))
+    path = tmp_path / "x.mka"
+    make.start("-f", "concat", "-safe", 0, "-i", listed, "-c", "copy", path)
+    whole_CT, decoding = make.read(path)
+    assert whole_CT.shape[1] == pytest.approx(4.3 * make.HZ, abs=100)
+    assert decoding.repairs.describe() == "1 gap filled (0.30 s)"
 
 
 def test_repairs_report_a_slightly_early_end(tmp_path: Path) -> None:

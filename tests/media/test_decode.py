@@ -194,6 +194,26 @@ def test_decode_converts_stream_that_changes_format(tmp_path: Path) -> None:
     assert abs(loudest - 150) < 3
 
 
+def test_a_transport_stream_that_changes_its_rate_has_no_gaps(tmp_path: Path) -> None:
+    """libav counts the times within its packets by the rate before the change."""
+    parts = [
+        make.write(tmp_path / f"{rate_hz}.aac", tone_CT, rate_hz=rate_hz, layout="mono")
+        for rate_hz, tone_CT in (
+            (44_100, make.make_tones(1, 3 * 44_100, 44_100)),
+            (48_000, make.make_tones(1, 3 * 48_000, 48_000)),
+        )
+    ]
+    for part in parts:
+        make.start("-i", part, "-c", "copy", part.with_suffix(".ts"))
+    path = tmp_path / "x.ts"
+    joined = "|".join(str(part.with_suffix(".ts")) for part in parts)
+    make.start("-i", f"concat:{joined}", "-c", "copy", path)
+    decoded_CT, decoding = make.read(path)
+    assert probe(path).tracks[0].rate_hz == 44_100
+    assert decoding.repairs.num_gaps == 0 and decoding.repairs.num_dropped == 0
+    assert abs(decoded_CT.shape[1] / 44_100 - 6.1) < 0.1
+
+
 def test_decode_refuses_absurd_rate(tmp_path: Path) -> None:
     path = make.write(tmp_path / "x.wav", make.make_noise(1, 100, 16))
     header = bytearray(path.read_bytes())

@@ -94,6 +94,26 @@ def test_put_tracks_replaces_track_and_copies_the_rest(
     check_sync(source, output, 0 if suffix != ".mkv" else 48)
 
 
+@pytest.mark.parametrize("pictures", [["-map", "0:v"], []])
+def test_tags_and_chapters_are_the_files_whatever_its_first_stream(
+    pictures, films: dict[str, Path], tmp_path: Path
+) -> None:
+    """The mix comes before the file among ffmpeg's inputs where the first track is replaced."""
+    source = tmp_path / "in.mkv"
+    make.start("-i", films[".mkv"], "-map", "0:a:0", *pictures, "-c", "copy", source)
+    media = probe(source)
+    assert media.stream_kinds[0] == "audio"
+    tags = ["-metadata", "title=mix", "-metadata", "comment=secret"]
+    mix = make.write(tmp_path / "mix.flac", make.make_tones(1, 2 * make.HZ), *tags)
+    output = tmp_path / "out.mkv"
+    put_tracks(source, media, [NewTrack(mix, replaces=media.tracks[0])], output)
+    assert probe(output).stream_kinds == media.stream_kinds
+    tags = make.ask(output, "-show_format")["format"]["tags"]
+    assert tags["title"] == "The film" and "secret" not in tags.values()
+    chapters = make.ask(output, "-show_chapters")["chapters"]
+    assert [chapter["tags"]["title"] for chapter in chapters] == ["One", "Two"]
+
+
 @pytest.mark.parametrize(
     ("suffix", "offset_s", "most"), [pytest.param(".mkv", 0.4, 48, marks=CHECKED), (".ts", 0.0, 2)]
 )
