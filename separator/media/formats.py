@@ -64,9 +64,10 @@ def choose_layout(form: Format, num_channels: int, layout: str | None) -> str | 
         layout = SIDE_AS_BACK.get(layout, layout)
     fits = num_channels <= form.most_channels
     if not fits or (form.layouts and layout not in form.layouts):
+        advice = "" if form.muxer == "wav" else "; choose wav"
         raise LayoutUnsupported(
             f"{num_channels} channels ({layout or 'no layout'}) do not fit {form.muxer}"
-            f" ({', '.join(form.layouts) or f'up to {form.most_channels} channels'}); choose wav"
+            f" ({', '.join(form.layouts) or f'up to {form.most_channels} channels'}){advice}"
         )
     return layout
 

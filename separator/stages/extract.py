@@ -125,7 +125,7 @@ class Extractor:
                     repairs=_join_notes(note, blocks.repairs.describe()) if is_last else "",
                 )
         if not number:
-            raise AudioError("the track holds no samples")
+            raise AudioError(f"track {track.index} holds no samples")
 
 
 def check_asset(asset: Asset) -> None:
