@@ -82,7 +82,7 @@ mini: dev  ## train the bundled model again, into sounds/ and runs/: hours on 2 
 	$(PYTHON) -m jobs.train configs/train-mini.yaml output=runs encoder=sounds/encoder.safetensors
 	$(PYTHON) -m jobs.convert --force --dtype bf16 \
 	  "$$(ls -td runs/mini/checkpoint_*/ | head -1)model.safetensors" sounds/mini.safetensors
-	$(PYTHON) -m jobs.calibrate sounds/mini.safetensors separator/weights/mini.safetensors
+	$(PYTHON) -m jobs.calibrate --force sounds/mini.safetensors separator/weights/mini.safetensors
 	$(MAKE) scores
 
 mini-zeroshot: dev  ## train the bundled model of example sounds again, on the sounds that `make mini` made

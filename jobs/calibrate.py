@@ -8,21 +8,23 @@ import argparse
 import sys
 from pathlib import Path
 
-from jobs.command import Command, say
+from jobs.command import Command, check_least, check_new_file, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="mini, a path, or s3://...")
     parser.add_argument("out", metavar="OUT.safetensors", type=Path, help="the same with the line")
     parser.add_argument("--scenes", type=int, default=30, help="of a minute each (30)")
+    parser.add_argument("--force", action="store_true", help="overwrite OUT")
 
 
 def run(options: argparse.Namespace) -> None:
+    check_least(options, scenes=1)
+    check_new_file(options.out, options.force)
     say("reading the model ...")
     import json
 
     from separator.encoders import lookup
-    from separator.errors import RequestError
     from separator.evaluation.calibration import FIRST_SEED, compare_scenes, fit_calibration
     from separator.evaluation.scenes import make_scene
     from separator.model import registry
@@ -31,8 +33,6 @@ def run(options: argparse.Namespace) -> None:
     from separator.sounds.catalog import CLASSES
     from separator.storage import Storage
 
-    if options.scenes < 1:
-        raise RequestError(f"--scenes {options.scenes}: must be at least 1")
     path = registry.resolve(options.model, Storage().fetch)
     encoder_id = read_separator(path).encoder_id
     texts = [kind.captions[0] for kind in CLASSES.values()]

@@ -147,11 +147,10 @@ def check_output(uri: str, storage: "Storage") -> str:
 
 def check_weights(config: "JobConfig", storage: "Storage") -> str:
     from separator.model import registry
-    from separator.model.entry_points import find_package
     from separator.model.zero_shot_files import read_separator
 
     name = config.model.name
-    if package := find_package(name):
+    if package := registry.find_package(name):
         return f"{name}: a model of another package, {package.identity}"
     try:
         path = find_weights(name)
@@ -180,8 +179,8 @@ def find_weights(name: str) -> Path:
 def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     """Encode the config's queries, as a run would; texts in a list's column are not read."""
     from separator.encoders.lookup import UNKNOWN
+    from separator.model import registry
     from separator.model.device import choose_device
-    from separator.model.entry_points import find_package
     from separator.model.zero_shot_files import read_separator
     from separator.run.conditions import (
         encode_sounds,
@@ -195,7 +194,7 @@ def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     examples = list_all_examples(storage, parsed)
     queries = give_versions(parsed, examples, "")
     texts = [query.text for query in queries if not query.audio]
-    if package := find_package(config.model.name):
+    if package := registry.find_package(config.model.name):
         refuse_examples(config.model.name, examples)
         package.load(choose_device("cpu"), "fp32").encode_texts(texts)
         return f"{config.model.name}: {len(queries)} queries encoded"

@@ -5,9 +5,12 @@ A module of this package defines one `Command` or more. `jobs.cli` puts all of t
 """
 
 import argparse
+import contextlib
+import errno
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,7 @@ from separator.errors import (
     StorageBusy,
 )
 
+PATIENCE_S = 5.0  # with an orderly end, after which a further signal ends at once
 OK, CRASHED, REFUSED, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES = """\
 exit codes:
@@ -33,6 +37,7 @@ exit codes:
   2  a bad request or config; nothing was written
   3  finished, and something failed
   130  stopped by Ctrl-C or SIGTERM"""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 # What ends a command through no fault of its request.
 MAY_PASS = (
     StorageBusy, DiskFull, ClusterUnreachable, LockLost, LossNotFinite, DeviceFailed, NoProgress
@@ -101,29 +106,64 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     A bug is no `SeparatorError`: it leaves a traceback, and Python exits with 1.
     """
     prog = parser.prog
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop = _Stop()
+    previous = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        options = parser.parse_args(argv)
+        options = parse_arguments(parser, argv)
         prog = options.prog
-        return options.command.run(options) or OK
-    except SystemExit as stop:  # of argparse: --help, --version or a usage error
-        return int(stop.code or OK)
+        code = options.command.run(options) or OK
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except SystemExit as ending:  # of argparse: --help, --version or a usage error
+        return int(ending.code or OK)
     except KeyboardInterrupt:
+        previous = dict.fromkeys(previous, stop)  # the end of Python is not disturbed either
         say(f"\n{prog}: stopped; what is finished is kept, and the same command goes on")
         return INTERRUPTED
     except BrokenPipeError:  # `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()
         return CRASHED
     except SeparatorError as error:
         say(f"{prog}: {error}")
         return CRASHED if isinstance(error, MAY_PASS) else REFUSED
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in NO_ROOM:
             raise
-        say(f"{prog}: {error.filename}: {error.strerror}")
-        return REFUSED
+        say(f"{prog}: {error.filename or 'standard output'}: {error.strerror}")
+        if error.errno not in NO_ROOM:
+            return REFUSED
+        if error.filename is None:
+            silence_stdout()
+        return CRASHED
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+
+def parse_arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """Parse, also settings that stand behind an option, which argparse does not expect."""
+    options, rest = parser.parse_known_args(argv)
+    given = next((vars(options)[k] for k in ("overrides", "settings") if k in options), None)
+    if rest and (given is None or any("=" not in each or each[0] == "-" for each in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest and given is not None:
+        given += rest
+    return options
+
+
+class _Stop:
+    """Stop at the first signal. More of them do not disturb the end, unless it takes long."""
+
+    def __init__(self) -> None:
+        self.first_at = 0.0
+
+    def __call__(self, number: int, frame: object) -> None:
+        if not self.first_at:
+            self.first_at = time.monotonic()
+            raise KeyboardInterrupt
+        if time.monotonic() - self.first_at > PATIENCE_S:
+            os._exit(INTERRUPTED)
 
 
 def check_least(options: argparse.Namespace, **least: float) -> None:
@@ -134,8 +174,24 @@ def check_least(options: argparse.Namespace, **least: float) -> None:
             raise RequestError(f"{option} {getattr(options, name):g}: must be at least {value:g}")
 
 
+def check_new_file(path: Path, force: bool) -> None:
+    """Refuse a file of weights that cannot be written, before anything is computed."""
+    if path.suffix != ".safetensors":
+        raise RequestError(f"{path}: must end in .safetensors")
+    if not path.parent.is_dir():
+        raise RequestError(f"{path.parent}: no such folder")
+    if path.exists() and not force:
+        raise RequestError(f"{path}: exists; --force overwrites it")
+
+
+def silence_stdout() -> None:
+    """Let the rest of the output go nowhere: at the exit Python would fail at it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a full disk: the exit code tells
+        print(text, file=sys.stderr, flush=True)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import Command
-from separator.errors import RequestError
+from jobs.command import Command, check_new_file
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def convert(options: argparse.Namespace) -> None:
     dst = options.dst
-    if dst.suffix != ".safetensors":
-        raise RequestError(f"{dst}: must end in .safetensors")
-    if not dst.parent.is_dir():
-        raise RequestError(f"{dst.parent}: no such folder")
-    if dst.exists() and not options.force:
-        raise RequestError(f"{dst}: exists; --force overwrites it")
+    check_new_file(dst, options.force)
     import torch
 
     from separator.model import registry
@@ -44,6 +38,7 @@ def convert(options: argparse.Namespace) -> None:
     before = read_separator(path)
     dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
     packed = pack_encoder(path, before.encoder_id, dtype)
+    packed = packed[0], packed[1] | find_calibration(path)
     sha256 = write_safetensors(
         before.net, dst, before.encoder_id, dtype, source_sha256, encoder=packed
     )
@@ -66,6 +61,17 @@ def pack_encoder(path: Path, encoder_id: str | None, dtype: "torch.dtype") -> tu
     if is_detector_id(encoder_id) and encoder_id != ANY_DETECTOR:
         return pack_detector(*read_detector(path), dtype)
     return mini.pack_mini(mini.read_mini(path) if mini.is_mini(encoder_id) else None, dtype)
+
+
+def find_calibration(path: Path) -> dict[str, str]:
+    """The line of `separator calibrate` of a file of our own. A rounded encoder keeps it too: the
+    similarities that it maps differ by less than the line knows."""
+    from separator.encoders.lookup import CALIBRATION, read_calibration
+    from separator.model.tensors import read_tensors
+
+    if read_calibration(path) is None:
+        return {}
+    return {CALIBRATION: read_tensors(path)[1][CALIBRATION]}
 
 
 def measure_error(before: "Checkpoint", after: "Checkpoint") -> float:

@@ -19,6 +19,11 @@ from jobs.command import Command, check_least, say
 from separator.errors import RequestError
 
 BENCHMARKS = ("musdb18", "audioset")
+# Options that only a list of cases reads, with their defaults.
+OF_LISTS = {
+    "per_kind": 10, "style": "caption", "levels": [0.0], "sounds": 2, "examples": 0, "seconds": 5.0,
+    "seed": 1,
+}  # fmt: skip
 KEYS = """\
 keys of protocols (CONFIG.yaml first):
   model              a separator, or several: model=[mini,audiosep]
@@ -109,8 +114,17 @@ def run(options: argparse.Namespace) -> None:
         evaluate(options)
 
 
+def refuse_of_lists(options: argparse.Namespace) -> None:
+    """Refuse what only a list of cases reads."""
+    for name, default in OF_LISTS.items():
+        if (value := getattr(options, name)) != default:
+            option = "--" + name.replace("_", "-")
+            raise RequestError(f"{option} {value}: is of a list of cases; here it is key=value")
+
+
 def run_file(options: argparse.Namespace) -> None:
     """Run the protocol or the benchmark that a file describes."""
+    refuse_of_lists(options)
     say("reading the data ...")
     from separator.evaluation.protocol_files import read_protocol
 
@@ -122,6 +136,7 @@ def run_file(options: argparse.Namespace) -> None:
 
 def run_benchmark(options: argparse.Namespace) -> None:
     """Run a benchmark of a paper, and print its table."""
+    refuse_of_lists(options)
     say("reading the data ...")
     from separator.config_file import read_overrides
 

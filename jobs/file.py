@@ -7,7 +7,7 @@ is replaced. Memory does not grow with the length of a file.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,14 @@ def run(options: argparse.Namespace) -> int:
     say("loading the model ...")
     from separator import load_model
     from separator.media.encode_settings import EncodeSettings
-    from separator.notebook.files import FileTask
+    from separator.notebook.files import FileTask, list_examples
     from separator.queries import parse_queries
 
     queries = parse_queries(options.query)
     names, out, settings = [query.name for query in queries], options.out, EncodeSettings(FORMAT)
-    check_names(options.files, out, names)
+    if distant := [path for path in options.files if path.parts[0].endswith(":")]:
+        raise RequestError(f"{distant[0]}: is no local file; `separator run` reads s3://")
+    check_names(options.files, out, names, list_examples(queries))
     model = load_model(options.model, device=options.device)
     conditions_QD = model.encode(options.query)
     num_failed = 0
@@ -84,11 +86,13 @@ def run(options: argparse.Namespace) -> int:
     return SOME_FAILED if num_failed else OK
 
 
-def check_names(files: Sequence[Path], out: Path | None, names: Sequence[str]) -> None:
+def check_names(
+    files: Sequence[Path], out: Path | None, names: Sequence[str], examples: Set[Path]
+) -> None:
     """Raise RequestError if a stem would replace an input, or two files would share a stem."""
     from separator.notebook.files import name_stem_file
 
-    inputs = {path.resolve() for path in files}
+    inputs = {path.resolve() for path in files} | examples
     owners: dict[Path, Path] = {}
     for path in dict.fromkeys(files):
         for name in names:

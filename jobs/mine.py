@@ -7,7 +7,10 @@ written is what `separator train configs/train-zeroshot.yaml` learns from.
 import argparse
 import sys
 
-from jobs.command import Command, check_least, say
+from jobs.command import OK, SOME_FAILED, Command, check_least, say
+from separator.errors import RequestError
+
+MOST_SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     check_least(options, actors=1)
+    if not options.out.endswith(".parquet") or options.out in options.lists:
+        raise RequestError(f"{options.out!r}: the last is the list to write, a new .parquet")
     say("reading the lists ...")
     from separator.train.mine_lists import MineSettings, mine_lists
 
@@ -31,8 +36,12 @@ def run(options: argparse.Namespace) -> None:
     )
     mined = mine_lists(settings, options.out, say)
     print(f"{options.out}: {mined.num_rows:,} stretches of {len(mined.kinds)} labels")
-    if mined.troubles:
-        say(f"{len(mined.troubles)} sounds cannot be read, such as {mined.troubles[0]}")
+    if not mined.troubles:
+        return OK
+    say(f"{len(mined.troubles)} sounds cannot be read:")
+    for trouble in sorted(mined.troubles)[:MOST_SHOWN]:
+        say(f"  {trouble}")
+    return SOME_FAILED
 
 
 MINE = Command(

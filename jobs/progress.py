@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import show_time
+from jobs.command import NO_ROOM, show_time, silence_stdout
 
 if TYPE_CHECKING:
     from separator.run.stats import RunStats
@@ -56,7 +56,12 @@ class Console:
 
     def _show(self, line: str) -> None:
         text = f"\r{line[:79]:79}" if self.is_terminal else f"{line}\n"
-        print(text, end="", flush=True)
+        try:
+            print(text, end="", flush=True)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            silence_stdout()  # a full disk under a log is no reason to end a run
 
     def _draw(self, stats: "RunStats", first: tuple[float, int, float]) -> None:
         """Draw hours of audio, of as many as all listed assets have if they are as long."""

@@ -48,7 +48,7 @@ def retry(options: argparse.Namespace) -> int:
 
 
 def separate(config_path: Path, overrides: list[str], is_detection: bool = False) -> int:
-    console = Console(sys.stdout.isatty())
+    console = Console(sys.stdout is not None and sys.stdout.isatty())
     # The first word does not wait for the config to be read and checked.
     if not any(JSON_WANTED.search(text) for text in (*overrides, read_text(config_path))):
         console.say_phase("checking the library")
@@ -119,6 +119,8 @@ def require_ffmpeg(codec: str | None = None) -> None:
 def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool = False) -> None:
     why = "left alone" if config.run.only == "failed" else "done before"
     skipped = f"   {why} {summary.assets_skipped:,}" if summary.assets_skipped else ""
+    if summary.assets_known:
+        skipped += f"   found done {summary.assets_known:,}"
     if summary.assets_left:
         skipped += f"   failed before {summary.assets_left:,}"
     print(f"{'assets':12}{summary.assets:>8,}   failed {summary.assets_failed:,}{skipped}")

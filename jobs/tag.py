@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from separator.errors import (
     AudioError,
     LayoutUnsupported,
     MediaError,
+    ObjectMissing,
     RateError,
     RequestError,
     SeparatorError,
@@ -101,14 +103,19 @@ def run(options: argparse.Namespace) -> int:
 def list_media(storage: "Storage", names: list[str]) -> "Iterator[tuple[str, Entry | None]]":
     """Yield each file once, by the name to show; what is missing is yielded without an entry."""
     from separator.media.formats import list_media_patterns
+    from separator.storage import Entry
 
     seen = set()
     for name in names:
         if is_library(name):
+            is_empty = True
             for entry in storage.list(name, list_media_patterns()):
+                is_empty = False
                 if entry.uri not in seen:
                     seen.add(entry.uri)
                     yield entry.uri, entry
+            if is_empty:
+                yield name, Entry(name, 0, "", datetime.now(UTC), ObjectMissing("no media in it"))
         elif name not in seen:
             seen.add(name)
             yield name, None

@@ -34,13 +34,12 @@ from separator.model.engine import Engine
 from separator.model.entry_points import (
     PACKAGE_PREFIX,
     Package,
-    find_package,
     hash_package,
 )
 from separator.model.outside import OutsideEngine, OutsideTexts
 from separator.model.track import TrackSeparator
 from separator.model.zero_shot_files import read_separator
-from separator.notebook.files import FileTask, StemFiles, opened
+from separator.notebook.files import FileTask, StemFiles, list_examples, opened
 from separator.notebook.stems import ArrayStems, TensorStems, name_array, name_queries, name_tensor
 from separator.queries import Query, parse_queries
 from separator.storage import Storage
@@ -156,7 +155,8 @@ class Separator:
         conditions_QD = self.encode(queries)
         settings = EncodeSettings(format)
         with opened(path, self._storage) as (local, name):
-            task = FileTask(local, name, Path(out), tracks, settings)
+            kept = list_examples(parsed) | {local.resolve()}
+            task = FileTask(local, name, Path(out), tracks, settings, kept)
             return StemFiles(task.separate(self.engine, [q.name for q in parsed], conditions_QD))
 
     def encode(self, queries: str | Sequence[QueryLike]) -> np.ndarray:
@@ -230,7 +230,7 @@ def load_model(
             `Storage(StorageSettings(endpoint_url=...))` of separator.storage; None: with the
             credentials of the usual AWS environment.
     """
-    if isinstance(name, str) and (package := find_package(name)):
+    if isinstance(name, str) and (package := registry.find_package(name)):
         return make_outside(name, package, device, precision, channels)
     storage = storage or Storage()
     path = registry.resolve(name, storage.fetch)

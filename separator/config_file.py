@@ -52,7 +52,11 @@ def merge_settings(kind: type, path: Path, overrides: list[str]) -> Any:
     trees = [shape_section(kind, read_yaml(path), f"{path}: ", "")]
     trees += [shape_section(kind, _read_override(each), "", "") for each in overrides]
     with _one_line(path):
-        return OmegaConf.merge(OmegaConf.structured(kind), *trees)
+        tree = OmegaConf.merge(OmegaConf.structured(kind), trees[0])
+    for override, each in zip(overrides, trees[1:], strict=True):
+        with _one_line(f"argument {override!r:.80}"):
+            tree = OmegaConf.merge(tree, each)
+    return tree
 
 
 def build(tree: Any, path: Path | str) -> Any:

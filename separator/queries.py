@@ -1,7 +1,6 @@
 """Parse and check queries: a text, example sounds or images say which sound is wanted, a name
 becomes its file name.
 
-    queries: siren                                     # one query, named siren
     queries: [a person speaking, rain]                 # named a-person-speaking and rain
     queries: [{name: voice, text: a person speaking}]  # stems are called voice.flac
     queries: [{name: bird, audio: s3://queries/bird/}] # the sounds in a folder
@@ -15,6 +14,7 @@ may not be there.
 """
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -145,7 +145,7 @@ def _parse_example(item: Mapping[str, Any], where: str, kind: str, with_samples:
         raise QueryError(f"{where}: has {what} and no name: {{name: bird, {kind}: ...}}")
     name = check_name(item["name"], f"{where}.name")
     files = item[kind]
-    if isinstance(files, str) or is_pair(files):
+    if isinstance(files, str | os.PathLike) or is_pair(files):
         files = [files]
     if not isinstance(files, Sequence) or isinstance(files, bytes) or not files:
         raise QueryError(
@@ -174,6 +174,7 @@ def is_pair(sound: object) -> bool:
 def _check_sound(sound: Any, where: str, with_samples: bool) -> Any:
     if is_pair(sound) and with_samples:
         return tuple(sound)
+    sound = os.fspath(sound) if isinstance(sound, os.PathLike) else sound
     if not isinstance(sound, str):
         raise QueryError(
             f"{where}={_show(sound)}: must be a path or a URI"

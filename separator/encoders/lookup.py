@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,11 +44,16 @@ log = logging.getLogger(__name__)
 
 AUTO = "auto"
 CALIBRATION = "calibration"  # in the metadata: slope and offset of similarities
-UNKNOWN = "the mini model knows none of its words; its stem will be silent"
+UNKNOWN = "the mini model knows none of its words: what is found and separated means nothing"
 SEVERAL = (
     "names several sounds, and the mini model hears one for each query: ask for each of them, and "
     "add their stems by a rendition"
 )
+NEGATED = (
+    "says {word!r}, and the mini model hears only which sounds are named: ask for the sound, and "
+    "take its residual for what is without it"
+)
+NEGATION = re.compile(r"\b(not|no|without|except|everything but|anything but)\b", re.IGNORECASE)
 NO_ENCODER = "this checkpoint names no text encoder; give conditions=array"
 
 
@@ -68,6 +74,8 @@ def encode_texts(
         warnings = dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
         kinds = list_kinds()
         warnings |= {text: SEVERAL for text in texts if names_several(text, kinds)}
+        found = {text: NEGATION.search(text) for text in texts}
+        warnings |= {text: NEGATED.format(word=word[0]) for text, word in found.items() if word}
         return encoder.encode_texts(texts), warnings
     if encoder_id.startswith(PACKAGE_PREFIX):  # of any size: its package may keep them
         return load_encoder().encode_texts(texts), {}

@@ -1,5 +1,6 @@
 """Run the benchmark of pairs of AudioSet's sounds: draw them, score them, lay out the table."""
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,14 @@ from separator.audio.pairs import MODES
 from separator.config_file import check_choice, check_number
 from separator.errors import RequestError
 from separator.evaluation.audioset_pairs import SHARE, Pair, PairsScorer, draw_pairs
-from separator.evaluation.benchmark import BenchmarkSettings, Show, lay_out, pick, write_rows
+from separator.evaluation.benchmark import (
+    BenchmarkSettings,
+    Show,
+    lay_out,
+    pick,
+    write_rows,
+    write_table,
+)
 from separator.evaluation.by_examples import load_by_examples
 from separator.evaluation.over_units import Row, Score, Unit, hash_name, score_units
 from separator.evaluation.published import AUDIOSET_PAIRS, HELD_OUT
@@ -48,9 +56,12 @@ def run_audioset(data: str, out: Path, settings: AudiosetSettings, show: Show) -
     sounds, num_missing = read_labelled(storage, data, settings.audio, settings.class_list)
     if num_missing:
         show(f"{num_missing} of {len(sounds) + num_missing} sounds are not in the folder")
+    left_out = f"; {num_missing} sounds of the list are missing" if num_missing else ""
     num_pairs = settings.pairs or max(1, round(SHARE * len(sounds)))
     pairs = draw_pairs(sounds, CLASSES[settings.classes], num_pairs, settings.seed)
-    pairs = pairs[: settings.limit or None]
+    if settings.limit and settings.limit < len(pairs):
+        left_out += f"; only the first of {len(pairs)} pairs"
+        pairs = pairs[: settings.limit]
     rows = []
     for model in settings.model:
         show(f"{model}: {len(pairs)} pairs ...")
@@ -59,10 +70,12 @@ def run_audioset(data: str, out: Path, settings: AudiosetSettings, show: Show) -
         found = score_units(units, make, settings.actors, settings.device, out / "parts", show)
         rows += [{"model": model, **row} for row in found]
     write_rows(out / "scores.parquet", rows)
-    return make_table(settings, rows, len(pairs))
+    return write_table(out, make_table(settings, rows, len(pairs), left_out))
 
 
-def make_table(settings: AudiosetSettings, rows: list[Row], num_pairs: int) -> str:
+def make_table(
+    settings: AudiosetSettings, rows: list[Row], num_pairs: int, left_out: str = ""
+) -> str:
     """Lay out the means over samples; samples with silence have no figure."""
     ours = []
     for model in settings.model:
@@ -72,8 +85,10 @@ def make_table(settings: AudiosetSettings, rows: list[Row], num_pairs: int) -> s
         ours.append((model, [float(np.nanmean(each)) for each in figures]))
     title = (
         f"audioset, classes={settings.classes}: mean SDR in dB, and dB of quieting; "
-        f"{num_pairs} pairs, seed {settings.seed}"
+        f"{num_pairs} pairs, seed {settings.seed}{left_out}"
     )
+    if num_silent := sum(math.isnan(row["figure_db"]) for row in rows):
+        title += f"\nnote: {num_silent} of {len(rows)} samples have no figure: they hold silence"
     note = "their pairs were drawn at random and are not known"
     if settings.classes == "held_out":
         note = "over all classes; figures over the held-out ones are not known to us"
@@ -94,4 +109,9 @@ def make_scorer(settings: AudiosetSettings, model: str) -> Score:
     """Load a model in an actor, to score pairs."""
     loaded, detector = load_by_examples(*settings.name_files(model))
     assert detector
+    if len(detector.labels) != NUM_AUDIOSET:
+        raise RequestError(
+            f"detector={settings.detector!r}: knows {len(detector.labels)} classes; one of "
+            f"AudioSet's {NUM_AUDIOSET} is needed, such as stsed"
+        )
     return PairsScorer(loaded, detector, Storage(settings.storage))

@@ -98,6 +98,12 @@ def lay_row(name: str, figures: Sequence[float], spread: Sequence[float] = ()) -
     return f"{name[-WIDTH + 1 :]:{WIDTH}}" + "".join(f"{each:>12}" for each in shown)
 
 
+def write_table(out: Path, table: str) -> str:
+    """Write the table beside the scores, and return it."""
+    (out / "table.txt").write_text(table + "\n")
+    return table
+
+
 def pick(rows: list[Row], **wanted: Any) -> list[Row]:
     """Return the rows that have these values."""
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]

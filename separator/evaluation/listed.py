@@ -75,6 +75,8 @@ def list_cases(uri: str, settings: MixSettings) -> list[Any]:
     cases: list[Any] = []
     first: Row = next(iter(read_rows(storage, uri)), {}) if uri.lower().endswith(GIVEN) else {}
     if {"mixture", "target"} & first.keys():
+        if settings.num_examples:
+            raise RequestError(f"--examples needs a list of sounds; {uri} is one of finished cases")
         cases = read_cases(storage, uri)
     else:
         sources = read_list(uri, storage)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from separator.evaluation.benchmark import (
     lay_out,
     pick,
     write_rows,
+    write_table,
 )
 from separator.evaluation.by_examples import load_by_examples, take_mean
 from separator.evaluation.musdb_scores import SongListener, SongScorer
@@ -26,6 +28,7 @@ from separator.evaluation.musdb_songs import STEMS, Song, list_songs
 from separator.evaluation.over_units import Row, Score, Unit, hash_name, score_units
 from separator.evaluation.published import MUSDB18
 from separator.storage import Storage
+from separator.storage.atomic import replacing
 
 MODES = ("paper", "community")
 NUM_TEST_SONGS = 50
@@ -72,7 +75,7 @@ def run_musdb18(data: str, out: Path, settings: MusdbSettings, show: Show) -> st
         found = score_units(units, make, settings.actors, settings.device, out / "parts", show)
         rows += [{"model": model, "mode": settings.mode, **row} for row in found]
     write_rows(out / "scores.parquet", rows)
-    return make_table(settings, rows)
+    return write_table(out, make_table(settings, rows))
 
 
 def make_table(settings: MusdbSettings, rows: list[Row]) -> str:
@@ -125,7 +128,8 @@ def find_conditions(
         conditions_BD = np.array([row["condition"] for row in found])
         conditions[stem] = take_mean(conditions_BD, found[0]["has_unit_length"])
     path = out / f"queries-{hash_name(*(unit.name for unit in units))}.npz"
-    np.savez(path, **conditions)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **conditions)
     return read_conditions(str(path)), str(path)
 
 
@@ -134,7 +138,7 @@ def read_conditions(path: str) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as data:
             return np.stack([data[stem] for stem in STEMS])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
         raise RequestError(
             f"queries={path}: {error}; needed are four vectors of one length: {', '.join(STEMS)}"
         ) from None

@@ -165,9 +165,14 @@ def add_columns(
         if key not in table[0]:
             raise RequestError(f"also={also!r}: has the columns {list(table[0])}; needed is {key}")
         by_key = {row[key].strip(): row for row in table}
+        if len(by_key) < len(table):
+            raise RequestError(f"also={also!r}: has the same {key} twice")
+        if unknown := by_key.keys() - {row[key].strip() for row in rows}:
+            raise RequestError(
+                f"also={also!r}: {len(unknown)} of its {len(by_key)} rows are not in the list, "
+                f"{key}={min(unknown)!r} for one"
+            )
         rows = [row | by_key[row[key].strip()] for row in rows if row[key].strip() in by_key]
-        if len(rows) < len(by_key):
-            raise RequestError(f"also={also!r}: {len(by_key)} rows, {len(rows)} are in the list")
         notes.append(f"only the {len(rows)} cases of {also}")
     return rows
 

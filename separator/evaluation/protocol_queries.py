@@ -113,7 +113,7 @@ def make_units(
 ) -> list[Unit]:
     """Put some tasks into each unit; its name holds all that its rows depend on."""
     rule = [protocol.mixing, protocol.rate_hz, protocol.separate_hz, protocol.score_hz,
-            protocol.num_samples, vars(protocol.generated), list(more)]  # fmt: skip
+            protocol.num_samples, protocol.kind, vars(protocol.generated), list(more)]  # fmt: skip
     units = []
     for start in range(0, len(tasks), CASES_IN_UNIT):
         part = list(tasks[start : start + CASES_IN_UNIT])

@@ -104,7 +104,10 @@ def mix_at_snr(
 
 def read_middle_s(case: Case, prefix: str) -> float:
     """Return the middle of the frame in the middle of the video, at one frame a second."""
-    return int(case.columns[f"{prefix}num_frames"]) // 2 - 0.5
+    num_frames = case.columns[f"{prefix}num_frames"].strip()
+    if not num_frames.isdecimal():
+        raise RequestError(f"{prefix}num_frames={num_frames!r}: must be a whole number")
+    return int(num_frames) // 2 - 0.5
 
 
 def take_middle(sound_T: np.ndarray, middle_s: float, protocol: Protocol) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Summarise the rows of a protocol: table, classes, checks, and a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +64,29 @@ def lay_out_protocol(
     first = pick(rows, model=asked[0][0], query=asked[0][1])
     ours.append((MIXTURE, compute_figures(protocol, first, "mixture_")))
     title = f"{protocol.name}: {protocol.about}; {len(first)} cases"
+    notes = [*notes, *describe_missing(protocol, rows, asked)]
     title += "".join(f"\nnote: {note}" for note in notes)
     return lay_out(title, names, ours, [t.arrange(names) for t in protocol.published])
+
+
+def describe_missing(protocol: Protocol, rows: list[Row], asked: Sequence[Asked]) -> Iterator[str]:
+    """Say which figures are of fewer cases than the others: what is silent has no ratio."""
+    for model, query in asked:
+        names: dict[tuple[int, int], list[str]] = {}  # by cases with a figure, and cases
+        for figure in protocol.figures:
+            if (figure.take or protocol.take) == "frechet":
+                continue
+            values = [
+                r[figure.metric] for r in choose(pick(rows, model=model, query=query), figure)
+            ]
+            num_found = len(values) - int(np.isnan(values).sum())
+            if num_found < len(values):
+                names.setdefault((num_found, len(values)), []).append(figure.name)
+        for (num_found, number), each in names.items():
+            yield (
+                f"{model} {query}: {', '.join(each)} of {num_found} of {number} cases; the others "
+                "hold silence"
+            )
 
 
 def summarize_classes(protocol: Protocol, rows: list[Row], asked: Sequence[Asked]) -> list[Row]:
@@ -113,7 +134,10 @@ def say(what: str, passes: bool, found: str) -> str:
 def check_model(protocol: Protocol, rows: list[Row]) -> list[str]:
     """Compare the figures of the released weights with their published row."""
     query = next(iter(protocol.queries))
-    figures = compute_figures(protocol, pick(rows, query=query))
+    own = pick(rows, query=query)
+    if not own:
+        return []
+    figures = compute_figures(protocol, own)
     names = [figure.name for figure in protocol.figures]
     lines = []
     for table in protocol.published:

@@ -12,7 +12,7 @@ from pathlib import Path
 from separator.api import Separator, load_model
 from separator.encoders.lookup import AUTO
 from separator.errors import RequestError
-from separator.evaluation.benchmark import Show, write_rows
+from separator.evaluation.benchmark import Show, write_rows, write_table
 from separator.evaluation.case_metrics import EMBEDDING, PACKAGES, list_figures, load_package
 from separator.evaluation.generated_cases import plan_generated
 from separator.evaluation.over_units import Row, Unit, score_units
@@ -63,7 +63,7 @@ def run_protocol(settings: ProtocolSettings, show: Show) -> str:
     draw_protocol(protocol, rows, asked, out / "scores.png")
     table = lay_out_protocol(protocol, rows, asked, notes)
     table += "\n\n" + "\n".join(check_rows(protocol, rows, hashes, not notes))
-    (out / "table.txt").write_text(table + "\n")
+    write_table(out, table)
     return table
 
 
@@ -144,7 +144,10 @@ def score_model(
 
 
 def write_pictures(folder: Path, rows: list[Row], models: Sequence[str]) -> None:
-    """Take the pictures out of the rows and write them, by model, query and case."""
+    """Take the pictures out of the rows and write them, by model, query and case; those of an
+    earlier run go."""
+    for old in folder.glob("*.png"):
+        old.unlink()
     for row in rows:
         if picture := row.pop("picture", None):
             place = folder / f"{models.index(row['model'])}-{row['query']}-{row['number']:05}.png"

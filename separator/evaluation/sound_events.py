@@ -21,7 +21,14 @@ from separator import load_detector
 from separator.config_file import check_number
 from separator.detect.stretches import Times, find_runs
 from separator.errors import ObjectMissing, RequestError
-from separator.evaluation.benchmark import BenchmarkSettings, Show, lay_out, pick, write_rows
+from separator.evaluation.benchmark import (
+    BenchmarkSettings,
+    Show,
+    lay_out,
+    pick,
+    write_rows,
+    write_table,
+)
 from separator.evaluation.over_units import Row, Unit, hash_name, score_units
 from separator.evaluation.presence import Counts, count_overlapping
 from separator.evaluation.protocol import PublishedTable
@@ -96,14 +103,19 @@ def run_sound_events(settings: EventSettings, show: Show) -> str:
         found = score_units(units, make, settings.actors, settings.device, out / "parts", show)
         rows += [{"model": model, **row} for row in found]
     write_rows(out / "scores.parquet", rows)
-    return make_table(settings, rows, len(clips))
+    return write_table(out, make_table(settings, rows, len(clips)))
 
 
 def list_clips(storage: Storage, settings: EventSettings) -> list[Clip]:
     """Read the list, and look for every file that it names."""
     wanted = read_events(settings.lists, read_list(storage, settings.lists), settings.classes)
     listing = list_files(storage, settings.data)
-    entries = {name.rpartition("/")[2]: entry for name, entry in listing.items()}
+    entries: dict[str, Entry] = {}
+    for path, entry in listing.items():
+        name = path.rpartition("/")[2]
+        if name in wanted and name in entries:
+            raise RequestError(f"{settings.data}: two files are called {name}")
+        entries[name] = entry
     if missing := [name for name in wanted if name not in entries]:
         raise RequestError(
             f"{settings.data}: {len(missing)} of {len(wanted)} clips of the list are not there, "

@@ -62,6 +62,9 @@ def list_outside() -> list[str]:
 def find_package(name: str) -> Package | None:
     """Find the package that brings a model of this name."""
     points = [point for point in entry_points(group=GROUP) if point.name == name]
+    if len({point.value for point in points}) > 1:
+        values = ", ".join(sorted(point.value for point in points))
+        raise RequestError(f"model {name!r}: several packages bring one of this name: {values}")
     return _load(points[0]) if points else None
 
 

@@ -73,7 +73,7 @@ class OutsideEngine(TrackSeparator):
             samples_CT = samples_CT.mean(0, keepdim=True)
         inner_CT = resample(samples_CT.to(self.device).float(), rate_hz, self.config.rate_hz)
         for condition_D in conditions_QD.to(self.device).float():
-            stem_CT = self.model.separate(inner_CT, condition_D)
+            stem_CT = self.model.separate(inner_CT.clone(), condition_D)
             if stem_CT.shape != inner_CT.shape:
                 raise CheckpointMismatch(
                     f"the model gave a stem of shape {tuple(stem_CT.shape)} for samples of shape "

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from separator.errors import CheckpointMissing, ChecksumMismatch, RequestError
+from separator.model import entry_points
 from separator.model.download import check_sha256, download, keep_sha256, remove_download
 from separator.model.entry_points import list_outside
 from separator.storage.atomic import replacing
@@ -155,6 +156,11 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
     raise RequestError(
         f"{x!r}: no such checkpoint; {hint}known are {', '.join(names)}, or give a path"
     )
+
+
+def find_package(name: str) -> entry_points.Package | None:
+    """Find the package that brings a model of this name; none takes the name of one of ours."""
+    return entry_points.find_package(name) if is_path(name) else None
 
 
 def is_path(x: str) -> bool:

@@ -7,7 +7,7 @@ network takes, so that one decoder and one encoder are at work.
 Shapes: C channels, T samples, Q queries, D condition.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,7 +20,7 @@ import torch
 from separator.audio.format import AudioFormat
 from separator.audio.spans import check_rate, cut_spans
 from separator.audio.window import EnvelopeMeter, Span, choose_window
-from separator.errors import AudioError, LayoutUnsupported, ObjectMissing
+from separator.errors import AudioError, LayoutUnsupported, ObjectMissing, RequestError
 from separator.media.choose import choose_tracks
 from separator.media.cut import Sound, cut
 from separator.media.decode import decode, output_rate
@@ -29,6 +29,7 @@ from separator.media.encode_settings import EncodeSettings
 from separator.media.probe import Media, Track, probe
 from separator.model.track import SPAN_S, TrackSeparator
 from separator.notebook.players import MOST_PLAYERS, Preview, make_page
+from separator.queries import Query
 from separator.storage import Storage, parse_uri
 from separator.storage.atomic import make_folder, replacing
 from separator.storage.temporary import temporary_folder
@@ -67,6 +68,7 @@ class FileTask:
     out: Path
     tracks: Any
     settings: EncodeSettings
+    kept: Set[Path] = frozenset()  # no stem may replace these
 
     def separate(
         self, engine: TrackSeparator, names: Sequence[str], conditions_QD: np.ndarray
@@ -81,6 +83,8 @@ class FileTask:
             number = track.index if len(chosen) > 1 else None
             for name, condition_D in zip(names, conditions_QD, strict=True):
                 path = self.out / name_stem_file(self.name, name, self.settings.format, number)
+                if path.resolve() in self.kept:
+                    raise RequestError(f"{path}: is an input, and a stem would replace it")
                 blocks = separate_blocks(engine, self.path, media, track, condition_D)
                 yield self._write(path, name, track, blocks)
 
@@ -132,6 +136,17 @@ def separate_blocks(
                 yield stem_CT.numpy()
     if not num_samples:
         raise AudioError(f"{path.name!r}: track {track.index} holds no samples")
+
+
+def list_examples(queries: Sequence[Query]) -> set[Path]:
+    """List the local files that queries are made of, also those in folders."""
+    files: set[Path] = set()
+    for query in queries:
+        for name in (*query.audio, *query.image, *query.video):
+            if isinstance(name, str):
+                path = Path(name).resolve()
+                files |= {each.resolve() for each in path.iterdir()} if path.is_dir() else {path}
+    return files
 
 
 def name_stem_file(name: str, query: str, format: str, track_index: int | None = None) -> str:

@@ -4,6 +4,7 @@
 is a plain array or tensor. Shapes: Q queries, C channels, T samples.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from separator.queries import parse_queries
 from separator.rows import RESIDUAL
 from separator.storage.atomic import make_folder, replacing
 
+log = logging.getLogger(__name__)
+
 SOUND = "the sound itself"
 
 
@@ -34,7 +37,7 @@ class NamedStems:
 
     rate_hz: int
     _names: tuple[str, ...] = ()
-    _waveform: Tensor  # (C, T), the caller's own: not copied
+    _waveform: Tensor  # (C, T), a copy: the caller may go on with its own
 
     def keys(self) -> tuple[str, ...]:
         return self._names
@@ -113,7 +116,13 @@ class NamedStems:
         path = folder / f"{name}.{settings.format}"
         with replacing(path) as temporary:
             audio_format = AudioFormat(self.rate_hz, len(samples_CT))
-            encode([samples_CT], temporary, audio_format, settings=settings)
+            report = encode([samples_CT], temporary, audio_format, settings=settings)
+        if report.num_clipped:
+            log.warning(
+                "%s: %d samples over full scale were clipped: it does not add up with the others",
+                path,
+                report.num_clipped,
+            )
         return path
 
     def _repr_html_(self) -> str | None:
@@ -127,7 +136,7 @@ class NamedStems:
         return make_page(previews, len(stems) + 2)
 
     def _name(self, names: Sequence[str], waveform_CT: Tensor, rate_hz: int) -> None:
-        self._names, self._waveform, self.rate_hz = tuple(names), waveform_CT, rate_hz
+        self._names, self._waveform, self.rate_hz = tuple(names), waveform_CT.clone(), rate_hz
 
 
 class ArrayStems(NamedStems, np.ndarray):

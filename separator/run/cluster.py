@@ -40,13 +40,14 @@ def started_ray() -> Iterator[None]:
         join_ray(count_cpus() + SPARE_CPUS)
     except SystemExit:  # of Ray's own handler of SIGTERM, while it starts
         raise KeyboardInterrupt from None
-    # After ray.init, which has handlers of its own. What is finished is committed on the way out.
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # After ray.init, whose own handler ends the process. What is finished is committed on the way
+    # out, as after Ctrl-C.
+    previous = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
         ray.shutdown()
+        signal.signal(signal.SIGTERM, previous)
 
 
 def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int, int]:

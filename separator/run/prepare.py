@@ -13,7 +13,7 @@ import numpy as np
 from separator.config import JobConfig
 from separator.errors import CheckpointError, RequestError
 from separator.model import registry
-from separator.model.entry_points import find_package, hash_package
+from separator.model.entry_points import hash_package
 from separator.model.identity import find_sha256
 from separator.results.done import DoneItems, find_done
 from separator.results.folders import find_folder
@@ -122,7 +122,7 @@ def prepare_target(config: JobConfig, storage: Storage, is_detection: bool = Fal
     layout = Layout(config.output.uri, config.output.format)
     parsed = config.parse_queries()
     examples = list_all_examples(storage, parsed)
-    if package := find_package(config.model.name):
+    if package := registry.find_package(config.model.name):
         path, encoder_id, sha256 = None, "", hash_package(config.model.name, package)
         refuse_examples(config.model.name, examples)
     else:
@@ -206,7 +206,7 @@ def load_package_flow(target: Target, run_id: str) -> Flow:
     from separator.stages.separate import PackageEngine
 
     config, name = target.config, target.config.model.name
-    package = find_package(name)
+    package = registry.find_package(name)
     assert package is not None, name
     engine = OutsideEngine(package, "cpu", "fp32")
     texts = collect_texts(target.storage, config)

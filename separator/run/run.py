@@ -43,6 +43,7 @@ from separator.run.prepare import (
 )
 from separator.run.run_file import FINISHED, STOPPED, RunFile
 from separator.run.stats import STARTING_RAY, WARMING, RunStats
+from separator.run.status import check_output
 from separator.stages.collect import Collector, Commit
 from separator.stages.commit import Committer
 from separator.storage import Storage
@@ -68,6 +69,8 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
         config = make_detection_config(config)
     target = prepare_target(config, storage, is_detection)
     refuse_files(storage, target.layout)
+    if config.run.only == "failed":
+        check_output(storage, target.layout)
     shard = config.run.name_shard()
     about = describe_code() | {
         "config": config.to_dict(),

@@ -97,7 +97,11 @@ class RunStats:
         self.first_asset_s = self.first_asset_s or self.seconds
         self.assets += 1
         self.assets_failed += bool(failed)
-        self.assets_known += records[0]["run_id"] != self.run_id
+        for code in {record["error_code"] for record in failed}:
+            self.failures[code] += 1
+        if records[0]["run_id"] != self.run_id:
+            self.assets_known += 1
+            return  # the work of another run
         made = Counter(record["kind"] for record in records if record["status"] == OK)
         self.stems += made[STEM]
         self.renditions += made[RENDITION]
@@ -106,8 +110,6 @@ class RunStats:
         tracks = {r["track_index"]: r["duration_s"] for r in records if r["status"] != FAILED}
         self.audio_s += sum(tracks.values())
         self.asset_bytes += records[0]["asset_bytes"]
-        for code in {record["error_code"] for record in failed}:
-            self.failures[code] += 1
 
     def finish(self) -> None:
         self.phase = FINISHING

@@ -17,7 +17,7 @@ from separator.results.paths import Layout, is_told_apart
 from separator.results.schema import Record
 from separator.rows import Asset
 from separator.stages.collect import Commit, Discard
-from separator.storage import Storage
+from separator.storage import Storage, parse_uri
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,9 @@ class Committer:
         obsolete = {*replaced_uris, *command.orphan_uris} - named
         # From here on the asset is done, even if this process dies.
         uri = self.layout.record(asset.path)
+        if not parse_uri(uri).bucket:  # a folder may be deleted under a run
+            for each in list_uris(command.records):
+                self.storage.stat(each)
         self.check()
         self.storage.write(uri, pack_commit_file(CommitFile(asset.uri, rows, tuple(obsolete))))
         self._delete(asset, obsolete)

@@ -22,10 +22,10 @@ from separator.encoders.similarity import SimilarityMeter
 from separator.errors import AudioError, RequestError
 from separator.model.device import choose_device
 from separator.model.engine import Engine
-from separator.model.entry_points import find_package
 from separator.model.memory import choose_budget
 from separator.model.networks import Config, make_network
 from separator.model.outside import OutsideEngine
+from separator.model.registry import find_package
 from separator.model.track import TrackSeparator
 from separator.rows import (
     NO_SAMPLES,

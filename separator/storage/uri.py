@@ -98,9 +98,15 @@ def _read_file_uri(shown: str, rest: str) -> bytes:
 
 
 def _make_absolute(raw: bytes) -> str:
-    """Name a path so that it means the same in every process, one way for each place."""
+    """Name a path so that it means the same in every process, one way for each place.
+
+    What lies before a `..` is looked up: of a folder behind a link it is another one.
+    """
     text = os.fsdecode(raw)
     path = str(Path(text).absolute())
+    before, found, after = f"{path}/".rpartition("/../")
+    if found:
+        path = f"{os.path.realpath(f'{before}/..')}/{after}".rstrip("/")
     path = f"/{path.lstrip('/')}"  # Path keeps two slashes at the beginning
     return f"{path.rstrip('/')}/" if text.endswith("/") else path
 

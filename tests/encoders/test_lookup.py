@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from separator.encoders.lookup import encode_texts, find_audio_encoder, find_sound_encoder
+from separator.encoders.mini import read_mini
 from separator.encoders.sound_encoder import AudioSounds, LatentSounds
 from separator.errors import (
     CheckpointMismatch,
@@ -106,3 +107,15 @@ def test_a_zero_shot_separator_reads_no_text(both, official, caplog):
 def test_files_are_told_apart_by_content_not_by_name(both, tmp_path):
     copy = shutil.copy(both, tmp_path / "mini.bin")
     assert isinstance(find(Path(copy)), LatentSounds)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("not a siren", "not"), ("Everything but rain", "Everything but"), ("a knot in a rope", "")],
+)
+def test_a_query_that_denies_a_sound_is_warned_of(text, word):
+    _, warnings = encode_texts(
+        [text], read_separator(BUNDLED).encoder_id, lambda: read_mini(BUNDLED)
+    )
+    told = f"says {word!r}, and the mini model hears only which sounds are named"
+    assert warnings.get(text, "").startswith(told) == bool(word)

@@ -1,12 +1,15 @@
 """The benchmarks by their command, with small networks: figures, resuming, and what is refused."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from jobs.cli import main
+from separator.errors import RequestError
+from separator.evaluation.audioset import AudiosetSettings, make_scorer, make_table
 from separator.evaluation.by_examples import load_by_examples
 from separator.evaluation.musdb18 import MusdbSettings, read_conditions
 from separator.evaluation.musdb_scores import SongListener, SongScorer
@@ -78,6 +81,8 @@ def test_audioset_compares_two_models_on_the_same_held_out_pairs(
     )  # fmt: skip
     assert code == 0, said
     assert "1 of 7 sounds are not in the folder" in said
+    assert "1 sounds of the list are missing" in table
+    assert (tmp_path / "out/table.txt").read_text() == table
     rows = pd.read_parquet(tmp_path / "out" / "scores.parquet")
     assert len(rows) == 2 * 3 * 2 * 3 and set(rows["class"]) == {"Cat", "Clapping"}
     one, other = (rows[rows.model == str(model)] for model in (full, held_out))
@@ -102,6 +107,12 @@ def test_audioset_compares_two_models_on_the_same_held_out_pairs(
         (["audioset", "none.csv", "out", "model=mini"], "detector is not set"),
         (["audioset", "none.csv", "out", "model=a", "detector=b"], "none.csv: no such file"),
         (["mini", "none.csv", "out"], "'device=cpu': keys are of benchmarks"),
+        (
+            ["musdb18", "none", "out", "--seed", "7", "model=mini"],
+            "--seed 7: is of a list of cases",
+        ),
+        (["musdb18", "none", "out", "--actors=1", "model=mini"], "none/test: no such folder"),
+        (["musdb18", "none", "--actor=1", "out"], "unrecognized arguments: out device=cpu"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(argv, message, tmp_path, capsys, monkeypatch):
@@ -112,7 +123,37 @@ def test_what_cannot_be_is_refused_in_one_line(argv, message, tmp_path, capsys, 
     assert not (tmp_path / "out").exists()
 
 
+def test_audioset_needs_a_detector_of_its_classes(models):
+    (model, _), detector = models
+    settings = AudiosetSettings(model=["mini-zeroshot"], detector="mini-zeroshot", device="cpu")
+    with pytest.raises(RequestError, match="knows 40 classes; one of AudioSet's 527 is needed"):
+        make_scorer(settings, "mini-zeroshot")
+    assert make_scorer(replace(settings, detector=str(detector)), str(model))
+
+
+def test_the_table_of_audioset_tells_what_it_leaves_out():
+    rows = [
+        {"model": "mini", "mode": mode, "figure_db": value}
+        for mode in ("mixture", "clean", "silence")
+        for value in (1.0, 3.0, float("nan"))
+    ]
+    settings = AudiosetSettings(model=["mini"], detector="stsed")
+    table = make_table(settings, rows, 3, "; 2 sounds of the list are missing")
+    assert "3 pairs, seed 0; 2 sounds of the list are missing\n" in table
+    assert "note: 3 of 9 samples have no figure: they hold silence" in table and "2.00" in table
+
+
+def test_examples_are_not_of_finished_cases(tmp_path, capsys):
+    (tmp_path / "cases.csv").write_text("mixture,target,query\na.wav,b.wav,x\n")
+    asked = ["evaluate", "mini", str(tmp_path / "cases.csv"), str(tmp_path / "out")]
+    assert main([*asked, "--examples", "3"]) == 2
+    assert "--examples needs a list of sounds" in capsys.readouterr().err
+
+
 def test_conditions_of_another_file_are_refused(tmp_path):
+    (tmp_path / "cut.npz").write_bytes(b"PK\3\4 no more than that")
+    with pytest.raises(RequestError, match="File is not a zip file"):
+        read_conditions(str(tmp_path / "cut.npz"))
     np.savez(tmp_path / "q.npz", vocals=np.zeros(4))
     with pytest.raises(ValueError, match="needed are four vectors of one length: vocals"):
         read_conditions(str(tmp_path / "q.npz"))

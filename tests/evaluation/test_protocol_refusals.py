@@ -124,6 +124,21 @@ def test_what_cannot_be_scored_is_refused_in_one_line(spoil, more, message, tmp_
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [(["0", "zz"], "1 of its 2 rows are not in the list, source='zz' for one"),
+     (["0", "0"], "has the same source twice")],
+)  # fmt: skip
+def test_rows_of_an_own_table_that_fit_nothing_are_told(keys, message, tmp_path):
+    """The list of DCASE's validation names each source several times."""
+    WRITERS["dcase2024-task9"](tmp_path / "data", tmp_path / "lists")
+    own = tmp_path / "own.csv"
+    listed = (tmp_path / "lists").rglob("*.csv")
+    name = next(listed).read_text().splitlines()[1].split(",")[0]
+    own.write_text("source,paraphrase\n" + "".join(f"{k if k != '0' else name},x\n" for k in keys))
+    assert message in refuse("dcase2024-task9", tmp_path, f"also={own}", "query=paraphrase")
+
+
 def test_count_of_frames_that_is_no_number_is_told(tmp_path):
     WRITERS["clipsep-music"](tmp_path / "data", tmp_path / "lists")
     path = tmp_path / "lists/music-solo-test.csv"

@@ -11,7 +11,7 @@ from separator.evaluation.protocol import ProtocolSettings
 from separator.evaluation.protocol_files import read_protocol as read_protocol_file
 from separator.evaluation.protocol_queries import make_tasks
 from separator.evaluation.protocol_scores import ProtocolScorer
-from separator.evaluation.protocol_tables import check_rows, compute_figures
+from separator.evaluation.protocol_tables import check_rows, compute_figures, lay_out_protocol
 from separator.evaluation.run_protocol import list_cases
 from separator.storage import Storage
 from tests.helpers.plain_protocols import HEARD, compute_expected
@@ -90,3 +90,23 @@ def test_every_file_is_read_and_its_published_rows_fit(path):
         for table in settings.protocol.published:
             for row in table.arrange(names).rows:
                 assert len(row.figures) == len(names) and not np.isnan(row.figures).all()
+
+
+def test_the_table_tells_which_figures_are_of_fewer_cases(mini, tmp_path):
+    """A stem or a target that is silent has none."""
+    settings = read_protocol("voicebank-demand", tmp_path)
+    rows = score_all(settings, mini)
+    asked = [("mini", settings.asked[0])]
+    whole = lay_out_protocol(settings.protocol, rows, asked, [])
+    rows[0]["pesq"] = float("nan")
+    table = lay_out_protocol(settings.protocol, rows, asked, ["of others"])
+    assert "the others hold silence" not in whole
+    assert f"note: of others\nnote: mini {settings.asked[0]}: PESQ of 1 of 2 cases; the" in table
+
+
+def test_released_weights_are_compared_by_the_first_query_alone(mini, tmp_path):
+    settings = read_protocol("audiocaps", tmp_path, "query=label")
+    rows = score_all(settings, mini)
+    hashes = {"mini": settings.protocol.check.model_sha256}
+    checks = check_rows(settings.protocol, rows, hashes, True)
+    assert not [line for line in checks if "released weights" in line]

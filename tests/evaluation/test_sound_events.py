@@ -129,6 +129,11 @@ def test_the_command_names_what_is_missing(tmp_path, capsys):
     sounds, table = write_desed(tmp_path)
     model = write_detector(tmp_path / "d.ckpt", make_small_detector())
     asked = [DESED, f"model={model}", f"lists={table}", f"output={tmp_path / 'out'}"]
+    other = sounds.parent / "other"
+    other.mkdir()
+    (other / "Ya.wav").write_bytes((sounds / "Yc.wav").read_bytes())
+    _, _, said = call(capsys, *asked, f"data={sounds.parent}")
+    assert "two files are called Ya.wav" in said.splitlines()[-1]
     (sounds / "Yb.wav").unlink()
     for given, message in (
         (f"data={sounds}", f"{sounds}: 1 of 3 clips of the list are not there, Yb.wav for one"),

@@ -111,3 +111,11 @@ def test_json_formatter_keeps_the_message_and_the_traceback():
     found = json.loads(JsonFormatter().format(record))
     assert (found["level"], found["logger"], found["message"]) == ("warning", "separator.x", "3 of")
     assert found["traceback"].endswith("ValueError: no")
+
+
+def test_a_full_disk_under_the_log_does_not_end_a_run(monkeypatch):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", full)
+        console = Console(is_terminal=False)
+        for phase in ("checking the library", "starting Ray"):
+            console.see(make_stats(phase, 0))

@@ -5,10 +5,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from jobs.calibrate import main as calibrate
 from jobs.convert import main
 from separator.encoders.mini import MiniEncoder, pack_mini, read_mini
 from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
 from separator.model.download import hash_file
+from separator.model.registry import BUNDLED
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.model.zero_shot_files import pack_detector, read_detector, read_separator
 from tests.helpers import golden_zs
@@ -150,3 +152,25 @@ def test_a_mini_encoder_comes_along(dtype, tmp_path):
     again = tmp_path / "c.safetensors"
     assert main([str(dst), str(again), "--dtype", dtype]) == 0
     assert read_mini(again).encoder_id == found.encoder_id
+
+
+def test_the_line_of_calibrate_comes_along(tmp_path):
+    assert main([str(BUNDLED), str(tmp_path / "b.safetensors")]) == 0
+    wanted = read_metadata(BUNDLED)["calibration"]
+    assert read_metadata(tmp_path / "b.safetensors")["calibration"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("there.safetensors", "exists; --force overwrites it"),
+        ("x.txt", "must end in .safetensors"),
+        ("gone/x.safetensors", "gone: no such folder"),
+    ],
+)
+def test_calibrate_refuses_what_it_cannot_write_before_it_listens(out, message, tmp_path, capsys):
+    (tmp_path / "there.safetensors").write_text("precious")
+    assert calibrate(["mini", str(tmp_path / out)]) == 2
+    err = capsys.readouterr().err
+    assert message in err and "listening" not in err
+    assert (tmp_path / "there.safetensors").read_text() == "precious"

@@ -6,6 +6,7 @@ import soundfile
 
 from jobs.cli import main
 from separator.api import load_model
+from separator.errors import RequestError
 
 
 def test_file_writes_the_stems_that_the_api_computes(library, tmp_path, capsys):
@@ -56,6 +57,7 @@ def test_file_takes_examples_of_a_query(library, tmp_path):
         (["talk.wav", "--query", "x", "--like", "gone.wav"], "gone.wav: no such file"),
         (["a/talk.wav", "a/talk.mp4", "--query", "rain"], "would both write a/talk.rain.flac"),
         (["talk.wav", "talk.rain.flac", "--query", "rain"], "talk.rain.flac is an input"),
+        (["s3://b/talk.wav", "--query", "rain"], "`separator run` reads s3://"),
         (["talk.wav", "--query", "rain", "--query", "Rain"], "the same as queries[0]"),
         (["talk.wav", "--query", "rain", "--model", "minni"], "did you mean 'mini'?"),
         (["talk.wav", "--query", "rain", "--device", "tpu"], "device='tpu'"),
@@ -69,3 +71,19 @@ def test_file_refuses_before_anything_is_separated(argv, message, capsys):
 def test_file_of_nothing_but_failures_is_3(tmp_path, capsys):
     assert main(["file", str(tmp_path / "gone.wav"), "--query", "rain"]) == 3
     assert "media_unreadable" in capsys.readouterr().err
+
+
+def test_file_never_replaces_an_example_sound(library, tmp_path, capsys):
+    """Such as a stem that somebody cleaned by hand."""
+    data, rate_hz = soundfile.read(library / "talk.wav")
+    for name in ("talk.wav", "talk.bird.flac"):
+        soundfile.write(tmp_path / name, data[: rate_hz // 2], rate_hz)
+    talk, bird = tmp_path / "talk.wav", tmp_path / "talk.bird.flac"
+    before = bird.read_bytes()
+    for example in (bird, tmp_path):
+        assert main(["file", str(talk), "--query", "bird", "--like", str(example)]) == 2
+        assert f"{bird} is an input" in capsys.readouterr().err
+        queries = [{"name": "bird", "audio": example}]
+        with pytest.raises(RequestError, match=r"talk\.bird\.flac: is an input"):
+            load_model("mini", device="cpu").separate_file(talk, queries, tmp_path)
+    assert bird.read_bytes() == before

@@ -144,3 +144,8 @@ def test_tag_reads_a_library_on_s3(files, detector_file, capsys, bucket):
         f"{bucket.uri}/in/{n}" for n in ("noise.wav", "two.mkv")
     }
     assert "gone.wav: object_missing" in err
+
+
+def test_tag_of_a_folder_without_media_says_so(detector_file, tmp_path, capsys):
+    assert tag(detector_file, tmp_path) == 3
+    assert f"{tmp_path}: object_missing: no media in it" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """A model that another package brings: found by its entry point, run as ours are."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,3 +92,27 @@ def test_without_the_package_its_name_is_unknown():
 def test_with_the_package_a_mistyped_name_is_explained(bandpass):
     with pytest.raises(RequestError, match="did you mean 'band-pass'"):
         registry.resolve("bandpass")
+
+
+def test_a_package_cannot_take_the_name_of_one_of_ours_nor_of_another_package(
+    bandpass, tmp_path, monkeypatch
+):
+    for name, value in (("one", "mini = bandpass:package"), ("two", "band-pass = other:package")):
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[separator.models]\n{value}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert registry.find_package("mini") is None and load_model("mini", device="cpu").encoder_id
+    with pytest.raises(RequestError, match="several packages bring one of this name: bandpass:pa"):
+        registry.find_package("band-pass")
+
+
+def test_a_model_may_change_the_samples_that_it_gets(bandpass, monkeypatch):
+    model, waveform = load_model("band-pass", device="cpu"), make_tones(1.0)
+    before = waveform.copy()
+    monkeypatch.setattr(model.engine.model, "separate", lambda x_CT, _: x_CT.mul_(0.5).clone())
+    model.engine.config = replace(model.engine.config, rate_hz=RATE_HZ)  # nothing is resampled
+    stems = model.separate(waveform, RATE_HZ, ["300 Hz", "400 Hz"])
+    np.testing.assert_array_equal(waveform, before)
+    np.testing.assert_allclose(stems, 0.5 * np.stack([before, before]), atol=1e-6)

@@ -168,3 +168,20 @@ def test_name_queries_numbers_conditions():
         "a-dog-barking",
         "x",
     ]
+
+
+def test_the_residual_is_of_the_sound_that_was_given_whatever_becomes_of_it():
+    waveform, stems = make_sounds()
+    given = torch.tensor(waveform)
+    named = name_array(torch.tensor(stems), NAMES, given, RATE_HZ)
+    given.zero_()
+    np.testing.assert_allclose(named.residual, waveform - stems.sum(0), atol=1e-6)
+
+
+def test_save_tells_of_samples_over_full_scale(array, tmp_path, caplog):
+    array.save(tmp_path / "quiet")
+    assert not caplog.records
+    waveform, stems = make_sounds()
+    loud = name_array(torch.tensor(9 * stems), NAMES, torch.tensor(9 * waveform), RATE_HZ)
+    loud.save(tmp_path / "loud")
+    assert "samples over full scale were clipped" in caplog.text

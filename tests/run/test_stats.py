@@ -20,7 +20,7 @@ def test_count_records_adds_assets_stems_and_failures():
     stats.count_records(make_rows(status="failed", error_code="no_audio"))
     stats.count_records(make_rows(run_id="earlier"))
     assert (stats.assets, stats.assets_failed, stats.assets_known) == (4, 1, 1)
-    assert (stats.stems, stats.renditions, stats.audio_s) == (4, 2, 12.0)
+    assert (stats.stems, stats.renditions, stats.audio_s) == (2, 2, 8.0)
     assert stats.failures == {"no_audio": 1}
 
 

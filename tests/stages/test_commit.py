@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from separator.errors import LockLost, StorageError
+from separator.errors import LockLost, ObjectMissing, StorageError
 from separator.results.commit_file import CommitFile, pack_commit_file, read_commit_file
 from separator.results.manifest import ManifestWriter, list_files
 from separator.results.paths import Layout
@@ -23,7 +23,7 @@ def commit_all(folder: Path, number: int) -> list[str]:
     with Committer(storage, layout, writer, lambda r: seen.append(r[0]["asset_uri"])) as committer:
         for i in range(number):
             asset = replace(ASSET, uri=f"{i}", path=f"{i}")
-            committer.commit(Commit(asset, [make_record(f"{i}")]))
+            committer.commit(Commit(asset, [make_record(f"{i}") | {"stem_uri": ""}]))
         assert len(committer.find_done()) == number, "it waits for all of them"
     assert len(list_files(storage, layout)) == 1
     return seen
@@ -58,7 +58,7 @@ def list_left_by_a_lost_run(output: Path, num_well: int) -> list[str]:
         pytest.raises(LockLost),
         Committer(storage, layout, writer, lambda _: None, check) as committer,
     ):
-        committer.commit(Commit(ASSET, [make_record(ASSET.uri)]))
+        committer.commit(Commit(ASSET, [make_record(ASSET.uri) | {"stem_uri": ""}]))
     return [path.name for path in output.rglob("*") if path.is_file()]
 
 
@@ -75,7 +75,7 @@ def test_committer_does_not_hide_the_error_that_ended_the_run(tmp_path, caplog):
         pytest.raises(RuntimeError, match="a bug"),
         Committer(storage, layout, writer, lambda _: None) as committer,
     ):
-        committer.commit(Commit(ASSET, [make_record(ASSET.uri)]))
+        committer.commit(Commit(ASSET, [make_record(ASSET.uri) | {"stem_uri": ""}]))
         committer.find_done()
         raise RuntimeError("a bug")
     assert "manifest" in caplog.text and "the next run adds the missing rows" in caplog.text
@@ -84,6 +84,19 @@ def test_committer_does_not_hide_the_error_that_ended_the_run(tmp_path, caplog):
 def test_committer_leaves_the_manifest_to_the_run_that_took_over(tmp_path):
     """That run finds the records beside the stems: its rows and these would be the same twice."""
     assert list_left_by_a_lost_run(tmp_path, 1) == ["record.json"]
+
+
+def test_committer_writes_no_record_of_stems_that_are_gone(tmp_path):
+    """Somebody deleted the output under the run: the next one has to make them again."""
+    storage, layout = Storage(), Layout(str(tmp_path), "flac")
+    writer = ManifestWriter(storage, layout, "r", 1_000)
+    record = make_record(ASSET.uri) | {"stem_uri": f"{tmp_path}/stems/x.mp4/gone.flac"}
+    with (
+        pytest.raises(ObjectMissing, match=r"gone\.flac: no such file"),
+        Committer(storage, layout, writer, lambda _: None) as committer,
+    ):
+        committer.commit(Commit(ASSET, [record]))
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_committer_deletes_files_that_no_record_names(tmp_path):

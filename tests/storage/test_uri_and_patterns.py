@@ -7,7 +7,7 @@ import random
 import pytest
 
 from separator.errors import RequestError
-from separator.storage import StorageSettings, join_uri, parse_uri
+from separator.storage import StorageSettings, is_within, join_uri, parse_uri
 from separator.storage.patterns import find_folders, make_selector
 from separator.storage.uri import name_file
 
@@ -71,6 +71,23 @@ def test_name_file_keeps_names_that_are_not_text(name):
     uri = name_file(os.fsdecode(name))
     assert uri.encode("utf-8").decode().isprintable()
     assert os.fsencode(parse_uri(uri).path) == name
+
+
+def test_a_place_has_one_name_also_with_dots_and_links(tmp_path, monkeypatch):
+    (tmp_path / "real/inside").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real/inside")
+    monkeypatch.chdir(tmp_path / "real")
+    for given, wanted in (
+        ("../real/a.wav", "real/a.wav"),
+        ("..", ""),
+        (f"file://{tmp_path}/real/../b/", "b/"),
+        (f"{tmp_path}/link/../a.wav", "real/a.wav"),  # as the kernel goes
+        (f"{tmp_path}/gone/../a.wav", "a.wav"),
+        ("a..b", "real/a..b"),
+    ):
+        assert parse_uri(given).uri == (f"{tmp_path}/{wanted}" if wanted else str(tmp_path))
+    assert parse_uri("/../..").uri == "/"
+    assert not is_within("../out", ".")
 
 
 def test_shown_uri_is_one_line():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.mine import main as mine_command
 from separator.audio.anchors import CLIP, find_anchor, find_anchor_uss
 from separator.model.htsat import Tags
 from separator.train.mining import SCHEMA, make_rows, mine
@@ -87,3 +88,12 @@ def test_find_anchor_uss_repeats_the_ends_where_the_official_rule_has_zeros():
     for find in (find_anchor, find_anchor_uss):
         begin, end = find(middle)
         assert begin <= 160_000 <= end and end - begin == 64_000
+
+
+def test_mine_refuses_to_write_into_one_of_its_lists(tmp_path, capsys):
+    for out in ("a.jsonl", "b.parquet"):
+        (tmp_path / "b.parquet").write_text("mine")
+        lists = [f"{tmp_path}/b.parquet", f"{tmp_path}/{out}"]
+        assert mine_command(["mini-zeroshot", *lists]) == 2
+        assert "the last is the list to write, a new .parquet" in capsys.readouterr().err
+        assert (tmp_path / "b.parquet").read_text() == "mine"

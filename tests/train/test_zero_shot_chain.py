@@ -123,6 +123,7 @@ def test_mine_names_a_sound_that_cannot_be_read(detector_path, sounds_list, tmp_
     rows.append('{"audio": "gone.wav", "labels": ["hum"]}')
     (tmp_path / "some.jsonl").write_text("\n".join(rows))
     path = tmp_path / "mined.parquet"
-    assert mine([str(detector_path), str(tmp_path / "some.jsonl"), str(path)]) == 0
-    assert "1 sounds cannot be read" in capsys.readouterr().err
+    assert mine([str(detector_path), str(tmp_path / "some.jsonl"), str(path)]) == 3
+    error = capsys.readouterr().err
+    assert "1 sounds cannot be read:\n" in error and "gone.wav" in error
     assert len(pd.read_parquet(path)) == 3
