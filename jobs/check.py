@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
             print_line(name, "WRONG", str(error))
             num_wrong += 1
     if num_wrong:
-        print(f"\n{num_wrong} of these would stop the run")
+        print(f"\n{num_wrong} of these would stop the run, or leave it without work")
     return REFUSED if num_wrong else OK
 
 

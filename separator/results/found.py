@@ -59,8 +59,8 @@ def read_presence(
     layouts = [Layout(name_presence(output_uri), ""), Layout(output_uri, "")]
     if not any(list_entries(storage, layout) for layout in layouts):
         raise RequestError(
-            f"output.uri={output_uri!r}: no manifest there; start with `separator run` or "
-            "`separator detect`"
+            f"output.uri={output_uri!r}: no manifest there; `separator run` and `separator detect` "
+            "write it every 10,000 assets and at their end"
         )
     for layout in layouts:
         for batch in read_latest(storage, layout, COLUMNS):
