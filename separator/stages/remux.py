@@ -105,7 +105,9 @@ def choose_suffix(suffix: str, media: Media, how: str) -> str:
     if CONTAINERS.get(suffix) in containers and (suffix != ".webm" or is_webm(media)):
         return suffix
     if "mov" in containers and has_picture:
-        return ".mp4"  # Matroska does not take its subtitles
+        # Matroska does not take its subtitles, and mp4 no PCM.
+        has_pcm = any(track.codec.startswith("pcm_") for track in media.tracks)
+        return ".mov" if has_pcm else ".mp4"
     is_single = len(media.tracks) == 1 and not has_picture
     if is_single and how == "replace" and suffix.removeprefix(".") in FORMATS:
         return suffix
