@@ -45,7 +45,8 @@ def test_check_says_all_that_is_wrong_and_the_way_out(
     assert "input WRONG" in out and "holds nothing that input.include names" in out
     assert "output WRONG" in out and "weights WRONG" in out and "encoder WRONG" in out
     assert "`separator convert audiosep FILE.safetensors` downloads it now" in out
-    assert "ray ok" in out and out.endswith("4 of these would stop the run, or leave it without work")
+    assert "ray ok" in out
+    assert out.endswith("4 of these would stop the run, or leave it without work")
     assert not (tmp_path / "home").exists(), "nothing is downloaded"
     assert main(["check", str(config), "queries=[qwertz]"]) == 2
     assert re.search(r"encoder  WRONG  'qwertz': the mini model knows", capsys.readouterr().out)
