@@ -118,7 +118,8 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     except SystemExit as ending:  # of argparse: --help, --version or a usage error
         return int(ending.code or OK)
     except KeyboardInterrupt:
-        previous = dict.fromkeys(previous, stop)  # the end of Python is not disturbed either
+        # The end of Python is not disturbed either: it takes all handlers away but this one.
+        previous = dict.fromkeys(previous, signal.SIG_IGN)
         say(f"\n{prog}: stopped; what is finished is kept, and the same command goes on")
         return INTERRUPTED
     except BrokenPipeError:  # `... | head`

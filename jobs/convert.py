@@ -64,8 +64,8 @@ def pack_encoder(path: Path, encoder_id: str | None, dtype: "torch.dtype") -> tu
 
 
 def find_calibration(path: Path) -> dict[str, str]:
-    """The line of `separator calibrate` of a file of our own. A rounded encoder keeps it too: the
-    similarities that it maps differ by less than the line knows."""
+    """Return the line that `separator calibrate` has added to a file. A rounded encoder keeps it:
+    its similarities differ by less than the line tells apart."""
     from separator.encoders.lookup import CALIBRATION, read_calibration
     from separator.model.tensors import read_tensors
 

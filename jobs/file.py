@@ -21,6 +21,7 @@ from separator.errors import (
 )
 
 FORMAT = "flac"
+DISTANT = (("s3:",), ("http:",), ("https:",))  # how a path begins that is a URI
 
 
 class AddLike(argparse.Action):
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
     queries = parse_queries(options.query)
     names, out, settings = [query.name for query in queries], options.out, EncodeSettings(FORMAT)
-    if distant := [path for path in options.files if path.parts[0].endswith(":")]:
+    if distant := [path for path in options.files if path.parts[:1] in DISTANT]:
         raise RequestError(f"{distant[0]}: is no local file; `separator run` reads s3://")
     check_names(options.files, out, names, list_examples(queries))
     model = load_model(options.model, device=options.device)

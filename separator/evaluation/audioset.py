@@ -56,7 +56,7 @@ def run_audioset(data: str, out: Path, settings: AudiosetSettings, show: Show) -
     sounds, num_missing = read_labelled(storage, data, settings.audio, settings.class_list)
     if num_missing:
         show(f"{num_missing} of {len(sounds) + num_missing} sounds are not in the folder")
-    left_out = f"; {num_missing} sounds of the list are missing" if num_missing else ""
+    left_out = f"; {num_missing} sounds of the list were not found" if num_missing else ""
     num_pairs = settings.pairs or max(1, round(SHARE * len(sounds)))
     pairs = draw_pairs(sounds, CLASSES[settings.classes], num_pairs, settings.seed)
     if settings.limit and settings.limit < len(pairs):

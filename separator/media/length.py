@@ -21,6 +21,7 @@ STATING_BYTES = ("wav", "avi", "w64")
 W64_HEAD = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 HEAD_BYTES = 28
 MOST_CHUNKS = 1_000  # of a caf before its samples
+MOST_TAGS = 100  # of ID3 before the sound of an mp3
 XING_BYTES = 4_096  # from the start of an mp3's sound: its first frame, which may state the length
 RIFF_UNKNOWN = 0x7FFF_F000  # sizes from here on come from writers that cannot seek
 
@@ -109,13 +110,7 @@ def _has_more_than_xing(path: Path) -> bool:
     """Whether an mp3 has more bytes than its Xing header states, such as a cover after the sound.
     libav estimates its length from its size then."""
     with path.open("rb") as file:
-        start, head = 0, file.read(10)
-        while head[:3] == b"ID3" and len(head) == 10:  # of seven bits a byte
-            size = functools.reduce(lambda size, byte: size << 7 | byte & 0x7F, head[6:], 0)
-            start += 10 + size
-            file.seek(start)
-            head = file.read(10)
-        file.seek(start)
+        start = _skip_tags(file)
         data = file.read(XING_BYTES)
         found = re.search(rb"Xing|Info", data)
         fields = data[found.end() :] if found else b""
@@ -126,3 +121,17 @@ def _has_more_than_xing(path: Path) -> bool:
             return False
         stated = int.from_bytes(fields[8:12] if flags & 1 else fields[4:8])
         return path.stat().st_size - start > stated * (1 + SLACK_SHARE)
+
+
+def _skip_tags(file: BinaryIO) -> int:
+    """Go to the sound behind the ID3 tags of an mp3; return its place."""
+    start = 0
+    for _ in range(MOST_TAGS):
+        file.seek(start)
+        head = file.read(10)
+        if head[:3] != b"ID3" or len(head) < 10:
+            break
+        # Of seven bits a byte.
+        start += 10 + functools.reduce(lambda size, byte: size << 7 | byte & 0x7F, head[6:], 0)
+    file.seek(start)
+    return start

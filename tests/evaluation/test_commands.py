@@ -81,7 +81,7 @@ def test_audioset_compares_two_models_on_the_same_held_out_pairs(
     )  # fmt: skip
     assert code == 0, said
     assert "1 of 7 sounds are not in the folder" in said
-    assert "1 sounds of the list are missing" in table
+    assert "1 sounds of the list were not found" in table
     assert (tmp_path / "out/table.txt").read_text() == table
     rows = pd.read_parquet(tmp_path / "out" / "scores.parquet")
     assert len(rows) == 2 * 3 * 2 * 3 and set(rows["class"]) == {"Cat", "Clapping"}
@@ -138,8 +138,8 @@ def test_the_table_of_audioset_tells_what_it_leaves_out():
         for value in (1.0, 3.0, float("nan"))
     ]
     settings = AudiosetSettings(model=["mini"], detector="stsed")
-    table = make_table(settings, rows, 3, "; 2 sounds of the list are missing")
-    assert "3 pairs, seed 0; 2 sounds of the list are missing\n" in table
+    table = make_table(settings, rows, 3, "; 2 sounds of the list were not found")
+    assert "3 pairs, seed 0; 2 sounds of the list were not found\n" in table
     assert "note: 3 of 9 samples have no figure: they hold silence" in table and "2.00" in table
 
 

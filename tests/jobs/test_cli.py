@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import is_dataclass
@@ -133,7 +134,13 @@ def end_with(error: BaseException) -> int:
     command = Command("try", "jobs.try", "Try.", lambda _: None, fail)
     parser = Parser(prog="separator try")
     command.add_to(parser)
-    return run_command(parser, [])
+    signals = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(each) for each in signals]
+    try:
+        return run_command(parser, [])
+    finally:
+        for each, handler in zip(signals, handlers, strict=True):
+            signal.signal(each, handler)
 
 
 @pytest.mark.parametrize(

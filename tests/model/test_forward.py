@@ -86,15 +86,15 @@ from tests.helpers.golden import make_small_net
 forward = Forward(make_small_net((16,) * 6, n_fft=1024), torch.device("cpu"), "fp32", "off", None)
 x, shifts = torch.randn(1, 1024, 512), torch.zeros(1, len(forward.net.film_bias))
 faults = []
-for _ in range(6):  # the heap may still grow in the third
+for _ in range(8):  # the heap may still grow in one of them
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     forward(x, shifts)
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(faults[0], faults[-1])
+print(faults[0], min(faults[3:]))
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    first, last = map(int, out.stdout.split())
-    assert first > 10_000 and last < first / 10
+    first, later = map(int, out.stdout.split())
+    assert first > 10_000 and later < first / 10
 
 
 @pytest.mark.slow
