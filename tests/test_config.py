@@ -61,7 +61,7 @@ def test_values_from_the_environment(monkeypatch):
         (["queries=[a, b"], "queries: line 1, column 1: this [ is never closed by ]"),
         (["input.include=*.mp4"], "put quotes around it"),
         (["input.group=on"], "input.group='on': "),
-        (["run.limit=many"], "run.limit"),
+        (["run.limit=many"], "argument 'run.limit=many': run.limit: "),
         (["run.limit=0"], "run.limit=0"),
         (["report.most=0"], "report.most=0"),
         (["model.context=.nan"], "model.context=nan"),

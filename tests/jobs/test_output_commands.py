@@ -164,6 +164,13 @@ def test_failures_lists_assets_with_reasons_in_80_columns(output, library, capsy
     assert "cut.wav" not in out and out.endswith("and 1 more assets; --limit 0 lists all\n")
 
 
+def test_retry_of_an_output_that_is_none_says_so_and_makes_none(library, tmp_path, capsys):
+    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "stmes"))
+    assert main(["retry", str(config)]) == 2
+    assert "no run has written there" in capsys.readouterr().err
+    assert not (tmp_path / "stmes").exists()
+
+
 @pytest.mark.slow
 def test_retry_runs_what_has_failed_and_nothing_else(library, tmp_path, capsys):
     """Of a library that has something new as well."""
