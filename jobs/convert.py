@@ -37,8 +37,8 @@ def convert(options: argparse.Namespace) -> None:
     before_bytes, source_sha256 = path.stat().st_size, hash_file(path)
     before = read_separator(path)
     dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
-    packed = pack_encoder(path, before.encoder_id, dtype)
-    packed = packed[0], packed[1] | find_calibration(path)
+    tensors, metadata = pack_encoder(path, before.encoder_id, dtype)
+    packed = tensors, metadata | find_calibration(path)
     sha256 = write_safetensors(
         before.net, dst, before.encoder_id, dtype, source_sha256, encoder=packed
     )
@@ -66,12 +66,11 @@ def pack_encoder(path: Path, encoder_id: str | None, dtype: "torch.dtype") -> tu
 def find_calibration(path: Path) -> dict[str, str]:
     """Return the line that `separator calibrate` has added to a file. A rounded encoder keeps it:
     its similarities differ by less than the line tells apart."""
-    from separator.encoders.lookup import CALIBRATION, read_calibration
+    from separator.encoders.lookup import CALIBRATION
     from separator.model.tensors import read_tensors
 
-    if read_calibration(path) is None:
-        return {}
-    return {CALIBRATION: read_tensors(path)[1][CALIBRATION]}
+    _, metadata = read_tensors(path)
+    return {key: line for key, line in metadata.items() if key == CALIBRATION}
 
 
 def measure_error(before: "Checkpoint", after: "Checkpoint") -> float:

@@ -74,19 +74,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--actors", type=int, default=1, help="models side by side (1)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
     listed = parser.add_argument_group("of a list of cases")
-    listed.add_argument("--per-kind", type=int, default=10, help="cases mixed for each kind (10)")
+    listed.add_argument("--per-kind", type=int, help="cases mixed for each kind (10)")
+    listed.add_argument("--style", choices=("caption", "paraphrase", "absent"), help="of queries")
+    listed.add_argument("--levels", type=parse_levels, help="dB of the other sounds: 0,-10,10 (0)")
+    listed.add_argument("--sounds", type=int, help="sounds in a mixture (2)")
     listed.add_argument(
-        "--style", choices=("caption", "paraphrase", "absent"), default="caption", help="of queries"
+        "--examples", type=int, help="example sounds as a query, in place of words (0)"
     )
-    listed.add_argument(
-        "--levels", type=parse_levels, default="0", help="dB of the other sounds: 0,-10,10 (0)"
-    )
-    listed.add_argument("--sounds", type=int, default=2, help="sounds in a mixture (2)")
-    listed.add_argument(
-        "--examples", type=int, default=0, help="example sounds as a query, in place of words (0)"
-    )
-    listed.add_argument("--seconds", type=float, default=5.0, help="length of a mixture (5)")
-    listed.add_argument("--seed", type=int, default=1, help="another seed: other mixtures (1)")
+    listed.add_argument("--seconds", type=float, help="length of a mixture (5)")
+    listed.add_argument("--seed", type=int, help="another seed: other mixtures (1)")
+    parser.set_defaults(**OF_LISTS)
 
 
 def parse_levels(text: str) -> list[float]:

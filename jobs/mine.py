@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     check_least(options, actors=1)
-    if not options.out.endswith(".parquet") or options.out in options.lists:
+    from separator.storage import parse_uri
+
+    lists = {parse_uri(uri) for uri in options.lists}
+    if not options.out.endswith(".parquet") or parse_uri(options.out) in lists:
         raise RequestError(f"{options.out!r}: the last is the list to write, a new .parquet")
     say("reading the lists ...")
     from separator.train.mine_lists import MineSettings, mine_lists

@@ -32,8 +32,8 @@ from separator.media.choose import check_tracks
 from separator.media.formats import list_media_patterns
 from separator.media.groups import GROUPS
 from separator.queries import Query, parse_queries
-from separator.results.paths import STEMS
-from separator.storage import StorageSettings, join_uri, leads_into, parse_uri
+from separator.results.paths import name_stems
+from separator.storage import StorageSettings, leads_into, parse_uri
 from separator.storage.patterns import make_selector
 from separator.storage.tables import SUFFIXES, is_list
 
@@ -251,8 +251,7 @@ class JobConfig:
                 f"output.uri={self.output.uri!r}: lies inside input.uri={self.input.uri!r}, so "
                 "that stems would be taken for assets; choose another place"
             )
-        stems = join_uri(parse_uri(self.output.uri).uri.rstrip("/"), STEMS)
-        if leads_into(self.input.uri, stems):
+        if leads_into(self.input.uri, name_stems(self.output.uri)):
             raise RequestError(
                 f"input.uri={self.input.uri!r}: lies in the stems of output.uri="
                 f"{self.output.uri!r}, which would grow while they are read; choose another output"

@@ -73,9 +73,7 @@ def run_audioset(data: str, out: Path, settings: AudiosetSettings, show: Show) -
     return write_table(out, make_table(settings, rows, len(pairs), left_out))
 
 
-def make_table(
-    settings: AudiosetSettings, rows: list[Row], num_pairs: int, left_out: str = ""
-) -> str:
+def make_table(settings: AudiosetSettings, rows: list[Row], num_pairs: int, left_out: str) -> str:
     """Lay out the means over samples; samples with silence have no figure."""
     ours = []
     for model in settings.model:

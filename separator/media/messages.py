@@ -86,15 +86,14 @@ class Sender:
             self._layout, self._first_rate_hz = layout, frame.sample_rate
         name, rate_hz = form.name, frame.sample_rate
         fits = name in SENT_FORMATS and not (form.is_planar and layout.nb_channels > MOST_PLANES)
-        if fits and rate_hz == self._rate_hz and layout.nb_channels == self._num_channels:
-            if self._resampler is not None:
-                self._change(None)
-            self._has_time = rate_hz == self._first_rate_hz or not self._counted
+        fits = fits and rate_hz == self._rate_hz and layout.nb_channels == self._num_channels
+        resampled = None if fits else (name, layout.name, rate_hz)
+        if resampled != self._resampled:
+            self._change(resampled)
+        self._has_time = rate_hz == self._first_rate_hz or not self._counted
+        if self._resampler is None:
             self._put(frame, name)
             return True
-        if self._resampled != (name, layout.name, rate_hz):
-            self._change((name, layout.name, rate_hz))
-        self._has_time = rate_hz == self._first_rate_hz or not self._counted
         for converted in self._resampler.resample(frame):
             self._put(converted, "flt")
         return True

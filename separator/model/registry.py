@@ -14,7 +14,6 @@ from pathlib import Path
 from separator.errors import CheckpointMissing, ChecksumMismatch, RequestError
 from separator.model import entry_points
 from separator.model.download import check_sha256, download, keep_sha256, remove_download
-from separator.model.entry_points import list_outside
 from separator.storage.atomic import replacing
 
 FetchUri = Callable[[str, Path], object]
@@ -150,7 +149,7 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
     # A name too long, a folder without permission; a RuntimeError: the folder of no user.
     except (OSError, RuntimeError) as error:
         raise CheckpointMissing(f"{str(x)[:200]!r}: {error}"[:400]) from None
-    names = [*IN_THE_BOX, *PUBLISHED, *BY_HAND, *list_outside()]
+    names = [*IN_THE_BOX, *PUBLISHED, *BY_HAND, *entry_points.list_outside()]
     near = difflib.get_close_matches(x.lower(), names)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise RequestError(

@@ -76,17 +76,23 @@ class FileTask:
         """Write one stem after the other; each appears whole or not at all."""
         media = probe(self.path)
         chosen = choose_tracks(media.tracks, self.tracks)
+        is_one = len(chosen) == 1
+        stems = [
+            (track, name, condition_D, self._name_stem(name, None if is_one else track.index))
+            for track in chosen
+            for name, condition_D in zip(names, conditions_QD, strict=True)
+        ]
+        if taken := [path for *_, path in stems if path.resolve() in self.kept]:
+            raise RequestError(f"{taken[0]}: is an input, and a stem would replace it")
         make_folder(self.out)
-        for track in chosen:
+        for track, name, condition_D, path in stems:
             if not track.rate_hz:
                 raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
-            number = track.index if len(chosen) > 1 else None
-            for name, condition_D in zip(names, conditions_QD, strict=True):
-                path = self.out / name_stem_file(self.name, name, self.settings.format, number)
-                if path.resolve() in self.kept:
-                    raise RequestError(f"{path}: is an input, and a stem would replace it")
-                blocks = separate_blocks(engine, self.path, media, track, condition_D)
-                yield self._write(path, name, track, blocks)
+            blocks = separate_blocks(engine, self.path, media, track, condition_D)
+            yield self._write(path, name, track, blocks)
+
+    def _name_stem(self, query: str, track_index: int | None) -> Path:
+        return self.out / name_stem_file(self.name, query, self.settings.format, track_index)
 
     def _write(
         self, path: Path, query: str, track: Track, blocks: Generator[np.ndarray, None, None]

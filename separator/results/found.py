@@ -60,7 +60,7 @@ def read_presence(
     if not any(list_entries(storage, layout) for layout in layouts):
         raise RequestError(
             f"output.uri={output_uri!r}: no manifest there; `separator run` and `separator detect` "
-            "write it every 10,000 assets and at their end"
+            "write it on their way and at their end"
         )
     for layout in layouts:
         for batch in read_latest(storage, layout, COLUMNS):

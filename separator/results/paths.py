@@ -98,6 +98,11 @@ def encode_part(part: str) -> str:
     return safe
 
 
+def name_stems(output_uri: str) -> str:
+    """Name the folder of an output in which all stems lie."""
+    return join_uri(parse_uri(output_uri).uri.rstrip("/"), STEMS)
+
+
 def name_presence(output_uri: str) -> str:
     """Name the output of `separator detect` inside that of `separator run`."""
     return join_uri(parse_uri(output_uri).uri.rstrip("/"), "presence")

@@ -23,11 +23,6 @@ from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
 PICTURES = ("video", "subtitle")
-# The containers that keep their own ending, as libav names them.
-CONTAINERS = {
-    ".mp4": "mov", ".m4v": "mov", ".mov": "mov", ".ts": "mpegts",
-    ".mkv": "matroska", ".mka": "matroska", ".webm": "webm",
-}  # fmt: skip
 WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis"}
 
 
@@ -102,7 +97,8 @@ def choose_suffix(suffix: str, media: Media, how: str) -> str:
     has_picture = any(kind in PICTURES for kind in media.stream_kinds)
     if "mxf" in containers and has_picture:
         return ".mxf" if holds_mxf(media) else ".mov"
-    if CONTAINERS.get(suffix) in containers and (suffix != ".webm" or is_webm(media)):
+    muxer, _ = MUXERS.get(suffix, ("", ""))
+    if muxer in containers and muxer != "mxf" and (muxer != "webm" or is_webm(media)):
         return suffix
     if "mov" in containers and has_picture:
         # Matroska does not take its subtitles, and mp4 no PCM.

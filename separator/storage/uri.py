@@ -1,4 +1,5 @@
-"""Parse URIs of local files and S3 objects. Pure: nothing is opened here.
+"""Parse URIs of local files and S3 objects. Nothing is opened here; only the folders before a
+`..` are looked at, which may be links.
 
 A local path and `file://` name files, `s3://bucket/key` objects. The key of an S3 URI is taken as
 it stands: `%`, `?` and `#` are characters like any other. A `file://` URI is percent-encoded; `?`
@@ -98,17 +99,24 @@ def _read_file_uri(shown: str, rest: str) -> bytes:
 
 
 def _make_absolute(raw: bytes) -> str:
-    """Name a path so that it means the same in every process, one way for each place.
-
-    What lies before a `..` is looked up: of a folder behind a link it is another one.
-    """
+    """Name a path so that it means the same in every process, one way for each place."""
     text = os.fsdecode(raw)
-    path = str(Path(text).absolute())
-    before, found, after = f"{path}/".rpartition("/../")
-    if found:
-        path = f"{os.path.realpath(f'{before}/..')}/{after}".rstrip("/")
+    path = _go_up(str(Path(text).absolute()))
     path = f"/{path.lstrip('/')}"  # Path keeps two slashes at the beginning
     return f"{path.rstrip('/')}/" if text.endswith("/") else path
+
+
+def _go_up(path: str) -> str:
+    """Take each `..` out of an absolute path: above a link lies what is above the linked folder."""
+    if "/.." not in path:
+        return path
+    place = Path("/")
+    for part in Path(path).parts[1:]:
+        if part == "..":
+            place = (place.resolve() if place.is_symlink() else place).parent
+        else:
+            place /= part
+    return str(place)
 
 
 def hide_secret(uri: str) -> str:

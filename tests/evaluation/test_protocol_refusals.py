@@ -126,9 +126,11 @@ def test_what_cannot_be_scored_is_refused_in_one_line(spoil, more, message, tmp_
 
 @pytest.mark.parametrize(
     ("keys", "message"),
-    [(["0", "zz"], "1 of its 2 rows are not in the list, source='zz' for one"),
-     (["0", "0"], "has the same source twice")],
-)  # fmt: skip
+    [
+        (["0", "zz"], "1 of its 2 rows are not in the list, source='zz' for one"),
+        (["0", "0"], "has the same source twice"),
+    ],
+)
 def test_rows_of_an_own_table_that_fit_nothing_are_told(keys, message, tmp_path):
     """The list of DCASE's validation names each source several times."""
     WRITERS["dcase2024-task9"](tmp_path / "data", tmp_path / "lists")

@@ -75,6 +75,19 @@ def write(
     return path
 
 
+def write_usual(path: Path, seconds: float = 4.0) -> Path:
+    """Write mono noise with the options that files of this name usually have."""
+    faststart = ["-movflags", "faststart"]
+    extra = {
+        "x.m4a": faststart,
+        "x.mov": faststart,
+        "x.pcm.avi": ["-c:a", "pcm_s16le"],
+        "x.rf64.wav": ["-rf64", "always"],
+    }
+    signal_CT = make_noise(1, int(seconds * HZ), 16) * np.float32(0.3)
+    return write(path, signal_CT, *extra.get(path.name, []), layout="mono")
+
+
 def write_picture(path: Path, seconds: float = 2.0) -> Path:
     """Write a small silent film with B-frames."""
     picture = f"testsrc=size=64x48:rate=25:duration={seconds}"

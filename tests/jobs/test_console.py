@@ -119,3 +119,4 @@ def test_a_full_disk_under_the_log_does_not_end_a_run(monkeypatch):
         console = Console(is_terminal=False)
         for phase in ("checking the library", "starting Ray"):
             console.see(make_stats(phase, 0))
+        assert console.phase == "starting Ray"

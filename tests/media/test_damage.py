@@ -27,18 +27,6 @@ NAMES = ["x.wav", "x.flac", "x.m4a", "x.mp3", "x.mkv", "x.ogg", "x.wma", "x.avi"
 SHORTENED = {"x.ogg", "x.wma", "x.ts"}
 
 
-def make_file(path: Path, seconds: float = 4.0) -> Path:
-    faststart = ["-movflags", "faststart"]
-    extra = {
-        "x.m4a": faststart,
-        "x.mov": faststart,
-        "x.pcm.avi": ["-c:a", "pcm_s16le"],
-        "x.rf64.wav": ["-rf64", "always"],
-    }
-    signal_CT = make.make_noise(1, int(seconds * make.HZ), 16) * np.float32(0.3)
-    return make.write(path, signal_CT, *extra.get(path.name, []), layout="mono")
-
-
 def check_line(error: MediaError) -> None:
     text = str(error)
     assert "\n" not in text and len(text) < 800 and text.startswith("'")
@@ -54,7 +42,7 @@ def check_line(error: MediaError) -> None:
 def test_decode_of_truncated_file_fails_or_is_shorter(
     name: str, share: float, tmp_path: Path
 ) -> None:
-    path = make_file(tmp_path / name)
+    path = make.write_usual(tmp_path / name)
     whole_CT, _ = make.read(path)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
@@ -67,40 +55,6 @@ def test_decode_of_truncated_file_fails_or_is_shorter(
         missing = whole_CT.shape[1] - decoded_CT.shape[1]
         # Of the avi, nine tenths lack little more than the index.
         assert name in SHORTENED or missing < 0.25 * make.HZ
-
-
-STATING = ["wav", "rf64.wav", "flac", "m4a", "mp3", "mkv", "avi", "pcm.avi", "mov", "caf", "w64",
-           "au", "wv"]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", [f"x.{name}" for name in STATING])
-def test_decode_raises_truncated_with_both_lengths(name: str, tmp_path: Path) -> None:
-    path = make_file(tmp_path / name)
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * 0.7)])
-    media = probe(path)
-    blocks = decode(path, media, media.tracks[0], block_samples=1000)
-    with pytest.raises(MediaTruncated, match=r"ends at [12]\.\d+ s of [34]\.\d+ s") as caught:
-        for block in blocks:
-            assert block.shape[1] == 1000  # the unfinished block never comes
-    assert caught.value.code == "media_truncated"
-
-
-@pytest.mark.parametrize("tail", ["APETAGEX", "LYRICSBEGIN", "\0"])
-@pytest.mark.parametrize("codec_options", [["-b:a", "128k"], ["-q:a", 2]])
-def test_an_mp3_with_much_behind_its_sound_is_whole(tail, codec_options, tmp_path: Path) -> None:
-    """libav takes its length from its size then; the Xing header tells that it ends earlier."""
-    path = make.write(tmp_path / "x.mp3", make.make_tones(1, 4 * make.HZ), *codec_options)
-    alone_CT, _ = make.read(path)
-    data = path.read_bytes()
-    path.write_bytes(data + tail.encode() + bytes(12_000))
-    whole_CT, _ = make.read(path)
-    num_samples = alone_CT.shape[1]
-    assert num_samples <= whole_CT.shape[1] < num_samples + 0.05 * make.HZ
-    np.testing.assert_allclose(whole_CT[:, : num_samples - 2000], alone_CT[:, :-2000], atol=1e-6)
-    path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(MediaTruncated):
-        make.read(path)
 
 
 def test_a_gap_in_the_times_of_flac_is_no_damage(tmp_path: Path) -> None:
@@ -122,7 +76,7 @@ def test_a_gap_in_the_times_of_flac_is_no_damage(tmp_path: Path) -> None:
 
 
 def test_repairs_report_a_slightly_early_end(tmp_path: Path) -> None:
-    path = make_file(tmp_path / "x.wav", 4.0)
+    path = make.write_usual(tmp_path / "x.wav", 4.0)
     path.write_bytes(path.read_bytes()[: -2 * 9600])
     _, decoding = make.read(path)
     assert decoding.repairs.num_missing == pytest.approx(9600, abs=5)  # lengths in microseconds
@@ -147,7 +101,7 @@ def test_decode_of_wav_ignores_a_piece_of_a_sample_at_its_end(
 
 def test_repairs_report_a_lost_end_that_only_ffmpeg_saw(tmp_path: Path) -> None:
     """An ogg does not state its length: only ffmpeg's words tell that its last page is lost."""
-    path = make_file(tmp_path / "x.ogg", 2.0)
+    path = make.write_usual(tmp_path / "x.ogg", 2.0)
     whole_CT, _ = make.read(path)
     data = bytearray(path.read_bytes())
     data[-100] ^= 1
@@ -172,7 +126,7 @@ def test_probe_of_mp4_without_index_is_unreadable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.flac", "x.m4a", "x.mp3", "x.mkv"])
 def test_decode_raises_for_garbage_in_second_half(name: str, tmp_path: Path) -> None:
-    path = make_file(tmp_path / name)
+    path = make.write_usual(tmp_path / name)
     data = path.read_bytes()
     # The index of an mp4 stands first here: only sound is overwritten.
     garbage = np.random.default_rng(3).bytes(len(data) // 2)
@@ -184,7 +138,7 @@ def test_decode_raises_for_garbage_in_second_half(name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("damage", [bytes(50), b"\x55"], ids=["zeros", "one byte"])
 def test_decode_replaces_damage_by_silence(damage: bytes, tmp_path: Path) -> None:
-    path = make_file(tmp_path / "x.flac", 10.0)
+    path = make.write_usual(tmp_path / "x.flac", 10.0)
     whole_CT, _ = make.read(path)
     data = bytearray(path.read_bytes())
     at = len(data) // 2

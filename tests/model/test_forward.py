@@ -90,11 +90,11 @@ for _ in range(8):  # the heap may still grow in one of them
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     forward(x, shifts)
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(faults[0], min(faults[3:]))
+print(faults[0], sum(faults[3:]) // 5)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    first, later = map(int, out.stdout.split())
-    assert first > 10_000 and later < first / 10
+    first, mean_later = map(int, out.stdout.split())
+    assert first > 10_000 and mean_later < first / 10
 
 
 @pytest.mark.slow

@@ -83,6 +83,7 @@ def test_a_place_has_one_name_also_with_dots_and_links(tmp_path, monkeypatch):
         (f"file://{tmp_path}/real/../b/", "b/"),
         (f"{tmp_path}/link/../a.wav", "real/a.wav"),  # as the kernel goes
         (f"{tmp_path}/gone/../a.wav", "a.wav"),
+        (f"{tmp_path}/link/b/../a.wav", "link/a.wav"),  # a link stays where nothing goes above it
         ("a..b", "real/a..b"),
     ):
         assert parse_uri(given).uri == (f"{tmp_path}/{wanted}" if wanted else str(tmp_path))

@@ -91,7 +91,9 @@ def test_find_anchor_uss_repeats_the_ends_where_the_official_rule_has_zeros():
 
 
 def test_mine_refuses_to_write_into_one_of_its_lists(tmp_path, capsys):
-    for out in ("a.jsonl", "b.parquet"):
+    tmp_path = tmp_path / "x"
+    tmp_path.mkdir()
+    for out in ("a.jsonl", "b.parquet", "../x/b.parquet"):
         (tmp_path / "b.parquet").write_text("mine")
         lists = [f"{tmp_path}/b.parquet", f"{tmp_path}/{out}"]
         assert mine_command(["mini-zeroshot", *lists]) == 2
