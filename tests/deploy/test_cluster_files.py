@@ -228,6 +228,48 @@ def test_the_cronjob_may_do_what_its_script_does():
     assert f"create configmap {made} --from-file=deploy/rayjob.yaml" in text
 
 
+# Answers with the states of a file, one line each call, and notes what it was asked for.
+KUBECTL = """#!/bin/sh
+echo "$*" >> asked
+case "$*" in
+  *name) [ ! -e is_there ] || echo rayjob.ray.io/separator ;;
+  *jobDeploymentStatus*) head -1 states; sed -i 1d states ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("states", "is_there", "code", "asked"),
+    [
+        ("Running Complete", False, 0, ["create"]),
+        ("Running ValidationFailed", False, 1, ["create"]),
+        ("Failed Complete", True, 0, ["delete", "create"]),
+        ("ValidationFailed Complete", True, 0, ["delete", "create"]),
+        ("Running", True, 0, []),
+    ],
+)
+def test_the_script_of_the_cronjob_ends_in_every_state(states, is_there, code, asked, tmp_path):
+    job = read_kinds("cronjob.yaml")["CronJob"]["spec"]["jobTemplate"]["spec"]
+    (script,) = job["template"]["spec"]["containers"][0]["args"]
+    for name, text in (("kubectl", KUBECTL), ("sleep", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "states").write_text("\n".join(states.split()) + "\n")
+    if is_there:
+        (tmp_path / "is_there").touch()
+    run = subprocess.run(
+        ["sh", "-euc", script],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert run.returncode == code, run.stderr
+    calls = [line.split()[0] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert [each for each in calls if each != "get"] == asked
+
+
 def test_the_raycronjob_starts_the_rayjob():
     """KubeRay's type has a schedule and the spec of a RayJob, and neither has a default."""
     (cron,) = read_kinds("raycronjob.yaml").values()

@@ -10,9 +10,12 @@ import re
 import struct
 import sys
 import termios
+from pathlib import Path
 
 from jobs.json_lines import JsonConsole, JsonFormatter
 from jobs.progress import Console
+from jobs.separate import print_summary
+from separator.config import read_config
 from separator.run.stats import RunStats
 
 
@@ -58,6 +61,8 @@ SHOW = """
 import sys
 from jobs.json_lines import JsonConsole, JsonFormatter
 from jobs.progress import Console
+from jobs.separate import print_summary
+from separator.config import read_config
 from separator.run.stats import RunStats
 
 console, stats = Console(sys.stdout.isatty()), RunStats("run", phase="separating")
@@ -120,3 +125,13 @@ def test_a_full_disk_under_the_log_does_not_end_a_run(monkeypatch):
         for phase in ("checking the library", "starting Ray"):
             console.see(make_stats(phase, 0))
         assert console.phase == "starting Ray"
+
+
+def test_the_summary_tells_what_an_earlier_run_had_made(capsys):
+    stats = make_stats("finishing", 9, assets=3)
+    config = read_config(Path("configs/local.yaml"), ["input.uri=/in", "output.uri=/out"])
+    print_summary(stats, config)
+    assert "found done" not in capsys.readouterr().out
+    stats.assets_known = 2
+    print_summary(stats, config)
+    assert "assets             3   failed 0   found done 2\n" in capsys.readouterr().out
