@@ -6,9 +6,11 @@ carry all the context the network can see, and the inverse runs over the whole s
 Shapes: C channels, T samples, N frames, F bins, Q queries, D condition, P passes, S shifts.
 """
 
+import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
+from threading import Lock
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +27,10 @@ from separator.model.networks import Network
 from separator.model.pieces import separate_pieces
 from separator.model.sharing import SharedForward
 from separator.model.spectrogram import compute_whole_spectrum, invert_spectrum
-from separator.model.track import TrackSeparator, check_stem
-from separator.model.transfer import to_device, to_host
+from separator.model.track import TrackSeparator, check_stem, is_finite
+from separator.model.transfer import bring, to_device
+
+log = logging.getLogger(__name__)
 
 
 class Engine(TrackSeparator):
@@ -52,7 +56,10 @@ class Engine(TrackSeparator):
         self.config = net.config
         self.policy = check_policy(channels)
         make = SharedForward if is_shared else Forward
+        self.net = net
         self.forward = make(net, choose_device(device), precision, compile, memory_bytes)
+        self.in_fp32: Forward | None = None  # for sounds that fp16 is too narrow for
+        self.lock = Lock()
         self.device, self.precision = self.forward.device, self.forward.precision
         self.grid_frames = self.forward.grid_frames
         self.is_in_pieces = context == PIECES
@@ -73,10 +80,18 @@ class Engine(TrackSeparator):
         waveform = resample(waveform, rate_hz, self.config.rate_hz)
         if self.is_in_pieces:
             conditions_QD = conditions_QD.to(self.device).float()
-            for inner in separate_pieces(self.forward, self.policy, waveform, conditions_QD):
-                outer = resample(inner, self.config.rate_hz, rate_hz)
-                yield check_stem(to_host(outer[:, span.core]), samples_CT)
+            inners = separate_pieces(self.forward, self.policy, waveform, conditions_QD)
+            outers = (resample(inner, self.config.rate_hz, rate_hz) for inner in inners)
+            for stem_CT in bring(outer[:, span.core] for outer in outers):
+                yield check_stem(stem_CT, samples_CT)
             return
+        for stem_CT in bring(self._compute_on_device(waveform, rate_hz, conditions_QD, span)):
+            yield check_stem(stem_CT, samples_CT)
+
+    def _compute_on_device(
+        self, waveform: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
+    ) -> Iterator[Tensor]:
+        """Yield the core (C, T) of each query's stem, of a waveform in the network's rate."""
         spectrum = compute_whole_spectrum(waveform, self.config.n_fft, self.config.hop)
         input_PNF, filtered_CNF = choose_passes(spectrum, self.policy)
         first, last = self._frames_to_keep(span, rate_hz, input_PNF.shape[1])
@@ -91,7 +106,7 @@ class Engine(TrackSeparator):
             outer = resample(inner, self.config.rate_hz, rate_hz)
             skipped = first * self.config.hop * rate_hz // self.config.rate_hz
             core = slice(span.core.start - skipped, span.core.stop - skipped)
-            yield check_stem(to_host(outer[:, core]), samples_CT)
+            yield outer[:, core]
 
     def _frames_to_keep(self, span: Span, rate_hz: int, num_frames: int) -> tuple[int, int]:
         """Return the frames whose gains the core needs: its cells and one more at each side."""
@@ -119,7 +134,10 @@ class Engine(TrackSeparator):
             batch = self.forward.choose_batch(windows[0].stop - windows[0].start)
             group = max(1, batch // (len(windows) * len(x_PNF)))
             try:
-                gains = self._run_group(x_PNF, shifts_QS[q : q + group], windows, batch)
+                shifts_GS = shifts_QS[q : q + group]
+                gains = self._run_group(self.forward, x_PNF, shifts_GS, windows, batch)
+                if self.forward.may_overflow and not is_finite(gains):
+                    gains = self._run_group(self._fold_in_fp32(), x_PNF, shifts_GS, windows, batch)
             except torch.OutOfMemoryError:
                 self.forward.shrink(windows[0].stop - windows[0].start, batch, shortest)
                 continue
@@ -127,8 +145,22 @@ class Engine(TrackSeparator):
                 yield torch.view_as_complex(gain)
             q += len(gains)
 
+    def _fold_in_fp32(self) -> Forward:
+        """Fold the network in fp32, once. Others still get fp16: no stem depends on what else was
+        separated."""
+        with self.lock:
+            if self.in_fp32 is None:
+                log.warning("fp16 is too narrow for some of these sounds: those again in fp32")
+                self.in_fp32 = Forward(self.net, self.device, "fp32", "off", None)
+            return self.in_fp32
+
     def _run_group(
-        self, x_PNF: Tensor, shifts_GS: Tensor, windows: list[Window], batch: int
+        self,
+        forward: Forward,
+        x_PNF: Tensor,
+        shifts_GS: Tensor,
+        windows: list[Window],
+        batch: int,
     ) -> Tensor:
         """Compute gains (G, P, N, F - 1, 2) of a few queries: G x P x windows in batches."""
         first, last = windows[0].core_start, windows[-1].core_stop
@@ -137,7 +169,7 @@ class Engine(TrackSeparator):
         for at in range(0, len(items), batch):
             taken = items[at : at + batch]
             x = torch.stack([x_PNF[p, w.start : w.stop] for _, p, w in taken])
-            out = self.forward(x, torch.stack([shifts_GS[g] for g, _, _ in taken]))
+            out = forward(x, torch.stack([shifts_GS[g] for g, _, _ in taken]))
             for (g, p, w), gain in zip(taken, out, strict=True):
                 core = gain[w.core_start - w.start : w.core_stop - w.start]
                 gains[g, p, w.core_start - first : w.core_stop - first] = core

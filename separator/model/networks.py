@@ -3,6 +3,7 @@
 Shapes: B batch, N frames, F bins, D condition, S all shifts of one query side by side.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -30,6 +31,10 @@ class Folded(Protocol):
 
     def normalize(self, magnitude_BNF: Tensor) -> Tensor:
         """Normalise a whole stretch (B, N, F - 1), filled up to the grid at its end."""
+        ...
+
+    def buffers(self) -> Iterator[Tensor]:
+        """List the weights."""
         ...
 
     def __call__(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """Let several threads separate with one network: their windows share batches on the device.
 
 One thread owns the device. A batch has one shape for all windows of a length, whoever shares it
-and however full it is: in batches of another shape the last bits of a gain are others. In fp32 on a
-GPU they were others at another place of a batch, too (seen on an H100): there windows go alone,
-which costs nothing, because one fills the device.
+and however full it is: in batches of another shape the last bits of a gain are others. On a GPU
+they are others at another place of a batch, too (seen on an H100 and an H200): there windows go
+alone, and the threads share the device, not its batches.
 
 Shapes: B windows, N frames, F bins, S shifts.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from separator.model.forward import Forward
 
-# As many fill a large GPU; more only let the first window wait for the last.
+# More only let the first window wait for the last.
 SHARED_FRAMES = 8_192
 BATCHES_AHEAD = 2  # the GPU has the next one when it is done with one
 
@@ -31,7 +31,7 @@ class SharedForward(Forward):
         self.thread = ThreadPoolExecutor(1, "device")
         self.lock = Lock()
         self.waiting: list[_Request] = []
-        self.mixes = self.precision != "fp32" or self.device.type != "cuda"
+        self.mixes = self.device.type != "cuda"
         self.started: deque[torch.cuda.Event] = deque()  # batches that a GPU has not done
 
     def choose_batch(self, num_frames: int) -> int:

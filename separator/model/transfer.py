@@ -1,5 +1,7 @@
 """Move samples between the memory of the machine and a device, at the full speed of a GPU's bus."""
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor
 
@@ -11,11 +13,31 @@ def to_device(samples: Tensor, device: torch.device) -> Tensor:
     return samples.to(device)
 
 
-def to_host(samples: Tensor) -> Tensor:
-    """Copy from the device; only this thread waits."""
-    if samples.device.type != "cuda":
-        return samples
-    host = torch.empty(samples.shape, dtype=samples.dtype, pin_memory=True)
-    host.copy_(samples, non_blocking=True)
-    torch.cuda.current_stream(samples.device).synchronize()
-    return host
+def bring(results: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Copy results from the device, one after another. While a GPU's is under way, the next one is
+    computed."""
+    before: _Copy | None = None
+    for result in results:
+        if result.device.type != "cuda":
+            yield result
+            continue
+        copy = _Copy(result)
+        if before is not None:
+            yield before.wait()
+        before = copy
+    if before is not None:
+        yield before.wait()
+
+
+class _Copy:
+    """A copy from a GPU, under way until `wait` returns it."""
+
+    def __init__(self, result: Tensor) -> None:
+        self.host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
+        self.host.copy_(result, non_blocking=True)
+        self.event = torch.cuda.current_stream(result.device).record_event()
+
+    def wait(self) -> Tensor:
+        """Only this thread waits."""
+        self.event.synchronize()
+        return self.host

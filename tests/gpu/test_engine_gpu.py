@@ -70,6 +70,15 @@ def test_stems_do_not_depend_on_who_shares_a_batch(net, precision, compile):
         assert torch.equal(one, other)
 
 
+def test_sounds_that_fp16_is_too_narrow_for_are_computed_in_fp32(net):
+    engines = [Engine(net, "cuda", precision, "off") for precision in ("bf16", "fp32")]
+    narrow, exact = engines
+    narrow.forward.net.pre_weight *= 1e6
+    waveform, conditions = 0.1 * torch.randn(2, 12 * HZ), torch.randn(2, 512)
+    a, b = (engine.separate(waveform, HZ, conditions) for engine in engines)
+    assert narrow.in_fp32 is not None and exact.in_fp32 is None and torch.equal(a, b)
+
+
 def test_out_of_memory_is_survived_and_remembered(net, caplog):
     waveform, conditions = 0.1 * torch.randn(1, 120 * HZ), torch.randn(2, 512)
     reference = Engine(net, "cuda", "fp32", "off").separate(waveform, HZ, conditions)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from separator.errors import AudioError, NonFiniteAudio, RateError, RequestError
 from separator.model.engine import Engine
-from separator.model.folded import CONTEXT_FRAMES
+from separator.model.folded import CONTEXT_FRAMES, FoldedResUNet
 from separator.model.resunet import ResUNet, separate_plainly
 from tests.helpers.engines import make_engine, make_noise
 from tests.helpers.golden import make_small_net, relative_error
@@ -260,3 +260,18 @@ def test_separate_refuses_non_finite_conditions(engine):
 def test_engine_grid_follows_network(engine):
     assert engine.grid_s == Fraction(8, 25)
     assert engine.context_frames == CONTEXT_FRAMES == 352
+
+
+def test_sounds_that_fp16_is_too_narrow_for_are_computed_in_fp32(net, caplog):
+    """As on a GPU, where precision=bf16 adds in fp16."""
+    waveform, conditions = make_noise(1, HZ), make_conditions(2)
+    engines = [make_engine(net), make_engine(net)]
+    for engine in engines:
+        engine.forward.net = FoldedResUNet(engine.net, torch.bfloat16, on_gpu=True).eval()
+    usual, loud = engines
+    reference = make_engine(net).separate(waveform, HZ, conditions)
+    assert 1e-4 < relative_error(usual.separate(waveform, HZ, conditions), reference) < 1e-2
+    assert usual.in_fp32 is None and not caplog.messages
+    loud.forward.net.pre_weight *= 1e6
+    stems = loud.separate(waveform, HZ, conditions)
+    assert torch.equal(stems, reference) and "fp16 is too narrow" in caplog.text

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from separator.errors import RequestError
 from separator.model.device import choose_precision
-from separator.model.forward import Forward, count_flops
+from separator.model.forward import Forward, count_flops, give_graphs_to_thread
 from separator.model.resunet import NetworkConfig
 from tests.helpers.golden import make_small_net, relative_error
 
@@ -147,3 +148,15 @@ def test_a_compiled_graph_is_found_again_by_the_next_process(tmp_path):
         for _ in range(2)
     ]
     assert found == [["0", "1"], ["1", "0"]] and any((tmp_path / "compiled").iterdir())
+
+
+def test_a_thread_is_given_what_cuda_graphs_need():
+    """Torch prepares the thread that imports its module, and no other one."""
+    from torch._inductor.cudagraph_trees import get_container
+
+    with ThreadPoolExecutor(1) as other, pytest.raises(AssertionError):
+        other.submit(get_container, 0).result()
+    with ThreadPoolExecutor(1) as other:
+        other.submit(give_graphs_to_thread).result()
+        one, again = (other.submit(get_container, 0).result() for _ in range(2))
+    assert one is again
