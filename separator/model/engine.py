@@ -27,7 +27,7 @@ from separator.model.networks import Network
 from separator.model.pieces import separate_pieces
 from separator.model.sharing import SharedForward
 from separator.model.spectrogram import compute_whole_spectrum, invert_spectrum
-from separator.model.track import TrackSeparator, check_stem, is_finite
+from separator.model.track import TrackSeparator, check_stem
 from separator.model.transfer import bring, to_device
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Engine(TrackSeparator):
     `context` is "exact", seconds (less is faster on short windows and no longer exact), or
     "pieces": each 2 s alone, see pieces.py.
     `memory_bytes` limits one forward; by default it is a share of the device's memory.
-    `is_shared`: threads may separate at once, and share batches, see sharing.py.
+    `is_shared`: threads may separate at once, and see sharing.py.
     """
 
     def __init__(
@@ -78,25 +78,29 @@ class Engine(TrackSeparator):
         """Yield the core (C, T) of each query's stem."""
         waveform = to_device(samples_CT.float(), self.device)
         waveform = resample(waveform, rate_hz, self.config.rate_hz)
-        if self.is_in_pieces:
-            conditions_QD = conditions_QD.to(self.device).float()
-            inners = separate_pieces(self.forward, self.policy, waveform, conditions_QD)
-            outers = (resample(inner, self.config.rate_hz, rate_hz) for inner in inners)
-            for stem_CT in bring(outer[:, span.core] for outer in outers):
-                yield check_stem(stem_CT, samples_CT)
-            return
-        for stem_CT in bring(self._compute_on_device(waveform, rate_hz, conditions_QD, span)):
+        separate = self._separate_pieces if self.is_in_pieces else self._separate_windows
+        for stem_CT in bring(
+            separate(waveform, rate_hz, conditions_QD.to(self.device).float(), span)
+        ):
             yield check_stem(stem_CT, samples_CT)
 
-    def _compute_on_device(
-        self, waveform: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
+    def _separate_pieces(
+        self, waveform_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
-        """Yield the core (C, T) of each query's stem, of a waveform in the network's rate."""
-        spectrum = compute_whole_spectrum(waveform, self.config.n_fft, self.config.hop)
+        """Yield what `_separate_windows` yields, with seams between pieces."""
+        for inner in separate_pieces(self.forward, self.policy, waveform_CT, conditions_QD):
+            yield resample(inner, self.config.rate_hz, rate_hz)[:, span.core]
+
+    def _separate_windows(
+        self, waveform_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
+    ) -> Iterator[Tensor]:
+        """Yield the core (C, T) of each query's stem in the track's rate, of a waveform in the
+        network's."""
+        spectrum = compute_whole_spectrum(waveform_CT, self.config.n_fft, self.config.hop)
         input_PNF, filtered_CNF = choose_passes(spectrum, self.policy)
         first, last = self._frames_to_keep(span, rate_hz, input_PNF.shape[1])
         filtered_CNF = filtered_CNF[:, first : min(last, input_PNF.shape[1])]
-        num_inner = waveform.shape[-1] - first * self.config.hop
+        num_inner = waveform_CT.shape[-1] - first * self.config.hop
         if last < input_PNF.shape[1]:
             num_inner = (last - first - 1) * self.config.hop
         for gain_PNF in self._compute_gains(input_PNF, conditions_QD, first, last):
@@ -120,7 +124,7 @@ class Engine(TrackSeparator):
     ) -> Iterator[Tensor]:
         """Yield the complex gain (P, N, F - 1) of frames `first..last` for each query."""
         with computing(self.device):
-            shifts_QS = self.forward.net.compute_shifts(conditions_QD.to(self.device).float())
+            shifts_QS = self.forward.net.compute_shifts(conditions_QD)
         x_PNF = self.forward.net.normalize(input_PNF.abs())
         num_frames = min(x_PNF.shape[1], last + self.context_frames)
         x_PNF = x_PNF[:, :num_frames]
@@ -136,8 +140,11 @@ class Engine(TrackSeparator):
             try:
                 shifts_GS = shifts_QS[q : q + group]
                 gains = self._run_group(self.forward, x_PNF, shifts_GS, windows, batch)
-                if self.forward.may_overflow and not is_finite(gains):
-                    gains = self._run_group(self._fold_in_fp32(), x_PNF, shifts_GS, windows, batch)
+                if self.forward.may_overflow:
+                    for g in find_overflows(gains):
+                        one_S = shifts_GS[g : g + 1]
+                        again = self._run_group(self._fold_in_fp32(), x_PNF, one_S, windows, batch)
+                        gains[g] = again[0]
             except torch.OutOfMemoryError:
                 self.forward.shrink(windows[0].stop - windows[0].start, batch, shortest)
                 continue
@@ -174,3 +181,8 @@ class Engine(TrackSeparator):
                 core = gain[w.core_start - w.start : w.core_stop - w.start]
                 gains[g, p, w.core_start - first : w.core_stop - first] = core
         return gains
+
+
+def find_overflows(gains_GX: Tensor) -> list[int]:
+    """List the queries whose gains are not all finite."""
+    return (~gains_GX.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()

@@ -1,9 +1,9 @@
-"""Let several threads separate with one network: their windows share batches on the device.
+"""Let several threads separate with one network: one more thread calls it, with what they ask.
 
-One thread owns the device. A batch has one shape for all windows of a length, whoever shares it
-and however full it is: in batches of another shape the last bits of a gain are others. On a GPU
-they are others at another place of a batch, too (seen on an H100 and an H200): there windows go
-alone, and the threads share the device, not its batches.
+On a CPU windows of several threads share batches. A batch has one shape for all windows of a
+length, whoever shares it and however full it is: in batches of another shape the last bits of a
+gain are others. On a GPU they are others at another place of a batch, too (seen on an H100 and an
+H200): there windows go alone, and the threads share the device, not its batches.
 
 Shapes: B windows, N frames, F bins, S shifts.
 """

@@ -76,7 +76,7 @@ def test_sounds_that_fp16_is_too_narrow_for_are_computed_in_fp32(net):
     narrow.forward.net.pre_weight *= 1e6
     waveform, conditions = 0.1 * torch.randn(2, 12 * HZ), torch.randn(2, 512)
     a, b = (engine.separate(waveform, HZ, conditions) for engine in engines)
-    assert narrow.in_fp32 is not None and exact.in_fp32 is None and torch.equal(a, b)
+    assert narrow.in_fp32 is not None and exact.in_fp32 is None and relative_error(a, b) < 1e-5
 
 
 def test_out_of_memory_is_survived_and_remembered(net, caplog):
