@@ -22,6 +22,7 @@ from separator.results.manifest import list_entries, read_table
 from separator.results.paths import Layout, tell_apart
 from separator.results.record import URIS
 from separator.results.schema import Record
+from separator.results.withdrawn import mark
 from separator.rows import REMUX, Asset
 from separator.storage import Storage
 
@@ -52,6 +53,7 @@ def withdraw(storage: Storage, layout: Layout, asset: Asset, found: CommitFile) 
         is_kept = record["request"] in ids.get(record["query_name"], (record["request"],))
         (kept if is_kept else stale).append(record)
     if uris := list_uris(stale):
+        mark(storage, layout, asset.uri, {record["query_name"] for record in stale})
         file = CommitFile(asset.uri, kept, (*found.obsolete_uris, *uris))
         storage.write(layout.record(asset.path), pack_commit_file(file))
 

@@ -9,11 +9,13 @@
     manifest/<run id>-<n>.parquet                 the records of all assets
     runs/<run id>.json                            one run: config, versions, totals, times
     lock.json                                     the runs at work; {} when there are none
+    withdrawn/<hash>.json                         an asset whose stems are being made in another way
     presence/                                     the same of `separator detect`, without stems
 
 A path keeps the names of the library as far as a name can be kept: parts that could lead out of the
-output, control characters and `%` are percent-encoded, a part too long for a file system ends in a
-hash. Assets of two libraries may still have one path: results/folders.py tells them apart.
+output, control characters and `%` are percent-encoded, a part too long for a file system and a path
+too long for S3 end in a hash. Assets of two libraries may still have one path: results/folders.py
+tells them apart.
 """
 
 import hashlib
@@ -26,6 +28,8 @@ from separator.storage.uri import join_uri, parse_uri
 
 # Of 255 bytes that file systems allow; temporaries add to it.
 LONGEST_PART_BYTES = 200
+# Of 1,024 bytes of a key on S3 and 4,096 of a local path; the output's own and a query's add to it.
+LONGEST_PATH_BYTES = 600
 UNSAFE = re.compile('[%\x00-\x1f\x7f\\\\:*?"<>|]')
 STEMS, PARTS, RECORD = "stems", ".parts", "record.json"
 
@@ -35,7 +39,7 @@ def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
     try:
         whole = _name_whole(asset_uri)
     except RequestError:  # what a list may hold; its record has to lie somewhere
-        return "/".join(encode_part(part) for part in asset_uri.split("/"))
+        return _encode_path(asset_uri)
     if root_uri is None:
         whole = whole.lstrip("/")
     else:
@@ -44,7 +48,15 @@ def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
             whole = whole[len(folder) :]
         else:  # the one object that was named itself
             whole = whole.rpartition("/")[2]
-    return "/".join(encode_part(part) for part in whole.split("/"))
+    return _encode_path(whole)
+
+
+def _encode_path(path: str) -> str:
+    safe = "/".join(encode_part(part) for part in path.split("/")).encode()
+    if len(safe) <= LONGEST_PATH_BYTES:
+        return safe.decode()
+    short = safe[: LONGEST_PATH_BYTES - 17].decode(errors="ignore")
+    return f"{short}{_mark(path)}"
 
 
 def find_common_folder(uris: Sequence[str]) -> str | None:
@@ -147,6 +159,12 @@ class Layout:
 
     def lock(self) -> str:
         return join_uri(self.root_uri, "lock.json")
+
+    def marks(self) -> str:
+        return join_uri(self.root_uri, "withdrawn")
+
+    def mark(self, name: str) -> str:
+        return join_uri(self.marks(), f"{name}.json")
 
     def runs(self) -> str:
         return join_uri(self.root_uri, "runs")

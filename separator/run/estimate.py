@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
 from separator.media.joined import decode_track
 from separator.media.probe import probe
+from separator.results.withdrawn import list_marks
 from separator.rows import STEM, Asset
 from separator.run.prepare import Flow, Target, load_flow, prepare_target
 from separator.stages.extract import ASSET_ERRORS, check_asset, make_entry
@@ -86,9 +87,9 @@ def count_pending(target: Target) -> tuple[Plan, list[Asset]]:
     """Count, and choose some pending assets at random, the same ones each time."""
     done, plan, chosen = target.find_done(), Plan(), []
     rng = random.Random(0)
-    for asset in target.list_assets():
+    target = replace(target, marked=list_marks(target.storage, target.layout))
+    for asset, pending in target.list_pending(done, target.list_assets()):
         plan.assets += 1
-        pending = done.select_pending(asset)
         if pending is None:
             plan.assets_failed += done.has_failed(asset)
             continue

@@ -102,19 +102,21 @@ def plan_listening(
 
     path = find_detector(settings.model, storage)
     detector = load_detector(path) if path else None
-    chosen = {query.key: query.classes for query in queries}
+    chosen: dict[str, tuple[str, ...]] = {}
+    for query in queries:  # several may have one key: the same sounds under other names
+        chosen[query.key] = chosen.get(query.key) or tuple(query.classes)
     if detector is None and (named := [key for key, classes in chosen.items() if classes]):
         raise RequestError(
             f"query {named[0]!r}: classes are those of a detector; detect.model={settings.model!r} "
             "has none"
         )
-    words = {query.key: query.text or query.name for query in queries}
+    words = {query.key: query.text for query in queries}  # example sounds have none
     words |= {text: text for text in texts}
     if encoder is None:
         calibration = None
     ways, told, unknown = {}, {}, frozenset(unknown)
     for key, text in words.items():
-        if detector is not None:
+        if detector is not None and (text or chosen.get(key)):
             found = match_classes(text, detector.labels, chosen.get(key, ()))
             if isinstance(found, Classes):
                 ways[key] = Way(classes=found.labels)

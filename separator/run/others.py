@@ -1,28 +1,12 @@
-"""Look at other runs on the same output: those at work, and those that did not end.
+"""Look at other runs on the same output: those at work, and those of earlier settings."""
 
-A run that did not end may have replaced stems that the manifest still names by other settings.
-"""
+from collections.abc import Collection
 
-from collections.abc import Collection, Iterable
-from dataclasses import replace
-from typing import Any
-
-from separator.config import JobConfig
 from separator.errors import RequestError
-from separator.results.record import hash_content, pack_json
 from separator.run.listening import OFF
 from separator.run.prepare import Target
-from separator.run.run_file import FINISHED
 from separator.run.status import read_run, read_runs
-from separator.stages.work import Work, uses_presence
-from separator.storage import Storage
-
-MOST_RUNS_READ = 1_000
-# Keys of a run file.
-CLOSED_BY = "closed_by"  # the run that has looked at all assets of this one, which did not end
-ALL_CLOSED = "all_closed"  # this run ended, and left no earlier run open
-
-Run = dict[str, Any]
+from separator.stages.work import uses_presence
 
 
 def check_precision(target: Target, wanted: str, run_id: str, live: Collection[str]) -> None:
@@ -40,33 +24,6 @@ def check_precision(target: Target, wanted: str, run_id: str, live: Collection[s
             )
 
 
-def hash_work(config: JobConfig, storage: Storage, work: Work) -> str:
-    """Hash what a run makes: two runs with one hash make the same files of the same assets."""
-    has_own = config.input.queries_column or config.input.tracks_column
-    rows = storage.stat(config.input.uri).etag if has_own else ""
-    queries = [[query.name, query.key] for query in work.queries]
-    return hash_content([queries, work.tracks, work.rule.settings, work.rule.recipes, rows])
-
-
-def find_unfinished(
-    target: Target, run_id: str, work: str, live: Collection[str]
-) -> tuple[Target, list[Run]]:
-    """Find the run files of runs that were stopped or killed, and not closed since.
-
-    If one of them did other `work`, the target is marked as doubtful.
-    """
-    found = []
-    for run in read_runs(target.storage, target.layout, MOST_RUNS_READ):
-        if run["run_id"] in (run_id, *live):
-            continue
-        if run["state"] == FINISHED and run.get(ALL_CLOSED):
-            break  # nothing before it is open
-        if run["state"] != FINISHED and not run.get(CLOSED_BY):
-            found.append(run)
-    is_doubtful = any(run.get("work") != work for run in found)
-    return replace(target, is_doubtful=is_doubtful), found
-
-
 def list_former_detection(target: Target, run_id: str) -> list[str]:
     """List settings of detection that the newest runs had otherwise, as `key=value` of theirs.
 
@@ -82,17 +39,3 @@ def list_former_detection(target: Target, run_id: str) -> list[str]:
             changed = (key for key in own if former.get(key, own[key]) != own[key])
             others |= {f"detect.{key}={former[key]}" for key in changed}
     return sorted(others)
-
-
-def close_unfinished(target: Target, run_id: str, runs: Iterable[Run]) -> bool:
-    """Mark the runs whose assets have all been looked at by this run; tell whether none is left."""
-    config, are_closed = target.config, True
-    own = config.to_dict()["input"], config.run.name_shard()
-    is_whole = config.run.limit is None and config.run.only == "all"
-    for run in runs:
-        if is_whole and (run["config"].get("input"), run.get("shard")) == own:
-            uri = target.layout.run(run["run_id"])
-            target.storage.write(uri, pack_json(run | {CLOSED_BY: run_id}))
-        else:
-            are_closed = False
-    return are_closed

@@ -1,7 +1,7 @@
 """Prepare a run: the work to be done, cheaply; then the weights and conditions that it needs."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache, partial
@@ -18,6 +18,7 @@ from separator.model.identity import find_sha256
 from separator.results.done import DoneItems, find_done
 from separator.results.folders import find_folder
 from separator.results.paths import Layout, name_presence
+from separator.results.withdrawn import name_mark
 from separator.rows import Asset
 from separator.run.cluster import find_precision
 from separator.run.conditions import (
@@ -57,8 +58,8 @@ class Target:
     checkpoint_path: Path | None  # None: of a model that another package brings
     work: Work
     examples: Examples = field(default_factory=dict)
-    # A run with other settings did not end: it may have replaced stems that the manifest names.
-    is_doubtful: bool = False
+    # Assets that a run which did not end may have been replacing: the manifest may be wrong there.
+    marked: Set[str] = frozenset()
     is_detection: bool = False  # no stems are made
 
     def list_assets(self) -> Listing:
@@ -68,12 +69,12 @@ class Target:
         self, done: DoneItems, assets: Iterable[Asset]
     ) -> Iterator[tuple[Asset, Asset | None]]:
         """Yield each asset, and the same with the work that is left to do, or None."""
-        if not self.is_doubtful or done.wanted is not None:
+        if not self.marked or done.wanted is not None:
             return ((asset, done.select_pending(asset)) for asset in assets)
         return map_ahead(partial(self._look, done), iter(assets), STAT_THREADS)
 
     def _look(self, done: DoneItems, asset: Asset) -> tuple[Asset, Asset | None]:
-        if asset.trouble:
+        if asset.trouble or name_mark(asset.uri) not in self.marked:
             return asset, done.select_pending(asset)
         _, found = find_folder(self.storage, self.layout, asset)
         return asset, done.select_pending(asset, {r["request"] for r in found.records})

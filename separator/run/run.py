@@ -8,6 +8,7 @@ import logging
 import platform
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -23,17 +24,11 @@ from separator.results.done import DoneItems
 from separator.results.manifest import ManifestWriter
 from separator.results.refuse import refuse_files
 from separator.results.schema import Record
+from separator.results.withdrawn import list_marks
 from separator.rows import NO_TRACK, Asset, Outcome, fail
 from separator.run.cluster import started_ray
 from separator.run.lock import RunLock
-from separator.run.others import (
-    ALL_CLOSED,
-    check_precision,
-    close_unfinished,
-    find_unfinished,
-    hash_work,
-    list_former_detection,
-)
+from separator.run.others import check_precision, list_former_detection
 from separator.run.prepare import (
     Target,
     load_flow,
@@ -75,7 +70,6 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
     about = describe_code() | {
         "config": config.to_dict(),
         "precision": target.config.model.precision,
-        "work": hash_work(config, storage, target.work),
     }
     layout, run_id = target.layout, stats.run_id
     run_file = RunFile(storage, layout.run(run_id), run_id, shard, lambda: about | stats.to_dict())
@@ -87,7 +81,7 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
         run_file.write()
         live = lock.list_live()
         check_precision(target, config.model.precision, run_id, live)
-        target, unfinished = find_unfinished(target, run_id, about["work"], live)
+        target = replace(target, marked=list_marks(storage, layout))
         done = target.find_done()
         pending = look_through(target, done, stats)
         state = STOPPED
@@ -96,8 +90,6 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
         warn_of_former_detection(target, stats)
         stats.finish()
         see(stats)
-        is_alone = not live and not lock.list_live()
-        about[ALL_CLOSED] = close_unfinished(target, run_id, unfinished) and is_alone
         if lock.try_alone():
             compact(storage, layout, run_id)
             lock.check()
@@ -163,7 +155,10 @@ def process(
     rule = target.config.detect.rule
     collector = Collector(run_columns, output.residual, with_remux, done.last_commit_us, rule)
     writer = ManifestWriter(target.storage, target.layout, stats.run_id, ROWS_PER_PART)
-    with Committer(target.storage, target.layout, writer, on_commit, lock.check) as committer:
+    committing = Committer(
+        target.storage, target.layout, writer, on_commit, lock.check, target.marked
+    )
+    with committing as committer:
         if pending is not None and all(asset.trouble for asset in pending):
             for asset in pending:  # nothing to work on: Ray need not start
                 error = find_error(asset.trouble_code)(asset.trouble)

@@ -26,7 +26,7 @@ PACKAGES = {
     "apt-get": "apt",
     "dpkg-deb": "dpkg",
 }
-TIMEOUT_S = 120.0
+TIMEOUT_S = 1_800.0  # rendering takes seconds, on a machine with other work minutes
 PERCUSSION_BANK = 128
 
 

@@ -4,7 +4,7 @@ import logging
 import threading
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
@@ -15,6 +15,7 @@ from separator.results.latest import hash_ids
 from separator.results.manifest import ManifestWriter
 from separator.results.paths import Layout, is_told_apart
 from separator.results.schema import Record
+from separator.results.withdrawn import name_mark, unmark
 from separator.rows import Asset
 from separator.stages.collect import Commit, Discard
 from separator.storage import Storage, parse_uri
@@ -35,11 +36,15 @@ class Committer:
         writer: ManifestWriter,
         on_commit: Callable[[Sequence[Record]], None],
         check: Callable[[], None] = lambda: None,
+        marked: Set[str] = frozenset(),
     ) -> None:
         """`check` is called before a commit file is written, and raises if that is no longer for
-        this run to do."""
+        this run to do. `marked`: names of assets that an earlier run has marked."""
         self.storage, self.layout, self.writer = storage, layout, writer
-        self.on_commit, self.check = on_commit, check
+        self.on_commit, self.check, self.marked = on_commit, check, marked
+        self._settled: list[
+            tuple[str, set[str]]
+        ] = []  # marked assets, until their rows are written
         self._done = array("Q")  # hashes of ids of work items
         self.num_told_apart = 0  # assets whose own path holds the stems of another one
         self._pool = ThreadPoolExecutor(COMMITTERS)
@@ -63,6 +68,8 @@ class Committer:
         if kind is None:
             for job in self._waiting:
                 job.result()
+            with ThreadPoolExecutor(COMMITTERS) as pool:
+                list(pool.map(self._unmark, self._settled))
 
     def commit(self, command: Commit) -> None:
         while self._waiting and (len(self._waiting) >= MAX_WAITING or self._waiting[0].done()):
@@ -88,8 +95,18 @@ class Committer:
         with self._lock:
             self.num_told_apart += is_told_apart(asset.path, asset.uri)
             self._done.frombytes(hash_ids([r["request"] for r in command.records]).tobytes())
+            if old.obsolete_uris or name_mark(asset.uri) in self.marked:
+                self._settled.append((asset.uri, {r["query_name"] for r in command.records}))
             self.writer.add(command.records)
+            settled = []
+            if not self.writer.held:  # all of their rows are in the manifest now
+                settled, self._settled = self._settled, []
             self.on_commit(command.records)
+        for each in settled:
+            self._unmark(each)
+
+    def _unmark(self, settled: tuple[str, set[str]]) -> None:
+        unmark(self.storage, self.layout, *settled)
 
     def _write(self, asset: Asset, old: CommitFile, command: Commit) -> None:
         if not asset.etag and any(record["asset_etag"] for record in old.records):

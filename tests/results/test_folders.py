@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from separator.errors import OutputDamaged
+from separator.errors import OutputDamaged, StorageError
 from separator.results.commit_file import CommitFile, pack_commit_file, read_commit_file
 from separator.results.folders import find_folder, read_folder, withdraw
 from separator.results.manifest import ManifestWriter
 from separator.results.paths import is_told_apart, tell_apart
+from separator.results.withdrawn import list_marks, mark, name_mark, unmark
 from separator.storage import Storage
 from tests.helpers.records import make_record
 from tests.helpers.rows import ASSET
@@ -126,3 +127,28 @@ def test_withdraw_takes_out_what_is_about_to_be_made_in_another_way(output):
     before = storage.stat(layout.record(ASSET.path))
     withdraw(storage, layout, ASSET, left)
     assert storage.stat(layout.record(ASSET.path)) == before, "nothing left to withdraw"
+
+
+def test_an_asset_is_marked_before_its_records_are_withdrawn(local_output):
+    storage, layout = local_output
+    stem_uri = layout.stem(ASSET.path, 0, "stem", "a")
+    record = make_record(ASSET.uri, "a", request="f" * 32) | {"stem_uri": stem_uri}
+    storage.write(layout.folder(ASSET.path), b"a file where a folder has to be")
+    with pytest.raises(StorageError):
+        withdraw(storage, layout, ASSET, CommitFile(ASSET.uri, [record]))
+    assert list_marks(storage, layout) == {name_mark(ASSET.uri)}
+
+
+def test_a_mark_stays_until_all_of_its_queries_are_settled(output):
+    storage, layout = output
+    assert list_marks(storage, layout) == set()
+    unmark(storage, layout, ASSET.uri, ["a"])  # there is none
+    mark(storage, layout, ASSET.uri, ["a", "b"])
+    mark(storage, layout, ASSET.uri, ["c"])
+    mark(storage, layout, OTHER.uri, ["a"])
+    for name, is_left in (("a", True), ("c", True), ("b", False)):
+        unmark(storage, layout, ASSET.uri, [name])
+        assert (name_mark(ASSET.uri) in list_marks(storage, layout)) is is_left
+    storage.write(layout.mark(name_mark(OTHER.uri)), b"damaged")
+    unmark(storage, layout, OTHER.uri, ["a"])
+    assert list_marks(storage, layout) == {name_mark(OTHER.uri)}, "looked into for ever"

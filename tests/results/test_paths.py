@@ -2,7 +2,13 @@
 
 import pytest
 
-from separator.results.paths import LONGEST_PART_BYTES, Layout, encode_part, make_asset_path
+from separator.results.paths import (
+    LONGEST_PART_BYTES,
+    LONGEST_PATH_BYTES,
+    Layout,
+    encode_part,
+    make_asset_path,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +46,17 @@ def test_different_names_stay_different():
 
 def test_long_names_of_other_scripts_stay_text():
     assert len(encode_part("日" * 200).encode()) <= LONGEST_PART_BYTES
+
+
+@pytest.mark.parametrize("part", ["d" * 190, "日" * 60, "%", "a\n"])
+def test_paths_too_long_for_a_store_end_in_a_hash(part):
+    deep = "/".join([part] * 200)
+    paths = [make_asset_path(f"/lib/{deep}/{name}.wav", "/lib") for name in ("a", "b")]
+    assert paths[0] != paths[1] and paths[0][:150] == paths[1][:150]
+    assert all(len(path.encode()) <= LONGEST_PATH_BYTES for path in paths)
+    assert not any({"", ".", ".."} & set(path.split("/")) for path in paths)
+    usual = "/".join(["d" * 190] * 3)
+    assert make_asset_path(f"/lib/{usual}", "/lib") == usual
 
 
 def test_everything_lies_below_the_root():
