@@ -34,7 +34,7 @@ EXIT_CODES = """\
 exit codes:
   0  all is well
   1  a crash, or something that may pass (a store that is busy): try again
-  2  a bad request or config; nothing was written
+  2  a bad request or config; no stem or record was written
   3  finished, and something failed
   130  stopped by Ctrl-C or SIGTERM"""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
