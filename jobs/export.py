@@ -2,8 +2,9 @@
 
 Shards are WebDataset, Parquet or Lhotse Shar. Stems are chosen by an expression over the manifest's
 columns and split by asset. The same manifest and settings give the same files, and an export that
-was stopped goes on where it was. Stems that are gone from storage are named in index/, and the exit
-code is 3. With output.hub the data set is pushed to the Hugging Face Hub, where it is private.
+was stopped goes on where it was. Stems that are gone from storage, empty or cut short are left out
+and named in index/, and the exit code is 3. With output.hub the data set is pushed to the Hugging
+Face Hub, where it is private.
 """
 
 import argparse
@@ -130,7 +131,7 @@ def print_summary(contents: "list[Contents]", config: "ExportConfig") -> None:
     for licence, number in sum_up(contents, "licence").most_common(5):
         print(f"  {licence or 'no licence given':32}{number:>8,}")
     if missing := sum(len(each.missing) for each in contents):
-        print(f"{missing:,} stems are gone from storage; index/ names them")
+        print(f"{missing:,} stems are gone from storage, or damaged; index/ names them")
     if too_loud := sum(len(each.too_loud) for each in contents):
         print(f"{too_loud:,} stems are left out, their mixtures would clip; index/ names them")
     if len(suffixes := sum_up(contents, "suffix")) > 1 and config.output.format == WEBDATASET:

@@ -20,14 +20,14 @@ class ShardFile:
 
 @dataclass
 class Contents:
-    """Count what a shard holds, and list the stems that were missing from storage."""
+    """Count what a shard holds, and list the stems that were missing from storage or damaged."""
 
     split: str
     num_stems: int = 0
     seconds: float = 0.0
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # by column and value
     days: list[str] = field(default_factory=list)  # first and last day on which stems were made
-    missing: list[str] = field(default_factory=list)  # URIs
+    missing: list[str] = field(default_factory=list)  # URIs, also of what is damaged
     too_loud: list[str] = field(default_factory=list)  # URIs of stems whose mixture would clip
     files: list[ShardFile] = field(default_factory=list)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from separator.errors import ObjectMissing
+from separator.errors import ObjectMissing, OutputDamaged
 from separator.export.parquet_shards import write_parquet
 from separator.export.select import Shard
 from separator.export.settings import LHOTSE, PARQUET, WEBDATASET
 from separator.export.shar_shards import write_shar
 from separator.export.shard_contents import Contents, ShardFile
-from separator.export.sounds import Samples, add_sounds, cut_sound
+from separator.export.sounds import Samples, add_sounds, check_sound, cut_sound
 from separator.export.tar_shards import write_tar
 from separator.results.paths import ExportLayout
 from separator.storage import Storage
@@ -87,10 +87,11 @@ class ShardWriter:
             path = folder / f"{name}{Path(row[column]).suffix}"
             try:
                 self.storage.fetch(row[column], path)
-            except ObjectMissing:
+                check_sound(path, row)
+                cut_sound(path, row)
+            except (ObjectMissing, OutputDamaged):
                 contents.missing.append(row[column])
                 return None
-            cut_sound(path, row)
             paths[name] = path
         if self.form == LHOTSE and self.residual:
             paths["mixture"] = folder / f"mixture{paths['audio'].suffix}"

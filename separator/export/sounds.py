@@ -1,5 +1,6 @@
-"""Cut and add stored sounds, sample by sample and without loss."""
+"""Check stored sounds; cut and add them, sample by sample and without loss."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,37 @@ import soundfile
 from separator.errors import OutputDamaged, RequestError
 
 LOSSLESS = ("FLAC", "WAV", "WAVEX", "RF64", "W64")
+COUNT_AHEAD = ("FLAC", "MP3")  # their headers count samples that may be gone from the file
 FLOATS: dict[str, Any] = {"FLOAT": "float32", "DOUBLE": "float64"}  # types that lose nothing
 BLOCK_SAMPLES = 1 << 18
 INT32 = np.iinfo(np.int32)
 
 # Rows with local copies of their sounds; the next row overwrites the copies.
 Samples = Iterator[tuple[dict[str, Any], dict[str, Path]]]
+
+
+def check_sound(path: Path, row: dict[str, Any]) -> None:
+    """Raise OutputDamaged if a sound is empty, or ends before its row says.
+
+    What soundfile cannot read (m4a) may only not be empty.
+    """
+    damaged = f"{row['stem_uri']}: is empty, or ends early"
+    if not path.stat().st_size:
+        raise OutputDamaged(damaged)
+    if path.suffix[1:].upper() not in soundfile.available_formats():
+        return
+    stop_s = row["duration_s"] if row["cut_stop_s"] is None else row["cut_stop_s"]
+    try:
+        with soundfile.SoundFile(path) as file:
+            last = math.floor(stop_s * file.samplerate) - 1
+            is_there = last < file.frames
+            if is_there and last >= 0 and file.format in COUNT_AHEAD:
+                file.seek(last)
+                is_there = len(file.read(1)) == 1
+    except soundfile.SoundFileError as error:
+        raise OutputDamaged(f"{row['stem_uri']}: {error}") from None
+    if not is_there:
+        raise OutputDamaged(damaged)
 
 
 def cut_sound(path: Path, row: dict[str, Any]) -> None:

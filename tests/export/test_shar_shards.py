@@ -154,7 +154,7 @@ def test_stem_whose_mixture_would_clip_is_left_out_and_named(own_output, tmp_pat
 
 def test_residual_of_another_length_is_a_damaged_output(own_output, tmp_path):
     row = next(iter(read_wanted(own_output).values()))
-    soundfile.write(row.residual_uri, np.zeros(9), RATE_HZ)
+    soundfile.write(row.residual_uri, np.zeros(RATE_HZ), RATE_HZ)
     with pytest.raises(OutputDamaged, match=r"residual/.*flac: is not as long as its stem"):
         export(own_output, tmp_path / "set", SHAR, "output.residual=true")
 

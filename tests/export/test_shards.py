@@ -147,6 +147,19 @@ def test_missing_stems_are_listed_and_left_out_alone(own_output, tmp_path, form)
     assert "3 stems are missing" in (tmp_path / "set/README.md").read_text()
 
 
+@pytest.mark.parametrize("form", ["webdataset", "parquet", "lhotse_shar"])
+@pytest.mark.parametrize("cut", ["none", "presence"])
+def test_damaged_stems_are_left_out_as_missing_ones_are(own_output, tmp_path, form, cut):
+    heard = [row for row in read_wanted(own_output).values() if len(row.presence)]
+    damaged = [row.stem_uri for row in heard[:3]]
+    for uri, num_bytes in zip(damaged, (0, 1_000, 1), strict=True):
+        Path(uri).write_bytes(Path(uri).read_bytes()[:num_bytes])
+    contents = export(own_output, tmp_path / "set", f"output.format={form}", f"input.cut={cut}")
+    assert {uri for each in contents for uri in each.missing} == set(damaged)
+    whole = 15 if cut == "none" else sum(len(row.presence) for row in heard[3:])
+    assert sum(each.num_stems for each in contents) == whole
+
+
 def test_shard_without_stems_has_an_index_and_no_file(own_output, tmp_path):
     for row in read_wanted(own_output).values():
         Path(row.stem_uri).unlink()

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from separator.errors import RequestError
-from separator.export.sounds import add, add_sounds
+from separator.audio.format import AudioFormat
+from separator.errors import OutputDamaged, RequestError
+from separator.export.sounds import add, add_sounds, check_sound
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings
 
 RELEASE = Path(__file__).parents[1] / "data/first_release"
 ASSETS = pytest.mark.parametrize("asset", ["talk.wav", "sub/rain.wav"])
@@ -50,3 +53,18 @@ def test_lossy_stems_give_no_mixture(tmp_path):
         soundfile.write(paths[-1], np.zeros(8_000), 8_000)
     with pytest.raises(RequestError, match=r"siren\.ogg: OGG cannot be added .*flac and wav"):
         add_sounds(*paths, tmp_path / "mixture.ogg", make_row(*paths))
+
+
+@pytest.mark.parametrize("form", ["flac", "wav", "ogg", "mp3", "m4a"])
+def test_a_sound_that_is_empty_or_cut_short_is_damaged(tmp_path, form):
+    path = tmp_path / f"a.{form}"
+    noise_CT = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 40_017)).astype(np.float32)
+    audio_format = AudioFormat(22_050, 1, "mono")  # ogg has to store another rate
+    encode([noise_CT], path, audio_format, settings=EncodeSettings(format=form))
+    row = {"stem_uri": "a", "duration_s": 40_017 / 22_050, "cut_stop_s": None}
+    check_sound(path, row)
+    data = path.read_bytes()
+    for num_bytes in (0,) if form == "m4a" else (0, 1_000, len(data) // 2):
+        path.write_bytes(data[:num_bytes])
+        with pytest.raises(OutputDamaged):
+            check_sound(path, row)
