@@ -1,4 +1,4 @@
-"""List the assets that failed, with error codes and reasons.
+"""List the assets that failed, in `run` and in `detect`, with error codes and reasons.
 
 Of the config only output.uri and storage are needed. What has been made since is not listed.
 """
@@ -7,8 +7,14 @@ import argparse
 import itertools
 import sys
 import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from jobs.command import Command, add_config_arguments, check_least
+
+if TYPE_CHECKING:
+    from separator.run.status import Reasons
+    from separator.storage import Storage
 
 WIDTH = 80
 
@@ -21,12 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     check_least(options, limit=0)
     from separator.config import read_output
-    from separator.results.paths import Layout
-    from separator.run.status import read_failures
     from separator.storage import Storage
 
     output, settings = read_output(options.config, options.overrides)
-    failures = read_failures(Storage(settings), Layout(output.uri, output.format))
+    failures = list_failures(Storage(settings), output.uri)
     shown = failures if not options.limit else itertools.islice(failures, options.limit)
     for asset_uri, reasons in shown:
         print(asset_uri)
@@ -36,12 +40,30 @@ def run(options: argparse.Namespace) -> None:
         print(f"and {left:,} more assets; --limit 0 lists all")
 
 
+def list_failures(storage: "Storage", output_uri: str) -> "Iterator[tuple[str, Reasons]]":
+    """List what failed in `run`, then what failed in `detect`, which has a folder of its own."""
+    from separator.results.paths import Layout, name_presence
+    from separator.run.status import list_runs, read_failures
+
+    own, presence = Layout(output_uri, ""), Layout(name_presence(output_uri), "")
+    is_detected = bool(list_runs(storage, presence))
+    if list_runs(storage, own) or not is_detected:
+        yield from read_failures(storage, own)
+    if is_detected:
+        for asset_uri, reasons in read_failures(storage, presence):
+            yield f"{asset_uri} (separator detect)", reasons
+
+
 def wrap_reason(code: str, detail: str, queries: list[str]) -> str:
-    """`code  (queries)  detail` below an asset, in lines of 80 columns."""
+    """Write `code (queries): detail` below an asset, in lines of 80 columns."""
     names = ", ".join(queries[:3]) + (f" and {len(queries) - 3} more" if len(queries) > 3 else "")
-    text = f"{code} ({names}): {detail}"
+    of = f" ({names})" if names else ""  # a row of a list may name no query
     return textwrap.fill(
-        text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+        f"{code}{of}: {detail}",
+        WIDTH,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_on_hyphens=False,
     )
 
 

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
 
 def print_plan(plan: "Plan", form: str) -> None:
     done = plan.assets - plan.assets_pending - plan.assets_failed
-    failed = f"   failed {plan.assets_failed:,} (left alone)" if plan.assets_failed else ""
+    failed = f"   failed before {plan.assets_failed:,}" if plan.assets_failed else ""
     pending = f"   pending {plan.assets_pending:,}"
     print(f"{'assets':10}{plan.assets:>12,}   done {done:,}{pending}{failed}")
     print(f"{'pending':10}{show_bytes(plan.bytes_pending):>12}")

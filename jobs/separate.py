@@ -117,7 +117,7 @@ def require_ffmpeg(codec: str | None = None) -> None:
 
 
 def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool = False) -> None:
-    why = "left alone" if config.run.only == "failed" else "done before"
+    why = "done or new" if config.run.only == "failed" else "done before"
     skipped = f"   {why} {summary.assets_skipped:,}" if summary.assets_skipped else ""
     if summary.assets_known:
         skipped += f"   found done {summary.assets_known:,}"
@@ -141,7 +141,8 @@ def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool =
     if summary.failures or summary.assets_left:
         print("  separator failures CONFIG.yaml says which and why")
     if summary.assets_left:
-        print("  separator retry CONFIG.yaml tries again what failed before")
+        again = "detect CONFIG.yaml run.retry_failed=true" if is_detection else "retry CONFIG.yaml"
+        print(f"  separator {again} tries again what failed before")
     elif not summary.assets:
         print(f"nothing to do: {describe_nothing(summary, config)}")
     folder = f"{config.output.uri.rstrip('/')}/presence" if is_detection else config.output.uri

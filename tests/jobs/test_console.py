@@ -135,3 +135,17 @@ def test_the_summary_tells_what_an_earlier_run_had_made(capsys):
     stats.assets_known = 2
     print_summary(stats, config)
     assert "assets             3   failed 0   found done 2\n" in capsys.readouterr().out
+
+
+def test_the_summary_says_what_a_command_did_not_try(capsys):
+    stats = make_stats("finishing", 9, assets=1)
+    stats.assets_skipped, stats.assets_left = 4, 2
+    given = ["input.uri=/in", "output.uri=/out"]
+    for more, is_detection, words, hint in (
+        ([], False, "done before 4   failed before 2\n", "retry CONFIG.yaml tries"),
+        ([], True, "done before 4", "detect CONFIG.yaml run.retry_failed=true tries"),
+        (["run.only=failed"], False, "done or new 4", "retry"),
+    ):
+        print_summary(stats, read_config(Path("configs/local.yaml"), given + more), is_detection)
+        out = capsys.readouterr().out
+        assert words in out and f"  separator {hint}" in out and "left alone" not in out

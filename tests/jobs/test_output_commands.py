@@ -12,11 +12,13 @@ import soundfile
 
 from jobs.cli import main
 from separator.machine import count_cpus
-from separator.results.paths import Layout
+from separator.results.paths import Layout, name_presence
 from separator.run.lock import STALE_S
 from separator.run.status import describe_state, read_failures, read_status
 from separator.storage import Storage
+from tests.helpers.export_library import write_manifest
 from tests.helpers.job import check_whole, read_tree, run_job, write_config
+from tests.helpers.records import make_record
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_plan_where_only_broken_assets_are_left(output, capsys):
     out = capsys.readouterr().out
     assert "done 3   pending 2" in out and "estimated" not in out
     assert main(["plan", config]) == 0
-    assert "done 3   pending 0   failed 2 (left alone)" in capsys.readouterr().out
+    assert "done 3   pending 0   failed before 2" in capsys.readouterr().out
     assert list_files(folder) == before
 
 
@@ -164,6 +166,20 @@ def test_failures_lists_assets_with_reasons_in_80_columns(output, library, capsy
     assert "cut.wav" not in out and out.endswith("and 1 more assets; --limit 0 lists all\n")
 
 
+def test_failures_lists_those_of_detect_too(tmp_path, capsys):
+    """Which alone may have been at work; a row of a list may name no query."""
+    out = str(tmp_path / "out")
+    config = write_config(tmp_path / "c.yaml", "/in", out)
+    for place, asset in ((name_presence(out), "a.wav"), (out, "b.wav")):
+        failed = {"status": "failed", "error_code": "bad_request", "error_detail": "why"}
+        write_manifest(Storage(), place, [make_record(asset, "") | failed])
+        Storage().write(Layout(place, "").run("r"), b"{}")
+        assert main(["failures", str(config)]) == 0
+        out_lines = capsys.readouterr().out.splitlines()
+        own = [] if asset == "a.wav" else ["b.wav", "  bad_request: why"]
+        assert out_lines == [*own, "a.wav (separator detect)", "  bad_request: why"]
+
+
 def test_retry_of_an_output_that_is_none_says_so_and_makes_none(library, tmp_path, capsys):
     config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "stmes"))
     assert main(["retry", str(config)]) == 2
@@ -183,14 +199,14 @@ def test_retry_runs_what_has_failed_and_nothing_else(library, tmp_path, capsys):
     before = read_tree(tmp_path / "out")
     shutil.copy(library / "talk.wav", changed / "new.wav")
     assert main(["retry", str(config)]) == 3
-    assert "assets             1   failed 1   left alone 2\n" in capsys.readouterr().out
+    assert "assets             1   failed 1   done or new 2\n" in capsys.readouterr().out
     after = read_tree(tmp_path / "out")
     assert after.keys() == before.keys()
     assert {name for name in after if after[name] != before[name]} == {"stems/cut.wav/record.json"}
     check_whole(tmp_path / "out")
     shutil.copy(library / "talk.wav", changed / "cut.wav")  # mended: another file of its name
     assert main(["retry", str(config)]) == 0
-    assert "assets             1   failed 0   left alone 2\n" in capsys.readouterr().out
+    assert "assets             1   failed 0   done or new 2\n" in capsys.readouterr().out
     assert main(["retry", str(config)]) == 0
     assert "nothing to do: nothing has failed\n" in capsys.readouterr().out
     check_whole(tmp_path / "out")
