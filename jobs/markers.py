@@ -39,8 +39,12 @@ def run(options: argparse.Namespace) -> None:
     storage = Storage(settings)
     rows = read_chosen(options, storage, output.uri, options.query)
     folder = options.out or join_uri(parse_uri(output.uri).uri.rstrip("/"), "markers")
-    count = write_marker_files(storage, rows, folder, options.format, options.min_score, fps)
-    print(f"{count:,} files in {folder}")
+    shared = output.uri if options.out else ""
+    count, num_removed = write_marker_files(
+        storage, rows, folder, options.format, options.min_score, fps, shared
+    )
+    removed = f"; removed {num_removed:,} of an earlier call" if num_removed else ""
+    print(f"{count:,} files in {folder}{removed}")
 
 
 MARKERS = Command(

@@ -1,15 +1,24 @@
-"""Write the markers of all assets of an output."""
+"""Write the markers of all assets of an output, and remove those of an earlier call.
 
-from collections.abc import Iterable, Mapping
+`separator-markers.json` beside them lists what was written, by output and format: nothing else is
+ever removed.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
-from separator.results.found import list_found
+from separator.errors import ObjectMissing, OutputDamaged
+from separator.results.found import Found, list_found
 from separator.results.markers import SUFFIXES, Frames, read_timecode, write_markers
 from separator.results.paths import find_common_folder, make_asset_path
 from separator.storage import Storage
 from separator.storage.uri import join_uri
+
+WRITTEN = "separator-markers.json"
+Group = tuple[str, list[dict[str, Any]], list[Found]]
 
 
 def write_marker_files(
@@ -19,25 +28,63 @@ def write_marker_files(
     form: str,
     min_score: float,
     fps: Fraction,
-) -> int:
-    """Write one file for each asset with a stretch; return their number. `rows`: of
-    `read_presence`."""
+    output_uri: str = "",
+) -> tuple[int, int]:
+    """Write one file for each asset with a stretch. Return the numbers of files that were written,
+    and of those removed: an earlier call with that format and output wrote them.
+
+    `rows`: of `read_presence`. `output_uri`: where several outputs may share the folder.
+    """
     rows = list(rows)
-    root = find_common_folder([row["asset_uri"] for row in rows])
     queries = sorted({row["query_name"] for row in rows})
-    count = 0
+    groups = {path + SUFFIXES[form]: rest for path, *rest in list_groups(rows, min_score)}
+    written = read_written(storage, folder)
+    forms = written.setdefault(output_uri, {})
+    before = set(forms.get(form, []))
+    forms[form] = sorted(before | set(groups))  # also if this call is stopped half-way
+    save_written(storage, folder, written)
+    for name, (members, stretches) in groups.items():
+        title = name.rpartition("/")[2].removesuffix(SUFFIXES[form])
+        text = write_markers(form, title, stretches, find_frames(members[0], fps), queries)
+        storage.write(join_uri(folder, name), text.encode("utf-8", "surrogateescape"))
+    forms[form] = sorted(groups)
+    wanted = {name for each in written.values() for names in each.values() for name in names}
+    stale = [name for name in before - wanted if is_ours(name, form)]
+    for name in stale:
+        storage.delete(join_uri(folder, name))
+    save_written(storage, folder, written)
+    return len(groups), len(stale)
+
+
+def list_groups(rows: list[dict[str, Any]], min_score: float) -> Iterator[Group]:
+    """List the path, the rows and the stretches of each asset that has a stretch."""
+    root = find_common_folder([row["asset_uri"] for row in rows])
     for uri, group in groupby(rows, key=lambda row: row["asset_uri"]):
         members = list(group)
-        stretches = list(list_found(members, min_score))
-        if not stretches:
-            continue
-        path = make_asset_path(uri, root)
-        title = path.rpartition("/")[2]
-        text = write_markers(form, title, stretches, find_frames(members[0], fps), queries)
-        data = text.encode("utf-8", "surrogateescape")
-        storage.write(join_uri(folder, path) + SUFFIXES[form], data)
-        count += 1
-    return count
+        if stretches := list(list_found(members, min_score)):
+            yield make_asset_path(uri, root), members, stretches
+
+
+def read_written(storage: Storage, folder: str) -> dict[str, dict[str, list[str]]]:
+    """Read the names of files that earlier calls wrote, by output and format."""
+    uri = join_uri(folder, WRITTEN)
+    try:
+        found = json.loads(storage.read(uri))
+        return {key: {form: list(found[key][form]) for form in found[key]} for key in found}
+    except ObjectMissing:
+        return {}
+    except (ValueError, TypeError, LookupError):
+        raise OutputDamaged(f"{uri}: is no list of marker files; move it away") from None
+
+
+def save_written(storage: Storage, folder: str, written: Mapping[str, Any]) -> None:
+    text = json.dumps(written, indent=1, ensure_ascii=False) + "\n"
+    storage.write(join_uri(folder, WRITTEN), text.encode("utf-8", "surrogateescape"))
+
+
+def is_ours(name: str, form: str) -> bool:
+    """Tell whether this command may have written a file of that name: it stays in its folder."""
+    return name.endswith(SUFFIXES[form]) and not {"", ".", ".."} & set(name.split("/"))
 
 
 def find_frames(row: Mapping[str, Any], fps: Fraction) -> Frames:

@@ -148,6 +148,39 @@ def test_markers_writes_a_file_for_each_asset_with_a_stretch(config, output, cap
     assert colours == {"rain": {"Blue"}, "siren": {"Green"}}  # of all queries, in each file
 
 
+def test_markers_removes_what_an_earlier_call_wrote_and_nothing_else(
+    config, output, tmp_path, capsys
+):
+    out = tmp_path / "shared"
+    given = ["markers", config, "--format", "edl", "--out", str(out)]
+    assert main([*given, "--format", "csv"]) == main(given) == 0
+    (other := tmp_path / "other.yaml").write_text(f"output: {{uri: {tmp_path / 'other'}}}\n")
+    rows = [make_row("other.wav", "siren", STRETCHES)]
+    write_manifest(Storage(), str(tmp_path / "other"), rows)
+    assert main(["markers", str(other), *given[2:]]) == 0
+    for name in ("mine.edl", "sub/mine.wav.edl"):
+        (out / name).write_text("")
+    capsys.readouterr()
+    assert main([*given, "--query", "rain"]) == 0
+    assert capsys.readouterr().out == f"1 files in {out}; removed 1 of an earlier call\n"
+    edls = {str(path.relative_to(out)) for path in out.rglob("*.edl")}
+    assert edls == {"c.wav.edl", "other.wav.edl", "mine.edl", "sub/mine.wav.edl"}
+    assert len(list(out.rglob("*.csv"))) == 2
+
+
+def test_markers_removes_no_file_of_a_name_that_leads_out(config, output, capsys):
+    (outside := output / "precious.edl").write_text("")
+    (output / "markers").mkdir()
+    (listed := output / "markers/separator-markers.json").write_text(
+        json.dumps({"": {"edl": ["../precious.edl", str(outside)]}})
+    )
+    assert main(["markers", config, "--format", "edl"]) == 0
+    assert outside.exists() and "removed" not in capsys.readouterr().out
+    listed.write_text("[1]")
+    assert main(["markers", config]) == 2
+    assert "is no list of marker files; move it away" in capsys.readouterr().err
+
+
 def test_markers_refuses_a_rate_that_is_none(config, capsys):
     assert main(["markers", config, "--fps", "x"]) == 2
     assert "--fps x: must be a number" in capsys.readouterr().err
