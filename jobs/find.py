@@ -70,11 +70,17 @@ def run(options: argparse.Namespace) -> None:
     if options.format == "csv":
         writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(each) for each in found)
+        writer.writerows(map(to_row, found))
     elif options.format == "json":
-        print(json.dumps([asdict(each) for each in found], indent=1, ensure_ascii=False))
+        print(json.dumps([to_row(each) for each in found], indent=1, ensure_ascii=False))
     else:
         print_table(found)
+
+
+def to_row(found: "Found") -> dict[str, Any]:
+    """Make a row of csv or json; times are in whole milliseconds."""
+    times = {name: round(getattr(found, name), 3) for name in ("start_s", "stop_s")}
+    return asdict(found) | times
 
 
 def print_table(found: "Iterator[Found]") -> None:

@@ -41,7 +41,7 @@ def output(tmp_path) -> Path:
     write_manifest(Storage(), str(out), rows)
     detected = [
         make_row("sub/a.wav", "siren", STRETCHES[:1], query_text=TEXT),
-        make_row("c.wav", "rain", [{"start_s": 0.0, "stop_s": 2.0, "score": 0.7}]),
+        make_row("c.wav", "rain", [{"start_s": 0.0, "stop_s": 1.12 * 3, "score": 0.7}]),
     ]
     write_manifest(Storage(), name_presence(str(out)), detected)
     return out
@@ -68,7 +68,7 @@ def test_find_takes_a_part_of_the_text_and_a_least_score(config, capsys):
     assert (row["asset_uri"], row["start_s"], row["score"]) == ("/in/sub/a.wav", "3700.0", "0.9")
     assert main(["find", config, "rain", "--format", "json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
-    assert found["asset_uri"] == "/in/c.wav" and found["stop_s"] == 2.0
+    assert found["asset_uri"] == "/in/c.wav" and found["stop_s"] == 3.36
 
 
 @pytest.mark.parametrize(
