@@ -138,6 +138,12 @@ def explain(uri: str, answer: Mapping[str, Any]) -> StorageError:
             reason = f"{REGION}={region}"
         return kind(f"{uri}: {reason} ({code})")
     kind = StorageBusy if status >= 500 and status != 501 else StorageError
+    if code == str(status):  # it names no error of S3; 500 is also botocore's word for a broken 200
+        answered = "200 or 500" if status == 500 else str(status)
+        return kind(
+            f"{uri}: answered {answered}, and what came is no S3 answer, or only the beginning of "
+            "one; check storage.endpoint_url"
+        )
     return kind(f"{uri}: the store answered {status} {code}")
 
 

@@ -128,6 +128,14 @@ def test_write_explains_the_answer_of_the_store(answer, kind, message):
     assert len(server.seen) == (3 if issubclass(kind, StorageBusy) else 1)
 
 
+@pytest.mark.parametrize("body", ["<!doctype html><p>console<br>", "<ListBucketResult><Name>b</Na"])
+def test_list_says_that_an_answer_is_none_of_s3(body):
+    with serve(Answer(200, body.encode())) as server, pytest.raises(StorageBusy) as caught:
+        list(reach(server).list("s3://bucket/in"))
+    assert "is no S3 answer, or only the beginning of one; check storage.endp" in str(caught.value)
+    assert "500 500" not in str(caught.value) and body not in str(caught.value)
+
+
 def test_write_retries_errors_that_may_pass():
     with serve(fail(503, "SlowDown"), fail(500, "InternalError"), Answer(200, ETag=ETAG)) as server:
         reach(server).write("s3://bucket/key", b"data")
