@@ -1,23 +1,97 @@
-"""Make temporary folders; a disk that has no room for one is a StorageError."""
+"""Make temporary folders; a disk that has no room for one is a StorageError.
 
+A process that is killed leaves its folders. Each is locked by its process (flock, which the kernel
+frees) and named by the boot of its machine: so the next process of the same user on the machine
+can tell what was left, and removes it. Where there are no such locks, nothing is removed.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from separator.errors import DiskFull, StorageError
 from separator.storage.local import FULL
 
+PREFIX = "separator-"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a folder below TMPDIR that is removed at the end."""
+    """Yield a folder below TMPDIR that is removed at the end, or after the process was killed."""
     try:
-        folder = tempfile.TemporaryDirectory(prefix="separator-", ignore_cleanup_errors=True)
+        remove_leavings()
+        folder, lock = _make_folder()
     except OSError as error:
         kind = DiskFull if error.errno in FULL else StorageError
         raise kind(
             f"no temporary folder can be made: {error}; make room, or set TMPDIR to another disk"
         ) from None
-    with folder as name:
-        yield Path(name)
+    try:
+        with folder as name:
+            yield Path(name)
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _make_folder() -> tuple[tempfile.TemporaryDirectory[str], int | None]:
+    """Make a folder and lock it; one that cannot be locked has a name that nobody removes."""
+    if prefix := name_boot():
+        folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+        if (lock := _lock(folder.name)) is not None:
+            if Path(folder.name).exists():
+                return folder, lock
+            os.close(lock)  # another process took it for left before it was locked
+        folder.cleanup()
+    return tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True), None
+
+
+def _lock(path: str, flags: int = 0) -> int | None:
+    """Lock a folder; None if it cannot be locked."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | flags)
+    except OSError:  # held, or a file system without locks of folders (NFS)
+        os.close(file)
+        return None
+    return file
+
+
+@cache
+def name_boot() -> str:
+    """Begin the names of this boot of this machine; empty where it has no name."""
+    try:
+        return f"{PREFIX}{BOOT_ID.read_text().strip()}-"
+    except OSError:
+        return ""
+
+
+@cache  # once a process
+def remove_leavings() -> None:
+    """Remove the folders below TMPDIR whose processes are dead."""
+    if not (prefix := name_boot()):
+        return
+    with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        for entry in [entry for entry in entries if entry.name.startswith(prefix)]:
+            if is_own_folder(entry) and (lock := _lock(entry.path, fcntl.LOCK_NB)) is not None:
+                shutil.rmtree(entry.path, ignore_errors=True)
+                os.close(lock)
+
+
+def is_own_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        about = entry.stat(follow_symlinks=False)
+    except OSError:
+        return False
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid()
