@@ -1,14 +1,17 @@
 """Mining: the stretch of each label, by a detector that hears the level of two tones."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from jobs.mine import main as mine_command
 from separator.audio.anchors import CLIP, find_anchor, find_anchor_uss
 from separator.model.htsat import Tags
+from separator.storage import Storage
 from separator.train.mining import SCHEMA, make_rows, mine
-from separator.train.sound_lists import Source
+from separator.train.sound_lists import Source, read_lists
 
 RATE_HZ = 32_000
 TONES = {"low": 300, "high": 4_000}
@@ -74,6 +77,20 @@ def test_make_rows_fits_the_schema():
     assert [row["kind"] for row in rows] == ["low", "high"]
     # Labels of one clip are told apart: they may be mixed with each other's group otherwise.
     assert [row["group"] for row in rows] == ["low", "high"]
+
+
+def test_a_mined_list_keeps_licences_and_one_without_them_is_read(tmp_path):
+    sources = [Source(f"{one}.wav", ("low",), "low", licence=one) for one in ("CC0-1.0", "GPL-2")]
+    found = list(mine(ToneDetector(), make_clip(2.0), ["low"]))
+    rows = [row for source in sources for row in make_rows(source, found)]
+    table = pa.Table.from_pylist(rows, SCHEMA)
+    pq.write_table(table, tmp_path / "new.parquet")
+    pq.write_table(table.drop_columns("licence"), tmp_path / "old.parquet")
+    new, old = (
+        read_lists([f"{tmp_path}/{name}.parquet"], Storage(), (), "permissive")
+        for name in ("new", "old")
+    )
+    assert [source.licence for source in new] == ["CC0-1.0"] and len(old) == 2
 
 
 def test_find_anchor_uss_repeats_the_ends_where_the_official_rule_has_zeros():
