@@ -25,6 +25,9 @@ from separator.train.recipe import OptimSettings
 # Energy of the error relative to the mixture's below which the log loss is flat.
 ENOUGH_SOUND, ENOUGH_SILENCE = 1e-3, 1e-2
 
+CHOSEN = ("initial_lr", "weight_decay", "amsgrad")  # may change when a training goes on
+HIGHEST = "max_exp_avg_sq"  # what AdamW keeps with amsgrad
+
 MOST_LOST = 10  # steps in a row without a finite gradient that end the training
 
 Batch = dict[str, Tensor]
@@ -41,7 +44,7 @@ class State:
     net: nn.Module
     call: nn.Module
     optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
+    schedule: torch.optim.lr_scheduler.LambdaLR
     average: AveragedModel | None
     step: int = 0
 
@@ -59,10 +62,21 @@ class State:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` collected."""
+        """Restore what `state_dict` collected, but not the settings of the optimizer."""
         self.net.load_state_dict(state["net"])
+        (now,) = self.optimizer.param_groups
+        chosen = {name: now[name] for name in CHOSEN}
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        (group,) = self.optimizer.param_groups
+        for moments in self.optimizer.state.values():
+            if not chosen["amsgrad"]:
+                moments.pop(HIGHEST, None)
+            elif HIGHEST not in moments:
+                moments[HIGHEST] = moments["exp_avg_sq"].clone()
+        base_rates = self.schedule.base_lrs
+        self.schedule.load_state_dict({**state["schedule"], "base_lrs": base_rates})
+        factor = self.schedule.lr_lambdas[0](self.schedule.last_epoch)
+        group |= chosen | {"lr": base_rates[0] * factor}
         if self.average is not None and state["average"] is not None:
             self.average.load_state_dict(state["average"])
         self.step = state["step"]
