@@ -1,7 +1,7 @@
 """Say what a training asks of its task: batches, a loss and figures, the finished file."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Task(ABC):
     figure: Figure
     settings: TrainSettings
     examples: MakesBatches
+    labels: Sequence[str] = ()  # of the rows of what a detector gives
     num_skipped = 0  # unreadable or silent files so far
 
     def iterate(

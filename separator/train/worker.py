@@ -8,7 +8,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import nn
 from separator.errors import CheckpointMismatch
 from separator.machine import count_cpus
 from separator.model.memory import keep_pages
+from separator.model.tensors import read_tensors
 from separator.storage import Storage
 from separator.train.loop import State, make_state, run_steps
 from separator.train.plot import Figure, draw_curve
@@ -32,6 +33,7 @@ from separator.train.task import Task
 STATE, MODEL, METRICS, CURVE = "state.pt", "model.safetensors", "metrics.jsonl", "loss.png"
 SETTINGS = "settings.json"
 LINE_EVERY_S = 15.0
+MOST_SHOWN = 3  # labels
 SHARED_FIGURES = ("step", "grad_norm", "rate")  # the same in every worker
 
 History = list[dict[str, float]]  # the figures of every step so far
@@ -54,6 +56,7 @@ def run_worker(settings: TrainSettings, show: Show) -> None:
     history: History = []
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
+            check_labels(task.labels, Path(folder))
             history = resume(state, Path(folder))
             changed = list_changed(settings, Path(folder) / SETTINGS)
         if context.get_world_rank() == 0:
@@ -143,6 +146,17 @@ def resume(state: State, folder: Path) -> History:
             "the newest checkpoint of this output and name holds another network; take another name"
         ) from None
     return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+
+
+def check_labels(labels: Sequence[str], folder: Path) -> None:
+    """Refuse a checkpoint of a detector in which the rows of the network mean other sounds."""
+    before = json.loads(read_tensors(folder / MODEL)[1].get("labels", "[]")) if labels else []
+    if before and before != list(labels):
+        gone, added = sorted(set(before) - set(labels)), sorted(set(labels) - set(before))
+        raise CheckpointMismatch(
+            "the newest checkpoint of this output and name has other labels than data.lists "
+            f"(without {gone[:MOST_SHOWN]}, with {added[:MOST_SHOWN]}); take another name"
+        )
 
 
 def list_changed(settings: TrainSettings, path: Path) -> list[str]:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from separator import load_detector
-from separator.errors import RequestError
+from separator.errors import CheckpointMismatch, RequestError
+from separator.model.frame_detector import write_frame_detector
 from separator.model.frame_net import NUM_MELS, RATE_HZ, ROW
 from separator.storage import Storage
 from separator.train.loop import make_state, run_steps
@@ -15,7 +16,8 @@ from separator.train.placed_sounds import PlacedSounds
 from separator.train.recipe import DataSettings, DetectorSettings, OptimSettings, TrainSettings
 from separator.train.sound_lists import read_lists
 from separator.train.start import load_start
-from separator.train.timing import Timing, hide_bands
+from separator.train.timing import Timing, hide_bands, make_frame_net
+from separator.train.worker import MODEL, check_labels
 
 
 def make_settings(sounds_list: Path, num_steps: int = 30) -> TrainSettings:
@@ -66,6 +68,23 @@ def test_training_learns_and_writes_a_file_for_load_detector(sounds_list, tmp_pa
     assert list(detector.labels) == task.labels
     found = detector.detect(batch["waveform"][:1].numpy(), RATE_HZ)
     assert found.framewise.shape == tuple(batch["active"].shape[1:])
+
+
+def test_a_checkpoint_with_other_labels_is_refused(tmp_path):
+    check_labels(["bark"], write_checkpoint(tmp_path / "same", ["bark"]))
+    check_labels([], write_checkpoint(tmp_path / "separator", ["bark"]))
+    for name, saved in (("as-many", ["rain"]), ("more", ["bark", "rain"])):
+        folder = write_checkpoint(tmp_path / name, saved)
+        with pytest.raises(CheckpointMismatch, match=r"other labels .*rain.*another name"):
+            check_labels(["bark"], folder)
+
+
+def write_checkpoint(folder: Path, labels: list[str]) -> Path:
+    """Write the file of a checkpoint that holds the labels of a detector."""
+    folder.mkdir()
+    net = make_frame_net(DetectorSettings(widths=[4, 8, 8, 8, 8], row_width=16), len(labels))
+    write_frame_detector(folder / MODEL, net, labels)
+    return folder
 
 
 def test_hide_bands_sets_one_stripe_to_the_mean_level():
