@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ray.exceptions import RayTaskError
 from ray.train import (
     CheckpointConfig,
     FailureConfig,
@@ -75,8 +76,14 @@ def run_reporting(settings: TrainSettings, lines: Queue) -> None:
     except CheckpointMismatch as error:  # of every worker, before its first step, and at each try
         lines.put(error)
     except SeparatorError as error:
-        lines.put(error)
-        raise
+        lines.put(cause := find_cause(error))
+        raise cause from None
+
+
+def find_cause(error: SeparatorError) -> SeparatorError:
+    """Return what a task of the readers raised: Ray's wrapping cannot go through a queue."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    return cause if isinstance(cause, SeparatorError) else error
 
 
 @contextmanager
