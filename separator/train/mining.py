@@ -123,14 +123,16 @@ def average(curve_S: np.ndarray, begin: int, end: int) -> float:
 
 
 def make_rows(source: Source, found: Iterable[Mined]) -> Iterator[dict[str, Any]]:
-    """Make a list's row of each, for `task: examples`."""
+    """Make a list's row of each, for `task: examples`; without a group of the user's own each
+    label is one."""
+    has_group = source.is_grouped or len(source.labels) == 1
     for each in found:
         yield {
             "audio": source.uri,
             "kind": each.label,
             "captions": [each.label],
             "labels": list(source.labels),
-            "group": source.group if len(source.labels) == 1 else each.label,
+            "group": source.group if has_group else each.label,
             "package": source.package,
             "licence": source.licence,
             "start_s": each.start_s,

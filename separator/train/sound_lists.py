@@ -52,6 +52,7 @@ class Source:
     start_s: float | None = None
     latent: np.ndarray | None = field(default=None, compare=False)
     licence: str = ""
+    is_grouped: bool = False  # its list names the group
     image: str = ""  # an image or a video of it, for training with CLIP
 
 
@@ -135,6 +136,7 @@ def _make_source(uri: str, number: int, row: Row) -> Source:
         start_s,
         latent,
         licence=str(row.get("licence") or ""),
+        is_grouped=bool(row.get("group")),
         image=image,
     )
 

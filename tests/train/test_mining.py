@@ -1,5 +1,8 @@
 """Mining: the stretch of each label, by a detector that hears the level of two tones."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,12 +74,25 @@ def test_mine_yields_nothing_for_labels_that_the_detector_does_not_know():
 
 def test_make_rows_fits_the_schema():
     source = Source("a.wav", ("low",), "low", "tones", labels=("low", "high"), package="p")
-    found = mine(ToneDetector(), make_clip(4.0, low=(1, 1)), ["low", "high"])
+    found = list(mine(ToneDetector(), make_clip(4.0, low=(1, 1)), ["low", "high"]))
     rows = list(make_rows(source, found))
     assert [set(row) for row in rows] == [set(SCHEMA.names)] * 2
     assert [row["kind"] for row in rows] == ["low", "high"]
-    # Labels of one clip are told apart: they may be mixed with each other's group otherwise.
+    # Labels of one clip are told apart, unless the user has said what is never mixed.
     assert [row["group"] for row in rows] == ["low", "high"]
+    own = list(make_rows(replace(source, is_grouped=True), found))
+    assert [row["group"] for row in own] == ["tones", "tones"]
+
+
+def test_a_group_is_the_users_own_where_the_list_names_it(tmp_path):
+    rows = [{"audio": "a.wav", "labels": "low;high"}, {"audio": "b.wav", "labels": ["low"]}]
+    rows[0]["group"] = "low"
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    sources = read_lists([str(tmp_path / "a.jsonl")], Storage())
+    assert [(source.group, source.is_grouped) for source in sources] == [
+        ("low", True),
+        ("low", False),
+    ]
 
 
 def test_a_mined_list_keeps_licences_and_one_without_them_is_read(tmp_path):
