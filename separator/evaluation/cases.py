@@ -16,8 +16,9 @@ from separator.audio.metrics import (
 )
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
-from separator.storage.tables import Row, read_rows, resolve_uri
+from separator.storage.tables import Row, resolve_uri
 from separator.train.draw import draw_sound
+from separator.train.labelled_sounds import read_numbered
 from separator.train.mixer import measure_energy, mix
 from separator.train.recipe import ChangeSettings
 from separator.train.sound_lists import Source, group_by_kind
@@ -120,14 +121,15 @@ def read_sounding(
 
 def read_cases(storage: Storage, uri: str) -> list[Row]:
     """Read rows of mixture, target, query and kind; paths are relative to the list."""
-    rows = list(read_rows(storage, uri))
-    for i, row in enumerate(rows):
+    rows = []
+    for i, row in read_numbered(storage, uri):
         if missing := [key for key in ("mixture", "target", "query") if not row.get(key)]:
             raise RequestError(
                 f"{uri}: row {i} has no {missing[0]}; needed are mixture, target and query"
             )
         row |= {key: resolve_uri(uri, row[key]) for key in ("mixture", "target")}
         row["kind"] = str(row.get("kind") or row["query"])
+        rows.append(row)
     return rows
 
 

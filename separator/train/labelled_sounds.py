@@ -14,7 +14,7 @@ from typing import Any
 from separator.errors import ObjectMissing, RequestError
 from separator.model.zero_shot_files import NUM_AUDIOSET, read_labels
 from separator.storage import Storage, parse_uri
-from separator.storage.tables import read_rows, resolve_uri
+from separator.storage.tables import LONGEST_FIELD, Row, read_rows, resolve_uri
 
 CLASSES_FILE = "class_labels_indices.csv"  # of AudioSet: index, mid, display_name
 AUDIO_KEYS = ("audio", "uri", "wav")
@@ -42,12 +42,12 @@ def read_labelled(
         return find_labelled(storage, uri, lines, audio, read_classes(storage, uri, classes))
     known: Mapping[str, int] | None = None
     sounds = []
-    for number, row in enumerate(read_rows(storage, uri), start=1):
+    for number, row in read_numbered(storage, uri):
         found = next((row[key] for key in AUDIO_KEYS if row.get(key)), None)
         labels = row.get("labels")
         if found is None or labels is None:
             raise RequestError(
-                f"{uri}: row {number} has the columns {sorted(map(str, row))}; needed are labels "
+                f"{uri}: row {number} has the columns {sorted(row)}; needed are labels "
                 f"and one of {AUDIO_KEYS}"
             )
         labels = labels.split(";") if isinstance(labels, str) else list(labels)
@@ -63,11 +63,26 @@ def read_labelled(
     return sounds, 0
 
 
+def read_numbered(storage: Storage, uri: str) -> Iterator[tuple[int, Row]]:
+    """Yield the rows of a list with their numbers, from 1 on; refuse one that is cut off."""
+    for number, row in enumerate(read_rows(storage, uri), start=1):
+        if None in row:  # what csv puts there has no column
+            raise RequestError(
+                f"{uri}: row {number} has more fields than the list has columns: put a field with "
+                "a comma into quotes"
+            )
+        yield number, row
+
+
 def read_audioset(storage: Storage, uri: str) -> list[list[str]] | None:
     """Read the lines of AudioSet's layout; None if the file has another one."""
     text = storage.read(uri).decode("utf-8-sig", "replace")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    rows = list(csv.reader(lines, skipinitialspace=True))
+    csv.field_size_limit(LONGEST_FIELD)
+    try:
+        rows = list(csv.reader(lines, skipinitialspace=True))
+    except csv.Error as error:
+        raise RequestError(f"{uri}: {error}") from None
     if not rows or len(rows[0]) != 4 or not is_number(rows[0][1]) or not is_number(rows[0][2]):
         return None
     for number, row in enumerate(rows, start=1):

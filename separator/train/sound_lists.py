@@ -4,6 +4,7 @@ Shapes: T samples.
 """
 
 import io
+import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +16,13 @@ import numpy as np
 from separator.errors import AudioError, ObjectMissing, RequestError
 from separator.model.zero_shot_files import NUM_AUDIOSET, read_labels
 from separator.storage import Storage, parse_uri
-from separator.storage.tables import Row, read_rows, resolve_uri
-from separator.train.labelled_sounds import find_labelled, read_audioset, read_classes
+from separator.storage.tables import Row, resolve_uri
+from separator.train.labelled_sounds import (
+    find_labelled,
+    read_audioset,
+    read_classes,
+    read_numbered,
+)
 from separator.train.panns_hdf5 import is_hdf5, list_rows, open_row
 from separator.train.recipe import ANY_LICENCE, PERMISSIVE
 
@@ -96,49 +102,79 @@ def read_list(uri: str, storage: Storage) -> list[Source]:
             for sound in found
             if (labels := tuple(names[index] for index in sound.classes))
         ]
-    rows = enumerate(read_rows(storage, uri))
+    rows = read_numbered(storage, uri)
     return [_make_source(uri, i, row) for i, row in rows if row.get("status", "ok") == "ok"]
 
 
 def _make_source(uri: str, number: int, row: Row) -> Source:
+    where = f"{uri}: row {number}"
     audio = next((row[key] for key in AUDIO_KEYS if row.get(key)), None)
-    labels = row.get("labels") or ()
-    labels = tuple(labels.split(";")) if isinstance(labels, str) else tuple(map(str, labels))
+    labels, paraphrases, joins = (
+        read_texts(row, key, where) for key in ("labels", "paraphrases", "joins")
+    )
     captions = next((row[key] for key in CAPTION_KEYS if row.get(key)), None) or labels or None
     if audio is None or captions is None:
         raise RequestError(
-            f"{uri}: row {number} has the columns {sorted(row)}: needed are one of {AUDIO_KEYS} "
+            f"{where} has the columns {sorted(row)}: needed are one of {AUDIO_KEYS} "
             f"and one of {CAPTION_KEYS}, or labels"
         )
     captions = captions if isinstance(captions, list | tuple) else [captions]
     if not all(isinstance(caption, str) and caption.strip() for caption in captions):
-        raise RequestError(f"{uri}: row {number}: the captions {captions!r:.80} must be texts")
-    captions = tuple(captions)
+        raise RequestError(f"{where}: the captions {captions!r:.80} must be texts")
     kind = str(row.get("kind") or captions[0])
-    group, paraphrases = str(row.get("group") or kind), tuple(row.get("paraphrases") or ())
-    package, joins = str(row.get("package") or ""), row.get("joins") or ()
-    joins = tuple(resolve_uri(uri, str(other)) for other in joins)
-    audio = resolve_uri(uri, str(audio))
-    labels = labels or (kind,)
-    start_s, latent = row.get("start_s"), row.get("latent")
-    latent = None if latent is None else np.array(latent, np.float32)
     image = str(row.get("image") or row.get("video") or "")
-    image = resolve_uri(uri, image) if image else ""
     return Source(
-        audio,
-        captions,
+        resolve_uri(uri, str(audio)),
+        tuple(captions),
         kind,
-        group,
-        paraphrases,
-        package,
-        joins,
-        labels,
-        start_s,
-        latent,
+        group=str(row.get("group") or kind),
+        paraphrases=paraphrases,
+        package=str(row.get("package") or ""),
+        joins=tuple(resolve_uri(uri, other) for other in joins),
+        labels=labels or (kind,),
+        start_s=read_start(row, where),
+        latent=read_latent(row, where),
         licence=str(row.get("licence") or ""),
         is_grouped=bool(row.get("group")),
-        image=image,
+        image=resolve_uri(uri, image) if image else "",
     )
+
+
+def read_texts(row: Row, key: str, where: str) -> tuple[str, ...]:
+    """Read a column of texts: a list, or one text, as in CSV, that joins them by `;`."""
+    if (value := row.get(key)) is None:
+        return ()
+    texts = value.split(";") if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str | int) for text in texts):
+        raise RequestError(f"{where}: {key}={value!r:.80}: must be texts, or one joined by ';'")
+    return tuple(stripped for text in texts if (stripped := str(text).strip()))
+
+
+def read_latent(row: Row, where: str) -> np.ndarray | None:
+    """Read the embedding of a mined sound."""
+    if (value := row.get("latent")) is None or value == "":
+        return None
+    try:
+        latent = np.array(value, np.float32)
+    except (TypeError, ValueError):
+        latent = np.zeros(())
+    if latent.ndim != 1:
+        raise RequestError(f"{where}: latent={value!r:.80}: must be a list of numbers")
+    return latent
+
+
+def read_start(row: Row, where: str) -> float | None:
+    """Read the column `start_s`, in CSV a text."""
+    value = row.get("start_s")
+    if value is None or value == "":
+        return None
+    try:
+        start_s = float(value)
+    except (TypeError, ValueError):
+        start_s = math.nan
+    if not 0 <= start_s < math.inf:
+        raise RequestError(f"{where}: start_s={value!r:.80}: must be a number of seconds")
+    return start_s
 
 
 def group_by_kind(sources: Sequence[Source]) -> dict[str, list[Source]]:

@@ -122,8 +122,11 @@ def test_read_cases_resolves_paths_and_names_a_missing_column(tmp_path):
     (row,) = read_cases(STORAGE, str(tmp_path / "a.csv"))
     assert row["mixture"] == str(tmp_path / "m.wav") and row["kind"] == "rain"
     (tmp_path / "b.csv").write_text("mixture,target\nm.wav,t.wav\n")
-    with pytest.raises(RequestError, match="row 0 has no query"):
+    with pytest.raises(RequestError, match="row 1 has no query"):
         read_cases(STORAGE, str(tmp_path / "b.csv"))
+    (tmp_path / "c.csv").write_text("mixture,target,query\nm.wav,t.wav,rain, then wind\n")
+    with pytest.raises(RequestError, match="row 1 has more fields"):
+        read_cases(STORAGE, str(tmp_path / "c.csv"))
 
 
 def test_score_refuses_different_lengths():

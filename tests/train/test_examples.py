@@ -51,8 +51,8 @@ def test_read_list_of_csv(tmp_path):
     [
         ("a.json", "[]", "data"),
         ("a.json", "{", "a.json"),
-        ("a.jsonl", '{"captions": ["x"]}\n', "row 0"),
-        ("a.txt", "x.wav\n", "row 0"),
+        ("a.jsonl", '{"captions": ["x"]}\n', "row 1"),
+        ("a.txt", "x.wav\n", "row 1"),
         ("a.jsonl", "", "no sound"),
     ],
 )
@@ -84,7 +84,7 @@ def test_sounds_of_a_group_that_two_kinds_share_are_never_mixed(sounds_list, tmp
 def test_captions_are_texts(tmp_path, captions):
     row = {"audio": "a.wav", "captions": captions}
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
-    with pytest.raises(RequestError, match=r"a\.jsonl: row 0: the captions .* must be texts"):
+    with pytest.raises(RequestError, match=r"a\.jsonl: row 1: the captions .* must be texts"):
         read_list(str(tmp_path / "a.jsonl"), STORAGE)
 
 

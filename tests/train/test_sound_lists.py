@@ -7,7 +7,9 @@ import pytest
 from separator.errors import RequestError
 from separator.sounds.recordings import read_recordings
 from separator.storage import Storage
-from separator.train.sound_lists import is_permissive, read_lists
+from separator.storage.tables import LONGEST_FIELD
+from separator.train.labelled_sounds import read_labelled
+from separator.train.sound_lists import is_permissive, read_list, read_lists
 
 
 def write_list(path, licences):
@@ -27,6 +29,56 @@ def test_licences_leave_out_what_asks_for_more_than_credit(tmp_path):
     lists = write_list(tmp_path / "b.jsonl", ["GPL-2"])
     with pytest.raises(RequestError, match="no sound listed in them of permissive licences"):
         read_lists(lists, Storage(), (), "permissive")
+
+
+def test_texts_of_csv_are_lists_and_numbers(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "audio,labels,joins,paraphrases,start_s\n"
+        "a.wav,dog; outdoor;,b.wav;/c.wav,a bark; a yap,1.5\n"
+        "b.wav,dog,,,\n"
+    )
+    first, second = read_list(str(tmp_path / "a.csv"), Storage())
+    assert first.labels == first.captions == ("dog", "outdoor")
+    assert first.joins == (f"{tmp_path}/b.wav", "/c.wav")
+    assert first.paraphrases == ("a bark", "a yap") and first.start_s == 1.5
+    assert (second.labels, second.joins, second.paraphrases) == (("dog",), (), ())
+    assert second.start_s is None
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("labels", 5),
+        ("labels", ["dog", None]),
+        ("joins", {"b.wav": 1}),
+        ("paraphrases", 2.5),
+        ("start_s", "soon"),
+        ("start_s", [1]),
+        ("start_s", -1),
+        ("latent", "0.5"),
+        ("latent", [0.5, "x"]),
+    ],
+)
+def test_a_column_of_another_type_is_named(tmp_path, column, value):
+    row = {"audio": "a.wav", "caption": "dog", column: value}
+    (tmp_path / "a.jsonl").write_text(json.dumps({"audio": "b", "caption": "x"}) + "\n")
+    with (tmp_path / "a.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    with pytest.raises(RequestError, match=rf"a\.jsonl: row 2: {column}=.*: must be "):
+        read_list(str(tmp_path / "a.jsonl"), Storage())
+
+
+@pytest.mark.parametrize("read", [read_list, lambda uri, s: read_labelled(s, uri, "", "")])
+def test_a_row_with_a_comma_without_quotes_is_refused(tmp_path, read):
+    (tmp_path / "a.csv").write_text("audio,labels\na.wav,Cat\nb.wav,a dog, then rain\n")
+    with pytest.raises(RequestError, match=r"a\.csv: row 2 has more fields .* into quotes"):
+        read(str(tmp_path / "a.csv"), Storage())
+
+
+def test_an_endless_field_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text('audio,caption\n"' + "a" * (LONGEST_FIELD + 1))
+    with pytest.raises(RequestError, match=r"a\.csv: field larger than field limit"):
+        read_list(str(tmp_path / "a.csv"), Storage())
 
 
 def test_the_licences_of_the_recordings_are_told_apart():
