@@ -167,6 +167,7 @@ def evaluate(options: argparse.Namespace) -> None:
         summarize,
     )
     from separator.evaluation.over_units import Unit, score_units
+    from separator.train.outputs import check_file
 
     mixing = MixSettings(
         options.per_kind,
@@ -180,6 +181,7 @@ def evaluate(options: argparse.Namespace) -> None:
     units = [
         Unit(str(number), case) for number, case in enumerate(list_cases(options.cases, mixing))
     ]
+    check_file(options.out / "scores.parquet")
     say("starting Ray ...")
     make = partial(make_scorer, options.model, options.device, mixing)
     rows = score_units(units, make, options.actors, options.device)

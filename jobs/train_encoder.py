@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.command import Command, check_least
+from jobs.command import Command, check_least, check_new_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--words-of", metavar="START", help="teach this encoder the words of the lists' captions;\n"
         "a separator trained with it goes on with them",
     )  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="overwrite any OUT")
     parser.add_argument("--seed", type=int, default=0, help="(0)")
 
 
@@ -30,12 +31,15 @@ def train(options: argparse.Namespace) -> None:
     from separator.model.memory import keep_pages
     from separator.model.registry import resolve
     from separator.storage import Storage
+    from separator.train.outputs import check_file
     from separator.train.sound_lists import read_lists
     from separator.train.train_encoder import make_encoder, train_encoder
     from separator.train.train_words import teach_words
 
     storage = Storage()
     sources = read_lists(options.lists, storage)
+    check_file(options.out)
+    check_new_file(options.out, options.force or is_own(options.out))
     asked = options.steps, options.batch, options.seed
     if options.words_of:
         start = read_mini(resolve(options.words_of, storage.fetch))
@@ -48,6 +52,20 @@ def train(options: argparse.Namespace) -> None:
     write_mini(options.out, encoder)
     num_bytes = options.out.stat().st_size
     print(f"{options.out}: {encoder.encoder_id}, {len(encoder.words)} words, {num_bytes:,} bytes")
+
+
+def is_own(path: Path) -> bool:
+    """Tell whether a file is an encoder alone, as this command writes it: the same command again
+    makes it anew."""
+    from separator.encoders.mini import TENSORS, is_mini
+    from separator.errors import CheckpointError
+    from separator.model.tensors import read_tensors
+
+    try:
+        tensors, metadata = read_tensors(path)
+    except CheckpointError:
+        return False
+    return is_mini(metadata.get("encoder")) and all(name.startswith(TENSORS) for name in tensors)
 
 
 def show(steps: Iterator[dict[str, float]], every: int) -> None:

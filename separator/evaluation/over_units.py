@@ -14,6 +14,7 @@ from typing import Any
 
 from separator.errors import RequestError, SeparatorError, StorageBusy
 from separator.storage.atomic import write_whole
+from separator.train.outputs import check_folder
 
 Row = dict[str, Any]
 Score = Callable[[Any], list[Row]]  # of one unit's work
@@ -129,7 +130,7 @@ def read_parts(units: Sequence[Unit], folder: Path | None) -> dict[str, list[Row
     """Read the rows of the units that are done."""
     if folder is None:
         return {}
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
     paths = {unit.name: name_part(folder, unit) for unit in units}
     return {name: json.loads(path.read_bytes()) for name, path in paths.items() if path.exists()}
 

@@ -15,9 +15,10 @@ from separator.errors import AudioError, RequestError
 from separator.machine import count_cpus
 from separator.model.detector import RATE_HZ
 from separator.run.local_ray import join_ray, quiet_loggers
-from separator.storage import Storage
+from separator.storage import Storage, parse_uri
 from separator.storage.temporary import temporary_folder
 from separator.train.mining import SCHEMA, Rule, make_rows, mine
+from separator.train.outputs import check_file
 from separator.train.sound_lists import Source, read_lists, read_whole
 
 LINE_EVERY = 500  # stretches
@@ -72,6 +73,8 @@ def mine_lists(settings: MineSettings, out_uri: str, show: Show) -> MinedList:
     storage = Storage()
     sources = read_lists(settings.lists, storage)
     check_labels(load_htsat(settings.detector).labels, sources, show)
+    if not (place := parse_uri(out_uri)).bucket:
+        check_file(place.path)
     show("starting Ray ...")
     kinds, troubles, count, said = set(), [], 0, 0
     with temporary_folder() as folder:
