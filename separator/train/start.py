@@ -7,6 +7,7 @@ here; names and URIs stay, and each machine looks them up by itself.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -28,6 +29,7 @@ from separator.train.by_text import ByText
 from separator.train.clips import Clips
 from separator.train.examples import Examples
 from separator.train.mined_pairs import MinedPairs, check_latents
+from separator.train.outputs import check_folder
 from separator.train.placed_sounds import PlacedSounds
 from separator.train.recipe import NetSettings, TrainSettings
 from separator.train.sound_lists import Source, read_lists
@@ -63,7 +65,17 @@ def check_start(settings: TrainSettings) -> TrainSettings:
         net = replace(net, start_from=net.start_from and make_absolute(net.start_from))
         if settings.task in DRIVEN:
             make_net(net, condition_size, storage)
+    with naming("output", settings.output):
+        check_output(settings)
     return replace(settings, net=net)
+
+
+def check_output(settings: TrainSettings) -> None:
+    """Refuse a local output that cannot be written; Ray would say so in many lines."""
+    if "://" not in settings.output:
+        output = Path(settings.output)
+        run = output / settings.name
+        check_folder(run if run.exists() else output)
 
 
 def check_examples(settings: TrainSettings, sources: Sequence[Source], storage: Storage) -> None:

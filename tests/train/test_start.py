@@ -141,6 +141,19 @@ def test_train_refuses_a_wrong_start_before_ray(
     assert not (folder / "runs").exists()
 
 
+@pytest.mark.parametrize("output", ["taken", "taken/runs", "/proc/runs", "full"])
+def test_train_refuses_an_output_that_cannot_be_written(folder, no_ray, output, capsys):
+    (folder / "taken").touch()
+    (folder / "full").mkdir()
+    (folder / "full/run").touch()
+    named = list_train_arguments(
+        Path(output), Path("sounds/train/sounds.jsonl"), Path("encoder.safetensors")
+    )
+    assert train(named) == 2
+    error = capsys.readouterr().err
+    assert f"output='{output}': " in error and error.count("\n") == 1
+
+
 def test_make_net_trains_the_same_parameters_when_fine_tuning(tmp_path):
     saved = make_small_net()
     write_safetensors(saved, tmp_path / "m.safetensors", None)
