@@ -12,12 +12,14 @@ beside the published figures and writes Parquet; what is there already is not do
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
-from jobs.command import Command, check_least, say
+from jobs.command import OK, SOME_FAILED, Command, check_least, say
 from separator.errors import RequestError
 
+MOST_SHOWN = 5  # cases that are left out
 BENCHMARKS = ("musdb18", "audioset")
 # Options that only a list of cases reads, with their defaults.
 OF_LISTS = {
@@ -88,27 +90,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def parse_levels(text: str) -> list[float]:
     try:
-        return [float(level_db) for level_db in text.split(",")]
+        levels_db = [float(level_db) for level_db in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: numbers with commas, such as 0,-10") from None
+        levels_db = [math.nan]
+    if not all(map(math.isfinite, levels_db)):
+        raise argparse.ArgumentTypeError(f"{text!r}: numbers with commas, such as 0,-10")
+    return levels_db
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     if options.model.lower().endswith((".yaml", ".yml")):
         run_file(options)
-        return
+        return OK
     if not options.out:
         raise RequestError("needed are MODEL CASES OUT, or CONFIG.yaml with key=value behind it")
     options.out = Path(options.out)
     if options.model in BENCHMARKS:
         run_benchmark(options)
-    elif options.settings:
+        return OK
+    if options.settings:
         raise RequestError(
             f"{options.settings[0]!r}: keys are of benchmarks: {', '.join(BENCHMARKS)}; "
             "a list of cases takes options such as --seed"
         )
-    else:
-        evaluate(options)
+    return evaluate(options)
 
 
 def refuse_of_lists(options: argparse.Namespace) -> None:
@@ -151,8 +156,8 @@ def run_benchmark(options: argparse.Namespace) -> None:
     print(table)
 
 
-def evaluate(options: argparse.Namespace) -> None:
-    """Score a model on a list of cases."""
+def evaluate(options: argparse.Namespace) -> int:
+    """Score a model on a list of cases; those with an unreadable or silent sound are left out."""
     check_least(options, actors=1, per_kind=1, sounds=1, examples=0, seconds=0.1)
     say("reading the cases ...")
     from functools import partial
@@ -164,6 +169,7 @@ def evaluate(options: argparse.Namespace) -> None:
         lay_out_kinds,
         list_cases,
         make_scorer,
+        part_troubles,
         summarize,
     )
     from separator.evaluation.over_units import Unit, score_units
@@ -184,11 +190,17 @@ def evaluate(options: argparse.Namespace) -> None:
     check_file(options.out / "scores.parquet")
     say("starting Ray ...")
     make = partial(make_scorer, options.model, options.device, mixing)
-    rows = score_units(units, make, options.actors, options.device)
+    rows, troubles = part_troubles(score_units(units, make, options.actors, options.device))
     write_rows(options.out / "scores.parquet", rows)
     summary = summarize(rows)
     print(lay_out_kinds(summary, options.style))
     draw(summary, options.out / "scores.png")
+    if not troubles:
+        return OK
+    say(f"{len(troubles)} of {len(units)} cases are left out:")
+    for trouble in troubles[:MOST_SHOWN]:
+        say(f"  {trouble}")
+    return SOME_FAILED
 
 
 EVALUATE = Command(

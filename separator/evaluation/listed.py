@@ -1,6 +1,6 @@
 """Score a model on a list of cases, and show the figures per kind: as a table and as bars."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from separator.api import Separator, load_model
-from separator.errors import RequestError
+from separator.errors import AudioError, RequestError
 from separator.evaluation.cases import Case, make_case, plan_cases, read_cases, score
 from separator.evaluation.over_units import Row, Score
 from separator.storage import Storage
@@ -17,6 +17,7 @@ from separator.train.sound_lists import read_list, read_whole
 
 COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
 MEAN = "mean"  # the name of the last row
+TROUBLE = "trouble"  # why a case has no score
 GIVEN = (".csv", ".parquet")  # lists of finished mixtures
 
 
@@ -42,6 +43,13 @@ class CaseScorer:
     storage: Storage
 
     def __call__(self, case: Case | Row) -> list[Row]:
+        """Return the row of a case; one with the reason if a sound is unreadable or silent."""
+        try:
+            return [self.score_case(case)]
+        except AudioError as error:
+            return [{TROUBLE: str(error)}]
+
+    def score_case(self, case: Case | Row) -> Row:
         rate_hz = self.model.engine.config.rate_hz
         if isinstance(case, Case):
             mixture_T, target_T = make_case(
@@ -61,7 +69,7 @@ class CaseScorer:
             query = case["query"]
             about = {"kind": case["kind"], "query": query, "style": "given"}
         stem_T = self.model.separate(mixture_T[None], rate_hz, [query])[0, 0]
-        return [about | score(stem_T, target_T, mixture_T)]
+        return about | score(stem_T, target_T, mixture_T)
 
 
 def make_scorer(model: str, device: str, settings: MixSettings) -> Score:
@@ -95,6 +103,15 @@ def list_cases(uri: str, settings: MixSettings) -> list[Any]:
     return cases
 
 
+def part_troubles(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Part the scores, of which one is needed at least, from the reasons why others are missing."""
+    scored = [row for row in rows if TROUBLE not in row]
+    troubles = [row[TROUBLE] for row in rows if TROUBLE in row]
+    if not scored:
+        raise RequestError(f"none of the {len(rows)} cases can be scored: {troubles[0]}")
+    return scored, troubles
+
+
 def summarize(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Average per kind, then over kinds under the name `mean`."""
     kinds: dict[str, list[Row]] = {}
@@ -105,11 +122,21 @@ def summarize(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     for kind, members in sorted(kinds.items()):
         under = [row["mixture_db"] - row["stem_db"] for row in members]
         figures = {key: float(np.mean([row[key] for row in members])) for key in COLUMNS}
-        kind = f"{kind} (kind)" if kind == MEAN else kind
-        out[kind] = figures | {"under_db": float(np.median(under)), "cases": len(members)}
+        out[name_row(kind, kinds)] = figures | {
+            "under_db": float(np.median(under)),
+            "cases": len(members),
+        }
     out[MEAN] = {key: float(np.mean([each[key] for each in out.values()])) for key in keys}
     out[MEAN]["cases"] = len(rows)
     return out
+
+
+def name_row(kind: str, kinds: Collection[str]) -> str:
+    """Name the row of a kind: not as the last one, and not as that of another kind."""
+    name = kind
+    while name == MEAN or (name != kind and name in kinds):
+        name += " (kind)"
+    return name
 
 
 def lay_out_kinds(summary: dict[str, dict[str, float]], style: str) -> str:

@@ -91,6 +91,9 @@ def test_a_kind_called_mean_has_a_row_of_its_own():
     summary = summarize(rows)
     found = {kind: row["sdri_db"] for kind, row in summary.items()}
     assert found == {"mean (kind)": 2.0, "x": 4.0, "mean": 3.0}
+    more = summarize([*rows, rows[0] | {"kind": "mean (kind)", "sdri_db": 6.0}])
+    found = {kind: row["sdri_db"] for kind, row in more.items()}
+    assert found == {"mean (kind) (kind)": 2.0, "mean (kind)": 6.0, "x": 4.0, "mean": 4.0}
 
 
 def test_plan_cases_chooses_examples_of_the_kind_that_is_asked_for(sounds_list):
