@@ -10,6 +10,7 @@ from separator.storage import StorageSettings
 
 LOSSES = ("l1", "log")
 TASKS = ("text", "examples", "tags", "times")
+DRIVEN = ("text", "examples")  # tasks that train a separator
 KINDS = ("resunet", "unet")
 MOST = 1_000_000_000
 ANY_LICENCE, PERMISSIVE = "all", "permissive"
@@ -162,7 +163,12 @@ class TrainSettings:
             raise RequestError("data.num_sounds: an example of task=tags has one sound at least")
         if self.task not in TASKS:
             raise RequestError(f"task={self.task!r}: must be one of {TASKS}")
-        if self.task in ("text", "examples") and not self.encoder:
+        for name, value in (("encoder", self.encoder), ("net.start_from", self.net.start_from)):
+            if value and self.task not in DRIVEN:
+                raise RequestError(
+                    f"{name}={value!r}: task={self.task} trains a new detector; leave it out"
+                )
+        if self.task in DRIVEN and not self.encoder:
             needed = "the text encoder" if self.task == "text" else "the detector"
             raise RequestError(f"encoder: name a checkpoint that holds {needed}")
         if self.task == "examples" and self.optim.batch % 2:

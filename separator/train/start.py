@@ -31,14 +31,13 @@ from separator.train.examples import Examples
 from separator.train.mined_pairs import MinedPairs, check_latents
 from separator.train.outputs import check_folder
 from separator.train.placed_sounds import PlacedSounds
-from separator.train.recipe import NetSettings, TrainSettings
+from separator.train.recipe import DRIVEN, NetSettings, TrainSettings
 from separator.train.sound_lists import Source, read_lists
 from separator.train.tagging import Tagging, make_detector
 from separator.train.task import Task
 from separator.train.timing import Timing, make_frame_net
 
 ANY_RATE_HZ = 32_000  # nothing is read
-DRIVEN = ("text", "examples")  # tasks that train a separator
 
 
 def check_start(settings: TrainSettings) -> TrainSettings:

@@ -11,6 +11,7 @@ import torch
 from jobs.cli import main
 from jobs.train import main as train
 from separator.api import load_model
+from separator.errors import RequestError
 from separator.model.checkpoint import read_encoder_id, write_safetensors
 from separator.model.registry import BUNDLED
 from separator.model.resunet import NetworkConfig, ResUNet
@@ -99,6 +100,13 @@ def make_settings(**changes: str) -> TrainSettings:
     named = {"output": "runs", "encoder": "encoder.safetensors"} | changes
     lists = ["sounds/train/sounds.jsonl"]
     return TrainSettings(**named, net=net, data=DataSettings(lists))  # pyright: ignore
+
+
+@pytest.mark.parametrize("task", ["tags", "times"])
+@pytest.mark.parametrize("setting", ["encoder", "start_from"])
+def test_a_detector_does_not_start_from_another_file(task, setting):
+    with pytest.raises(RequestError, match=rf"{setting}='mini': task={task} begins anew"):
+        make_settings(**{"task": task, "encoder": "", setting: "mini"})
 
 
 def test_check_start_makes_paths_absolute_and_keeps_names(folder, networks):
