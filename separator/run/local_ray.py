@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,7 +45,7 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
         before = list_children()
         try:
             _knock(address)
-            with _silent_stderr():
+            with _silent_stderr(), _kept_handlers():
                 ray.init(
                     address,
                     include_dashboard=False,  # a sixth of the time of a small run
@@ -89,6 +90,18 @@ def _describe(address: str, error: BaseException) -> str:
         folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
         return f"Ray does not start on this machine: {reason[0]}; see the logs in {folder}/ray"
     return f"RAY_ADDRESS={address!r}: no cluster can be reached there: {reason[0]}"
+
+
+@contextmanager
+def _kept_handlers() -> Iterator[None]:
+    """Keep the handlers of signals: Ray's own end a process with its stack on the console."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, signal.SIG_DFL if handler is None else handler)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
 
 from separator.errors import CheckpointMismatch, SeparatorError
+from separator.run.run import run_in_thread
 from separator.train.recipe import TrainSettings
 from separator.train.worker import Show, run_worker
 
@@ -37,7 +38,8 @@ def run_training(settings: TrainSettings, show: Show) -> str:
     failures: list[SeparatorError] = []
     try:
         with forward_lines(show, failures) as lines:
-            result = make_trainer(settings, lines).fit()
+            # In another thread Ray Train leaves the handlers of signals as they are.
+            result = run_in_thread(make_trainer(settings, lines).fit).get()
     except TrainingFailedError:
         if failures:
             raise failures[-1] from None
