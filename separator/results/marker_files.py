@@ -37,7 +37,8 @@ def write_marker_files(
     """
     rows = list(rows)
     queries = sorted({row["query_name"] for row in rows})
-    groups = {path + SUFFIXES[form]: rest for path, *rest in list_groups(rows, min_score)}
+    found = list_groups(rows, min_score)
+    groups = {path + SUFFIXES[form]: (members, stretches) for path, members, stretches in found}
     written = read_written(storage, folder)
     forms = written.setdefault(output_uri, {})
     before = set(forms.get(form, []))
