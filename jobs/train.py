@@ -29,7 +29,13 @@ def run(options: argparse.Namespace) -> None:
     from separator.config_file import read_settings
     from separator.train.recipe import TrainSettings
 
-    train(read_settings(TrainSettings, options.config, options.overrides))
+    try:
+        train(read_settings(TrainSettings, options.config, options.overrides))
+    except KeyboardInterrupt:
+        import ray
+
+        ray.shutdown()  # at the end of Python, with workers in work, it may change the exit code
+        raise
 
 
 def train(settings: "TrainSettings") -> str:

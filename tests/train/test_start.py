@@ -105,7 +105,7 @@ def make_settings(**changes: str) -> TrainSettings:
 @pytest.mark.parametrize("task", ["tags", "times"])
 @pytest.mark.parametrize("setting", ["encoder", "start_from"])
 def test_a_detector_does_not_start_from_another_file(task, setting):
-    with pytest.raises(RequestError, match=rf"{setting}='mini': task={task} begins anew"):
+    with pytest.raises(RequestError, match=rf"{setting}='mini': task={task} trains a new detector"):
         make_settings(**{"task": task, "encoder": "", setting: "mini"})
 
 

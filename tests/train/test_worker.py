@@ -173,3 +173,22 @@ def test_train_with_two_workers_follows_one_with_the_doubled_batch(
     assert np.corrcoef(np.cumsum(one), np.cumsum(two))[0, 1] > 0.99
     assert abs(one.mean() - two.mean()) < 0.1 * size
     assert np.abs(one - two).max() < 0.25 * size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_training_in_one_line(sounds_list, encoder_file, tmp_path, number):
+    arguments = list_train_arguments(tmp_path, sounds_list, encoder_file)
+    process = start_training([*arguments, "optim.num_steps=100_000", "checkpoint_every=5"])
+    snapshot = tmp_path / "run" / "checkpoint_manager_snapshot.json"
+    try:
+        while not snapshot.exists():
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.2)
+        process.send_signal(number)
+        out, _ = process.communicate()
+    finally:
+        process.kill()
+    assert process.returncode == 130, out
+    assert "train: stopped; what is finished is kept" in out.splitlines()[-1]
+    assert find_newest(tmp_path).is_dir()
