@@ -1,4 +1,4 @@
-"""List what failed in `run` and in `detect`, with codes and reasons.
+"""List what failed in `run` and `detect`, with codes and reasons.
 
 Of the config only output.uri and storage are needed. What has been made since is not listed.
 """
