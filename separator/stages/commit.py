@@ -42,9 +42,8 @@ class Committer:
         this run to do. `marked`: names of assets that an earlier run has marked."""
         self.storage, self.layout, self.writer = storage, layout, writer
         self.on_commit, self.check, self.marked = on_commit, check, marked
-        self._settled: list[
-            tuple[str, set[str]]
-        ] = []  # marked assets, until their rows are written
+        # Marked assets and their queries, until their rows are in the manifest.
+        self._settled: list[tuple[str, set[str]]] = []
         self._done = array("Q")  # hashes of ids of work items
         self.num_told_apart = 0  # assets whose own path holds the stems of another one
         self._pool = ThreadPoolExecutor(COMMITTERS)
