@@ -39,7 +39,7 @@ class Engine(TrackSeparator):
     `context` is "exact", seconds (less is faster on short windows and no longer exact), or
     "pieces": each 2 s alone, see pieces.py.
     `memory_bytes` limits one forward; by default it is a share of the device's memory.
-    `is_shared`: threads may separate at once, and see sharing.py.
+    `is_shared`: threads may separate at once, see sharing.py.
     """
 
     def __init__(

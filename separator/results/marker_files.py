@@ -14,6 +14,7 @@ from separator.errors import ObjectMissing, OutputDamaged
 from separator.results.found import Found, list_found
 from separator.results.markers import SUFFIXES, Frames, read_timecode, write_markers
 from separator.results.paths import find_common_folder, make_asset_path
+from separator.results.record import pack_json
 from separator.storage import Storage
 from separator.storage.uri import join_uri
 
@@ -43,7 +44,7 @@ def write_marker_files(
     forms = written.setdefault(output_uri, {})
     before = set(forms.get(form, []))
     forms[form] = sorted(before | set(groups))  # also if this call is stopped half-way
-    save_written(storage, folder, written)
+    storage.write(join_uri(folder, WRITTEN), pack_json(written))
     for name, (members, stretches) in groups.items():
         title = name.rpartition("/")[2].removesuffix(SUFFIXES[form])
         text = write_markers(form, title, stretches, find_frames(members[0], fps), queries)
@@ -53,7 +54,7 @@ def write_marker_files(
     stale = [name for name in before - wanted if is_ours(name, form)]
     for name in stale:
         storage.delete(join_uri(folder, name))
-    save_written(storage, folder, written)
+    storage.write(join_uri(folder, WRITTEN), pack_json(written))
     return len(groups), len(stale)
 
 
@@ -76,11 +77,6 @@ def read_written(storage: Storage, folder: str) -> dict[str, dict[str, list[str]
         return {}
     except (ValueError, TypeError, LookupError):
         raise OutputDamaged(f"{uri}: is no list of marker files; move it away") from None
-
-
-def save_written(storage: Storage, folder: str, written: Mapping[str, Any]) -> None:
-    text = json.dumps(written, indent=1, ensure_ascii=False) + "\n"
-    storage.write(join_uri(folder, WRITTEN), text.encode("utf-8", "surrogateescape"))
 
 
 def is_ours(name: str, form: str) -> bool:

@@ -5,18 +5,17 @@ after the rows of the new records are in the manifest. A run that is killed in b
 and later runs look into the commit files of marked assets, whatever their settings or input are.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable
 
 from separator.errors import ObjectMissing
 from separator.results.paths import Layout
-from separator.results.record import pack_json
+from separator.results.record import hash_content, pack_json
 from separator.storage import Storage
 
 
 def name_mark(asset_uri: str) -> str:
-    return hashlib.sha256(asset_uri.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hash_content(asset_uri)
 
 
 def mark(storage: Storage, layout: Layout, asset_uri: str, query_names: Iterable[str]) -> None:

@@ -36,7 +36,7 @@ class Lister:
 
         def list_pending() -> Iterator[Asset]:
             nonlocal skipped, left
-            for asset, pending in self.target.list_pending(done, listing):
+            for asset, pending in self.target.list_pending(done, listing, settle=True):
                 if pending is not None:
                     yield pending
                 elif done.has_failed(asset):

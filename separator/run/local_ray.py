@@ -99,9 +99,11 @@ def _kept_handlers() -> Iterator[None]:
         yield
         return
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for each, handler in before.items():
-        signal.signal(each, signal.SIG_DFL if handler is None else handler)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
 
 
 @contextmanager

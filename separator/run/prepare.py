@@ -18,7 +18,7 @@ from separator.model.identity import find_sha256
 from separator.results.done import DoneItems, find_done
 from separator.results.folders import find_folder
 from separator.results.paths import Layout, name_presence
-from separator.results.withdrawn import name_mark
+from separator.results.withdrawn import name_mark, unmark
 from separator.rows import Asset
 from separator.run.cluster import find_precision
 from separator.run.conditions import (
@@ -66,18 +66,22 @@ class Target:
         return Listing(self.storage, self.config, self.work)
 
     def list_pending(
-        self, done: DoneItems, assets: Iterable[Asset]
+        self, done: DoneItems, assets: Iterable[Asset], settle: bool = False
     ) -> Iterator[tuple[Asset, Asset | None]]:
-        """Yield each asset, and the same with the work that is left to do, or None."""
+        """Yield each asset, and the same with the work that is left to do, or None. `settle`: take
+        the marks off those of which nothing is left."""
         if not self.marked or done.wanted is not None:
             return ((asset, done.select_pending(asset)) for asset in assets)
-        return map_ahead(partial(self._look, done), iter(assets), STAT_THREADS)
+        return map_ahead(partial(self._look, done, settle), iter(assets), STAT_THREADS)
 
-    def _look(self, done: DoneItems, asset: Asset) -> tuple[Asset, Asset | None]:
+    def _look(self, done: DoneItems, settle: bool, asset: Asset) -> tuple[Asset, Asset | None]:
         if asset.trouble or name_mark(asset.uri) not in self.marked:
             return asset, done.select_pending(asset)
         _, found = find_folder(self.storage, self.layout, asset)
-        return asset, done.select_pending(asset, {r["request"] for r in found.records})
+        pending = done.select_pending(asset, {r["request"] for r in found.records})
+        if settle and pending is None:  # the manifest and the commit file agree
+            unmark(self.storage, self.layout, asset.uri, [item.name for item in asset.items])
+        return asset, pending
 
     def find_done(self) -> DoneItems:
         run = self.config.run

@@ -231,7 +231,7 @@ def look_through(target: Target, done: DoneItems, stats: RunStats) -> list[Asset
     if len(first) == QUICK_LOOK:
         return None
     pending = []
-    for asset, each in target.list_pending(done, first):
+    for asset, each in target.list_pending(done, first, settle=True):
         if each is not None:
             pending.append(each)
         elif done.has_failed(asset):

@@ -20,9 +20,9 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from separator.config import read_config
 from separator.run.gauges import COUNTERS, GAUGES
+from tests.helpers.kubernetes import NAME, read_kinds
 
 ROOT = Path(__file__).parents[2]
-NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # of things in Kubernetes
 AMOUNT = re.compile(r"[0-9]+(m|Mi|Gi|Ti)?")
 # Fields of KubeRay's v1 types that have no default and without which nothing starts.
 IN_CLUSTER = {"rayVersion", "headGroupSpec", "workerGroupSpecs"}
@@ -31,15 +31,6 @@ IN_GROUP = {"groupName", "minReplicas", "maxReplicas", "rayStartParams", "templa
 
 def read_launcher() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
-
-
-def read_kinds(name: str) -> dict[str, dict[str, Any]]:
-    documents = list(yaml.safe_load_all((ROOT / "deploy" / name).read_text()))
-    kinds = {document["kind"]: document for document in documents}
-    assert len(kinds) == len(documents)
-    for document in documents:
-        assert document["apiVersion"] and NAME.fullmatch(document["metadata"]["name"])
-    return kinds
 
 
 def read_docker() -> list[tuple[str, str]]:
@@ -197,77 +188,6 @@ def test_pods_of_the_rayjob():
     assert mount["mountPath"] == read_environment()["SEPARATOR_HOME"]
     claim = kinds["PersistentVolumeClaim"]["metadata"]["name"]
     assert volume["persistentVolumeClaim"]["claimName"] == claim
-
-
-def test_the_cronjob_may_do_what_its_script_does():
-    kinds = read_kinds("cronjob.yaml")
-    job = kinds["CronJob"]["spec"]
-    assert kinds["CronJob"]["apiVersion"] == "batch/v1" and job["concurrencyPolicy"] == "Forbid"
-    assert len(job["schedule"].split()) == 5
-    pod = job["jobTemplate"]["spec"]["template"]["spec"]
-    assert pod["restartPolicy"] in ("Never", "OnFailure")  # a Job allows no other
-    account = kinds["ServiceAccount"]["metadata"]["name"]
-    binding = kinds["RoleBinding"]
-    assert pod["serviceAccountName"] == account == binding["subjects"][0]["name"]
-    assert binding["roleRef"]["name"] == kinds["Role"]["metadata"]["name"]
-    (container,) = pod["containers"]
-    (script,) = container["args"]
-    subprocess.run(["sh", "-n", "-c", script], check=True)
-    (rule,) = kinds["Role"]["rules"]
-    assert (rule["apiGroups"], rule["resources"]) == (["ray.io"], ["rayjobs"])
-    assert set(re.findall(r"kubectl (\w+)", script)) - {"describe"} <= set(rule["verbs"])
-    # What it starts is in the other file, under the name and the label that it looks for.
-    started = read_kinds("rayjob.yaml")["RayJob"]["metadata"]
-    assert set(re.findall(r"rayjob ([a-z][-a-z0-9]*)", script)) == {started["name"]}
-    ((label, value),) = started["labels"].items()
-    assert f"-f /job/rayjob.yaml -l {label}={value}\n" in script
-    (mount,) = container["volumeMounts"]
-    assert mount["mountPath"] == "/job" and mount["name"] == pod["volumes"][0]["name"]
-    text = (ROOT / "deploy/cronjob.yaml").read_text()
-    made = pod["volumes"][0]["configMap"]["name"]
-    assert f"create configmap {made} --from-file=deploy/rayjob.yaml" in text
-
-
-# Answers with the states of a file, one line each call, and notes what it was asked for.
-KUBECTL = """#!/bin/sh
-echo "$*" >> asked
-case "$*" in
-  *name) [ ! -e is_there ] || echo rayjob.ray.io/separator ;;
-  *jobDeploymentStatus*) head -1 states; sed -i 1d states ;;
-esac
-"""
-
-
-@pytest.mark.parametrize(
-    ("states", "is_there", "code", "asked"),
-    [
-        ("Running Complete", False, 0, ["create"]),
-        ("Running ValidationFailed", False, 1, ["create"]),
-        ("Failed Complete", True, 0, ["delete", "create"]),
-        ("ValidationFailed Complete", True, 0, ["delete", "create"]),
-        ("Running", True, 0, []),
-    ],
-)
-def test_the_script_of_the_cronjob_ends_in_every_state(states, is_there, code, asked, tmp_path):
-    job = read_kinds("cronjob.yaml")["CronJob"]["spec"]["jobTemplate"]["spec"]
-    (script,) = job["template"]["spec"]["containers"][0]["args"]
-    for name, text in (("kubectl", KUBECTL), ("sleep", "#!/bin/sh\n")):
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    (tmp_path / "states").write_text("\n".join(states.split()) + "\n")
-    if is_there:
-        (tmp_path / "is_there").touch()
-    run = subprocess.run(
-        ["sh", "-euc", script],
-        cwd=tmp_path,
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
-        capture_output=True,
-        timeout=30,
-        check=False,
-    )
-    assert run.returncode == code, run.stderr
-    calls = [line.split()[0] for line in (tmp_path / "asked").read_text().splitlines()]
-    assert [each for each in calls if each != "get"] == asked
 
 
 def test_the_raycronjob_starts_the_rayjob():

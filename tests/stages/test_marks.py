@@ -74,3 +74,19 @@ def test_records_are_looked_into_for_marked_assets_only(target):
     for each, pending in ((target, []), (marked, [assets[1]])):
         found = [left for _, left in each.list_pending(done, assets) if left is not None]
         assert found == pending
+
+
+def test_a_mark_of_an_asset_that_is_done_after_all_goes_in_a_run(target):
+    """A run was killed after its rows were written, and before it took the marks off."""
+    asset, other = list(target.list_assets())[:2]
+    done = DoneItems(np.sort(hash_ids([item.id for each in (asset, other) for item in each.items])))
+    records = [make_record(asset.uri, item.name, request=item.id) for item in asset.items]
+    file = pack_commit_file(CommitFile(asset.uri, records))
+    target.storage.write(target.layout.record(asset.path), file)
+    for each in (asset, other):
+        mark(target.storage, target.layout, each.uri, [item.name for item in each.items])
+    marked = replace(target, marked=list_marks(target.storage, target.layout))
+    for settle, left in ((False, [asset, other]), (True, [other])):
+        list(marked.list_pending(done, [asset, other], settle))
+        names = {name_mark(each.uri) for each in left}
+        assert list_marks(target.storage, target.layout) == names

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def check_lines(out: str) -> None:
     assert [line for line in out.splitlines() if not OUR_LINE.fullmatch(line)] == []
 
 
+def wait_for_checkpoint(process: subprocess.Popen, output: Path) -> None:
+    """A new worker gets the newest checkpoint that Ray Train has listed here."""
+    snapshot = output / "run" / "checkpoint_manager_snapshot.json"
+    while not snapshot.exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.2)
+
+
 @pytest.fixture(scope="module")
 def survived(sounds_list, encoder_file, tmp_path_factory) -> tuple[Path, str]:
     """The output and the console of a run whose worker was killed; some files do not exist."""
@@ -48,12 +57,8 @@ def survived(sounds_list, encoder_file, tmp_path_factory) -> tuple[Path, str]:
     listed = write_rows(output / "with-gone.jsonl", rows)
     arguments = list_train_arguments(output, listed, encoder_file)
     process = start_training([*arguments, "optim.num_steps=60", "checkpoint_every=10"])
-    # A new worker gets the newest checkpoint that Ray Train has listed here.
-    snapshot = output / "run" / "checkpoint_manager_snapshot.json"
     try:
-        while not snapshot.exists():
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.2)
+        wait_for_checkpoint(process, output)
         (victim,) = find_workers(process, "trainer")
         victim.send_signal(signal.SIGKILL)
         out, _ = process.communicate()
@@ -180,11 +185,8 @@ def test_train_with_two_workers_follows_one_with_the_doubled_batch(
 def test_a_signal_stops_a_training_in_one_line(sounds_list, encoder_file, tmp_path, number):
     arguments = list_train_arguments(tmp_path, sounds_list, encoder_file)
     process = start_training([*arguments, "optim.num_steps=100_000", "checkpoint_every=5"])
-    snapshot = tmp_path / "run" / "checkpoint_manager_snapshot.json"
     try:
-        while not snapshot.exists():
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.2)
+        wait_for_checkpoint(process, tmp_path)
         process.send_signal(number)
         out, _ = process.communicate()
     finally:
