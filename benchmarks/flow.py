@@ -2,7 +2,7 @@
 busy the device is.
 
     python benchmarks/flow.py [--short 2000] [--seconds 10] [--long 2] [--minutes 30]
-        [--queries 2] [--model tiny|full|mini|PATH] [--detect off|auto] [--spans 8]
+        [--queries 2] [--model tiny|full|mini|PATH] [--detect off|auto] [--spans 8] [--gpus 0.5]
 
 `tiny` is a network of next to no work: what is left is the job itself; `full` has AudioSep's size
 and random weights. One library a case, made of copies; clock times, so nothing else should run on
@@ -154,7 +154,7 @@ def measure(
         model=model,
         detect=DetectSettings(model=options.detect),
         output=OutputSettings(str(folder / f"{name}-out")),
-        run=RunSettings(separate=ActorSettings(spans_at_once=options.spans)),
+        run=RunSettings(separate=ActorSettings(spans_at_once=options.spans, num_gpus=options.gpus)),
     )
     moments: list[tuple[float, int]] = []  # (clock, assets so far)
     driver_mb: dict[int, int] = {}  # after each tenth of the assets
@@ -209,6 +209,7 @@ def main() -> None:
     parser.add_argument("--detect", default="off", help="detect.model: auto, mini-detector, ...")
     parser.add_argument("--compile", default="auto", help="model.compile: auto, on, off")
     parser.add_argument("--spans", type=spans, default="auto", help="run.separate.spans_at_once")
+    parser.add_argument("--gpus", type=float, default=1.0, help="run.separate.num_gpus of an actor")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results = []

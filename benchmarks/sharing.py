@@ -85,7 +85,8 @@ def main() -> None:
     parser.add_argument("--out")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    forward.LARGEST_CPU_BATCH_FRAMES = SHARED_FRAMES  # as on a GPU
+    for kind in forward.LARGEST_BATCH_FRAMES:
+        forward.LARGEST_BATCH_FRAMES[kind] = SHARED_FRAMES  # as on a GPU
     clips = make_clips(options.clips)
     found = []
     for at_once in (1, 2, 4, 8):

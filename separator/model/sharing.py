@@ -2,8 +2,8 @@
 
 On a CPU windows of several threads share batches. A batch has one shape for all windows of a
 length, whoever shares it and however full it is: in batches of another shape the last bits of a
-gain are others. On a GPU they are others at another place of a batch, too (seen on an H100 and an
-H200): there windows go alone, and the threads share the device, not its batches.
+gain are others. On a GPU a batch that is not full costs as much as a full one: there each thread's
+windows make batches of their own, and the threads share the device alone.
 
 Shapes: B windows, N frames, F bins, S shifts.
 """
@@ -35,8 +35,6 @@ class SharedForward(Forward):
         self.started: deque[torch.cuda.Event] = deque()  # batches that a GPU has not done
 
     def choose_batch(self, num_frames: int) -> int:
-        if not self.mixes:
-            return 1
         return max(1, min(super().choose_batch(num_frames), SHARED_FRAMES // num_frames))
 
     def shrink(self, num_frames: int, batch: int, shortest: int) -> None:
@@ -59,7 +57,7 @@ class SharedForward(Forward):
         while request.num_done < len(request.x_BNF):
             batch = self.choose_batch(num_frames)
             try:
-                self._run_batch(num_frames, batch)
+                self._run_batch(request, batch)
             except torch.OutOfMemoryError:
                 if batch == 1:
                     raise
@@ -67,14 +65,17 @@ class SharedForward(Forward):
         assert request.gains is not None
         return request.gains
 
-    def _run_batch(self, num_frames: int, batch: int) -> None:
-        """Run the next windows of a length, the oldest first."""
+    def _run_batch(self, request: "_Request", batch: int) -> None:
+        """Run the next windows of the request's length, the oldest first."""
         while len(self.started) >= BATCHES_AHEAD:  # meanwhile more windows come
             self.started.popleft().synchronize()
-        with self.lock:
-            alike = [each for each in self.waiting if each.x_BNF.shape[1] == num_frames]
+        alike = [request]
+        if self.mixes:
+            length = request.x_BNF.shape[1]
+            with self.lock:
+                alike = [each for each in self.waiting if each.x_BNF.shape[1] == length]
         taken = [(each, i) for each in alike for i in range(each.num_done, len(each.x_BNF))][:batch]
-        filled = taken + taken[:1] * (batch - len(taken))
+        filled = taken + taken[:1] * (batch - len(taken)) if self.mixes else taken
         x_BNF = torch.stack([each.x_BNF[i] for each, i in filled])
         shifts_BS = torch.stack([each.shifts_BS[i] for each, i in filled])
         gains = super().__call__(x_BNF, shifts_BS)

@@ -100,6 +100,11 @@ def make_state(net: nn.Module, call: nn.Module, settings: OptimSettings) -> Stat
     return State(net, call, optimizer, schedule, average)
 
 
+def compile_for_training(net: nn.Module) -> nn.Module:
+    """Compile a network for batches of one size. It shares the parameters of the one given."""
+    return torch.compile(net, dynamic=False)  # pyright: ignore[reportReturnType]
+
+
 def scale_rate(settings: OptimSettings, step: int) -> float:
     """Compute the factor of the rate: the one that `factors` gives this step, or a linear warm-up,
     then x 0.9 every 20,000 steps (AudioSep) or, with `decay`, a cosine to zero."""

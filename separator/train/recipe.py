@@ -123,6 +123,7 @@ class OptimSettings:
     clip_norm: float = 0.0  # 0: off
     ema: float = 0.0  # 0: off
     autocast: bool = False  # bf16 in the network
+    compile: bool = False  # a minute at the start; then a GPU takes half the time for a step
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "batch"):
@@ -163,6 +164,8 @@ class TrainSettings:
             raise RequestError("data.num_sounds: an example of task=tags has one sound at least")
         if self.task not in TASKS:
             raise RequestError(f"task={self.task!r}: must be one of {TASKS}")
+        if self.optim.compile and self.task not in DRIVEN:
+            raise RequestError(f"optim.compile: for separators, not for task={self.task}")
         for name, value in (("encoder", self.encoder), ("net.start_from", self.net.start_from)):
             if value and self.task not in DRIVEN:
                 raise RequestError(

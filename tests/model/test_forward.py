@@ -42,6 +42,8 @@ def test_choose_batch_fills_budget():
     assert forward.choose_batch(100_000) == 1
     forward.device = torch.device("cuda")  # only its name matters here
     forward.budget_bytes = 5_000 * forward.frame_bytes
+    assert forward.choose_batch(1_000) == 4  # in fp32 more is slower
+    forward.precision = "bf16"
     assert forward.choose_batch(1_000) == 5
 
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from separator.errors import LossNotFinite
+from separator.errors import LossNotFinite, RequestError
 from separator.model.asp_unet import AspConfig, AspUnet, separate_by_mask
 from separator.model.resunet import NetworkConfig, ResUNet, separate_plainly
 from separator.model.spectrogram import compute_gain
 from separator.train.loop import (
+    compile_for_training,
     make_state,
     mean_gain_db,
     measure_loss,
@@ -19,7 +20,7 @@ from separator.train.loop import (
     scale_rate,
     separate,
 )
-from separator.train.recipe import OptimSettings
+from separator.train.recipe import OptimSettings, TrainSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = NetworkConfig(n_fft=128, hop=64, widths=(8, 8, 8, 8, 8, 8), condition_size=8)
@@ -139,6 +140,27 @@ def test_run_steps_with_autocast_gives_finite_losses():
     settings = OptimSettings(num_steps=2, autocast=True)
     _, figures = run(2, settings)
     assert all(np.isfinite(f["loss"]) for f in figures)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [make_net, make_unet])
+def test_compiled_steps_follow_plain_ones(make):
+    settings = OptimSettings(num_steps=3)
+    states = []
+    for is_compiled in (False, True):
+        net = make()
+        call = compile_for_training(net) if is_compiled else net
+        states.append(make_state(net, call, settings))
+    plain, compiled = (step_through(state, make_batches(3), settings) for state in states)
+    assert [f["loss"] for f in compiled] == pytest.approx([f["loss"] for f in plain], rel=1e-3)
+    before, after = states[0].net.state_dict(), states[1].net.state_dict()
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+def test_detectors_are_not_compiled():
+    with pytest.raises(RequestError, match=r"optim\.compile"):
+        TrainSettings(output="runs", task="times", optim=OptimSettings(compile=True))
 
 
 def test_scale_rate_follows_its_schedules():
