@@ -42,16 +42,12 @@ def run(options: argparse.Namespace) -> None:
 
 def list_failures(storage: "Storage", output_uri: str) -> "Iterator[tuple[str, Reasons]]":
     """List what failed in `run`, then what failed in `detect`, which has a folder of its own."""
-    from separator.results.paths import Layout, name_presence
-    from separator.run.status import list_runs, read_failures
+    from separator.run.status import list_parts, read_failures
 
-    own, presence = Layout(output_uri, ""), Layout(name_presence(output_uri), "")
-    is_detected = bool(list_runs(storage, presence))
-    if list_runs(storage, own) or not is_detected:
-        yield from read_failures(storage, own)
-    if is_detected:
-        for asset_uri, reasons in read_failures(storage, presence):
-            yield f"{asset_uri} (separator detect)", reasons
+    for command, layout in list_parts(storage, output_uri):
+        of = "" if command == "run" else f" (separator {command})"
+        for asset_uri, reasons in read_failures(storage, layout):
+            yield f"{asset_uri}{of}", reasons
 
 
 def wrap_reason(code: str, detail: str, queries: list[str]) -> str:

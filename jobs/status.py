@@ -1,4 +1,4 @@
-"""Say what has been done so far, also while a run is at work.
+"""Say what `run` and `detect` have done so far, also while they are at work.
 
 Of the config only output.uri and storage are needed. Assets and rows of the manifest are counted
 as they stand now: a row is one query of one track.
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> None:
     from separator.config import read_output
-    from separator.results.paths import Layout
-    from separator.run.status import read_status
+    from separator.run.status import list_parts, read_status
     from separator.storage import Storage
 
     output, settings = read_output(options.config, options.overrides)
-    status = read_status(Storage(settings), Layout(output.uri, output.format))
-    print_status(status)
+    storage = Storage(settings)
+    for number, (command, layout) in enumerate(list_parts(storage, output.uri)):
+        if command != "run":
+            print(("\n" if number else "") + f"separator {command}:")
+        print_status(read_status(storage, layout))
 
 
 def print_status(status: "Status") -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from separator.errors import ObjectMissing, RequestError
 from separator.results.latest import read_latest
 from separator.results.manifest import list_entries
-from separator.results.paths import Layout
+from separator.results.paths import Layout, name_presence
 from separator.results.record import ABSENT
 from separator.run.lock import STALE_S
 from separator.run.run_file import RUNNING, STARTING
@@ -67,6 +67,17 @@ def read_failures(storage: Storage, layout: Layout) -> Iterator[tuple[str, Reaso
                 if query not in queries:
                     queries.append(query)
     return iter(sorted(assets.items()))
+
+
+def list_parts(storage: Storage, output_uri: str) -> list[tuple[str, Layout]]:
+    """List what has written to an output, with its folders: `run`, `detect`, or both.
+
+    `run` is listed where neither has.
+    """
+    own, presence = Layout(output_uri, ""), Layout(name_presence(output_uri), "")
+    detect = [("detect", presence)] if list_runs(storage, presence) else []
+    has_run = bool(list_runs(storage, own) or list_entries(storage, own))
+    return [("run", own), *detect] if has_run or not detect else detect
 
 
 def check_output(storage: Storage, layout: Layout) -> None:

@@ -166,7 +166,7 @@ def test_failures_lists_assets_with_reasons_in_80_columns(output, library, capsy
     assert "cut.wav" not in out and out.endswith("and 1 more assets; --limit 0 lists all\n")
 
 
-def test_failures_lists_those_of_detect_too(tmp_path, capsys):
+def test_status_and_failures_tell_of_detect_too(tmp_path, capsys):
     """Which alone may have been at work; a row of a list may name no query."""
     out = str(tmp_path / "out")
     config = write_config(tmp_path / "c.yaml", "/in", out)
@@ -178,6 +178,11 @@ def test_failures_lists_those_of_detect_too(tmp_path, capsys):
         out_lines = capsys.readouterr().out.splitlines()
         own = [] if asset == "a.wav" else ["b.wav", "  bad_request: why"]
         assert out_lines == [*own, "a.wav (separator detect)", "  bad_request: why"]
+        assert main(["status", str(config)]) == 0
+        told = capsys.readouterr().out
+        assert told.count("  bad_request  ") == (1 if asset == "a.wav" else 2)
+        assert told.startswith("separator detect:\n") == (asset == "a.wav")
+        assert told.count("separator detect:\n") == 1
 
 
 def test_retry_of_an_output_that_is_none_says_so_and_makes_none(library, tmp_path, capsys):
