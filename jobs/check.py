@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def print_line(name: str, state: str, text: str) -> None:
-    """One check, in lines of 80 columns; addresses and paths are not broken."""
+    """Print one check, in lines of 80 columns; addresses and paths are not broken."""
     start = f"{name:9}{state:7}"
     print(textwrap.fill(text, 80, initial_indent=start, subsequent_indent=" " * len(start),
                         break_long_words=False, break_on_hyphens=False), flush=True)  # fmt: skip
@@ -169,7 +169,7 @@ def check_weights(config: "JobConfig", storage: "Storage") -> str:
 
 
 def find_weights(name: str) -> Path:
-    """The checkpoint in the cache or on disk, never downloaded."""
+    """Find the checkpoint in the cache or on disk, never downloaded."""
     from separator.model import registry
 
     os.environ["SEPARATOR_OFFLINE"] = "1"  # for this process, which is only a check
@@ -193,7 +193,7 @@ def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     parsed = config.parse_queries()
     examples = list_all_examples(storage, parsed)
     queries = give_versions(parsed, examples, "")
-    texts = [query.text for query in queries if not query.audio]
+    texts = [query.text for query in queries if not query.files]
     if package := registry.find_package(config.model.name):
         refuse_examples(config.model.name, examples)
         package.load(choose_device("cpu"), "fp32").encode_texts(texts)

@@ -23,9 +23,11 @@ from separator.errors import (
     LockLost,
     LossNotFinite,
     NoProgress,
+    ObjectChanged,
     RequestError,
     SeparatorError,
     StorageBusy,
+    WorkerCrashed,
 )
 
 PATIENCE_S = 5.0  # with an orderly end, after which a further signal ends at once
@@ -38,9 +40,10 @@ exit codes:
   3  finished, and something failed
   130  stopped by Ctrl-C or SIGTERM"""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-# What ends a command through no fault of its request.
-MAY_PASS = (
-    StorageBusy, DiskFull, ClusterUnreachable, LockLost, LossNotFinite, DeviceFailed, NoProgress
+# What ends a command through no fault of its request. Storage that refuses is a fault of it.
+ENDS_WITH_1 = (
+    StorageBusy, ObjectChanged, DiskFull, ClusterUnreachable, WorkerCrashed, LockLost,
+    LossNotFinite, DeviceFailed, NoProgress,
 )  # fmt: skip
 
 JOB_KEYS = """\
@@ -127,7 +130,7 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
         return CRASHED
     except SeparatorError as error:
         say(f"{prog}: {error}")
-        return CRASHED if isinstance(error, MAY_PASS) else REFUSED
+        return CRASHED if isinstance(error, ENDS_WITH_1) else REFUSED
     except OSError as error:
         if error.filename is None and error.errno not in NO_ROOM:
             raise
@@ -196,7 +199,7 @@ def say(text: str) -> None:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """`options.config` and `options.overrides`, for commands that read a YAML file."""
+    """Add `options.config` and `options.overrides`, for commands that read a YAML file."""
     parser.add_argument("config", metavar="CONFIG.yaml", type=take_config)
     parser.add_argument(
         "overrides", nargs="*", default=[], metavar="key=value", help="a value on top of the file"

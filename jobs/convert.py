@@ -74,7 +74,7 @@ def find_calibration(path: Path) -> dict[str, str]:
 
 
 def measure_error(before: "Checkpoint", after: "Checkpoint") -> float:
-    """The largest relative change of a weight; zeros are kept by every rounding."""
+    """Return the largest relative change of a weight; zeros are kept by every rounding."""
     import torch
 
     largest = 0.0

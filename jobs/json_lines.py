@@ -23,7 +23,7 @@ class JsonConsole(Console):
         super().see(stats)
 
     def _show(self, line: str) -> None:
-        print(format_json("info", line, self.totals), flush=True)
+        self._write(format_json("info", line, self.totals) + "\n")
 
     def end(self) -> None:
         self._show("end")

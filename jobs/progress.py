@@ -55,7 +55,10 @@ class Console:
             self._show(make_line(stats, self.first))
 
     def _show(self, line: str) -> None:
-        text = f"\r{line[:79]:79}" if self.is_terminal else f"{line}\n"
+        self._write(f"\r{line[:79]:79}" if self.is_terminal else f"{line}\n")
+
+    @staticmethod
+    def _write(text: str) -> None:
         try:
             print(text, end="", flush=True)
         except OSError as error:
@@ -94,8 +97,8 @@ class Console:
 
 
 def describe_rate(stats: "RunStats", first: tuple[float, int, float]) -> list[str]:
-    """Speed and time left. They count from the `first` asset that came out (seconds of the run,
-    assets, seconds of audio): what came before was start-up."""
+    """Write speed and time left, counted from the `first` asset that came out (seconds of the
+    run, assets, seconds of audio): what came before was start-up."""
     seconds, assets, audio_s = stats.seconds - first[0], stats.assets - first[1], first[2]
     if not assets or seconds <= 0:
         return []
@@ -106,7 +109,7 @@ def describe_rate(stats: "RunStats", first: tuple[float, int, float]) -> list[st
 
 
 def make_line(stats: "RunStats", first: tuple[float, int, float]) -> str:
-    """Progress in 80 columns."""
+    """Write progress in 80 columns."""
     of_all = f"/{stats.assets_listed:,}" if stats.assets_listed else ""
     words = [f"{stats.assets:,}{of_all} assets", f"{show_time(stats.audio_s)} of audio"]
     words += describe_rate(stats, first)

@@ -84,7 +84,7 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
 
 def read_text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):  # reported by who reads the config
         return ""
 

@@ -1,7 +1,7 @@
-"""Say what `run` and `detect` have done so far, also while they are at work.
+"""Say what has been done so far, also while a run is at work.
 
-Of the config only output.uri and storage are needed. Assets and rows of the manifest are counted
-as they stand now: a row is one query of one track.
+What `detect` has done comes after that. Of the config only output.uri and storage are needed.
+Assets and rows of the manifest are counted as they stand now: a row is one query of one track.
 """
 
 import argparse

@@ -206,7 +206,7 @@ class RunSettings:
         self.parse_shard()
 
     def parse_actors(self) -> tuple[int, int]:
-        """The least and the most actors, of `8` or `2-8`."""
+        """Return the least and the most actors, of `8` or `2-8`."""
         text = str(self.actors)
         least, found, most = text.partition("-")
         if text.isascii() and least.isdecimal() and (most.isdecimal() or not found):
@@ -219,7 +219,7 @@ class RunSettings:
         )
 
     def parse_shard(self) -> tuple[int, int]:
-        """(0, 1) for `null`, (i - 1, n) for `i/n`."""
+        """Return (0, 1) for `null`, (i - 1, n) for `i/n`."""
         if self.shard is None:
             return 0, 1
         number, found, count = str(self.shard).partition("/")
@@ -276,13 +276,13 @@ class JobConfig:
             )
 
     def parse_queries(self) -> list[Query]:
-        """The queries for all assets; may be empty where a column of the list has them."""
+        """Return the queries for all assets; none where a column of the list has them."""
         if self.input.queries_column is not None and not self.queries:
             return []
         return parse_queries(self.queries)
 
     def to_dict(self) -> dict[str, Any]:
-        """The config as JSON holds it: infinite gains as texts, which can be read back."""
+        """Return the config as JSON holds it: infinite gains as texts, which can be read back."""
         return json.loads(json.dumps(asdict(self)), parse_constant=str)
 
 
@@ -291,7 +291,7 @@ def read_config(path: Path, overrides: list[str]) -> JobConfig:
 
 
 def read_output(path: Path, overrides: list[str]) -> tuple[OutputSettings, StorageSettings]:
-    """The sections that say where the output lies; of the others only the keys are checked."""
+    """Read the sections that say where the output lies; of the others only keys are checked."""
     tree = merge_settings(JobConfig, path, overrides)
     if OmegaConf.is_missing(tree.output, "uri"):
         raise RequestError(f"{path}: output.uri is not set; add output.uri=...")

@@ -35,7 +35,7 @@ INDENTED = "put quotes around a value that holds ': '; or the line is indented t
 
 
 def read_settings(kind: type[Settings], path: Path, overrides: list[str]) -> Settings:
-    """The file and then the overrides, as an instance of the dataclass `kind`."""
+    """Read the file, then the overrides, into the dataclass `kind`."""
     return build(merge_settings(kind, path, overrides), path)
 
 
@@ -48,7 +48,7 @@ def read_overrides(kind: type[Settings], overrides: list[str]) -> Settings:
 
 
 def merge_settings(kind: type, path: Path, overrides: list[str]) -> Any:
-    """The merged OmegaConf tree, with known keys only; values are not checked yet."""
+    """Merge file and overrides into a tree of known keys; values are not checked yet."""
     trees = [shape_section(kind, read_yaml(path), f"{path}: ", "")]
     trees += [shape_section(kind, _read_override(each), "", "") for each in overrides]
     with _one_line(path):
@@ -60,7 +60,7 @@ def merge_settings(kind: type, path: Path, overrides: list[str]) -> Any:
 
 
 def build(tree: Any, path: Path | str) -> Any:
-    """The dataclass of a merged tree; `path` is for messages."""
+    """Build the dataclass of a merged tree; `path` is for messages."""
     with _one_line(path):
         if missing := sorted(OmegaConf.missing_keys(tree)):
             raise RequestError(f"{path}: {missing[0]} is not set; add {missing[0]}=...")
@@ -96,7 +96,9 @@ def read_yaml(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise RequestError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except yaml.YAMLError as error:
-        raise RequestError(_explain_yaml(error, path.read_text(), f"{path}, ")) from None
+        raise RequestError(
+            _explain_yaml(error, path.read_text(encoding="utf-8"), f"{path}, ")
+        ) from None
     if not isinstance(tree, dict):
         raise RequestError(f"{path}: holds a {type(tree).__name__}; lines of `key: value` are read")
     return tree
@@ -116,7 +118,7 @@ def _read_override(override: str) -> Any:
 
 
 def _explain_yaml(error: yaml.YAMLError, text: str, where: str) -> str:
-    """One line: `where`, line and column, what is wrong there and what to do."""
+    """Write one line: `where`, line and column, what is wrong there and what to do."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return f"{where}not YAML: {' '.join(str(error).split())}"
     problem, mark = str(error.problem), error.problem_mark

@@ -208,7 +208,7 @@ class Remuxed:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed(OfTrack):
-    """Work that could not be done. Without a name: all of a track; without a track: all of it."""
+    """Work that could not be done: a file; without a name a track; with NO_TRACK the asset."""
 
     code: str = ""
     stage: str = ""

@@ -123,7 +123,7 @@ def read_activation(path: Path) -> str:
         if not place.is_file():
             continue
         try:
-            config = json.loads(place.read_text())
+            config = json.loads(place.read_text(encoding="utf-8"))
             if name == "config.json":
                 # Files of transformers leave out what is its default, quick_gelu.
                 found = config.get("text_config", {}).get("hidden_act", ACTIVATIONS[0])

@@ -24,7 +24,6 @@ from separator.train.recipe import ChangeSettings
 from separator.train.sound_lists import Source, group_by_kind
 
 UNCHANGED = ChangeSettings()
-STYLES = ("caption", "paraphrase", "absent")
 
 
 @dataclass(frozen=True)

@@ -159,10 +159,6 @@ class Protocol:
         named = {"target": self.target, "mixture": self.mixture, "noise": self.noise}
         return {part: pattern for part, pattern in named.items() if pattern}
 
-    @property
-    def scored_hz(self) -> int:
-        return self.score_hz or self.rate_hz
-
 
 @dataclass(frozen=True)
 class ProtocolSettings(BenchmarkSettings):

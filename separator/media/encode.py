@@ -18,8 +18,7 @@ from separator.media.encode_settings import EncodeSettings, Tags
 from separator.media.formats import FORMATS
 from separator.media.limits import Limits, show_name
 from separator.media.quantise import find_peak, full_scale, quantise
-from separator.media.unwritten import describe_full
-from separator.media.writer import Writer
+from separator.media.writer import Writer, explain
 
 SPOOL_SAMPLES = 1 << 16
 
@@ -57,7 +56,9 @@ def encode(
     if peak is not None:
         gain = _choose_gain(settings, peak)
         return _write(blocks, path, writer, meter, gain)
-    with tempfile.TemporaryFile(dir=path.parent) as file:
+    with explain(path):
+        file = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+    with file:
         for block_CT in blocks:
             _spool(file, path, block_CT)
         gain = _choose_gain(settings, meter.peak)
@@ -110,11 +111,9 @@ def _choose_gain(settings: EncodeSettings, peak: float) -> float:
 
 
 def _spool(file: IO[bytes], path: Path, block_CT: np.ndarray) -> None:
-    try:
+    with explain(path):
         file.write(block_CT.T.astype("<f4").tobytes())
         file.flush()
-    except OSError:
-        raise describe_full(path) from None
 
 
 def _read_spool(file: IO[bytes], num_channels: int) -> Iterator[np.ndarray]:

@@ -126,7 +126,7 @@ def _split_by_name(run: Sequence[Track]) -> Iterator[list[Track]]:
 
 
 def _are_channels(names: Sequence[str | None]) -> bool:
-    """Whether these name the channels of one track; streams that all say mono do not."""
+    """Tell whether these name the channels of one track; streams that all say mono do not."""
     return None not in names and len(set(names)) == len(names) > 1
 
 

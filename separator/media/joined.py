@@ -106,6 +106,6 @@ def drop_silent(
 
 
 def is_silent(path: Path, media: Media, track: Track, limits: Limits | None = None) -> bool:
-    """Whether no sample of a track is above one step of 16 bits."""
+    """Tell whether no sample of a track is above one step of 16 bits."""
     with contextlib.closing(decode(path, media, track, limits)) as blocks:
         return all(np.abs(block_CT).max(initial=0.0) <= SILENT_PEAK for block_CT in blocks)

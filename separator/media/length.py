@@ -107,7 +107,7 @@ def _read_caf_bytes(file: BinaryIO) -> int | None:
 
 
 def _has_more_than_xing(path: Path) -> bool:
-    """Whether an mp3 has more bytes than its Xing header states, such as a cover after the sound.
+    """Tell whether an mp3 has more bytes than its Xing header states: a cover at its end, say.
     libav estimates its length from its size then."""
     with path.open("rb") as file:
         start = _skip_tags(file)

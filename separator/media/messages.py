@@ -30,7 +30,7 @@ _kept: list[Any] = []
 
 
 def is_custom(layout: str) -> bool:
-    """Whether a layout, as libav names it, has its channels in another order than libav's own.
+    """Tell whether a layout, as libav names it, has its channels in another order than libav's own.
 
     >>> is_custom("5.1(side)"), is_custom("2 channels (FC+LFE)"), is_custom("2 channels (FR+FL)")
     (False, False, True)

@@ -107,7 +107,7 @@ def put_tracks(
 
 
 def holds_mxf(media: Media) -> bool:
-    """Whether ffmpeg can write the streams of an MXF again: one picture, and PCM at 48 kHz."""
+    """Tell whether ffmpeg can write the streams of an MXF again: one picture, and PCM at 48 kHz."""
     kinds = [kind for kind in media.stream_kinds if kind in COPIED_KINDS]
     return (
         media.container == "mxf"

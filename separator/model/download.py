@@ -92,7 +92,7 @@ def hash_file(path: Path) -> str:
 
 
 def _explain(error: BaseException) -> str:
-    """One line about a failed download, without the query of a signed address."""
+    """Write one line about a failed download, without the query of a signed address."""
     cause = error.__cause__ or error
     text = (str(cause).strip() or "no details").splitlines()[0]
     return f"{type(cause).__name__}: " + re.sub(r"[?]\S*", "", text)

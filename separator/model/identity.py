@@ -20,13 +20,13 @@ INNER = "#detector"  # names the detector in a file, which may hold a separator 
 
 
 def find_sha256(path: Path, part: str = "") -> str | None:
-    """The hash of the weights in a file, or of a part, if this very file was hashed before."""
+    """Return the hash of the weights in a file, or a part, if this very file was hashed before."""
     sha256 = _find_entry(path, part).get("sha256")
     return sha256 if isinstance(sha256, str) else None
 
 
 def find_encoder_id(path: Path) -> str | None:
-    """The id of the encoder that a file was remembered with, empty for none; None: not known."""
+    """Return the id of the encoder in a file, empty for none; None where it is not known."""
     encoder_id = _find_entry(path).get("encoder")
     return encoder_id if isinstance(encoder_id, str) else None
 
@@ -55,7 +55,7 @@ def remember_sha256(
 
 
 def _find_entry(path: Path, part: str = "") -> dict[str, Any]:
-    """What is known of this very file; empty if it changed, or nothing is."""
+    """Return what is known of this very file; empty if it changed, or nothing is."""
     entry = _read_entries().get(_name(path, part))
     if not isinstance(entry, dict) or entry.get("stamp") != stamp_file(path):
         return {}

@@ -38,7 +38,7 @@ class SharedForward(Forward):
         return max(1, min(super().choose_batch(num_frames), SHARED_FRAMES // num_frames))
 
     def shrink(self, num_frames: int, batch: int, shortest: int) -> None:
-        """A thread that hears of it asked for one window: larger batches are shrunk here."""
+        """Shrink for a thread, which asked for one window: `_finish` shrinks larger batches."""
         super().shrink(num_frames, 1, shortest)
 
     def __call__(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from separator.report.doubt import CLIPPED, REPAIRED, WARNED, Signs, rate_doubt
-from separator.results.record import ABSENT, FAILED, OK
+from separator.results.record import FAILED, OK
 from separator.rows import STEM
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 MOST_QUERIES = 10_000  # by name; all others count as one
 MOST_EXAMPLES = 5  # of a failure
 OTHERS = "(other queries)"
-STATUSES = (OK, ABSENT, FAILED)
 # Columns with a histogram: lowest and highest value, unit.
 HISTOGRAMS = {
     "presence_score": (0.0, 1.0, ""),
@@ -122,11 +121,6 @@ class Columns:
             return np.full(len(self.batch), np.nan)
         values = self.batch[name].cast("float64").to_numpy(zero_copy_only=False)
         return np.array(values, np.float64)
-
-    def read_texts(self, name: str) -> list[str]:
-        if name not in self.names:
-            return [""] * len(self.batch)
-        return [value or "" for value in self.batch[name].to_pylist()]
 
     def read_coded(self, name: str) -> tuple[np.ndarray, list[str]]:
         """Read texts as (number of each row's text, texts)."""

@@ -70,15 +70,15 @@ def read_presence(
                 names.add(name := row["query_name"])
                 if not is_meant(row, query):
                     continue
+                key = row["asset_uri"], row["track_index"], name
+                other = found.get(key)
                 if row.get("presence") is None:
                     unheard.add(name)
-                else:
-                    key = row["asset_uri"], row["track_index"], name
-                    other = found.get(key)
-                    if other and other["created_at"] > row["created_at"]:
-                        # The output's own rows come last: theirs are the fingerprints of stems.
-                        row = other | {"fingerprint": row.get("fingerprint", "")}
-                    found[key] = row
+                elif other is None or other["created_at"] <= row["created_at"]:
+                    other = row
+                if other is not None:
+                    # The output's own rows come last: theirs are the fingerprints of stems.
+                    found[key] = other | {"fingerprint": row.get("fingerprint", "")}
     if query and not found and unheard:
         raise RequestError(
             f"{query!r}: nothing has listened for {', '.join(sorted(unheard)[:MOST_NAMES])}: its "

@@ -36,10 +36,10 @@ class Frames:
     @property
     def count_hz(self) -> int:
         """The frames of a second of time code."""
-        return round(self.rate)
+        return max(1, round(self.rate))
 
     def find(self, seconds: float) -> int:
-        """Return the number of the frame that is shown at a moment, counted from the first."""
+        """Return the frame whose start is nearest to a moment, counted from the first."""
         return round(seconds * self.rate)
 
     def show(self, frame: int) -> str:
@@ -72,7 +72,7 @@ def read_timecode(text: str, rate: Fraction) -> Frames:
     if len(parts) != 4 or not all(part.isdecimal() for part in parts):
         raise RequestError(f"time code {text!r}: must be HH:MM:SS:FF")
     hours, minutes, seconds, frame = map(int, parts)
-    hz = round(rate)
+    hz = max(1, round(rate))
     number = ((hours * 60 + minutes) * 60 + seconds) * hz + frame
     if is_drop:
         total_minutes = 60 * hours + minutes

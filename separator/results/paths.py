@@ -93,7 +93,7 @@ def _name_whole(uri: str) -> str:
 
 
 def encode_part(part: str) -> str:
-    """One part of a path that stays where it is put."""
+    """Encode one part of a path so that it stays where it is put."""
     raw = part.encode("utf-8", "surrogateescape")
     safe = UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", part)
     safe = re.sub("[\ud800-\udfff]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", safe)
@@ -134,7 +134,7 @@ class Layout:
         return join_uri(self.folder(asset_path), RECORD)
 
     def stem(self, asset_path: str, track_index: int, kind: str, query_name: str) -> str:
-        """Or a residual or a rendition. No query is called as a folder is: it has an extension."""
+        """Name a stem, residual or rendition. Its extension tells a query from these folders."""
         folder = join_uri(self.folder(asset_path), f"track-{track_index}")
         name = f"{query_name}.{self.extension}"
         return join_uri(folder, name) if kind == STEM else join_uri(folder, kind, name)

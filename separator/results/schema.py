@@ -81,7 +81,7 @@ COLUMNS = {
 
 
 def make_schema() -> "pa.Schema":
-    """The manifest's Arrow schema."""
+    """Make the manifest's Arrow schema."""
     import pyarrow as pa  # imported here: it costs 0.2 s
 
     stretch = pa.struct(

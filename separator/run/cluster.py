@@ -51,8 +51,8 @@ def started_ray() -> Iterator[None]:
 
 
 def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int, int]:
-    """(on GPUs, least and most actors): all GPUs of the cluster but those that are left out, else
-    one actor a machine."""
+    """Return (on GPUs, least and most actors): all GPUs of the cluster but those that are left
+    out, else one actor a machine."""
     import ray
 
     labels = config.run.separate.labels

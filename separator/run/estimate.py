@@ -16,15 +16,15 @@ from separator.audio.format import AudioFormat
 from separator.config import JobConfig
 from separator.errors import AudioError
 from separator.media.choose import choose_tracks
-from separator.media.decode import output_rate
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
 from separator.media.joined import decode_track
 from separator.media.probe import probe
+from separator.model.track import check_samples
 from separator.results.withdrawn import list_marks
 from separator.rows import STEM, Asset
 from separator.run.prepare import Flow, Target, load_flow, prepare_target
-from separator.stages.extract import ASSET_ERRORS, check_asset, make_entry
+from separator.stages.extract import ASSET_ERRORS, check_asset, check_track, make_entry
 from separator.stages.separate import EngineRecipe
 from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
@@ -71,7 +71,7 @@ def make_plan(config: JobConfig) -> Plan:
     looks = []
     for row in chosen:
         with contextlib.suppress(*ASSET_ERRORS):
-            looks.append(look_into(storage, row, config.input.group))
+            looks.append(look_into(storage, row, config))
     plan.looked_into, plan.unusable = len(chosen), len(chosen) - len(looks)
     if sum(look.seconds for look in looks):
         flow = load_flow(target, "plan")
@@ -108,13 +108,13 @@ def count_pending(target: Target) -> tuple[Plan, list[Asset]]:
     return plan, chosen
 
 
-def look_into(storage: Storage, asset: Asset, group: str) -> _Look:
+def look_into(storage: Storage, asset: Asset, config: JobConfig) -> _Look:
     check_asset(asset)
     entry = make_entry(asset)
     with temporary_folder() as folder, storage.on_disk(entry, folder) as path:
         media = probe(path)
-        tracks = choose_tracks(media.tracks, asset.tracks, group)
-        rate_hz = output_rate(tracks[0])
+        tracks = choose_tracks(media.tracks, asset.tracks, config.input.group)
+        rate_hz = check_track(tracks[0], config.model.channels, config.output.format)
         num_samples = round(SEPARATE_S * rate_hz)
         with contextlib.closing(
             decode_track(path, media, tracks[0], block_samples=num_samples)
@@ -122,6 +122,7 @@ def look_into(storage: Storage, asset: Asset, group: str) -> _Look:
             piece_CT = next(blocks, None)
         if piece_CT is None:
             raise AudioError("the track holds no samples")
+        check_samples(torch.from_numpy(piece_CT))
         seconds = sum(track.duration_s or media.duration_s or 0.0 for track in tracks)
     return _Look(entry.num_bytes, seconds or piece_CT.shape[1] / rate_hz, rate_hz, piece_CT)
 
@@ -136,7 +137,7 @@ def estimate(plan: Plan, flow: Flow, looks: Sequence[_Look]) -> None:
 
 
 def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
-    """(device, seconds of sound a second, bytes of a stem a second), on this machine."""
+    """Return (device, seconds of sound a second, bytes of a stem a second), on this machine."""
     engine = require_engine(flow).make(flow.target.config.model)
     condition_1D = torch.tensor(next(iter(flow.conditions.values())))[None]
     waveform_CT = torch.tensor(look.piece)

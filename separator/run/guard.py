@@ -32,7 +32,8 @@ class DeviceGuard:
     """Stand between Ray and the stage of an actor."""
 
     def __init__(self, monitor: Any) -> None:
-        """Wait here for the end of the run if the device is left out: it gets no spans so."""
+        """Wait here for the end of the run if the device is left out: an actor that has not started
+        gets no spans."""
         self.monitor = monitor
         self.actor = str(ray.get_runtime_context().get_actor_id())
         gpus = ",".join(map(str, ray.get_gpu_ids()))

@@ -60,7 +60,7 @@ def has_labels(node: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 
 def find_most(resource: str, nodes: Sequence[Mapping[str, Any]]) -> float:
-    """The most that a machine has of a resource."""
+    """Return the most that a machine has of a resource."""
     return max((node["Resources"].get(resource, 0) for node in nodes if node["Alive"]), default=0)
 
 

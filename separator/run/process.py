@@ -15,7 +15,7 @@ def identify_process(pid: int | None = None) -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = Path("/proc/self/ns/pid").readlink()
         # Behind the name, which may hold anything: state first, start in ticks as the 20th.
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return ""
     return "" if stat[0] in "ZX" else f"{boot}:{namespace}/{pid}/{stat[19]}"
@@ -35,7 +35,7 @@ def list_children() -> set[int]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended meanwhile
             # Behind the name, which may hold anything: state first, then the parent.
-            state, parent, *_ = path.read_text().rpartition(")")[2].split()
+            state, parent, *_ = path.read_text(errors="replace").rpartition(")")[2].split()
             if int(parent) == own and state not in "ZX":
                 found.add(int(path.parent.name))
     return found

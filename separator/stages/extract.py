@@ -102,14 +102,9 @@ class Extractor:
         self, of: tuple[Asset, TrackInfo, int], path: Path, media: Media, track: Track, note: str
     ) -> Iterator[SpanRow]:
         """Yield the spans of a track; the last one also says `note`."""
-        rate_hz = output_rate(track)
-        if not rate_hz:
-            raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
-        check_rate(rate_hz)
+        rate_hz = check_track(track, self.channels, self.layout.extension)
         if rate_hz != track.rate_hz:
             note = _join_notes(f"resampled from {track.rate_hz} to {rate_hz} Hz", note)
-        if self.channels != "mono":  # refuse what no stem can hold before it is separated
-            choose_layout(FORMATS[self.layout.extension], track.num_channels, track.layout)
         plan, number = self.plan, 0
         with contextlib.closing(decode_track(path, media, track, self.limits)) as blocks:
             spans = cut_spans(blocks, rate_hz, plan.span_s, plan.context_s, plan.grid_s)
@@ -139,6 +134,17 @@ def make_entry(asset: Asset) -> Entry:
     return Entry(asset.uri, asset.num_bytes, asset.etag, datetime.fromisoformat(asset.modified_at))
 
 
+def check_track(track: Track, channels: str, extension: str) -> int:
+    """Refuse a track that cannot be separated, or that no stem can hold; return its stems' rate."""
+    rate_hz = output_rate(track)
+    if not rate_hz:
+        raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
+    check_rate(rate_hz)
+    if channels != "mono":
+        choose_layout(FORMATS[extension], track.num_channels, track.layout)
+    return rate_hz
+
+
 def describe_track(track: Track, media: Media) -> TrackInfo:
     return TrackInfo(
         track.index,
@@ -146,7 +152,7 @@ def describe_track(track: Track, media: Media) -> TrackInfo:
         track.num_channels,
         track.layout,
         track.language or "",
-        f"{media.video.frame_rate} {media.timecode}".strip() if media.video else "",
+        f"{media.video.frame_rate} {media.timecode}".rstrip() if media.video else "",
         tuple(stream.index for stream in track.streams),
     )
 

@@ -49,8 +49,11 @@ class Way:
 
 @dataclass(frozen=True)
 class Listening:
-    """Hold what was heard of a query in a span, and the times around its core that are not far from
-    a row that reaches the threshold, and from one that may hold it: there a gate is open."""
+    """Hold what was heard of a query in a span.
+
+    `near`: the times within `pad_s` of a row that reaches the threshold, where renditions apply;
+    `opened`: those of rows that reach the low threshold, where a gate is open.
+    """
 
     heard: Heard
     near: list[Times]

@@ -111,7 +111,7 @@ def choose_suffix(suffix: str, media: Media, how: str) -> str:
 
 
 def is_webm(media: Media) -> bool:
-    """Whether a file that libav names Matroska and WebM is one: WebM has few codecs."""
+    """Tell whether a file that libav names Matroska and WebM is one: WebM has few codecs."""
     codecs = {track.codec for track in media.tracks}
     if media.video is not None:
         codecs.add(media.video.codec)

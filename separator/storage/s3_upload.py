@@ -87,7 +87,7 @@ class Writer:
                 raise self._taken from None
 
     def replace(self, data: bytes, version: str) -> None:
-        """One PUT that the store refuses if the object has another etag than `version`."""
+        """Send one PUT that the store refuses if the object has another etag than `version`."""
         if not self.settings.conditional_writes:
             if self._find_etag() != version:
                 raise self._changed

@@ -26,7 +26,7 @@ Row = dict[str, Any]
 class ListRow:
     """Hold a row of a list, or the reason why it cannot be read."""
 
-    number: int  # from 1 on, empty lines included
+    number: int  # from 1 on; empty lines count, but not in CSV, nor does its header
     columns: Row
     trouble: str = ""
 

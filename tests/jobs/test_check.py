@@ -50,6 +50,10 @@ def test_check_says_all_that_is_wrong_and_the_way_out(
     assert not (tmp_path / "home").exists(), "nothing is downloaded"
     assert main(["check", str(config), "queries=[qwertz]"]) == 2
     assert re.search(r"encoder  WRONG  'qwertz': the mini model knows", capsys.readouterr().out)
+    (tmp_path / "dog.png").write_bytes(b"\x89PNG")
+    picture = f"queries=[{{name: dog, image: {tmp_path}/dog.png}}]"
+    assert main(["check", str(config), picture]) == 2
+    assert "text or example sounds" in " ".join(capsys.readouterr().out.split())
     monkeypatch.delenv("SEPARATOR_OFFLINE")
     assert (
         main(["check", str(config), f"output.uri={tmp_path / 'out'}", "queries=[rain and a dog]"])

@@ -12,6 +12,8 @@ import sys
 import termios
 from pathlib import Path
 
+import pytest
+
 from jobs.json_lines import JsonConsole, JsonFormatter
 from jobs.progress import Console
 from jobs.separate import print_summary
@@ -118,10 +120,11 @@ def test_json_formatter_keeps_the_message_and_the_traceback():
     assert found["traceback"].endswith("ValueError: no")
 
 
-def test_a_full_disk_under_the_log_does_not_end_a_run(monkeypatch):
+@pytest.mark.parametrize("make", [lambda: Console(is_terminal=False), JsonConsole])
+def test_a_full_disk_under_the_log_does_not_end_a_run(monkeypatch, make):
     with open("/dev/full", "w") as full:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdout", full)
-        console = Console(is_terminal=False)
+        console = make()
         for phase in ("checking the library", "starting Ray"):
             console.see(make_stats(phase, 0))
         assert console.phase == "starting Ray"

@@ -92,6 +92,16 @@ def test_find_takes_what_was_heard_last(config, output, capsys):
     assert [each["start_s"] for each in json.loads(capsys.readouterr().out)] == [7.0]
 
 
+def test_find_takes_the_verdict_on_a_stem_that_detect_alone_listened_for(config, output, capsys):
+    heard = make_row("b.wav", "siren", STRETCHES[:1], query_text=TEXT, fingerprint="2" * 32)
+    write_manifest(Storage(), name_presence(str(output)), [heard], "later")
+    stem = make_row("b.wav", "siren", None, query_text=TEXT, fingerprint=SIREN)
+    write_manifest(Storage(), str(output), [stem], "later")
+    add_verdicts(Storage(), Layout(str(output), ""), [Verdict(SIREN, "accept")])
+    assert main(["find", config, "siren", "--verdict", "accept", "--format", "json"]) == 0
+    assert "/in/b.wav" in {each["asset_uri"] for each in json.loads(capsys.readouterr().out)}
+
+
 def test_find_and_markers_take_stems_by_their_verdict(config, output, capsys):
     siren, rain = Verdict(SIREN, "accept"), Verdict("c" * 32, "reject")  # of no row
     add_verdicts(Storage(), Layout(str(output), ""), [siren, rain])

@@ -97,6 +97,19 @@ def test_plan_of_assets_that_cannot_be_used(tmp_path, capsys):
         assert "pending 1" in out and "estimated" not in out
 
 
+def test_plan_looks_past_assets_that_a_run_would_refuse(library, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(library / "talk.wav", folder)
+    soundfile.write(folder / "fast.wav", np.zeros((800_000, 1)), 384_000)
+    soundfile.write(folder / "nan.wav", np.full((90_000, 1), np.nan), 8_000, "FLOAT")
+    soundfile.write(folder / "wide.wav", np.zeros((90_000, 10)), 8_000)
+    config = write_config(tmp_path / "c.yaml", str(folder), str(tmp_path / "out"))
+    assert main(["plan", str(config)]) == 0
+    out = capsys.readouterr().out
+    assert "estimated" in out and "3" in out
+
+
 def test_status_counts_assets_and_rows(output, capsys):
     folder, config = output
     assert main(["status", config]) == 0

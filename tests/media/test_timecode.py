@@ -1,8 +1,11 @@
 """Frame rate and time code of what editors hand in."""
 
+from dataclasses import replace
+
 import pytest
 
 from separator.media.probe import probe
+from separator.stages.extract import describe_track
 from tests.helpers.media_files import start
 
 
@@ -33,3 +36,8 @@ def test_probe_reads_frame_rate_and_time_code(tmp_path, name, rate, code):
     media = probe(path)
     assert media.video is not None and media.video.frame_rate == rate
     assert media.timecode == code
+    unknown = replace(media, video=replace(media.video, frame_rate=""))
+    assert describe_track(media.tracks[0], unknown).picture.split(" ") == [
+        "",
+        *filter(None, [code]),
+    ]

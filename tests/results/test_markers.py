@@ -74,3 +74,10 @@ def test_drop_frame_codes_are_those_of_opentimelineio(rate):
 def test_what_is_no_time_code_is_refused():
     with pytest.raises(RequestError, match="HH:MM:SS:FF"):
         read_timecode("1 hour", Fraction(25))
+
+
+def test_a_picture_that_stands_for_seconds_has_time_codes():
+    frames = read_timecode("00:00:00:00", Fraction(1, 10))
+    rows = list(csv.DictReader(io.StringIO(write_markers("csv", "a.mp4", MARKERS, frames))))
+    assert [row["start_s"] for row in rows] == ["1.500", "100.000"]
+    assert write_markers("edl", "a.mp4", MARKERS, frames)

@@ -1,6 +1,7 @@
 """Processes are told apart, also where a pid is used again."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -32,3 +33,14 @@ def test_list_children_names_those_that_are_there():
     assert list_children() - before == {child.pid}
     child.communicate()
     assert list_children() == before
+
+
+def test_processes_may_have_names_that_are_cut_inside_a_character(tmp_path):
+    """The kernel keeps 15 bytes of a name, and any program on the machine may have it."""
+    program = shutil.copy(shutil.which("sleep") or "", tmp_path / "фффффффффф")
+    child = subprocess.Popen([program, "60"])
+    try:
+        assert identify_process(child.pid) and child.pid in list_children()
+    finally:
+        child.kill()
+        child.wait()
