@@ -1,7 +1,7 @@
 """The command `separator`: every job of this package by one name."""
 
 import sys
-from argparse import RawTextHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from importlib.metadata import version
 
 from jobs import (
@@ -61,7 +61,7 @@ def make_parser() -> Parser:
         prog="separator",
         description="Separate named sounds out of a media library.",
         epilog=f"separator COMMAND --help says what a command takes.\n\n{EXIT_CODES}",
-        formatter_class=RawTextHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"separator {version('separator')}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")

@@ -6,10 +6,14 @@ A module of this package defines one `Command` or more. `jobs.cli` puts all of t
 
 import argparse
 import contextlib
+import difflib
 import errno
 import os
+import re
+import shutil
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +34,7 @@ from separator.errors import (
     WorkerCrashed,
 )
 
+LONGEST_LINE, KEYS_AT = 100, 21  # columns of a help: its end, and where keys are explained
 PATIENCE_S = 5.0  # with an orderly end, after which a further signal ends at once
 OK, CRASHED, REFUSED, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES = """\
@@ -75,6 +80,7 @@ class Command:
     run: Callable[[argparse.Namespace], int | None]
     keys: str = ""  # of its config, for the help
     example: str = ""  # after the name
+    takes_words: bool = False  # beside settings: `find CONFIG siren`
 
     @property
     def summary(self) -> str:
@@ -83,11 +89,12 @@ class Command:
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         """Fill a parser whose `prog` is the command as it was typed."""
         self.add_arguments(parser)
-        example = f"example:\n  {parser.prog} {self.example}" if self.example else ""
-        parser.description = (self.about or "").strip()
-        parser.epilog = "\n\n".join(filter(None, (self.keys, example, EXIT_CODES)))
-        parser.formatter_class = argparse.RawTextHelpFormatter
-        parser.set_defaults(command=self, prog=parser.prog)
+        example = f"example:\n{fold_command(f'{parser.prog} {self.example}')}" * bool(self.example)
+        keys = "\n".join(fold(line, KEYS_AT * " ") for line in self.keys.splitlines())
+        parser.description = "\n\n".join(map(fold, (self.about or "").strip().split("\n\n")))
+        parser.epilog = "\n\n".join(filter(None, (keys, example, EXIT_CODES)))
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.set_defaults(command=self, prog=parser.prog, parser=parser)
 
     def main(self, argv: list[str] | None = None) -> int:
         """Run as `python -m jobs.X`."""
@@ -149,11 +156,31 @@ def parse_arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> 
     """Parse, also settings that stand behind an option, which argparse does not expect."""
     options, rest = parser.parse_known_args(argv)
     given = next((vars(options)[k] for k in ("overrides", "settings") if k in options), None)
-    if rest and (given is None or any("=" not in each or each[0] == "-" for each in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    is_wrong = [
+        each[0] == "-" or given is None or not ("=" in each or options.command.takes_words)
+        for each in rest
+    ]
+    if any(is_wrong):
+        wrong = rest[is_wrong.index(True)].partition("=")[0]
+        known = set(re.findall(r"--[a-z-]+", options.parser.format_help()))
+        near = difflib.get_close_matches(wrong, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        options.parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     if rest and given is not None:
         given += rest
     return options
+
+
+def fold(text: str, indent: str = "") -> str:
+    """Fold a paragraph to the width of the terminal."""
+    width = min(shutil.get_terminal_size().columns, LONGEST_LINE)
+    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def fold_command(text: str) -> str:
+    """Fold a command line as a shell takes it: not inside of quotes."""
+    kept = re.sub("'[^']*'", lambda found: found[0].replace(" ", "\0"), f"  {text}")
+    return fold(kept, "      ").replace("\n", " \\\n").replace("\0", " ")
 
 
 class _Stop:
@@ -198,12 +225,14 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def add_config_arguments(
+    parser: argparse.ArgumentParser,
+    words: str = "key=value",
+    about: str = "a value on top of the file",
+) -> None:
     """Add `options.config` and `options.overrides`, for commands that read a YAML file."""
     parser.add_argument("config", metavar="CONFIG.yaml", type=take_config)
-    parser.add_argument(
-        "overrides", nargs="*", default=[], metavar="key=value", help="a value on top of the file"
-    )
+    parser.add_argument("overrides", nargs="*", default=[], metavar=words, help=about)
 
 
 def take_config(text: str) -> Path:

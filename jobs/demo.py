@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recordings",
         action="store_true",
-        help="bring recordings from packages of Debian (42 MB, by apt-get);\n"
+        help="bring recordings from packages of Debian (42 MB, by apt-get); "
         "goes on without them if they cannot be had",
     )
 

@@ -54,7 +54,7 @@ keys of the benchmarks:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
-        help="a name, or the path of a checkpoint; or musdb18, audioset: a benchmark;\n"
+        help="a name, or the path of a checkpoint; or musdb18, audioset: a benchmark; "
         "or CONFIG.yaml: a protocol, key=value alone follows",
     )
     parser.add_argument(

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--like", action=AddLike, metavar="SOUND",
-        help="an example of the --query before it, which then is a name: a file or a folder;\n"
+        help="an example of the --query before it, which then is a name: a file or a folder; "
         "may be repeated",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where stems go (beside FILE)")

@@ -24,7 +24,7 @@ VERDICTS = ("any", "accept", "reject", "none")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config_arguments(parser)
+    add_config_arguments(parser, "QUERY key=value", "the query, and values on top of the file")
     add_choice(parser)
     parser.add_argument("--format", choices=FORMATS, default="table")
 
@@ -99,6 +99,7 @@ def print_table(found: "Iterator[Found]") -> None:
 FIND = Command(
     "find", "jobs.find", __doc__, add_arguments, run,
     example="configs/local.yaml output.uri=/stems siren --min-score 0.7",
+    takes_words=True,
 )  # fmt: skip
 main = FIND.main
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from separator.config import JobConfig
     from separator.run.stats import RunStats
 
+JOB_FOLDER = "/working_dir_files/_ray_pkg_"  # where Ray starts what `ray job submit` sends
 JSON_WANTED = re.compile(r"log_format\W+json")
 RETRY_ABOUT = """\
 Run again what has failed in earlier runs, and nothing else.
@@ -55,6 +56,7 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
     from separator.config import read_config
 
     config = read_config(config_path, overrides)
+    refuse_lost_output(config.output.uri)
     is_json = config.run.log_format == "json"
     if is_json:
         from jobs.json_lines import JsonConsole, log_as_json
@@ -80,6 +82,15 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
         return CRASHED
     has_failed = summary.assets_failed or summary.assets_left
     return SOME_FAILED if has_failed and config.run.failed_assets == "exit3" else OK
+
+
+def refuse_lost_output(uri: str) -> None:
+    """Refuse an output in the folder that Ray copied for a job: Ray deletes it some time."""
+    if JOB_FOLDER in str(Path.cwd()) and "://" not in uri and not Path(uri).is_absolute():
+        raise RequestError(
+            f"output.uri={uri!r}: would lie in Ray's copy of the working directory, which does not "
+            "last; give an absolute path, or s3://..."
+        )
 
 
 def read_text(path: Path) -> str:

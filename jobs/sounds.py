@@ -25,7 +25,7 @@ BANK_MINUTES = 1.5  # of each voice and instrument
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "real", nargs="?", choices=("real",), help="bring real recordings; of the options below\n"
+        "real", nargs="?", choices=("real",), help="bring real recordings; of the options below "
         "only --classes and --packages count",
     )  # fmt: skip
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="gets sounds and sounds.jsonl")

@@ -45,7 +45,11 @@ def train(settings: "TrainSettings") -> str:
     settings = check_start(settings)  # a bad list, encoder or network stops it here
     print("starting Ray ...", flush=True)
     from separator.run.local_ray import join_ray
+    from separator.storage.arrow import export_checksums
+    from separator.train.outputs import is_on_s3
 
+    if is_on_s3(settings.output):
+        export_checksums(settings.storage)  # before Ray starts: its processes inherit it
     join_ray()
     from separator.train.trainer import run_training
 

@@ -89,6 +89,8 @@ def _describe(address: str, error: BaseException) -> str:
     if address == "local":
         folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
         return f"Ray does not start on this machine: {reason[0]}; see the logs in {folder}/ray"
+    if address.startswith(("http://", "https://")):
+        reason = ["this is the address of jobs (RAY_API_SERVER_ADDRESS); give host:port"]
     return f"RAY_ADDRESS={address!r}: no cluster can be reached there: {reason[0]}"
 
 

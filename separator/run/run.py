@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from separator.config import JobConfig
 from separator.errors import SeparatorError, StorageError, WorkerCrashed, find_error
 from separator.machine import count_cpus, share_heaps
+from separator.media.formats import list_media_patterns
 from separator.results.compact import compact
 from separator.results.done import DoneItems
 from separator.results.manifest import ManifestWriter
@@ -88,6 +89,7 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
         if pending is None or pending:
             process(target, done, pending, stats, see, lock)
         warn_of_former_detection(target, stats)
+        warn_of_empty_input(config, done, stats)
         stats.finish()
         see(stats)
         if lock.try_alone():
@@ -113,6 +115,17 @@ def warn_of_former_detection(target: Target, stats: RunStats) -> None:
             " listens again with the settings of now, and `find` takes the later result",
             ", ".join(former),
         )
+
+
+def warn_of_empty_input(config: JobConfig, done: DoneItems, stats: RunStats) -> None:
+    """Warn of a folder without media where earlier runs found some: a disk that is not mounted."""
+    has_pattern = config.input.include != list_media_patterns()
+    is_empty = not (stats.assets or stats.assets_skipped or stats.assets_left)
+    if is_empty and len(done.done) and not has_pattern and config.run.only != "failed":
+        log.warning(
+            "input.uri=%r: holds no media, and earlier runs on this output found some; is its disk"
+            " there?", config.input.uri
+        )  # fmt: skip
 
 
 def end_run_file(run_file: RunFile, state: str) -> None:

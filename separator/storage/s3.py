@@ -23,6 +23,7 @@ from separator.storage.s3_upload import Writer
 from separator.storage.uri import Entry, Place, parse_uri
 
 BLOCK_BYTES = 1 << 20
+LISTED = {"IsTruncated", "KeyCount", "Name"}  # a listing has at least one of these
 
 
 class S3Store:
@@ -35,22 +36,28 @@ class S3Store:
         key = place.key
         if key and not key.endswith("/"):
             # Of all keys that begin with `key`, `key` itself comes first.
-            first = self.client.call("list_objects_v2", place, Prefix=key, MaxKeys=1).get(
-                "Contents", []
-            )
+            first = self._list_page(place, Prefix=key, MaxKeys=1).get("Contents", [])
             if first and first[0]["Key"] == key:
                 yield _make_entry(place, first[0])
                 return
             key += "/"
         arguments: dict[str, Any] = {"Prefix": key} | ({} if recursive else {"Delimiter": "/"})
         while True:
-            page = self.client.call("list_objects_v2", place, **arguments)
+            page = self._list_page(place, **arguments)
             for item in page.get("Contents", []):
                 if not item["Key"].endswith("/"):  # what some tools make for a folder
                     yield _make_entry(Place(place.bucket, item["Key"]), item)
             if not page.get("IsTruncated"):
                 return
-            arguments["ContinuationToken"] = page["NextContinuationToken"]
+            token = get_field(place.shown, page, "NextContinuationToken")
+            arguments["ContinuationToken"] = token
+
+    def _list_page(self, place: Place, **arguments: Any) -> dict[str, Any]:
+        """List once. Of what is no listing, a web page say, boto3 makes one without objects."""
+        page = self.client.call("list_objects_v2", place, **arguments)
+        if not LISTED & page.keys():
+            get_field(place.shown, page, "IsTruncated")
+        return page
 
     def stat(self, place: Place) -> Entry:
         try:

@@ -10,7 +10,7 @@ from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import ProfileNotFound
 
-from separator.errors import RequestError
+from separator.errors import AccessDenied, RequestError
 from separator.storage.s3_errors import retry
 from separator.storage.s3_settings import StorageSettings
 from separator.storage.uri import Place
@@ -53,6 +53,14 @@ def _open_session(settings: StorageSettings) -> Session:
         raise RequestError(
             f"storage.profile={settings.profile!r}: no such profile in the AWS configuration"
         ) from None
+
+
+def get_credentials(settings: StorageSettings) -> Any:
+    """Return the current key, secret and token, for libraries that cannot resolve a profile."""
+    found = _open_session(settings).get_credentials()
+    if found is None:
+        raise AccessDenied(f"storage.profile={settings.profile!r}: has no credentials")
+    return found.get_frozen_credentials()
 
 
 class Client:

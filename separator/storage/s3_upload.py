@@ -78,9 +78,7 @@ class Writer:
         if self.if_absent and not self.settings.conditional_writes:
             self._look()
         try:
-            self._call(
-                "put_object", Body=data, **self._digest(data), **self._condition, **self.about
-            )
+            self._send(data, **self._condition)
         except ObjectChanged:
             # The answer to an earlier attempt may have been lost: then the object is this one.
             if self._find_etag() != _hash(data):
@@ -91,13 +89,12 @@ class Writer:
         if not self.settings.conditional_writes:
             if self._find_etag() != version:
                 raise self._changed
-            self._call("put_object", Body=data, **self._digest(data), **self.about)
+            self._send(data)
             return
         # Ceph 16 compares the header with the bare etag; the standard says with quotes.
         for header in (version, f'"{version}"'):
             try:
-                about = self._digest(data) | self.about
-                self._call("put_object", Body=data, IfMatch=header, **about)
+                self._send(data, IfMatch=header)
                 return
             except (ObjectChanged, ObjectMissing):
                 found = self._find_etag()
@@ -107,6 +104,11 @@ class Writer:
                     break
         raise self._changed
 
+    def _send(self, data: bytes, **condition: str) -> None:
+        """Send one PUT. An answer without the etag is not of a store, whatever its status."""
+        about = self._digest(data) | self.about | condition
+        get_field(self.place.shown, self._call("put_object", Body=data, **about), "ETag")
+
     def _find_etag(self) -> str | None:
         try:
             return get_field(self.place.shown, self._call("head_object"), "ETag").strip('"')
@@ -114,7 +116,8 @@ class Writer:
             return None
 
     def _upload(self, parts: Iterator[bytes]) -> None:
-        upload = self._call("create_multipart_upload", **self.about)["UploadId"]
+        answer = self._call("create_multipart_upload", **self.about)
+        upload = get_field(self.place.shown, answer, "UploadId")
         try:
             done, num_bytes = self._upload_parts(upload, parts)
             self._complete(upload, done, num_bytes)
@@ -157,13 +160,15 @@ class Writer:
         if self.if_absent:
             self._look()
         try:
-            self._call("complete_multipart_upload", **about, **self._condition)
+            answer = self._call("complete_multipart_upload", **about, **self._condition)
+            get_field(self.place.shown, answer, "ETag")
         except ObjectChanged:
             raise self._taken from None
         except UploadMissing:
             # No other writer knows the upload's id: an earlier attempt has completed the upload,
             # and its answer was lost.
-            if self._call("head_object")["ContentLength"] != num_bytes:
+            head = self._call("head_object")
+            if get_field(self.place.shown, head, "ContentLength") != num_bytes:
                 raise
 
     def _look(self) -> None:

@@ -7,7 +7,6 @@ here; names and URIs stay, and each machine looks them up by itself.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -29,7 +28,7 @@ from separator.train.by_text import ByText
 from separator.train.clips import Clips
 from separator.train.examples import Examples
 from separator.train.mined_pairs import MinedPairs, check_latents
-from separator.train.outputs import check_folder
+from separator.train.outputs import check_bucket, check_folder, is_on_s3
 from separator.train.placed_sounds import PlacedSounds
 from separator.train.recipe import DRIVEN, NetSettings, TrainSettings
 from separator.train.sound_lists import Source, read_lists
@@ -65,14 +64,16 @@ def check_start(settings: TrainSettings) -> TrainSettings:
         if settings.task in DRIVEN:
             make_net(net, condition_size, storage)
     with naming("output", settings.output):
-        check_output(settings)
+        check_output(settings, storage)
     return replace(settings, net=net)
 
 
-def check_output(settings: TrainSettings) -> None:
-    """Refuse a local output that cannot be written; Ray would say so in many lines."""
-    if "://" not in settings.output:
-        output = Path(settings.output)
+def check_output(settings: TrainSettings, storage: Storage) -> None:
+    """Refuse an output that cannot be written; Ray would say so in many lines."""
+    if is_on_s3(settings.output):
+        check_bucket(settings.output, storage)
+    else:
+        output = parse_uri(settings.output).path
         run = output / settings.name
         check_folder(run if run.exists() else output)
 

@@ -8,7 +8,6 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from ray.exceptions import RayTaskError
 from ray.train import (
@@ -24,6 +23,9 @@ from ray.util.queue import Queue
 
 from separator.errors import CheckpointMismatch, SeparatorError
 from separator.run.run import run_in_thread
+from separator.storage import parse_uri
+from separator.storage.arrow import export_checksums, open_arrow
+from separator.train.outputs import is_on_s3
 from separator.train.recipe import TrainSettings
 from separator.train.worker import Show, run_worker
 
@@ -47,12 +49,16 @@ def run_training(settings: TrainSettings, show: Show) -> str:
     if failures and isinstance(failures[-1], CheckpointMismatch):
         raise failures[-1]
     assert result.checkpoint is not None
-    return result.checkpoint.path
+    # A file system of Arrow has no scheme in its paths.
+    return f"{'s3://' if is_on_s3(settings.output) else ''}{result.checkpoint.path}"
 
 
 def make_trainer(settings: TrainSettings, lines: Queue) -> TorchTrainer:
     """Configure Ray Train for the recipe: workers, restarts, checkpoints, a quiet log."""
-    is_local = "://" not in settings.output
+    if is_on_s3(settings.output):
+        filesystem, path = open_arrow(settings.storage, settings.output)
+    else:
+        filesystem, path = None, str(parse_uri(settings.output).path.resolve())
     return TorchTrainer(
         lambda: run_reporting(settings, lines),
         scaling_config=ScalingConfig(
@@ -63,7 +69,8 @@ def make_trainer(settings: TrainSettings, lines: Queue) -> TorchTrainer:
         ),
         run_config=RunConfig(
             name=settings.name,
-            storage_path=str(Path(settings.output).resolve()) if is_local else settings.output,
+            storage_path=path,
+            storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=settings.keep),
             logging_config=LoggingConfig(log_level="ERROR"),
@@ -74,6 +81,8 @@ def make_trainer(settings: TrainSettings, lines: Queue) -> TorchTrainer:
 def run_reporting(settings: TrainSettings, lines: Queue) -> None:
     """Run one worker; send its lines and the failure that ends it to the driver."""
     try:
+        if is_on_s3(settings.output):
+            export_checksums(settings.storage)
         run_worker(settings, lines.put)
     except CheckpointMismatch as error:  # of every worker, before its first step, and at each try
         lines.put(error)

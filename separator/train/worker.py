@@ -161,11 +161,12 @@ def check_labels(labels: Sequence[str], folder: Path) -> None:
 
 
 def list_changed(settings: TrainSettings, path: Path) -> list[str]:
-    """Name the settings that differ from those of a checkpoint, if that has kept them."""
+    """Name the settings of the training that differ from those of a checkpoint, if it kept them."""
     if not path.exists():
         return []
     before, now = flatten(json.loads(path.read_text())), flatten(asdict(settings))
-    return [key for key in now if key in before and now[key] != before[key]]
+    known = [key for key in now if key in before and not key.startswith("storage.")]
+    return [key for key in known if now[key] != before[key]]
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

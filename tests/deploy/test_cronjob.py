@@ -45,7 +45,10 @@ KUBECTL = """#!/bin/sh
 echo "$*" >> asked
 case "$*" in
   *name) [ ! -e is_there ] || echo rayjob.ray.io/separator ;;
-  *jobDeploymentStatus*) head -1 states; sed -i 1d states ;;
+  *jobDeploymentStatus*)
+    state=$(head -1 states); sed -i 1d states
+    [ "$state" != Unreachable ] || exit 1
+    echo "$state" ;;
 esac
 """
 
@@ -54,6 +57,7 @@ esac
     ("states", "is_there", "code", "asked"),
     [
         ("Running Complete", False, 0, ["create"]),
+        ("Running Unreachable Complete", False, 0, ["create"]),
         ("Running ValidationFailed", False, 1, ["create"]),
         ("Failed Complete", True, 0, ["delete", "create"]),
         ("ValidationFailed Complete", True, 0, ["delete", "create"]),

@@ -68,7 +68,7 @@ def write_encoder(path: Path) -> Path:
     return path
 
 
-def list_train_arguments(output: Path, sounds: Path, encoder: Path, *more: str) -> list[str]:
+def list_train_arguments(output: Path | str, sounds: Path, encoder: Path, *more: str) -> list[str]:
     """List the arguments of `jobs.train` for a tiny network."""
     named = [f"output={output}", "name=run", f"encoder={encoder}", f"data.lists=[{sounds}]"]
     return [str(CONFIG), *named, *TINY, *more]

@@ -51,16 +51,27 @@ def test_help_lists_every_command_in_80_columns(capsys):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_help_of_a_command_names_what_was_typed(name, capsys):
+def test_help_of_a_command_names_what_was_typed(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = call(capsys, name, "--help")
     assert code == 0 and out.startswith(f"usage: separator {name} ")
     assert f"example:\n  separator {name} " in out and "exit codes:" in out
-    assert max(map(len, out.splitlines())) <= 100
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_help_of_a_module_names_the_module(capsys):
     assert separate.main(["--help"]) == 0
     assert capsys.readouterr().out.startswith("usage: python -m jobs.separate [-h] CONFIG.yaml")
+
+
+def test_an_output_in_the_folder_of_a_ray_job_is_refused(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "working_dir_files/_ray_pkg_1"
+    folder.mkdir(parents=True)
+    (folder / "c.yaml").write_text("input: {uri: /in}\noutput: {uri: stems}\nqueries: [rain]\n")
+    monkeypatch.chdir(folder)
+    code, _, err = call(capsys, "run", "c.yaml")
+    assert code == 2 and "output.uri='stems': would lie in Ray's copy" in err
+    assert not (folder / "stems").exists()
 
 
 def test_help_of_retry_says_what_it_does(capsys):

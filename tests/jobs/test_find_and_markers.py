@@ -134,6 +134,14 @@ def test_a_mistake_is_told_in_one_line(config, capsys, command, arguments, messa
     assert re.search(message, err) and err.count("\n") == 1
 
 
+def test_find_takes_its_query_behind_options_and_corrects_them(config, capsys):
+    assert main(["find", config, "--format", "json", "siren", "--min-score", "0.7"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+    assert main(["find", config, "--formt", "json"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--formt json; did you mean --format? (see separator find --help)" in line
+
+
 def test_find_takes_one_query(config, capsys):
     assert main(["find", config, "a", "b"]) == 2
     err = capsys.readouterr().err

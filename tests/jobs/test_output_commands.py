@@ -270,6 +270,18 @@ FOREIGN = {
 }  # fmt: skip
 
 
+def test_run_warns_of_a_folder_that_is_empty_now(output, tmp_path, caplog):
+    """What a disk that is not mounted looks like. A pattern may have nothing today."""
+    _, config = output
+    (tmp_path / "mount").mkdir()
+    arguments = ["run", config, f"input.uri={tmp_path}/mount"]
+    assert main(arguments) == 0
+    assert "mount': holds no media, and earlier runs on this output found some" in caplog.text
+    caplog.clear()
+    assert main([*arguments, "input.include=[2026/11/**]"]) == 0
+    assert not caplog.text
+
+
 def test_status_and_failures_ignore_foreign_files_by_name(output, capsys, caplog):
     folder, config = output
     assert main(["status", config]) == 0

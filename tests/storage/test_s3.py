@@ -4,6 +4,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from separator.errors import (
@@ -14,6 +16,7 @@ from separator.errors import (
     StorageError,
 )
 from separator.storage import Storage
+from separator.storage.arrow import open_arrow
 from separator.storage.s3_upload import cut
 from tests.helpers.storage_data import PART, list_uploads, make_bytes
 
@@ -151,7 +154,8 @@ def test_profile_gives_the_keys(rgw_bucket, monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     storage = rgw_bucket.change(profile="archive")
     storage.write(f"{rgw_bucket.uri}/x", b"data")
-    assert rgw_bucket.admin.get_object(Bucket=rgw_bucket.name, Key="x")["Body"].read() == b"data"
+    system, path = open_arrow(storage.settings, f"{rgw_bucket.uri}/x")
+    assert system.open_input_stream(path).read() == b"data"
 
 
 def test_anonymous_reads_public_objects_only(rgw_bucket):
@@ -185,6 +189,17 @@ def test_newer_checksums_on_an_older_store_name_the_setting(rgw_bucket):
     else:
         assert storage.read(f"{rgw_bucket.uri}/x") == make_bytes(2 * PART)
     rgw_bucket.change(part_bytes=PART).write(f"{rgw_bucket.uri}/x", make_bytes(2 * PART))
+
+
+def test_open_arrow_reads_the_same_objects(bucket, monkeypatch):
+    monkeypatch.delenv("AWS_REQUEST_CHECKSUM_CALCULATION", raising=False)
+    monkeypatch.delenv("AWS_RESPONSE_CHECKSUM_VALIDATION", raising=False)
+    table = pa.table({"uri": ["a", "b"], "n": [1, 2]})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    bucket.storage.write(f"{bucket.uri}/t/x.parquet", sink.getvalue().to_pybytes())
+    system, path = open_arrow(bucket.settings, f"{bucket.uri}/t")
+    assert pq.read_table(path, filesystem=system).equals(table)
 
 
 STREAM = """

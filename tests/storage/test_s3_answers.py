@@ -136,6 +136,37 @@ def test_list_says_that_an_answer_is_none_of_s3(body):
     assert "500 500" not in str(caught.value) and body not in str(caught.value)
 
 
+LISTING = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ("", "IsTruncated"),
+        ("<html><body>hello</body></html>", "IsTruncated"),
+        (LISTING, "NextContinuationToken"),
+    ],
+)
+def test_list_names_what_the_answer_lacks(body, name):
+    with (
+        serve(Answer(200, body.encode())) as server,
+        pytest.raises(StorageError, match=f"the store's answer lacks {name}"),
+    ):
+        list(reach(server).list("s3://bucket/in/"))
+
+
+def test_a_write_is_done_where_the_answer_is_that_of_a_store():
+    with serve(Answer(200, b"<html></html>")) as server:
+        storage = reach(server, part_bytes=PART)
+        for write, field in [
+            (lambda: storage.write("s3://bucket/key", b"data"), "ETag"),
+            (lambda: storage.replace("s3://bucket/key", b"data", ETAG), "ETag"),
+            (lambda: storage.write("s3://bucket/key", make_bytes(2 * PART)), "UploadId"),
+        ]:
+            with pytest.raises(StorageError, match=f"lacks {field}; is it an S3 store"):
+                write()
+
+
 def test_write_retries_errors_that_may_pass():
     with serve(fail(503, "SlowDown"), fail(500, "InternalError"), Answer(200, ETag=ETAG)) as server:
         reach(server).write("s3://bucket/key", b"data")
