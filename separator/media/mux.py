@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 
@@ -155,14 +156,7 @@ def build_command(
     if suffix not in MUXERS:
         raise RequestError(f"{show_name(output_path)}: must end in one of {', '.join(MUXERS)}")
     muxer, codec = MUXERS[suffix]
-    # ffmpeg moves the start of each input to time 0; new tracks belong at the zero of the first
-    # input, which may lie later than its start (priming).
-    start_s = media.tracks[0].start_s if media.zero_s is None and media.tracks else media.zero_s
-    offset_s = (start_s or 0.0) - media.start_s
-    # In RESTARTING containers ffmpeg moves the first copied stream to 0, unless an offset is given.
-    moved = {"itsoffset": "0.000001"} if set(media.container.split(",")) & RESTARTING else {}
-    counted = {"fflags": "+genpts"} if media.container in WITHOUT_PICTURE_TIMES else {}
-    old = ffmpeg.input(OLD, **SAFE_INPUT, **moved, **counted)
+    old, offset_s = _open_old(media)
     replaced = {new.replaces.stream_index: i for i, new in enumerate(tracks) if new.replaces}
     # (kind, stream of the old file, number of the new track or None)
     order = [(kind, at, replaced.get(at)) for at, kind in enumerate(media.stream_kinds)]
@@ -193,6 +187,17 @@ def build_command(
     command[at:at] = words
     names = {f"new{number}": new.path for number, new in enumerate(tracks)}
     return put_paths(command, old=path, output=output_path, **names)
+
+
+def _open_old(media: Media) -> tuple[Any, float]:
+    """Make ffmpeg's input of the old file; return it, and the time at which new tracks begin."""
+    # ffmpeg moves the start of each input to time 0; new tracks belong at the zero of the first
+    # input, which may lie later than its start (priming).
+    start_s = media.tracks[0].start_s if media.zero_s is None and media.tracks else media.zero_s
+    # In RESTARTING containers ffmpeg moves the first copied stream to 0, unless an offset is given.
+    moved = {"itsoffset": "0.000001"} if set(media.container.split(",")) & RESTARTING else {}
+    counted = {"fflags": "+genpts"} if media.container in WITHOUT_PICTURE_TIMES else {}
+    return ffmpeg.input(OLD, **SAFE_INPUT, **moved, **counted), (start_s or 0.0) - media.start_s
 
 
 def _extract_covers(
