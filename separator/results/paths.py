@@ -31,6 +31,7 @@ LONGEST_PART_BYTES = 200
 # Of 1,024 bytes of a key on S3 and 4,096 of a local path; the output's own and a query's add to it.
 LONGEST_PATH_BYTES = 600
 UNSAFE = re.compile('[%\x00-\x1f\x7f\\\\:*?"<>|]')
+FILE = "file://"
 STEMS, PARTS, RECORD = "stems", ".parts", "record.json"
 
 
@@ -59,9 +60,22 @@ def _encode_path(path: str) -> str:
     return f"{short}{_mark(path)}"
 
 
+def find_file_name(asset_uri: str) -> str:
+    """Find the name of an asset's own file, as the library has it: decoded and at full length."""
+    try:
+        whole = _name_whole(asset_uri)
+    except RequestError:
+        whole = asset_uri
+    return whole.rstrip("/").rpartition("/")[2]
+
+
 def find_common_folder(uris: Sequence[str]) -> str | None:
-    """Find the folder that all assets lie in; None if they have none in common."""
-    folders = [uri.split("/")[:-1] for uri in uris]
+    """Find the folder that all assets lie in; None if they have none in common.
+
+    A file whose name is no clean text has a `file://` URI, also where its neighbours have paths.
+    """
+    is_mixed = len({uri.startswith(FILE) for uri in uris}) > 1
+    folders = [(_decode(uri) if is_mixed else uri).split("/")[:-1] for uri in uris]
     shared = []
     for parts in zip(*folders, strict=False):
         if len(set(parts)) > 1:
@@ -69,6 +83,14 @@ def find_common_folder(uris: Sequence[str]) -> str | None:
         shared.append(parts[0])
     root = "/".join(shared)
     return root if root.strip("/") and not root.endswith(":/") else None
+
+
+def _decode(uri: str) -> str:
+    """Return the path that a `file://` URI names; other URIs, and what names none, as they are."""
+    try:
+        return parse_uri(uri).key if uri.startswith(FILE) else uri
+    except RequestError:
+        return uri
 
 
 def tell_apart(path: str, asset_uri: str) -> str:

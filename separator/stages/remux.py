@@ -15,7 +15,7 @@ from separator.media.formats import FORMATS
 from separator.media.groups import find_track
 from separator.media.mux import MUXERS, MuxSettings, NewTrack, holds_mxf, put_tracks
 from separator.media.probe import Media, Track, probe
-from separator.results.paths import Layout
+from separator.results.paths import Layout, find_file_name
 from separator.rows import NO_TRACK, REMUX, RENDITION, Failed, Remuxed, Seconds, fail
 from separator.stages.collect import Remux
 from separator.stages.extract import ASSET_ERRORS, make_entry
@@ -51,7 +51,9 @@ class Remuxer:
             self.storage.on_disk(make_entry(asset), folder) as path,
         ):
             media = probe(path)
-            suffix = choose_suffix(Path(asset.path).suffix.lower(), media, self.how)
+            # Not of `asset.path`, which loses the end of a long name.
+            own = Path(find_file_name(asset.uri)).suffix.lower()
+            suffix = choose_suffix(own, media, self.how)
             mixes: list[tuple[Track, Path]] = []
             for info in command.tracks:
                 mix_path = folder / f"mix-{info.index}.{self.layout.extension}"

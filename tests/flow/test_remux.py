@@ -196,6 +196,16 @@ def test_remux_of_audio_alone_keeps_the_container_that_fits(stage, name, wanted,
     assert error < (1e-2 if name in ("x.m4a", "x.mp3") else 1e-6)
 
 
+@pytest.mark.parametrize("suffix", [".wav", ".mov"])
+def test_remux_of_a_file_with_a_long_name_keeps_its_container(stage, suffix, tmp_path):
+    """The path of its folder ends in a hash, not in the ending of the file."""
+    path = make.write(tmp_path / f"{'n' * 210}{suffix}", make.make_tones(2, 30_000))
+    (record,) = [r for r in remux(stage, path, tmp_path / "out", "replace") if r["remux_uri"]]
+    found = Path(record["remux_uri"])
+    assert found.suffix == suffix and found.parents[1].suffix == ""
+    assert probe(found).container == probe(path).container
+
+
 def test_remux_that_fails_fails_the_rendition_alone(stage, tmp_path):
     """Its stems are all right, and its mixes stay, readable and named by their records."""
     film = make_film(tmp_path / "film.mp4")

@@ -7,6 +7,8 @@ from separator.results.paths import (
     LONGEST_PATH_BYTES,
     Layout,
     encode_part,
+    find_common_folder,
+    find_file_name,
     make_asset_path,
 )
 
@@ -30,6 +32,39 @@ from separator.results.paths import (
 )
 def test_paths_of_assets(asset, root, path):
     assert make_asset_path(asset, root) == path
+
+
+@pytest.mark.parametrize(
+    ("asset", "name"),
+    [
+        ("/lib/a%20b.mp4", "a%20b.mp4"),
+        ("file:///lib/two%0Awords.mp4", "two\nwords.mp4"),
+        ("s3://bkt/x/a%2Fb?.mp4", "a%2Fb?.mp4"),
+        (f"/lib/{'n' * 240}.mp4", f"{'n' * 240}.mp4"),
+        ("http://elsewhere/x.mp4", "x.mp4"),
+    ],
+)
+def test_file_names_of_assets(asset, name):
+    assert find_file_name(asset) == name
+
+
+@pytest.mark.parametrize(
+    ("assets", "folder"),
+    [
+        (["/lib/a/x.wav", "/lib/b.wav"], "/lib"),
+        (["/lib/x.wav", "/other/x.wav"], None),
+        (["s3://bkt/a/x.wav", "s3://bkt/a/b/y.wav"], "s3://bkt/a"),
+        (["s3://one/x.wav", "s3://two/x.wav"], None),
+        (["/lib/100%25/x.wav", "/lib/100%25/y.wav"], "/lib/100%25"),
+        (["/lib/a/x.wav", "file:///lib/a/two%0Awords.wav"], "/lib/a"),
+        (["/lib/100%25/x.wav", "file:///lib/100%2525/%FF.wav"], "/lib/100%25"),
+        (["file:///l%0Ab/x.wav", "file:///l%0Ab/y.wav"], "file:///l%0Ab"),
+        (["/lib/x.wav", "file://elsewhere/lib/x.wav"], None),
+        (["s3://bkt/x.wav", "file:///lib/%FF.wav"], None),
+    ],
+)
+def test_folder_that_all_assets_lie_in(assets, folder):
+    assert find_common_folder(assets) == folder
 
 
 def test_different_names_stay_different():
