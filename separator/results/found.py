@@ -15,7 +15,7 @@ from separator.storage import Storage
 
 COLUMNS = (
     "asset_uri", "track_index", "kind", "query_name", "query_text", "presence", "fingerprint",
-    "frame_rate", "timecode", "created_at",
+    "frame_rate", "timecode", "created_at", "duration_s",
 )  # fmt: skip
 ANY, UNREVIEWED = "any", "none"  # beside the verdicts themselves
 MOST_NAMES = 20

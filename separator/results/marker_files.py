@@ -1,7 +1,7 @@
 """Write the markers of all assets of an output, and remove those of an earlier call.
 
 `separator-markers.json` beside them lists what was written, by output and format: nothing else is
-ever removed.
+ever removed or overwritten.
 """
 
 import json
@@ -10,13 +10,13 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
-from separator.errors import ObjectMissing, OutputDamaged
+from separator.errors import ObjectMissing, OutputDamaged, RequestError
 from separator.results.found import Found, list_found
 from separator.results.markers import SUFFIXES, Frames, read_timecode, write_markers
-from separator.results.paths import find_common_folder, make_asset_path
+from separator.results.paths import find_common_folder, find_file_name, make_asset_path
 from separator.results.record import pack_json
 from separator.storage import Storage
-from separator.storage.uri import join_uri
+from separator.storage.uri import join_uri, show_uri
 
 WRITTEN = "separator-markers.json"
 Group = tuple[str, list[dict[str, Any]], list[Found]]
@@ -41,17 +41,18 @@ def write_marker_files(
     found = list_groups(rows, min_score)
     groups = {path + SUFFIXES[form]: (members, stretches) for path, members, stretches in found}
     written = read_written(storage, folder)
+    check_free(storage, folder, groups, list_names(written))
     forms = written.setdefault(output_uri, {})
     before = set(forms.get(form, []))
     forms[form] = sorted(before | set(groups))  # also if this call is stopped half-way
     storage.write(join_uri(folder, WRITTEN), pack_json(written))
     for name, (members, stretches) in groups.items():
-        title = name.rpartition("/")[2].removesuffix(SUFFIXES[form])
-        text = write_markers(form, title, stretches, find_frames(members[0], fps), queries)
+        title, frames = find_file_name(members[0]["asset_uri"]), find_frames(members[0], fps)
+        duration_s = max(row.get("duration_s") or 0.0 for row in members)  # the longest track's
+        text = write_markers(form, title, stretches, frames, queries, duration_s)
         storage.write(join_uri(folder, name), text.encode("utf-8", "surrogateescape"))
     forms[form] = sorted(groups)
-    wanted = {name for each in written.values() for names in each.values() for name in names}
-    stale = [name for name in before - wanted if is_ours(name, form)]
+    stale = [name for name in before - list_names(written) if is_ours(name, form)]
     for name in stale:
         storage.delete(join_uri(folder, name))
     storage.write(join_uri(folder, WRITTEN), pack_json(written))
@@ -77,6 +78,20 @@ def read_written(storage: Storage, folder: str) -> dict[str, dict[str, list[str]
         return {}
     except (ValueError, TypeError, LookupError):
         raise OutputDamaged(f"{uri}: is no list of marker files; move it away") from None
+
+
+def list_names(written: Mapping[str, Mapping[str, list[str]]]) -> set[str]:
+    return {name for forms in written.values() for names in forms.values() for name in names}
+
+
+def check_free(storage: Storage, folder: str, names: Iterable[str], own: set[str]) -> None:
+    """Refuse to overwrite a file that no call of this command has written."""
+    for uri in (join_uri(folder, name) for name in names if name not in own):
+        if storage.exists(uri):
+            raise RequestError(
+                f"{show_uri(uri)}: is there already and is no marker file of ours ({WRITTEN} beside"
+                " it does not list it); move it away, or choose another folder with --out"
+            )
 
 
 def is_ours(name: str, form: str) -> bool:

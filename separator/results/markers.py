@@ -86,10 +86,13 @@ def write_markers(
     found: "Sequence[Found]",
     frames: Frames,
     queries: "Sequence[str]" = (),
+    duration_s: float = 0.0,
 ) -> str:
     """Write the stretches of one asset, of which there is at least one, in order of time.
 
+    `title`: the name of the asset's file.
     `queries`: those of all assets, if a query is to have the same colour in each.
+    `duration_s`: of the asset; where it is not known, a clip ends with the last stretch.
     """
     ordered = sorted(found, key=lambda each: (each.start_s, each.track, each.query))
     if form == "audacity":
@@ -98,7 +101,7 @@ def write_markers(
         return _write_csv(ordered, frames)
     if form == "edl":
         return _write_edl(title, ordered, frames, queries or sorted({m.query for m in found}))
-    return _write_otio(title, ordered, frames)
+    return _write_otio(title, ordered, frames, duration_s)
 
 
 def make_label(found: "Found") -> str:
@@ -137,12 +140,19 @@ def _write_edl(
     return "\n".join(lines) + "\n"
 
 
+def to_line(text: str) -> str:
+    """Write a name in one line of clean text, whatever bytes it has."""
+    return " ".join(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split())
+
+
 def to_ascii(text: str) -> str:
     """Keep what an EDL can hold: one line of ASCII, without the sign that parts its fields."""
     return " ".join(text.encode("ascii", "replace").decode().replace("|", "/").split())
 
 
-def _write_otio(title: str, markers: "Sequence[Found]", frames: Frames) -> str:
+def _write_otio(
+    title: str, markers: "Sequence[Found]", frames: Frames, duration_s: float
+) -> str:
     try:
         import opentimelineio as otio
     except ImportError:
@@ -151,7 +161,7 @@ def _write_otio(title: str, markers: "Sequence[Found]", frames: Frames) -> str:
         ) from None
 
     rate = float(frames.rate)
-    last = max(frames.find(m.stop_s) for m in markers)
+    whole = frames.find(max(duration_s, *(m.stop_s for m in markers)))
 
     def make_range(first: int, length: int) -> "otio.opentime.TimeRange":
         return otio.opentime.TimeRange(
@@ -159,9 +169,10 @@ def _write_otio(title: str, markers: "Sequence[Found]", frames: Frames) -> str:
             otio.opentime.RationalTime(length, rate),
         )
 
-    clip = otio.schema.Clip(title, source_range=make_range(0, last))
+    title = to_line(title)
+    clip = otio.schema.Clip(title, source_range=make_range(0, whole))
     clip.media_reference = otio.schema.ExternalReference(
-        markers[0].asset_uri, available_range=make_range(0, last)
+        markers[0].asset_uri, available_range=make_range(0, whole)
     )
     for m in markers:
         start = frames.find(m.start_s)

@@ -199,6 +199,48 @@ def test_markers_removes_no_file_of_a_name_that_leads_out(config, output, capsys
     assert "is no list of marker files; move it away" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["c.wav.edl", "sub/a.wav.edl"])
+def test_markers_overwrites_no_file_of_others(config, output, tmp_path, capsys, name):
+    out = tmp_path / "shared"
+    given = ["markers", config, "--out", str(out), "--format", "edl"]
+    (mine := out / name).parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert main(given) == 2
+    err = capsys.readouterr().err
+    assert re.search("is there already .* move it away, or .* --out$", err) and str(mine) in err
+    assert err.count("\n") == 1 and mine.read_text() == "mine"
+    assert [path for path in out.rglob("*") if path.is_file()] == [mine]
+    mine.rename(tmp_path / "kept")
+    assert main(given) == main(given) == 0  # its own files it writes again
+    assert mine.read_text().startswith("TITLE: ")
+
+
+def test_markers_name_assets_as_the_library_does_and_know_how_long_they_are(
+    config, output, capsys
+):
+    """Also where one has a newline in its name, and so a URI where its neighbours have paths."""
+    long, stretch = f"{'n' * 230}.wav", [{"start_s": 1.0, "stop_s": 2.0, "score": 0.75}]
+    names = {f"/in/{long}": long, "/in/sub/5%?.wav": "5%?.wav"}
+    names["file:///in/two%0Awords.wav"] = "two words.wav"
+    rows = [make_record(uri, "siren") | {"presence": stretch, "duration_s": 8.0} for uri in names]
+    rows.append(make_record(f"/in/{long}", "siren", 1) | {"presence": [], "duration_s": 10.0})
+    write_manifest(Storage(), str(output), rows, "later")
+    for form in ("edl", "otio"):
+        assert main(["markers", config, "--format", form]) == 0
+    folder = output / "markers"
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*.otio")}
+    assert {"two%0Awords.wav.otio", "sub/5%25%3F.wav.otio", "c.wav.otio"} < found
+    assert all(len(Path(name).parts) <= 2 for name in found)
+    clips = {}
+    for path in folder.rglob("*.otio"):
+        clip = json.loads(path.read_text())["tracks"]["children"][0]["children"][0]
+        clips[clip["name"]] = clip["source_range"]["duration"]["value"]
+        edl = path.with_suffix(".edl").read_text()
+        assert edl.startswith(f"TITLE: {clip['name']}\nFCM: ")
+    assert set(names.values()) < set(clips)
+    assert clips[long] == 250 and clips["two words.wav"] == 200
+
+
 def test_markers_refuses_a_rate_that_is_none(config, capsys):
     assert main(["markers", config, "--fps", "x"]) == 2
     assert "--fps x: must be a number" in capsys.readouterr().err

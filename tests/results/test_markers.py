@@ -48,6 +48,29 @@ def test_otio_reads_its_time_line_with_markers_at_their_times(tmp_path, code, ra
         assert found.metadata["separator"]["query"] == wanted.query
 
 
+@pytest.mark.parametrize(("duration_s", "length"), [(8.0, 200), (0.0, 106), (4.0, 106)])
+def test_otio_clip_is_as_long_as_the_asset(tmp_path, duration_s, length):
+    """Where the length is not known, or a stretch goes beyond it, it holds all stretches."""
+    path = tmp_path / "a.otio"
+    frames = read_timecode("01:00:00:00", Fraction(25))
+    text = write_markers("otio", "a.mp4", MARKERS[1:], frames, duration_s=duration_s)
+    path.write_text(text)
+    (clip,) = otio.adapters.read_from_file(str(path)).find_clips()
+    assert clip.available_range() == clip.source_range
+    assert (clip.source_range.start_time.value, clip.source_range.duration.value) == (90_000, length)
+
+
+@pytest.mark.parametrize("title", ["two\nwords ü.wav", "n\udcff.wav"])
+def test_titles_are_one_line_of_what_each_format_can_hold(tmp_path, title):
+    edl = write_markers("edl", title, MARKERS, Frames()).splitlines()
+    assert edl[0].startswith("TITLE: ") and edl[1].startswith("FCM: ") and edl[0].isascii()
+    path = tmp_path / "a.otio"
+    path.write_text(write_markers("otio", title, MARKERS, Frames()))
+    timeline = otio.adapters.read_from_file(str(path))
+    (clip,) = timeline.find_clips()
+    assert timeline.name == clip.name and clip.name in ("two words ü.wav", "n\ufffd.wav")
+
+
 def test_edl_is_read_by_another_reader(tmp_path):
     path = tmp_path / "a.edl"
     path.write_text(write_markers("edl", "Straße", MARKERS, Frames(Fraction(25))))
