@@ -8,7 +8,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ def read_chosen(
 
 def run(options: argparse.Namespace) -> None:
     from separator.config import read_output
-    from separator.results.found import Found, list_found
+    from separator.results.found import Found, list_found, read_presence
     from separator.storage import Storage
 
     # `separator find CONFIG siren`: what has no `=` is the query.
@@ -64,8 +64,9 @@ def run(options: argparse.Namespace) -> None:
     overrides = [each for each in options.overrides if "=" in each]
     output, settings = read_output(options.config, overrides)
     query = options.query or (texts[0] if texts else "")
-    rows = read_chosen(options, Storage(settings), output.uri, query)
-    found = list_found(rows, options.min_score)
+    storage = Storage(settings)
+    rows = read_chosen(options, storage, output.uri, query)
+    found = list(list_found(rows, options.min_score))
     names = list(Found.__dataclass_fields__)
     if options.format == "csv":
         writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
@@ -73,8 +74,11 @@ def run(options: argparse.Namespace) -> None:
         writer.writerows(map(to_row, found))
     elif options.format == "json":
         print(json.dumps([to_row(each) for each in found], indent=1, ensure_ascii=False))
-    else:
+    elif found:
         print_table(found)
+    else:
+        everything = read_presence(storage, output.uri, query)
+        print(describe_nothing(options, sum(1 for _ in list_found(everything))))
 
 
 def to_row(found: "Found") -> dict[str, Any]:
@@ -83,17 +87,33 @@ def to_row(found: "Found") -> dict[str, Any]:
     return asdict(found) | times
 
 
-def print_table(found: "Iterator[Found]") -> None:
+def print_table(found: "Sequence[Found]") -> None:
     """Print one line for each stretch in 80 columns, below a line for its asset."""
-    asset, count = None, 0
+    asset = None
     for each in found:
         if each.asset_uri != asset:
             asset = each.asset_uri
             print(asset)
         times = f"{show_moment(each.start_s):>12}{show_moment(each.stop_s):>12}"
         print(f"  {each.query[:34]:36}track {each.track:<4}{times}{each.score:8.2f}")
-        count += 1
-    print(f"{count:,} stretches" if count else "heard nowhere")
+    print(count_stretches(len(found)))
+
+
+def count_stretches(number: int) -> str:
+    return f"{number:,} stretch{'es' * (number != 1)}"
+
+
+def describe_nothing(options: argparse.Namespace, number: int) -> str:
+    """Say why no stretch is printed. `number`: of those of any verdict and score."""
+    asked = {}
+    if options.verdict != VERDICTS[0]:
+        asked["--verdict"] = f"the verdict {options.verdict}"
+    if options.min_score:
+        asked["--min-score"] = f"a score of {options.min_score:g} or more"
+    if not number or not asked:
+        return "heard nowhere"
+    wanted, names = " and ".join(asked.values()), " and ".join(asked)
+    return f"no stretch has {wanted}; {count_stretches(number)} without {names}"
 
 
 FIND = Command(

@@ -20,7 +20,7 @@ from separator.export.expressions import Expressions
 from separator.export.settings import ExportConfig
 from separator.machine import measure_ram
 from separator.results.latest import find_latest
-from separator.results.manifest import list_files, read_table
+from separator.results.manifest import found_nothing, list_files, read_table
 from separator.results.paths import Layout
 from separator.results.verdicts import make_table, read_verdicts
 from separator.run.run_file import FINISHED, RUNNING, STARTING
@@ -123,6 +123,11 @@ def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
     layout = Layout(config.input.uri, "")
     files = list_files(storage, layout)
     if not files:
+        if found_nothing(storage, [layout]):
+            raise RequestError(
+                f"input.uri={config.input.uri!r}: the runs so far found no assets, so there are no "
+                "stems; check input.uri and input.include of the run"
+            )
         raise RequestError(f"input.uri={config.input.uri!r}: no manifest there; run the job first")
     masks = find_latest(storage, layout)
     if damaged := sorted(set(files) - set(masks)):

@@ -7,7 +7,7 @@ from typing import Any
 
 from separator.errors import RequestError
 from separator.results.latest import read_latest
-from separator.results.manifest import list_entries
+from separator.results.manifest import found_nothing, list_entries
 from separator.results.paths import Layout, name_presence
 from separator.results.verdicts import read_verdicts
 from separator.rows import RENDITION
@@ -58,6 +58,11 @@ def read_presence(
     unheard: set[str] = set()  # names of queries that are meant, and that nothing listened for
     layouts = [Layout(name_presence(output_uri), ""), Layout(output_uri, "")]
     if not any(list_entries(storage, layout) for layout in layouts):
+        if found_nothing(storage, layouts):
+            raise RequestError(
+                f"output.uri={output_uri!r}: the runs so far found no assets; check input.uri and "
+                "input.include of the run"
+            )
         raise RequestError(
             f"output.uri={output_uri!r}: no manifest there; `separator run` and `separator detect` "
             "write it on their way and at their end"

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -109,6 +110,30 @@ def check_schema(uri: str, schema: "pa.Schema") -> None:
             raise OutputDamaged(
                 f"{uri}: is no manifest, its column {field.name!r} holds {field.type}"
             )
+
+
+def found_nothing(storage: Storage, layouts: Sequence[Layout]) -> bool:
+    """Tell whether outputs lack a manifest because all of their runs ended without an asset."""
+    uris = [uri for layout in layouts for uri in _list_run_files(storage, layout)]
+    return bool(uris) and all(_has_no_asset(storage.read(uri)) for uri in uris)
+
+
+def _list_run_files(storage: Storage, layout: Layout) -> list[str]:
+    try:
+        return [e.uri for e in storage.list(layout.runs(), ["*.json"], recursive=False)]
+    except ObjectMissing:
+        return []
+
+
+def _has_no_asset(run_file: bytes) -> bool:
+    """Tell whether a run is over and met no asset, neither to work on nor done before."""
+    try:
+        content = json.loads(run_file)
+        totals = content["totals"]
+        met = totals["assets"], totals.get("assets_skipped", 0)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False  # the file of another program
+    return content.get("state") == "finished" and not any(met)
 
 
 def list_files(storage: Storage, layout: Layout) -> list[str]:

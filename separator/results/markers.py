@@ -150,9 +150,7 @@ def to_ascii(text: str) -> str:
     return " ".join(text.encode("ascii", "replace").decode().replace("|", "/").split())
 
 
-def _write_otio(
-    title: str, markers: "Sequence[Found]", frames: Frames, duration_s: float
-) -> str:
+def _write_otio(title: str, markers: "Sequence[Found]", frames: Frames, duration_s: float) -> str:
     try:
         import opentimelineio as otio
     except ImportError:

@@ -14,7 +14,7 @@ from separator.export.select import select
 from separator.results.paths import Layout
 from separator.storage import Storage
 from tests.helpers.export_library import NUM_STEMS, make_config, make_records, write_manifest
-from tests.helpers.runs import write_run
+from tests.helpers.runs import TOTALS, write_run
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +188,13 @@ def test_residuals_are_refused_where_stems_have_none(manifest):
 
 
 def test_output_without_a_manifest_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="run the job first"):
+        choose(tmp_path / "out")
+    nothing = {"state": "finished", "totals": TOTALS | {"assets": 0}}
+    write_run(Layout(str(tmp_path / "out"), ""), "1", **nothing)
+    with pytest.raises(RequestError, match="the runs so far found no assets, so there are no"):
+        choose(tmp_path / "out")
+    write_run(Layout(str(tmp_path / "out"), ""), "2", **nothing | {"state": "stopped"})
     with pytest.raises(RequestError, match="run the job first"):
         choose(tmp_path / "out")
 

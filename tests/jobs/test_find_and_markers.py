@@ -15,6 +15,7 @@ from separator.results.verdicts import Verdict, add_verdicts
 from separator.storage import Storage
 from tests.helpers.export_library import write_manifest
 from tests.helpers.records import make_record
+from tests.helpers.runs import TOTALS, write_run
 
 SIREN, TEXT = "a" * 32, "an emergency siren"
 STRETCHES = [
@@ -142,6 +143,53 @@ def test_find_takes_its_query_behind_options_and_corrects_them(config, capsys):
     assert "--formt json; did you mean --format? (see separator find --help)" in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--verdict", "accept"],
+            "no stretch has the verdict accept; 3 stretches without --verdict",
+        ),
+        (
+            ["siren", "--min-score", "1", "--verdict", "reject"],
+            "no stretch has the verdict reject and a score of 1 or more;"
+            " 2 stretches without --verdict and --min-score",
+        ),
+        (
+            ["rain", "--min-score", "0.8"],
+            "no stretch has a score of 0.8 or more; 1 stretch without --min-score",
+        ),
+    ],
+)
+def test_find_says_what_it_leaves_out_if_that_is_everything(config, capsys, arguments, said):
+    assert main(["find", config, *arguments]) == 0
+    assert capsys.readouterr().out == f"{said}\n"
+
+
+def test_find_says_heard_nowhere_only_of_what_is_heard_nowhere(config, output, capsys):
+    write_manifest(Storage(), str(output), [make_row("d.wav", "bell", [])], "later")
+    assert main(["find", config, "bell", "--min-score", "0.5"]) == 0
+    assert capsys.readouterr().out == "heard nowhere\n"
+    assert main(["find", config, "rain"]) == 0
+    assert capsys.readouterr().out.endswith("\n1 stretch\n")
+
+
+@pytest.mark.parametrize("command", ["find", "markers"])
+def test_runs_that_found_no_asset_are_no_missing_manifest(tmp_path, capsys, command):
+    out, nothing = tmp_path / "none", {"state": "finished", "totals": TOTALS | {"assets": 0}}
+    (config := tmp_path / "n.yaml").write_text(f"output: {{uri: {out}}}\n")
+    write_run(Layout(str(out), ""), "1", **nothing)
+    write_run(Layout(name_presence(str(out)), ""), "2", **nothing)
+    assert main([command, str(config)]) == 2
+    err = capsys.readouterr().err
+    assert "the runs so far found no assets; check input.uri" in err and err.count("\n") == 1
+    more = nothing | {"totals": TOTALS | {"assets": 0, "assets_skipped": 1}}
+    for run in (nothing | {"state": "running"}, {"state": "finished"}, more):
+        write_run(Layout(str(out), ""), "3", **run)
+        assert main([command, str(config)]) == 2
+        assert "no manifest there" in capsys.readouterr().err
+
+
 def test_find_takes_one_query(config, capsys):
     assert main(["find", config, "a", "b"]) == 2
     err = capsys.readouterr().err
@@ -215,9 +263,7 @@ def test_markers_overwrites_no_file_of_others(config, output, tmp_path, capsys, 
     assert mine.read_text().startswith("TITLE: ")
 
 
-def test_markers_name_assets_as_the_library_does_and_know_how_long_they_are(
-    config, output, capsys
-):
+def test_markers_name_assets_as_the_library_does_and_know_how_long_they_are(config, output, capsys):
     """Also where one has a newline in its name, and so a URI where its neighbours have paths."""
     long, stretch = f"{'n' * 230}.wav", [{"start_s": 1.0, "stop_s": 2.0, "score": 0.75}]
     names = {f"/in/{long}": long, "/in/sub/5%?.wav": "5%?.wav"}

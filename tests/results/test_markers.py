@@ -57,7 +57,8 @@ def test_otio_clip_is_as_long_as_the_asset(tmp_path, duration_s, length):
     path.write_text(text)
     (clip,) = otio.adapters.read_from_file(str(path)).find_clips()
     assert clip.available_range() == clip.source_range
-    assert (clip.source_range.start_time.value, clip.source_range.duration.value) == (90_000, length)
+    assert clip.source_range.start_time.value == 90_000
+    assert clip.source_range.duration.value == length
 
 
 @pytest.mark.parametrize("title", ["two\nwords ü.wav", "n\udcff.wav"])
