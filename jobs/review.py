@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from jobs.command import Command
+from jobs.command import Command, check_least
 from separator.errors import RequestError
 
 if TYPE_CHECKING:
@@ -142,6 +142,10 @@ def write_tasks(options: argparse.Namespace) -> None:
     from separator.report.make import plan_report
     from separator.report.page import ReportLayout
 
+    check_least(options, most=1)
+    # The labelling config goes beside it, to the same name with .xml.
+    if options.file.suffix.lower() != ".json":
+        raise RequestError(f"{options.file}: must end in .json")
     storage, layout = find_output(options, "")
     plan = plan_report(storage, layout, options.most)
     rated = [each for each in plan.rows if is_rated(each[0]["kind"], each[0]["status"])]

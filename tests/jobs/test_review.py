@@ -78,6 +78,25 @@ def test_review_of_label_studio_goes_out_and_comes_back(output, tmp_path, capsys
     assert choose(folder, "verdict = 'accept'") == {content[0]["data"]["fingerprint"]}
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("tasks.json", ["--most", "-3"], "--most -3: must be at least 1"),
+        ("tasks.json", ["--most", "0"], "--most 0: must be at least 1"),
+        ("tasks.xml", [], "tasks.xml: must end in .json"),
+        ("tasks", [], "tasks: must end in .json"),
+    ],
+)
+def test_review_writes_no_tasks_after_a_mistake(output, tmp_path, capsys, name, arguments, said):
+    path = tmp_path / "mine" / name
+    path.parent.mkdir()
+    path.write_text("kept")
+    assert main(["review", "tasks", str(path), "--output", str(output[0]), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line and path.read_text() == "kept"
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_review_says_which_verdicts_are_of_no_current_stem(output, tmp_path, capsys):
     folder, _ = output
     page = [give({"fingerprint": "0" * 32}, "accept")]
