@@ -5,9 +5,11 @@ address space of the process is bounded too while an expression runs; only Linux
 """
 
 import contextlib
+import difflib
+import re
 import resource
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ import duckdb
 
 from separator.errors import RequestError
 
+UNKNOWN_COLUMN = re.compile(r'Referenced column "(.*)" (?:was )?not found')  # of DuckDB
+COLUMNS_AT = "separator/results/schema.py"
 STATM = Path("/proc/self/statm")
 
 
@@ -26,6 +30,7 @@ class Expressions:
     connection: duckdb.DuckDBPyConnection
     time_s: float
     memory_bytes: float
+    columns: Sequence[str] = ()  # what an expression may name
 
     def evaluate(self, key: str, text: str, action: Callable[[duckdb.Expression], Any]) -> None:
         """Call `action` with the one expression that `text` holds; a mistake names its key."""
@@ -44,7 +49,17 @@ class Expressions:
                 " it simpler, or raise input.expression_memory_mb"
             ) from None
         except duckdb.Error as error:
-            raise RequestError(f"{key}={text!r}: {str(error).splitlines()[0]}") from None
+            reason = str(error).splitlines()[0]
+            raise RequestError(f"{key}={text!r}: {reason}{self._help_with(reason)}") from None
+
+    def _help_with(self, reason: str) -> str:
+        """Say what may have been meant by a name that is no column."""
+        if not (found := UNKNOWN_COLUMN.search(reason)):
+            return ""
+        near = difflib.get_close_matches(found[1].lower(), self.columns)
+        like = f"columns like it: {', '.join(near)}; " if near else ""
+        quotes = f"a text stands in single quotes, as {found[1]!r}"
+        return f" {like}{COLUMNS_AT} lists all columns; {quotes}"
 
 
 @contextlib.contextmanager

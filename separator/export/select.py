@@ -146,7 +146,8 @@ def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
         memory_mb = config.input.expression_memory_mb
         memory_bytes = measure_ram() / 2 if memory_mb is None else memory_mb * 1e6
         with contextlib.closing(open_manifest(folder, memory_bytes)) as connection:
-            limits = Expressions(connection, config.input.expression_time_s, memory_bytes)
+            names = connection.table("latest").columns
+            limits = Expressions(connection, config.input.expression_time_s, memory_bytes, names)
             yield make_selection(limits, config)
 
 
