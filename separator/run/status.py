@@ -81,8 +81,13 @@ def list_parts(storage: Storage, output_uri: str) -> list[tuple[str, Layout]]:
 
 
 def check_output(storage: Storage, layout: Layout) -> None:
-    """Refuse an output that no run has written to."""
+    """Refuse an output that no run has written to, or `detect` alone."""
     if not list_runs(storage, layout) and not list_entries(storage, layout):
+        if list_runs(storage, Layout(name_presence(layout.root_uri), "")):
+            raise RequestError(
+                f"output.uri={layout.root_uri!r}: only `separator detect` has run there, and this "
+                "needs a run that makes stems: start `separator run`"
+            )
         raise RequestError(
             f"output.uri={layout.root_uri!r}: no run has written there (no runs/, no manifest/); "
             "check output.uri, or start with `separator run`"

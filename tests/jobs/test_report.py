@@ -5,6 +5,8 @@ from pathlib import Path
 import ray
 
 from jobs.cli import main
+from separator.results.paths import Layout, name_presence
+from separator.storage import Storage
 from tests.helpers.report_library import Made, write_output, write_site
 
 
@@ -31,3 +33,12 @@ def test_report_of_a_place_without_a_run_is_one_line_and_2(tmp_path, capsys):
     assert main(["report", config, "report.most=0"]) == 2
     assert "report.most=0" in capsys.readouterr().err
     assert not Path(tmp_path / "out").exists()
+
+
+def test_report_of_a_place_where_detect_alone_has_run_asks_for_a_run(tmp_path, capsys):
+    made = Made(tmp_path, [])
+    Storage().write(Layout(name_presence(str(made.output)), "").run("r"), b"{}")
+    assert main(["report", write_config(made)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "only `separator detect` has run there" in line and "`separator run`" in line
+    assert not (made.output / "report").exists()
