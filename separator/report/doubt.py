@@ -67,7 +67,7 @@ def rate_doubt(signs: Signs) -> tuple[np.ndarray, np.ndarray]:
     doubt[is_silent] = signs.presence_score[is_silent] >= SURE_SCORE
     doubt[~signs.is_stem] = np.nan
     reasons = signs.flaws.astype(np.int16)
-    found = {SILENT: is_silent, UNSURE: signs.presence_score < SURE_SCORE,
+    found = {SILENT: is_silent, UNSURE: ~is_silent & (signs.presence_score < SURE_SCORE),
              UNLIKE: unlike >= EXTREME, FAINT: faint >= EXTREME, LEFT: left >= EXTREME}  # fmt: skip
     for bit, is_so in found.items():
         reasons |= (is_so & signs.is_stem).astype(np.int16) << bit
