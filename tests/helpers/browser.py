@@ -54,6 +54,10 @@ def opened(browser, address: str, size: str = "desk", scheme="light"):
         context.close()
 
 
+def is_playing(page) -> bool:
+    return page.eval_on_selector_all(".player audio", "all => all.some(a => !a.paused)")
+
+
 def list_names(page) -> list[str]:
     return page.eval_on_selector_all("#body tr td.stem a", "all => all.map(a => a.textContent)")
 

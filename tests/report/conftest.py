@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from tests.helpers.browser import served
 from tests.helpers.job import make_once
 from tests.helpers.report_library import PATIENCE_MS, Made, read_made, write_output, write_site
 
@@ -18,6 +19,16 @@ def site(tmp_path_factory) -> Made:
         write_site(write_output(folder))
 
     return read_made(make_once(tmp_path_factory, "report", make))
+
+
+@pytest.fixture(params=["file", "http"])
+def address(request, site: Made):
+    """The page of `site`."""
+    if request.param == "file":
+        yield f"file://{site.output}/report/index.html"
+        return
+    with served(site.output) as root:
+        yield f"{root}/report/index.html"
 
 
 @pytest.fixture(scope="session")

@@ -7,19 +7,10 @@ import pytest
 from jobs.cli import main
 from separator.results.verdicts import read_verdicts
 from separator.storage import Storage
-from tests.helpers.browser import SHOTS, SIZES, list_names, list_serious, opened, served
+from tests.helpers.browser import SHOTS, SIZES, list_names, list_serious, opened
 from tests.helpers.report_library import HELL, NAMES, Made
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(params=["file", "http"])
-def address(request, site: Made):
-    if request.param == "file":
-        yield f"file://{site.output}/report/index.html"
-        return
-    with served(site.output) as root:
-        yield f"{root}/report/index.html"
 
 
 def get_times(page) -> list[float]:

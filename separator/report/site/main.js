@@ -21,8 +21,17 @@
       : `This page holds all ${showCount(overview.assets)} assets.`;
   }
 
+  // What is no address at all is that of no view.
+  function readRoute() {
+    try {
+      return decodeURIComponent(location.hash.slice(1)).split("=");
+    } catch {
+      return [""];
+    }
+  }
+
   function route() {
-    const [view, id] = decodeURIComponent(location.hash.slice(1)).split("=");
+    const [view, id] = readRoute();
     const isOverview = view === "overview";
     find("view-stems").hidden = isOverview;
     find("view-overview").hidden = !isOverview;
@@ -56,13 +65,27 @@
     Escape: () => { if (!isWide()) location.hash = "stems"; },
   };
 
+  // Space acts on a button that the keyboard has come to; after a click it plays. `byKeyboard` is
+  // kept from the moment of the focus: browsers show it after any key.
+  let byKeyboard = false;
+  document.addEventListener("focusin", (event) => {
+    byKeyboard = event.target.matches(":focus-visible");
+  });
+  document.addEventListener("pointerdown", () => { byKeyboard = false; });
+
+  function takesSpace(target) {
+    const isPressed = target.matches("button, summary, input:not([type=range])");
+    return isPressed ? byKeyboard : target.matches("audio, video");
+  }
+
   document.addEventListener("keydown", (event) => {
     const target = event.target;
-    const isTyping = target.matches("input:not([type=checkbox]):not([type=range]), select, textarea");
+    const isTyping = target.matches(
+      "input:not([type=checkbox]):not([type=range]):not([type=file]), select, textarea");
     if (event.key === "Escape" && isTyping) target.blur();
     if (isTyping || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
-    if (event.key === " " && target.matches("button, summary, a, input, video")) return;
-    if (event.key.startsWith("Arrow") && target.matches("input, video")) return;
+    if (event.key === " " && takesSpace(target)) return;
+    if (event.key.startsWith("Arrow") && target.matches("input, audio, video")) return;
     event.preventDefault();
     KEYS[event.key]();
   });
