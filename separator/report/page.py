@@ -11,6 +11,7 @@ All data are scripts that hand them to the page, so that the site works from fil
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -23,7 +24,7 @@ from separator.report.sample import Choice
 from separator.report.scan import HISTOGRAMS, Scan, hash_text
 from separator.results.paths import Layout
 from separator.results.schema import COLUMNS, Record
-from separator.rows import STEM
+from separator.rows import RENDITION, STEM
 from separator.storage import is_within, join_uri, parse_uri
 
 MOST_ROWS_PER_ASSET = 200  # in the table, the most doubtful ones
@@ -186,6 +187,7 @@ def make_overview(
         }
         for name, count in ranked[:SHOWN_QUERIES]
     ]
+    kinds = Counter(count.kind for count in scan.queries.values())
     return {
         "output": output_uri,
         "assets": scan.num_assets,
@@ -198,7 +200,8 @@ def make_overview(
             for code, number in scan.failures.most_common()
         ],
         "queries": queries,
-        "more_queries": max(0, len(ranked) - SHOWN_QUERIES),
+        "num_queries": kinds[STEM],
+        "num_renditions": kinds[RENDITION],
         "histograms": make_histograms(scan),
         "chosen": {
             "assets": len(choice.assets),

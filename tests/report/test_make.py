@@ -43,6 +43,7 @@ def test_report_counts_all_rows(site):
     queries = {query["name"]: query for query in overview["queries"]}
     assert set(queries) == {"siren", "rain", HELL}
     assert queries["siren"]["rows"] == {"ok": 6, "failed": 1}
+    assert (overview["num_queries"], overview["num_renditions"]) == (3, 0)
     histograms = {each["column"]: sum(each["counts"]) for each in overview["histograms"]}
     assert histograms["loudness_lufs"] == 12 and "presence_score" not in histograms
     assert overview["run"]["config"]["model"]["name"] == "mini"

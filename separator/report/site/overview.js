@@ -14,8 +14,7 @@ Report.showOverview = (root) => {
       ["Assets", showCount(data.assets),
         data.failed_assets ? `${showCount(data.failed_assets)} with failures` : "none failed"],
       ["Audio", showLength(data.audio_s), `${showCount(data.tracks)} tracks`],
-      ["Stems", showCount(count("stem", "ok")), `${showCount(data.queries.length
-        + data.more_queries)} queries`],
+      ["Stems", showCount(count("stem", "ok")), `${showCount(data.num_queries)} queries`],
       ["Absent", showCount(count("stem", "absent")), "the query sounds nowhere"],
       ["Failed", showCount(count("stem", "failed") + count("rendition", "failed")), "rows"],
     ];
@@ -25,9 +24,12 @@ Report.showOverview = (root) => {
       make("dt", {}, title), make("dd", {}, number), make("dd", { class: "muted" }, more))));
   }
 
-  function makeQueries() {
-    const most = Math.max(...data.queries.map((query) => total(query)), 1);
-    const rows = data.queries.map((query) => {
+  // The queries, or the renditions: `number` of them, of which some are listed.
+  function makeQueries(kind, number, title, single, made) {
+    const queries = data.queries.filter((query) => query.kind === kind);
+    if (!number && kind !== "stem") return null;
+    const most = Math.max(...queries.map((query) => total(query)), 1);
+    const rows = queries.map((query) => {
       const parts = ["ok", "absent", "failed"].map((status) => {
         const part = make("span", { class: `part ${status}` });
         part.style.width = `${(100 * (query.rows[status] || 0)) / most}%`;
@@ -44,14 +46,14 @@ Report.showOverview = (root) => {
           query.share === null ? "–" : `${showNumber(100 * query.share, 0)} %`),
         make("td", { class: "parts wide", "aria-hidden": "true" }, parts));
     });
-    const heads = ["Query", "Stems", "Absent", "Failed", "Length", "Present"];
+    const heads = [single, made, "Absent", "Failed", "Length", "Present"];
     const wide = { Length: "number wide", Present: "number wide" };
     const head = heads.map((text) => make("th",
-      { scope: "col", class: text === "Query" ? null : wide[text] || "number" }, text));
+      { scope: "col", class: text === single ? null : wide[text] || "number" }, text));
     head.push(make("td", { class: "wide" }));
-    const more = data.more_queries
-      ? make("p", { class: "muted" }, `and ${showCount(data.more_queries)} more queries`) : null;
-    return section("Queries", make("table", { class: "queries" },
+    const more = number > queries.length ? make("p", { class: "muted" },
+      `and ${showCount(number - queries.length)} more ${title.toLowerCase()}`) : null;
+    return section(title, make("table", { class: "queries" },
       make("thead", {}, make("tr", {}, head)), make("tbody", {}, rows)), more);
   }
 
@@ -113,7 +115,9 @@ Report.showOverview = (root) => {
     return make("section", {}, make("h2", {}, title), ...children);
   }
 
-  root.replaceChildren(...[makeTiles(), makeQueries(),
+  root.replaceChildren(...[makeTiles(),
+    makeQueries("stem", data.num_queries, "Queries", "Query", "Stems"),
+    makeQueries("rendition", data.num_renditions, "Renditions", "Rendition", "Mixes"),
     section("Quality of the stems",
       make("div", { class: "histograms" }, data.histograms.map(makeHistogram))),
     makeFailures(), makeRun()].filter(Boolean));
