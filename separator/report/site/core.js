@@ -56,8 +56,9 @@ const Report = (() => {
     return make("bdi", properties, text);
   }
 
+  // Empty where an asset failed before its tracks were known.
   function nameTrack({ track, language }) {
-    return `track ${track}${language ? ` (${language})` : ""}`;
+    return track < 0 ? "" : `track ${track}${language ? ` (${language})` : ""}`;
   }
 
   function showTime(seconds, digits = 0) {

@@ -8,8 +8,9 @@ Report.list = (() => {
   const stems = data.rows.map(readRow);
   const byId = new Map(stems.map((stem) => [stem.id, stem]));
   const firstTracks = new Map();
-  stems.forEach(({ asset, track }) => firstTracks.has(asset) || firstTracks.set(asset, track));
-  const severalTracks = new Set(stems.filter(({ asset, track }) =>
+  const onTracks = stems.filter(nameTrack);
+  onTracks.forEach(({ asset, track }) => firstTracks.has(asset) || firstTracks.set(asset, track));
+  const severalTracks = new Set(onTracks.filter(({ asset, track }) =>
     track !== firstTracks.get(asset)).map(({ asset }) => asset));
   const COLUMNS = [
     { key: "doubt", title: "Doubt", down: true, about: "0 to 1: what to hear first" },
@@ -20,6 +21,8 @@ Report.list = (() => {
     { key: "verdict", title: "Verdict" },
   ];
   const RANGES = [["doubt", "Doubt", 0.05], ["score", "Score", 0.05], ["loudness", "LUFS", 1]];
+  const hasRenditions = stems.some(({ kind }) => kind === "rendition");
+  const NOUN = hasRenditions ? "stems and renditions" : "stems";
   let order = { key: "doubt", down: true };
   let matching = [];
   let drawn = STEP;
@@ -39,9 +42,21 @@ Report.list = (() => {
     values.forEach(([value, text]) => select.append(make("option", { value }, text)));
   }
 
+  function fillQueries() {
+    const select = find("filter-query");
+    const renditions = new Set(stems.filter(({ kind }) => kind === "rendition")
+      .map(({ query }) => query));
+    const options = data.queries.map(([query], value) => make("option", { value }, query));
+    const [mixes, queries] = [true, false].map((is) =>
+      options.filter((_, number) => renditions.has(number) === is));
+    fill(select, hasRenditions ? "All names" : "All queries", []);
+    if (!hasRenditions) select.append(...queries);
+    else select.append(make("optgroup", { label: "Queries" }, queries),
+      make("optgroup", { label: "Renditions" }, mixes));
+  }
+
   function makeFilters() {
-    fill(find("filter-query"), "All queries",
-      data.queries.map(([query], number) => [String(number), query]));
+    fillQueries();
     const statuses = [...new Set(stems.map((stem) => stem.status))].sort();
     fill(find("filter-status"), "Any status", statuses.map((status) => [status, status]));
     fill(find("filter-verdict"), "Any verdict",
@@ -118,8 +133,8 @@ Report.list = (() => {
     find("empty").hidden = Boolean(matching.length);
     find("more").hidden = drawn >= matching.length;
     find("shown").textContent = matching.length === stems.length
-      ? `${showCount(stems.length)} stems`
-      : `${showCount(matching.length)} of ${showCount(stems.length)} stems`;
+      ? `${showCount(stems.length)} ${NOUN}`
+      : `${showCount(matching.length)} of ${showCount(stems.length)} ${NOUN}`;
     mark(Report.panel.shown);
   }
 
@@ -128,13 +143,13 @@ Report.list = (() => {
     bar.style.setProperty("--share", stem.doubt ?? 0);
     const { verdict, note } = Report.review.get(stem.id);
     const signs = { accept: "✓ accept", reject: "✗ reject" };
-    const flag = stem.status === "ok" ? null
-      : make("span", { class: `tag ${stem.status}` }, stem.status);
+    const flags = [[stem.kind, stem.kind === "rendition"], [stem.status, stem.status !== "ok"]]
+      .filter(([, is]) => is).map(([text]) => make("span", { class: `tag ${text}` }, text));
     return make("tr", { "data-id": stem.id, onclick: () => { location.hash = `stem=${stem.id}`; } },
       make("td", { class: "doubt" },
         stem.doubt === null ? "–" : [make("span", { class: "number" }, showNumber(stem.doubt)), bar]),
       make("td", { class: "stem" },
-        make("a", { href: `#stem=${stem.id}` }, name(stem.queryName)), flag,
+        make("a", { href: `#stem=${stem.id}` }, name(stem.queryName)), flags,
         name(stem.path, { class: "path muted", title: stem.asset }),
         severalTracks.has(stem.asset)
           ? make("span", { class: "track-name muted" }, nameTrack(stem)) : null),
@@ -169,11 +184,10 @@ Report.list = (() => {
   }
 
   find("more").addEventListener("click", () => { drawn += STEP; draw(); });
-  Report.review.onChange(() => {
-    const id = Report.panel.shown && Report.panel.shown.id;
+  Report.review.onChange((id) => {
     const row = id && find("body").querySelector(`tr[data-id="${CSS.escape(id)}"]`);
     if (row) row.replaceWith(makeRow(byId.get(id)));
-    else draw();
+    else if (!id) draw();
     mark(Report.panel.shown);
   });
   makeFilters();

@@ -25,6 +25,7 @@ Report.panel = (() => {
     root.replaceChildren(
       makeHead(stem, step), makeFacts(stem), sound, makeReview(stem), files,
       makeSiblings(stem, siblings));
+    showReview();
     root.scrollTop = 0;
     document.body.classList.add("has-panel");
     showSound(stem, sound);
@@ -32,6 +33,8 @@ Report.panel = (() => {
   }
 
   function makeHead(stem, step) {
+    const known = stem.duration === null ? "" : showTime(stem.duration, 1);
+    const where = [nameTrack(stem), known].filter(Boolean).map((text) => `, ${text}`);
     return make("header", { class: "panel-head" },
       make("div", { class: "steps" },
         make("a", { href: "#stems", class: "button back" }, "‹ All stems"),
@@ -42,7 +45,7 @@ Report.panel = (() => {
       stem.queryText && stem.queryText !== stem.queryName
         ? make("p", { class: "asked" }, name(stem.queryText)) : null,
       make("p", { class: "where" }, name(stem.path, { title: stem.asset }),
-        make("span", { class: "muted" }, `, ${nameTrack(stem)}, ${showTime(stem.duration, 1)}`)));
+        make("span", { class: "muted" }, where)));
   }
 
   function makeFacts(stem) {
@@ -98,8 +101,11 @@ Report.panel = (() => {
       make("div", { class: "whole" }, canvas, box), make("figcaption", { class: "muted" }, text));
   }
 
+  // What has no sound gets no verdict; one that it has all the same can be taken back.
   function makeReview(stem) {
-    const buttons = [["accept", "Accept", "a"], ["reject", "Reject", "r"]].map(
+    const isJudged = stem.status === "ok" || Report.review.get(stem.id).verdict;
+    const choices = isJudged ? [["accept", "Accept", "a"], ["reject", "Reject", "r"]] : [];
+    const buttons = choices.map(
       ([verdict, title, key]) => make("button", {
         type: "button", class: `verdict ${verdict}`, "data-verdict": verdict,
         onclick: () => judge(verdict),
@@ -108,26 +114,25 @@ Report.panel = (() => {
       type: "text", id: "note", class: "note-input", placeholder: "Note", "aria-label": "Note",
       maxlength: 2000, autocomplete: "off",
     });
-    note.value = Report.review.get(stem.id).note || "";
     note.addEventListener("change", () => Report.review.set(stem.id, { note: note.value.trim() }));
-    const place = make("div", { class: "judge", role: "group", "aria-label": "Verdict" },
-      buttons, note);
-    showVerdict(place, stem);
-    return place;
+    return make("div", { class: "judge", role: "group", "aria-label": "Verdict" }, buttons, note);
   }
 
-  function showVerdict(place, stem) {
-    const { verdict } = Report.review.get(stem.id);
-    place.querySelectorAll("[data-verdict]").forEach((button) =>
+  // What stands, whoever has changed it: a button here, a key, a file, another tab.
+  function showReview() {
+    if (!shown) return;
+    const { verdict, note } = Report.review.get(shown.id);
+    root.querySelectorAll("[data-verdict]").forEach((button) =>
       button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict)));
+    const input = root.querySelector("#note");
+    if (input !== document.activeElement) input.value = note;
   }
 
   // The same verdict again takes it back.
   function judge(verdict) {
-    if (!shown) return;
+    if (!shown || !root.querySelector(`[data-verdict=${verdict}]`)) return;
     const now = Report.review.get(shown.id).verdict;
     Report.review.set(shown.id, { verdict: now === verdict ? "" : verdict });
-    showVerdict(root.querySelector(".judge"), shown);
   }
 
   async function showFiles(stem, place) {
@@ -135,8 +140,9 @@ Report.panel = (() => {
       const asset = await Report.load("data", stem.assetKey, `data/${stem.assetKey}.js`);
       const row = asset.rows[stem.id];
       if (shown !== stem || !row) return;
-      if (row.links.remux) place.append(makeVideo(row.links.remux));
-      const titles = { stem: "Whole stem", residual: "Whole residual", remux: "Remuxed file" };
+      if (row.links.remux) place.append(makeRemux(row.links.remux));
+      const titles = { stem: stem.kind === "rendition" ? "Whole mix" : "Whole stem",
+        residual: "Whole residual", remux: "Remuxed file" };
       const links = Object.entries(row.links).map(([kind, link]) =>
         make("a", { href: link, target: "_blank", rel: "noopener" }, titles[kind]));
       if (links.length) place.append(make("p", { class: "links" }, links));
@@ -150,13 +156,23 @@ Report.panel = (() => {
     }
   }
 
-  function makeVideo(link) {
-    const video = make("video", { src: link, controls: true, preload: "metadata" });
-    const figure = make("figure", { class: "video" }, video,
-      make("figcaption", { class: "muted" }, "The picture with this mix as its sound"));
-    video.addEventListener("error", () => figure.replaceChildren(make("p", { class: "note" },
-      "This browser cannot show the remuxed file, or it does not lie beside the report: ",
-      make("a", { href: link }, "open it"))));
+  // A file without a picture turns out to be one when it is loaded.
+  function makeRemux(link) {
+    const figure = make("figure", { class: "remux" });
+    function show(tag, about, properties = {}) {
+      figure.replaceChildren(
+        make(tag, { src: link, controls: true, preload: "metadata", onerror, ...properties }),
+        make("figcaption", { class: "muted" }, about));
+    }
+    function onerror() {
+      figure.replaceChildren(make("p", { class: "note" },
+        "This browser cannot play the remuxed file, or it does not lie beside the report: ",
+        make("a", { href: link }, "open it")));
+    }
+    function onloadedmetadata(event) {
+      if (!event.target.videoWidth) show("audio", "The asset with this mix as its sound");
+    }
+    show("video", "The picture with this mix as its sound", { onloadedmetadata });
     return figure;
   }
 
@@ -165,11 +181,12 @@ Report.panel = (() => {
     const links = siblings.map((each) => make("a", {
       href: `#stem=${each.id}`, class: `sibling ${each.status}`,
       "aria-current": each === stem ? "true" : null,
-    }, name(each.queryName), make("span", { class: "muted" }, ` ${each.track}`)));
+    }, name(each.queryName), each.track < 0 ? null : make("span", { class: "muted" }, ` ${each.track}`)));
     return make("nav", { class: "siblings", "aria-label": "Stems of this asset" },
       make("h3", {}, "Of the same asset"), make("div", {}, links));
   }
 
+  Report.review.onChange(showReview);
   return {
     open, close, judge,
     get player() { return player; },

@@ -1,45 +1,72 @@
 "use strict";
 // The verdicts: kept in the browser as they are given, saved as a file for `separator review import`.
+// Of two about one stem the later one counts, from whichever tab or file it comes.
 Report.review = (() => {
   const overview = Report.get("data", "overview");
   const KEY = `separator-review:${overview.output}`;
+  const FORMAT = "separator-review";
+  const TIME = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/;
+  const LONGEST_NOTE = 10_000;
   const listeners = [];
-  let verdicts = read();
+  const verdicts = {};
 
+  function isObject(value) {
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  }
+
+  // Read what this browser keeps; entries that nothing of ours has written are left out.
   function read() {
     try {
-      return JSON.parse(localStorage.getItem(KEY) || "{}");
+      const kept = parse(localStorage.getItem(KEY));
+      return Object.entries(isObject(kept) ? kept : {})
+        .filter(([id, each]) => !check({ ...each, fingerprint: id }))
+        .map(([id, each]) => [id, take(each)]);
     } catch {
-      return {}; // a browser that keeps nothing for such a page
+      return []; // a browser that keeps nothing for such a page
     }
   }
 
-  function keep() {
+  // Add entries to those of this tab: of two about one stem the later one stays.
+  function add(entries) {
+    for (const [id, each] of entries) {
+      const known = verdicts[id];
+      if (!known || Date.parse(known.reviewed_at) <= Date.parse(each.reviewed_at))
+        verdicts[id] = each;
+    }
+  }
+
+  // `id`: the one stem whose verdict has changed; without it all are shown again.
+  function keep(id) {
     try {
       localStorage.setItem(KEY, JSON.stringify(verdicts));
     } catch {
       document.getElementById("review-count").title =
         "This browser keeps nothing for this page: save the review before you close it";
     }
-    show();
-    listeners.forEach((tell) => tell());
+    show(id);
   }
 
   function get(id) {
     return verdicts[id] || { verdict: "", note: "" };
   }
 
+  // What was taken back stays as an empty verdict, which takes it back from the output too.
   function set(id, change) {
-    const now = { ...get(id), ...change, reviewed_at: new Date().toISOString() };
-    if (now.verdict || now.note) verdicts[id] = now;
-    else delete verdicts[id];
-    keep();
+    add(read());
+    const known = verdicts[id];
+    const now = { ...get(id), ...change };
+    if (!known && !now.verdict && !now.note) return;
+    const least = known ? Date.parse(known.reviewed_at) + 1 : 0; // another clock may be ahead
+    now.reviewed_at = new Date(Math.max(Date.now(), least)).toISOString();
+    verdicts[id] = now;
+    say("");
+    keep(id);
   }
 
   function pack() {
     const rows = Object.entries(verdicts).map(([fingerprint, each]) => ({ fingerprint, ...each }));
     rows.sort((a, b) => (a.fingerprint < b.fingerprint ? -1 : 1));
-    const about = { format: "separator-review", version: 1, output: overview.output };
+    const about = { format: FORMAT, version: 1, output: overview.output };
     return JSON.stringify({ ...about, verdicts: rows }, null, 1) + "\n";
   }
 
@@ -52,24 +79,80 @@ Report.review = (() => {
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }
 
-  async function loadFile(file) {
+  // Check an entry as `separator review import` does; return what is wrong with it.
+  function check(row) {
+    if (!isObject(row)) return "is none";
+    const [id, verdict, note, when] = ["fingerprint", "verdict", "note", "reviewed_at"]
+      .map((key) => row[key] ?? "");
+    if (typeof id !== "string" || !/^[0-9a-f]{32}$/.test(id)) return "names no stem";
+    if (!["accept", "reject", ""].includes(verdict))
+      return "is neither accept nor reject nor empty";
+    if (typeof note !== "string") return "has a note that is no text";
+    if (note.length > LONGEST_NOTE) return "has a note that is too long";
+    return when === "" || readTime(when) ? "" : "has a time that is none";
+  }
+
+  // Take an entry that `check` has found good.
+  function take({ verdict, note, reviewed_at }) {
+    const when = reviewed_at ? readTime(reviewed_at) : new Date();
+    return { verdict: verdict ?? "", note: note ?? "", reviewed_at: when.toISOString() };
+  }
+
+  // A time without a zone is in UTC.
+  function readTime(text) {
+    const parts = typeof text === "string" ? TIME.exec(text) : null;
+    if (!parts) return null;
+    const time = new Date(parts[1] && !parts[4] ? `${text}Z` : text);
+    return Number.isNaN(time.getTime()) ? null : time;
+  }
+
+  // Return what is wrong with the content of a file; undefined if it is a saved review.
+  function checkFile(content) {
+    if (!isObject(content) || content.format !== FORMAT) return "";
+    if (!Array.isArray(content.verdicts) || typeof content.output !== "string")
+      return ": it lacks the list `verdicts` or the text `output`";
+    const wrong = content.verdicts.map(check);
+    const first = wrong.findIndex(Boolean);
+    return first < 0 ? undefined : `: verdict ${first + 1} ${wrong[first]}`;
+  }
+
+  function parse(text) {
     try {
-      const content = JSON.parse(await file.text());
-      if (content.format !== "separator-review") throw new Error("is no saved review");
-      for (const { fingerprint, verdict, note, reviewed_at } of content.verdicts)
-        verdicts[String(fingerprint)] = { verdict, note, reviewed_at };
-      keep();
-    } catch (error) {
-      document.getElementById("review-count").textContent = `${file.name}: ${error.message}`;
+      return JSON.parse(text);
+    } catch {
+      return null;
     }
   }
 
-  function show() {
+  async function loadFile(file) {
+    const content = parse(await file.text().catch(() => ""));
+    const wrong = checkFile(content);
+    if (wrong !== undefined) {
+      say(`${file.name} is no saved review${wrong}.`);
+      return;
+    }
+    add(read());
+    add(content.verdicts.map((row) => [row.fingerprint, take(row)]));
+    const [its, ours] = [content.output, overview.output].map((uri) => uri.replace(/\/+$/, ""));
+    say(its === ours ? ""
+      : `${file.name} is a review of another output: ${its}. Its verdicts were added.`);
+    keep();
+  }
+
+  function say(text) {
+    document.getElementById("review-said").textContent = text;
+    document.getElementById("review-said").hidden = !text;
+  }
+
+  // Count what stands; what was taken back is only saved.
+  function show(id) {
     const all = Object.values(verdicts);
     const count = (verdict) => all.filter((each) => each.verdict === verdict).length;
     const text = `${count("accept")} accepted, ${count("reject")} rejected`;
-    document.getElementById("review-count").textContent = all.length ? text : "";
+    const stands = all.some((each) => each.verdict || each.note);
+    document.getElementById("review-count").textContent = stands ? text : "";
     document.getElementById("review-save").disabled = !all.length;
+    listeners.forEach((tell) => tell(id));
   }
 
   document.getElementById("review-save").addEventListener("click", save);
@@ -77,6 +160,12 @@ Report.review = (() => {
     if (event.target.files.length) loadFile(event.target.files[0]);
     event.target.value = "";
   });
+  window.addEventListener("storage", (event) => {
+    if (event.key !== KEY) return;
+    add(read());
+    show();
+  });
+  add(read());
   show();
   return { get, set, pack, onChange: (tell) => listeners.push(tell) };
 })();
