@@ -80,6 +80,7 @@ class Command:
     run: Callable[[argparse.Namespace], int | None]
     keys: str = ""  # of its config, for the help
     example: str = ""  # after the name
+    resumes: bool = True  # the same command goes on where one was stopped
     takes_words: bool = False  # beside settings: `find CONFIG siren`
 
     @property
@@ -115,12 +116,12 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
 
     A bug is no `SeparatorError`: it leaves a traceback, and Python exits with 1.
     """
-    prog = parser.prog
+    prog, resumes = parser.prog, True
     stop = _Stop()
     previous = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         options = parse_arguments(parser, argv)
-        prog = options.prog
+        prog, resumes = options.prog, options.command.resumes
         code = options.command.run(options) or OK
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -130,7 +131,8 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     except KeyboardInterrupt:
         # The end of Python is not disturbed either: it takes all handlers away but this one.
         previous = dict.fromkeys(previous, signal.SIG_IGN)
-        say(f"\n{prog}: stopped; what is finished is kept, and the same command goes on")
+        more = ", and the same command goes on" if resumes else ""
+        say(f"\n{prog}: stopped; what is finished is kept{more}")
         return INTERRUPTED
     except BrokenPipeError:  # `... | head`
         silence_stdout()

@@ -104,7 +104,9 @@ def run(options: argparse.Namespace) -> int:
         return OK
     if not options.out:
         raise RequestError("needed are MODEL CASES OUT, or CONFIG.yaml with key=value behind it")
-    options.out = Path(options.out)
+    from separator.storage.atomic import take_folder
+
+    options.out = take_folder(options.out)
     if options.model in BENCHMARKS:
         run_benchmark(options)
         return OK
@@ -116,12 +118,14 @@ def run(options: argparse.Namespace) -> int:
     return evaluate(options)
 
 
-def refuse_of_lists(options: argparse.Namespace) -> None:
-    """Refuse what only a list of cases reads."""
+def refuse_of_lists(
+    options: argparse.Namespace, why: str = "is of a list of cases; here it is key=value"
+) -> None:
+    """Refuse what only cases are mixed by."""
     for name, default in OF_LISTS.items():
         if (value := getattr(options, name)) != default:
             option = "--" + name.replace("_", "-")
-            raise RequestError(f"{option} {value}: is of a list of cases; here it is key=value")
+            raise RequestError(f"{option} {value}: {why}")
 
 
 def run_file(options: argparse.Namespace) -> None:
@@ -158,11 +162,12 @@ def run_benchmark(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score a model on a list of cases; those with an unreadable or silent sound are left out."""
-    check_least(options, actors=1, per_kind=1, sounds=1, examples=0, seconds=0.1)
+    check_least(options, actors=1, per_kind=1, sounds=2, examples=0, seconds=0.1)
     say("reading the cases ...")
     from functools import partial
 
     from separator.evaluation.benchmark import write_rows
+    from separator.evaluation.cases import Case
     from separator.evaluation.listed import (
         MixSettings,
         draw,
@@ -184,16 +189,17 @@ def evaluate(options: argparse.Namespace) -> int:
         options.seed,
         options.examples,
     )
-    units = [
-        Unit(str(number), case) for number, case in enumerate(list_cases(options.cases, mixing))
-    ]
+    cases = list_cases(options.cases, mixing)
+    if is_finished := not isinstance(cases[0], Case):
+        refuse_of_lists(options, f"is for mixing; {options.cases} lists finished cases")
+    units = [Unit(str(number), case) for number, case in enumerate(cases)]
     check_file(options.out / "scores.parquet")
     say("starting Ray ...")
     make = partial(make_scorer, options.model, options.device, mixing)
     rows, troubles = part_troubles(score_units(units, make, options.actors, options.device))
     write_rows(options.out / "scores.parquet", rows)
     summary = summarize(rows)
-    print(lay_out_kinds(summary, options.style))
+    print(lay_out_kinds(summary, "given" if is_finished else options.style))
     draw(summary, options.out / "scores.png")
     if not troubles:
         return OK

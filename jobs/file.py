@@ -63,9 +63,11 @@ def run(options: argparse.Namespace) -> int:
     from separator.media.encode_settings import EncodeSettings
     from separator.notebook.files import FileTask, list_examples
     from separator.queries import parse_queries
+    from separator.storage.atomic import take_folder
 
     queries = parse_queries(options.query)
-    names, out, settings = [query.name for query in queries], options.out, EncodeSettings(FORMAT)
+    names, settings = [query.name for query in queries], EncodeSettings(FORMAT)
+    out = options.out and take_folder(options.out)
     if distant := [path for path in options.files if path.parts[:1] in DISTANT]:
         raise RequestError(f"{distant[0]}: is no local file; `separator run` reads s3://")
     check_names(options.files, out, names, list_examples(queries))
@@ -102,7 +104,9 @@ def check_names(
                 raise RequestError(
                     f"{stem_path} is an input, and a stem of {path} would replace it"
                 )
-            if (owner := owners.setdefault(stem_path, path)) != path:
+            # By another spelling or a link it may be the same folder.
+            owner = owners.setdefault(stem_path.resolve(), path)
+            if owner.resolve() != path.resolve():
                 raise RequestError(
                     f"{owner} and {path} would both write {stem_path}; "
                     "separate them one at a time, each with an --out of its own"
@@ -112,6 +116,7 @@ def check_names(
 FILE = Command(
     "file", "jobs.file", __doc__, add_arguments, run,
     example="talk.mp4 --query 'a person speaking' --query bird --like bird.wav --out stems",
+    resumes=False,
 )  # fmt: skip
 main = FILE.main
 

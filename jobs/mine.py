@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
     lists = {parse_uri(uri) for uri in options.lists}
     if not options.out.endswith(".parquet") or parse_uri(options.out) in lists:
         raise RequestError(f"{options.out!r}: the last is the list to write, a new .parquet")
+    refuse_other_list(options.out)
     say("reading the lists ...")
     from separator.train.mine_lists import MineSettings, mine_lists
 
@@ -45,6 +46,16 @@ def run(options: argparse.Namespace) -> int:
     for trouble in sorted(mined.troubles)[:MOST_SHOWN]:
         say(f"  {trouble}")
     return SOME_FAILED
+
+
+def refuse_other_list(out: str) -> None:
+    """Refuse to overwrite a list that is none of mined stretches."""
+    from separator.storage import Storage
+    from separator.storage.tables import read_rows
+
+    storage = Storage()
+    if storage.exists(out) and "latent" not in next(iter(read_rows(storage, out)), {"latent": 0}):
+        raise RequestError(f"{out!r}: is no list that `mine` has written; name a new one")
 
 
 MINE = Command(

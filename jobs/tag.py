@@ -250,6 +250,7 @@ def make_printer(form: str, min_score: float) -> Printer:
 TAG = Command(
     "tag", "jobs.tag", __doc__, add_arguments, run,
     example="talk.mp4 street.mkv --min-score 0.3 --format csv",
+    resumes=False,
 )  # fmt: skip
 main = TAG.main
 

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
+from separator.audio.exact import plain_torch
 from separator.encoders.clip import ClipEncoder
 from separator.encoders.encoder import TextEncoder
 from separator.encoders.example_images import gather_images
@@ -43,6 +44,7 @@ from separator.notebook.files import FileTask, StemFiles, list_examples, opened
 from separator.notebook.stems import ArrayStems, TensorStems, name_array, name_queries, name_tensor
 from separator.queries import Query, parse_queries
 from separator.storage import Storage
+from separator.storage.atomic import take_folder
 
 __all__ = [
     "Detector", "Separator", "find_encoder", "load_detector", "load_htsat", "load_model",
@@ -50,6 +52,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+MOST_PEAK = 100.0
 QueryLike = str | Mapping[str, Any]
 Queries = Sequence[QueryLike] | None
 
@@ -89,6 +92,7 @@ class Separator:
         self, waveform: Tensor, rate_hz: int, queries: Queries = ..., *, conditions: Any = ...
     ) -> TensorStems: ...
 
+    @plain_torch()
     def separate(
         self,
         waveform: np.ndarray | Tensor,
@@ -120,13 +124,15 @@ class Separator:
             assert queries is not None
             conditions = self.encode(queries)
         samples = as_tensor(waveform, "waveform")
+        warn_of_scale(samples)
         conditions_QD = as_tensor(conditions, "conditions")
         stems = self.engine.separate(samples, as_rate(rate_hz), conditions_QD)
+        named = name_tensor if isinstance(waveform, Tensor) else name_array
+        examples = list_examples(parse_queries(queries, with_samples=True)) if queries else ()
         names = name_queries(queries, len(stems))
-        if isinstance(waveform, Tensor):
-            return name_tensor(stems, names, samples, as_rate(rate_hz))
-        return name_array(stems, names, samples, as_rate(rate_hz))
+        return named(stems, names, samples, as_rate(rate_hz), examples)
 
+    @plain_torch()
     def separate_file(
         self,
         path: str | Path,
@@ -156,9 +162,10 @@ class Separator:
         settings = EncodeSettings(format)
         with opened(path, self._storage) as (local, name):
             kept = list_examples(parsed) | {local.resolve()}
-            task = FileTask(local, name, Path(out), tracks, settings, kept)
+            task = FileTask(local, name, take_folder(out), tracks, settings, kept)
             return StemFiles(task.separate(self.engine, [q.name for q in parsed], conditions_QD))
 
+    @plain_torch()
     def encode(self, queries: str | Sequence[QueryLike]) -> np.ndarray:
         """Return conditions (Q, D). Those of texts are cached on disk; what is new loads the
         encoder."""
@@ -187,6 +194,7 @@ class Separator:
             log.warning("query %r: %s", query.name, found.warning)
         return found.condition
 
+    @plain_torch()
     def load_encoder(self) -> TextEncoder:
         """Load the text encoder once."""
         if self._encoder is None:
@@ -194,6 +202,14 @@ class Separator:
         return self._encoder
 
 
+def warn_of_scale(samples_CT: Tensor) -> None:
+    """Warn of floats that look like integers: models know sounds of a full scale of 1.0."""
+    peak = float(samples_CT.abs().max()) if samples_CT.numel() else 0.0
+    if peak > MOST_PEAK:
+        log.warning("samples reach %.3g: full scale is 1.0; divide 16-bit integers by 32768", peak)
+
+
+@plain_torch()
 def load_model(
     name: str | Path,
     *,

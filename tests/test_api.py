@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from separator import Separator, load_model
+from separator.api import load_detector
 from separator.encoders.clap_audio import ClapAudio
 from separator.encoders.lookup import find_audio_encoder
 from separator.errors import (
@@ -56,6 +57,29 @@ def test_separate_returns_kind_of_input_array(model, conditions):
     tensor = model.separate(torch.tensor(waveform), 44_100, conditions=torch.tensor(conditions))
     assert isinstance(tensor, torch.Tensor)
     np.testing.assert_array_equal(tensor.numpy(), stems)
+
+
+def test_separate_is_in_fp32_whatever_the_caller_computes_in(model, conditions):
+    waveform = make_stereo(16_000)
+    wanted = model.separate(waveform, 16_000, conditions=conditions)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.separate(waveform, 16_000, conditions=conditions)
+    np.testing.assert_array_equal(found, wanted)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = model.separate(waveform, 16_000, conditions=conditions)
+        mini = load_model("mini", device="cpu")  # its encoder is checked by a hash
+        assert mini.load_encoder().encode_texts(["rain"]).dtype == np.float32
+        detector = load_detector("mini-detector", device="cpu")
+        assert detector.detect(waveform, 16_000).scores.dtype == np.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_separate_warns_of_floats_at_the_scale_of_integers(model, conditions, caplog):
+    model.separate(30_000 * make_stereo(8_000), 8_000, conditions=conditions)
+    assert "full scale is 1.0; divide 16-bit integers by 32768" in caplog.text
 
 
 def test_separate_accepts_float64(model, conditions):

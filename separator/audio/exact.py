@@ -10,6 +10,20 @@ _lock = RLock()
 
 
 @contextmanager
+def plain_torch() -> Iterator[None]:
+    """Compute in fp32, whatever autocast or default type the caller has set for work of its own."""
+    default = torch.get_default_dtype()
+    if default != torch.float32:
+        torch.set_default_dtype(torch.float32)
+    try:
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        if default != torch.float32:
+            torch.set_default_dtype(default)
+
+
+@contextmanager
 def computing(device: torch.device, is_exact: bool = True) -> Iterator[None]:
     """Start convolutions and matrix products here, and wait for their results outside.
 

@@ -64,12 +64,20 @@ class CaseScorer:
             about |= {"level_db": case.level_db, "others": [s.kind for s in case.sounds[1:]]}
         else:
             mixture_T, target_T = (
-                read_whole(self.storage, case[key], rate_hz) for key in ("mixture", "target")
+                read_sound(self.storage, case[key], rate_hz) for key in ("mixture", "target")
             )
             query = case["query"]
             about = {"kind": case["kind"], "query": query, "style": "given"}
         stem_T = self.model.separate(mixture_T[None], rate_hz, [query])[0, 0]
         return about | score(stem_T, target_T, mixture_T)
+
+
+def read_sound(storage: Storage, uri: str, rate_hz: int) -> np.ndarray:
+    """Read a sound that is not silent."""
+    samples_T = read_whole(storage, uri, rate_hz)
+    if not samples_T.any():
+        raise AudioError(f"{uri}: silent")
+    return samples_T
 
 
 def make_scorer(model: str, device: str, settings: MixSettings) -> Score:
@@ -87,7 +95,12 @@ def list_cases(uri: str, settings: MixSettings) -> list[Any]:
             raise RequestError(f"--examples needs a list of sounds; {uri} is one of finished cases")
         cases = read_cases(storage, uri)
     else:
-        sources = read_list(uri, storage)
+        try:
+            sources = read_list(uri, storage)
+        except RequestError as error:
+            if not first:
+                raise
+            raise RequestError(f"{error}; finished cases have mixture, target and query") from None
         for level_db in settings.levels_db:
             cases += plan_cases(
                 sources,

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
-from separator.audio.exact import computing
+from separator.audio.exact import computing, plain_torch
 from separator.audio.resample import resample
 from separator.audio.spans import Span, round_up
 from separator.errors import AudioError, CheckpointMismatch
@@ -71,6 +71,7 @@ class Detector:
             precision,  # pyright: ignore[reportArgumentType] # checked there
         )
 
+    @plain_torch()
     def detect(self, waveform: np.ndarray | Tensor, rate_hz: int) -> Detection:
         """Detect the sounds of a track (C, T) of any rate and length; its channels are averaged."""
         samples_CT, rate_hz = as_tensor(waveform, "waveform"), as_rate(rate_hz)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from separator.audio.exact import plain_torch
 from separator.errors import RequestError
 from separator.model import registry
 from separator.model.detector import Detector
@@ -12,6 +13,7 @@ from separator.model.zero_shot_files import make_htsat
 from separator.storage import Storage
 
 
+@plain_torch()
 def load_detector(
     name: str | Path,
     *,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
-from separator.audio.exact import computing
+from separator.audio.exact import computing, plain_torch
 from separator.audio.resample import resample
 from separator.audio.spans import Span, plan_spans
 from separator.errors import AudioError, CheckpointMismatch
@@ -65,6 +65,7 @@ class FrameDetector:
         """Return the detector on a device; it runs in fp32 everywhere."""
         return FrameDetector(self.net, self.labels, self.thresholds, device)
 
+    @plain_torch()
     def detect(self, waveform: np.ndarray | Tensor, rate_hz: int) -> Detection:
         """Detect the sounds of a track (C, T) of any rate and length; its channels are averaged.
 

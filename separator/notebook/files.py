@@ -145,13 +145,12 @@ def separate_blocks(
 
 
 def list_examples(queries: Sequence[Query]) -> set[Path]:
-    """List the local files that queries are made of, also those in folders."""
+    """List the local files that queries are made of, also those in folders of folders."""
     files: set[Path] = set()
     for query in queries:
         for name in (*query.audio, *query.image, *query.video):
-            if isinstance(name, str):
-                path = Path(name).resolve()
-                files |= {each.resolve() for each in path.iterdir()} if path.is_dir() else {path}
+            if isinstance(name, str) and not (place := parse_uri(name)).bucket:
+                files |= {each.resolve() for each in (place.path, *place.path.rglob("*"))}
     return files
 
 

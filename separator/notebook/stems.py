@@ -5,7 +5,7 @@ is a plain array or tensor. Shapes: Q queries, C channels, T samples.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from torch import Tensor
 
 from separator.audio.format import AudioFormat
 from separator.audio.renditions import JOINT, Editor, Edits
-from separator.errors import QueryError
+from separator.errors import QueryError, RequestError
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
 from separator.notebook.players import MOST_PLAYERS, make_page, make_preview
 from separator.queries import parse_queries
 from separator.rows import RESIDUAL
-from separator.storage.atomic import make_folder, replacing
+from separator.storage.atomic import make_folder, replacing, take_folder
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class NamedStems:
     rate_hz: int
     _names: tuple[str, ...] = ()
     _waveform: Tensor  # (C, T), a copy: the caller may go on with its own
+    _examples: Collection[Path] = ()  # files that queries are made of
 
     def keys(self) -> tuple[str, ...]:
         return self._names
@@ -61,6 +62,10 @@ class NamedStems:
             known = ", ".join(self._names) or "none: this array was made of another one"
             raise QueryError(f"{name!r}: no stem of that name; there are: {known}")
         return self._names.index(name)
+
+    def _require_names(self) -> None:
+        if not self._names:
+            raise QueryError("these are no stems with names: this array was made of another one")
 
     def _plain(self) -> Any:
         return self.as_subclass(Tensor) if isinstance(self, Tensor) else np.asarray(self)
@@ -86,6 +91,7 @@ class NamedStems:
     @property
     def residual(self) -> Any:
         """The sound without all of its stems (C, T), the same kind of array as they are."""
+        self._require_names()
         plain = self._plain()
         if isinstance(plain, Tensor):
             return torch.from_numpy(self._mix()).to(plain.device) - plain.sum(0)
@@ -97,15 +103,16 @@ class NamedStems:
         In flac and wav (24 bits) stems and residual add up to the sound, bit for bit, unless one
         of them is over full scale. `format` may also be ogg, mp3 or m4a.
         """
-        settings = EncodeSettings(format)
+        self._require_names()
+        folder, settings = take_folder(folder), EncodeSettings(format)
         edits = Edits("joint", settings.integer_bits or 24)
         editor = Editor(self._mix(), 0, self.rate_hz, edits)
         paths = []
         for name, stem_CT in self._list_samples():
             for product in editor.add(name, stem_CT):
-                paths.append(self._write(Path(folder), name, product.samples, settings))
+                paths.append(self._write(folder, name, product.samples, settings))
         for product in editor.finish():
-            target = Path(folder, RESIDUAL)
+            target = folder / RESIDUAL
             paths.append(self._write(target, JOINT, product.samples, settings))
         return paths
 
@@ -114,6 +121,8 @@ class NamedStems:
     ) -> Path:
         make_folder(folder)
         path = folder / f"{name}.{settings.format}"
+        if path.resolve() in self._examples:
+            raise RequestError(f"{path} is an example sound, and a stem would replace it")
         with replacing(path) as temporary:
             audio_format = AudioFormat(self.rate_hz, len(samples_CT))
             report = encode([samples_CT], temporary, audio_format, settings=settings)
@@ -135,8 +144,11 @@ class NamedStems:
         previews = [make_preview(name, samples, self.rate_hz) for name, samples in sounds]
         return make_page(previews, len(stems) + 2)
 
-    def _name(self, names: Sequence[str], waveform_CT: Tensor, rate_hz: int) -> None:
+    def _name(
+        self, names: Sequence[str], waveform_CT: Tensor, rate_hz: int, examples: Collection[Path]
+    ) -> None:
         self._names, self._waveform, self.rate_hz = tuple(names), waveform_CT.clone(), rate_hz
+        self._examples = examples
 
 
 class ArrayStems(NamedStems, np.ndarray):
@@ -165,18 +177,26 @@ def name_queries(queries: Any, num_stems: int) -> list[str]:
 
 
 def name_array(
-    stems: Tensor, names: Sequence[str], waveform_CT: Tensor, rate_hz: int
+    stems: Tensor,
+    names: Sequence[str],
+    waveform_CT: Tensor,
+    rate_hz: int,
+    examples: Collection[Path] = (),
 ) -> ArrayStems:
-    """Give stems (Q, C, T) their names, as a numpy array."""
+    """Give stems (Q, C, T) their names, as a numpy array. They replace no file of `examples`."""
     named = stems.numpy().view(ArrayStems)
-    named._name(names, waveform_CT, rate_hz)
+    named._name(names, waveform_CT, rate_hz, examples)
     return named
 
 
 def name_tensor(
-    stems: Tensor, names: Sequence[str], waveform_CT: Tensor, rate_hz: int
+    stems: Tensor,
+    names: Sequence[str],
+    waveform_CT: Tensor,
+    rate_hz: int,
+    examples: Collection[Path] = (),
 ) -> TensorStems:
     """Give stems (Q, C, T) their names, as a tensor on the waveform's device."""
     named = stems.to(waveform_CT.device).as_subclass(TensorStems)
-    named._name(names, waveform_CT, rate_hz)
+    named._name(names, waveform_CT, rate_hz, examples)
     return named

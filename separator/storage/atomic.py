@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from separator.errors import RequestError
+from separator.storage.uri import parse_uri
 
 WRITE = "r+b"  # not "wb": ext4 flushes a truncated file when it is closed
 TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})\.[0-9a-f]{32}\.tmp", re.DOTALL)
@@ -38,6 +39,18 @@ def temporary_beside(path: Path) -> Iterator[Path]:
             finally:
                 temporary.unlink(missing_ok=True)
             return
+
+
+def take_folder(folder: str | Path) -> Path:
+    """Take a local folder as a user names it; a place elsewhere is refused, not made here."""
+    text = str(folder)
+    scheme, found, _ = text.partition(":/")  # Path has made s3:/ of s3://
+    if found and "/" not in scheme:
+        place = parse_uri(text) if "://" in text else None
+        if place is None or place.bucket:
+            raise RequestError(f"{text}: must be a folder of this machine")
+        return place.path
+    return Path(text).expanduser()
 
 
 def make_folder(folder: Path) -> None:

@@ -42,6 +42,26 @@ def test_a_case_that_cannot_be_scored_costs_no_other(cases):
         part_troubles(rows[1:])
 
 
+def test_a_silent_sound_of_a_finished_case_has_no_score(cases, tmp_path):
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE_HZ), RATE_HZ)
+    silent = f"{tmp_path}/silent.wav"
+    settings = MixSettings(1, "caption", (0.0,), 2, 1.0, 1)
+    scorer = CaseScorer(load_model("mini", device="cpu"), settings, Storage())
+    for key in ("mixture", "target"):
+        with pytest.raises(RequestError, match=r"silent\.wav: silent"):
+            part_troubles(scorer(cases[0] | {key: silent}))
+
+
+@pytest.mark.parametrize("option", [["--sounds", "3"], ["--style", "absent"], ["--levels=-10"]])
+def test_options_of_mixing_are_refused_for_finished_cases(cases, tmp_path, option, capsys):
+    pd.DataFrame(cases).to_csv(tmp_path / "cases.csv", index=False)
+    arguments = ["evaluate", "mini", str(tmp_path / "cases.csv")]
+    assert main([*arguments, str(tmp_path / "out"), *option]) == 2
+    assert "is for mixing; " in capsys.readouterr().err
+    assert main([*arguments, "s3://bucket/out"]) == 2
+    assert "must be a folder of this machine" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.check
 def test_evaluate_says_which_cases_it_left_out(shared_ray, cases, tmp_path, capsys):

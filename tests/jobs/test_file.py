@@ -58,6 +58,7 @@ def test_file_takes_examples_of_a_query(library, tmp_path):
         (["a/talk.wav", "a/talk.mp4", "--query", "rain"], "would both write a/talk.rain.flac"),
         (["talk.wav", "talk.rain.flac", "--query", "rain"], "talk.rain.flac is an input"),
         (["s3://b/talk.wav", "--query", "rain"], "`separator run` reads s3://"),
+        (["talk.wav", "--query", "rain", "--out", "s3://b/out"], "must be a folder of this mach"),
         (["talk.wav", "--query", "rain", "--query", "Rain"], "the same as queries[0]"),
         (["talk.wav", "--query", "rain", "--model", "minni"], "did you mean 'mini'?"),
         (["talk.wav", "--query", "rain", "--device", "tpu"], "device='tpu'"),
@@ -87,3 +88,22 @@ def test_file_never_replaces_an_example_sound(library, tmp_path, capsys):
         with pytest.raises(RequestError, match=r"talk\.bird\.flac: is an input"):
             load_model("mini", device="cpu").separate_file(talk, queries, tmp_path)
     assert bird.read_bytes() == before
+    deep = tmp_path / "deep/birds"
+    deep.mkdir(parents=True)
+    bird.rename(deep / bird.name)
+    for example in (tmp_path / "deep", (deep / bird.name).as_uri()):
+        arguments = ["--query", "bird", "--like", str(example), "--out", str(deep)]
+        assert main(["file", str(talk), *arguments]) == 2
+        assert "is an input" in capsys.readouterr().err
+    assert (deep / bird.name).read_bytes() == before
+
+
+def test_file_tells_files_apart_that_would_share_a_stem_by_a_link(tmp_path, capsys):
+    folder = tmp_path / "one"
+    folder.mkdir()
+    for name in ("a.wav", "a.flac"):
+        soundfile.write(folder / name, 0.1 * np.ones(4_000), 8_000)
+    (tmp_path / "two").symlink_to(folder)
+    files = [str(folder / "a.wav"), str(tmp_path / "two/a.flac")]
+    assert main(["file", *files, "--query", "rain"]) == 2
+    assert "would both write" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +99,25 @@ def test_arrays_made_of_stems_have_no_names(array):
     assert made.keys() == () and made._repr_html_() is None
     with pytest.raises(QueryError, match="made of another one"):
         made["siren"]
+    for use in (lambda: made.residual, lambda: made.save("stems")):
+        with pytest.raises(QueryError, match="no stems with names"):
+            use()
+
+
+def test_save_replaces_no_example_and_makes_no_folder_for_another_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    waveform, stems = map(torch.tensor, make_sounds())
+    example = tmp_path / "siren.flac"
+    example.write_bytes(b"own")
+    named = name_array(stems, NAMES, waveform, RATE_HZ, {example})
+    with pytest.raises(RequestError, match=r"siren\.flac is an example sound"):
+        named.save(tmp_path)
+    for place in ("s3://bucket/stems", Path("s3://bucket/stems"), "gs://x"):
+        with pytest.raises(RequestError):
+            named.save(place)
+    assert example.read_bytes() == b"own" and list(tmp_path.iterdir()) == [example]
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert named.save("~/stems")[0] == tmp_path / "home/stems/siren.flac"
 
 
 def test_residual_is_the_sound_without_all_stems(array, tensor):

@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -132,3 +134,13 @@ def test_mine_refuses_to_write_into_one_of_its_lists(tmp_path, capsys):
         assert mine_command(["mini-zeroshot", *lists]) == 2
         assert "the last is the list to write, a new .parquet" in capsys.readouterr().err
         assert (tmp_path / "b.parquet").read_text() == "mine"
+
+
+def test_mine_overwrites_no_list_of_another_kind(tmp_path, capsys):
+    lists = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
+    for path in lists:
+        pd.DataFrame([{"audio": "x.wav", "labels": "low"}]).to_parquet(path)
+    before = Path(lists[1]).read_bytes()
+    assert mine_command(["mini-zeroshot", *lists]) == 2
+    assert "is no list that `mine` has written" in capsys.readouterr().err
+    assert Path(lists[1]).read_bytes() == before
