@@ -71,7 +71,7 @@ def test_separate_is_in_fp32_whatever_the_caller_computes_in(model, conditions):
         mini = load_model("mini", device="cpu")  # its encoder is checked by a hash
         assert mini.load_encoder().encode_texts(["rain"]).dtype == np.float32
         detector = load_detector("mini-detector", device="cpu")
-        assert detector.detect(waveform, 16_000).scores.dtype == np.float32
+        assert detector.detect(waveform, 16_000).framewise.dtype == np.float32
     finally:
         torch.set_default_dtype(torch.float32)
     np.testing.assert_array_equal(found, wanted)
