@@ -124,10 +124,10 @@ class Separator:
             assert queries is not None
             conditions = self.encode(queries)
         samples = as_tensor(waveform, "waveform")
-        warn_of_scale(samples)
         conditions_QD = as_tensor(conditions, "conditions")
         stems = self.engine.separate(samples, as_rate(rate_hz), conditions_QD)
         named = name_tensor if isinstance(waveform, Tensor) else name_array
+        warn_of_scale(samples)
         examples = list_examples(parse_queries(queries, with_samples=True)) if queries else ()
         names = name_queries(queries, len(stems))
         return named(stems, names, samples, as_rate(rate_hz), examples)
@@ -204,8 +204,10 @@ class Separator:
 
 def warn_of_scale(samples_CT: Tensor) -> None:
     """Warn of floats that look like integers: models know sounds of a full scale of 1.0."""
-    peak = float(samples_CT.abs().max()) if samples_CT.numel() else 0.0
-    if peak > MOST_PEAK:
+    if not samples_CT.numel():
+        return
+    low, high = (float(x) for x in samples_CT.detach().aminmax())
+    if (peak := max(-low, high)) > MOST_PEAK:
         log.warning("samples reach %.3g: full scale is 1.0; divide 16-bit integers by 32768", peak)
 
 
