@@ -76,9 +76,11 @@ mini: dev  ## train the bundled model again, into sounds/ and runs/: hours on 2 
 	$(PYTHON) -m jobs.sounds sounds/train --takes 120 --seconds 6 --bank sounds/bank
 	$(PYTHON) -m jobs.sounds sounds/test --takes 10 --seconds 8 --bank sounds/bank --first-seed 1000000 --held-out
 	$(PYTHON) -m jobs.sounds real sounds/real
-	$(PYTHON) -m jobs.train_encoder sounds/first.safetensors sounds/train/sounds.jsonl
-	$(PYTHON) -m jobs.train_encoder sounds/encoder.safetensors sounds/train/sounds.jsonl sounds/real/train.jsonl \
-	  --words-of sounds/first.safetensors --steps 1200 --batch 174
+	test -f sounds/first.safetensors || \
+	  $(PYTHON) -m jobs.train_encoder sounds/first.safetensors sounds/train/sounds.jsonl
+	test -f sounds/encoder.safetensors || \
+	  $(PYTHON) -m jobs.train_encoder sounds/encoder.safetensors sounds/train/sounds.jsonl sounds/real/train.jsonl \
+	    --words-of sounds/first.safetensors --steps 1200 --batch 174
 	$(PYTHON) -m jobs.train configs/train-mini.yaml output=runs encoder=sounds/encoder.safetensors
 	$(PYTHON) -m jobs.convert --force --dtype bf16 \
 	  "$$(ls -td runs/mini/checkpoint_*/ | head -1)model.safetensors" sounds/mini.safetensors
