@@ -10,7 +10,6 @@ import shutil
 import sys
 import tempfile
 import textwrap
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,8 +127,8 @@ def check_input(config: "JobConfig", storage: "Storage") -> str:
 def check_output(uri: str, storage: "Storage") -> str:
     """Write a small object and delete it; of a local folder that is not there, in its parent."""
     from separator.results.paths import Layout
-    from separator.results.refuse import refuse_files
-    from separator.storage import join_uri, parse_uri
+    from separator.results.refuse import refuse_files, try_writing
+    from separator.storage import parse_uri
 
     refuse_files(storage, Layout(uri, ""))
     place = parse_uri(uri)
@@ -139,9 +138,7 @@ def check_output(uri: str, storage: "Storage") -> str:
         while not path.exists():
             path = path.parent
         folder = str(path)
-    probe_uri = join_uri(folder, f".check-{uuid.uuid4().hex}")
-    storage.write(probe_uri, b"separator check\n")
-    storage.delete(probe_uri)
+    try_writing(storage, folder)
     return f"{uri}: can be written"
 
 

@@ -173,16 +173,17 @@ def parse_arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> 
     return options
 
 
-def fold(text: str, indent: str = "") -> str:
-    """Fold a paragraph to the width of the terminal."""
-    width = min(shutil.get_terminal_size().columns, LONGEST_LINE)
+def fold(text: str, indent: str = "", spare: int = 0) -> str:
+    """Fold a paragraph to the width of the terminal, less some spare columns."""
+    width = min(shutil.get_terminal_size().columns, LONGEST_LINE) - spare
     return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def fold_command(text: str) -> str:
     """Fold a command line as a shell takes it: not inside of quotes."""
     kept = re.sub("'[^']*'", lambda found: found[0].replace(" ", "\0"), f"  {text}")
-    return fold(kept, "      ").replace("\n", " \\\n").replace("\0", " ")
+    mark = " \\"
+    return fold(kept, "      ", len(mark)).replace("\n", f"{mark}\n").replace("\0", " ")
 
 
 class _Stop:

@@ -8,7 +8,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -77,8 +77,7 @@ def run(options: argparse.Namespace) -> None:
     elif found:
         print_table(found)
     else:
-        everything = read_presence(storage, output.uri, query)
-        print(describe_nothing(options, sum(1 for _ in list_found(everything))))
+        print(describe_nothing(options, lambda: read_presence(storage, output.uri, query)))
 
 
 def to_row(found: "Found") -> dict[str, Any]:
@@ -103,14 +102,19 @@ def count_stretches(number: int) -> str:
     return f"{number:,} stretch{'es' * (number != 1)}"
 
 
-def describe_nothing(options: argparse.Namespace, number: int) -> str:
-    """Say why no stretch is printed. `number`: of those of any verdict and score."""
+def describe_nothing(
+    options: argparse.Namespace, read_all: Callable[[], list[dict[str, Any]]]
+) -> str:
+    """Say why no stretch is printed. `read_all`: rows of any verdict, where they are needed."""
+    from separator.results.found import list_found
+
     asked = {}
     if options.verdict != VERDICTS[0]:
         asked["--verdict"] = f"the verdict {options.verdict}"
     if options.min_score:
         asked["--min-score"] = f"a score of {options.min_score:g} or more"
-    if not number or not asked:
+    number = sum(1 for _ in list_found(read_all())) if asked else 0
+    if not number:
         return "heard nowhere"
     wanted, names = " and ".join(asked.values()), " and ".join(asked)
     return f"no stretch has {wanted}; {count_stretches(number)} without {names}"

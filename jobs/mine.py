@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def refuse_other_list(out: str) -> None:
-    """Refuse to overwrite a list that is none of mined stretches."""
+    """Refuse to overwrite a list that holds no mined stretches."""
     from separator.storage import Storage
     from separator.storage.tables import read_rows
 

@@ -52,7 +52,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-MOST_PEAK = 100.0
+MOST_PEAK = 100.0  # of floats; what is louder was an integer
 QueryLike = str | Mapping[str, Any]
 Queries = Sequence[QueryLike] | None
 
@@ -126,11 +126,11 @@ class Separator:
         samples = as_tensor(waveform, "waveform")
         conditions_QD = as_tensor(conditions, "conditions")
         stems = self.engine.separate(samples, as_rate(rate_hz), conditions_QD)
-        named = name_tensor if isinstance(waveform, Tensor) else name_array
         warn_of_scale(samples)
-        examples = list_examples(parse_queries(queries, with_samples=True)) if queries else ()
+        parsed = [] if queries is None else parse_queries(queries, with_samples=True)
+        named = name_tensor if isinstance(waveform, Tensor) else name_array
         names = name_queries(queries, len(stems))
-        return named(stems, names, samples, as_rate(rate_hz), examples)
+        return named(stems, names, samples, as_rate(rate_hz), list_examples(parsed))
 
     @plain_torch()
     def separate_file(

@@ -114,23 +114,27 @@ def check_schema(uri: str, schema: "pa.Schema") -> None:
 
 def found_nothing(storage: Storage, layouts: Sequence[Layout]) -> bool:
     """Tell whether outputs lack a manifest because all of their runs ended without an asset."""
-    uris = [uri for layout in layouts for uri in _list_run_files(storage, layout)]
-    return bool(uris) and all(_has_no_asset(storage.read(uri)) for uri in uris)
+    uris = [uri for layout in layouts for uri in list_runs(storage, layout)]
+    return bool(uris) and all(_has_no_asset(storage, uri) for uri in uris)
 
 
-def _list_run_files(storage: Storage, layout: Layout) -> list[str]:
+def list_runs(storage: Storage, layout: Layout) -> list[str]:
+    """List the files of all runs on an output, the oldest first by the store's clock."""
     try:
-        return [e.uri for e in storage.list(layout.runs(), ["*.json"], recursive=False)]
+        entries = storage.list(layout.runs(), ["*.json"], recursive=False)
+        return [e.uri for e in sorted(entries, key=lambda e: (e.modified_at, e.uri))]
     except ObjectMissing:
         return []
 
 
-def _has_no_asset(run_file: bytes) -> bool:
+def _has_no_asset(storage: Storage, run_uri: str) -> bool:
     """Tell whether a run is over and met no asset, neither to work on nor done before."""
     try:
-        content = json.loads(run_file)
+        content = json.loads(storage.read(run_uri))
         totals = content["totals"]
         met = totals["assets"], totals.get("assets_skipped", 0)
+    except ObjectMissing:  # deleted since it was listed
+        return False
     except (ValueError, LookupError, TypeError, AttributeError):
         return False  # the file of another program
     return content.get("state") == "finished" and not any(met)

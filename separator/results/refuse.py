@@ -1,4 +1,6 @@
-"""Refuse an output whose folders cannot be made, before any work is done."""
+"""Refuse an output that cannot be written, before any work is done."""
+
+import uuid
 
 from separator.errors import RequestError
 from separator.results.paths import STEMS, Layout
@@ -19,3 +21,10 @@ def refuse_files(storage: Storage, layout: Layout) -> None:
                 f"output.uri={root!r}: {uri} is a file, where a folder has to be; move it away or"
                 " choose another output.uri"
             )
+
+
+def try_writing(storage: Storage, folder_uri: str) -> None:
+    """Write a small object into a folder and delete it; what refuses that raises its error."""
+    probe_uri = join_uri(folder_uri, f".check-{uuid.uuid4().hex}")
+    storage.write(probe_uri, b"separator check\n")
+    storage.delete(probe_uri)

@@ -11,7 +11,7 @@ from typing import Any
 
 from separator.errors import ObjectMissing, RequestError
 from separator.results.latest import read_latest
-from separator.results.manifest import list_entries
+from separator.results.manifest import list_entries, list_runs
 from separator.results.paths import Layout, name_presence
 from separator.results.record import ABSENT
 from separator.run.lock import STALE_S
@@ -124,14 +124,6 @@ def is_run(content: Any) -> bool:
         return False
     is_number = all(isinstance(number, int | float) for number in numbers)
     return written_at.tzinfo is not None and is_number and all(isinstance(t, str) for t in texts)
-
-
-def list_runs(storage: Storage, layout: Layout) -> list[str]:
-    try:
-        entries = storage.list(layout.runs(), ["*.json"], recursive=False)
-        return [e.uri for e in sorted(entries, key=lambda e: (e.modified_at, e.uri))]
-    except ObjectMissing:
-        return []
 
 
 def describe_state(run: dict[str, Any], now: datetime | None = None) -> str:

@@ -1,23 +1,15 @@
 """See before the work that its result can be written."""
 
-import uuid
 from pathlib import Path
 
 from separator.errors import RequestError
-from separator.storage import Storage, join_uri, parse_uri
+from separator.storage import parse_uri
 from separator.storage.atomic import make_folder, temporary_beside
 from separator.storage.local import FULL, explain
 
 
 def is_on_s3(uri: str) -> bool:
     return bool(parse_uri(uri).bucket)
-
-
-def check_bucket(uri: str, storage: Storage) -> None:
-    """Write a small object below a URI on S3 and delete it."""
-    probe_uri = join_uri(uri, f".check-{uuid.uuid4().hex}")
-    storage.write(probe_uri, b"separator train\n")
-    storage.delete(probe_uri)
 
 
 def check_file(path: Path) -> None:

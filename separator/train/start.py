@@ -22,13 +22,14 @@ from separator.model.detector import Detector
 from separator.model.networks import Network, make_network
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.model.zero_shot_files import read_separator
+from separator.results.refuse import try_writing
 from separator.storage import Storage, parse_uri
 from separator.train.by_example import ByExample
 from separator.train.by_text import ByText
 from separator.train.clips import Clips
 from separator.train.examples import Examples
 from separator.train.mined_pairs import MinedPairs, check_latents
-from separator.train.outputs import check_bucket, check_folder, is_on_s3
+from separator.train.outputs import check_folder, is_on_s3
 from separator.train.placed_sounds import PlacedSounds
 from separator.train.recipe import DRIVEN, NetSettings, TrainSettings
 from separator.train.sound_lists import Source, read_lists
@@ -71,7 +72,7 @@ def check_start(settings: TrainSettings) -> TrainSettings:
 def check_output(settings: TrainSettings, storage: Storage) -> None:
     """Refuse an output that cannot be written; Ray would say so in many lines."""
     if is_on_s3(settings.output):
-        check_bucket(settings.output, storage)
+        try_writing(storage, settings.output)
     else:
         output = parse_uri(settings.output).path
         run = output / settings.name

@@ -54,6 +54,14 @@ def opened(browser, address: str, size: str = "desk", scheme="light"):
         context.close()
 
 
+def choose(page, asset: str, name: str) -> None:
+    """Click a row of the list, and wait until all of its panel is there."""
+    page.click(f"#body tr:has-text('{asset}') a:has-text('{name}')")
+    page.wait_for_selector(f".panel .where:has-text('{asset}')")
+    page.wait_for_function(f"document.querySelector('.panel h2')?.textContent.includes('{name}')")
+    page.wait_for_selector(".columns", state="attached")
+
+
 def is_playing(page) -> bool:
     return page.eval_on_selector_all(".player audio", "all => all.some(a => !a.paused)")
 

@@ -11,7 +11,7 @@ from separator.media.mux import NewTrack, put_tracks
 from separator.media.probe import probe
 from separator.results.paths import Layout
 from separator.storage import Storage
-from tests.helpers.browser import list_names, opened, served
+from tests.helpers.browser import choose, list_names, opened, served
 from tests.helpers.job import make_once
 from tests.helpers.media_files import write_picture
 from tests.helpers.report_library import (
@@ -87,12 +87,6 @@ def address(request, outputs):
         return
     with served(outputs.output) as root:
         yield f"{root}/report/index.html"
-
-
-def choose(page, asset: str, name: str) -> None:
-    page.click(f"#body tr:has-text('{asset}') a:has-text('{name}')")
-    page.wait_for_function(f"document.querySelector('.panel h2')?.textContent.includes('{name}')")
-    page.wait_for_selector(".columns", state="attached")  # all of the panel is there
 
 
 def test_a_remuxed_film_is_shown_with_its_rendition_and_plays(browser, address):

@@ -146,19 +146,27 @@ def test_of_a_file_and_the_page_the_later_verdict_counts(browser, address, site)
         ("{", ""),
         ("null", ""),
         ("[]", ""),
-        ('{"format": "separator-review", "output": "/x"}',
-         ": it lacks the list `verdicts` or the text `output`"),
+        (
+            '{"format": "separator-review", "output": "/x"}',
+            ": it lacks the list `verdicts` or the text `output`",
+        ),
         (pack("/x", {"fingerprint": ID}, 1), ": verdict 2 is none"),
         (pack("/x", {"fingerprint": "a"}), ": verdict 1 names no stem"),
-        (pack("/x", {"fingerprint": ID, "verdict": "yes"}),
-         ": verdict 1 is neither accept nor reject nor empty"),
+        (
+            pack("/x", {"fingerprint": ID, "verdict": "yes"}),
+            ": verdict 1 is neither accept nor reject nor empty",
+        ),
         (pack("/x", {"fingerprint": ID, "note": 1}), ": verdict 1 has a note that is no text"),
-        (pack("/x", {"fingerprint": ID, "note": "n" * 10_001}),
-         ": verdict 1 has a note that is too long"),
-        (pack("/x", {"fingerprint": ID, "reviewed_at": "x"}),
-         ": verdict 1 has a time that is none"),
+        (
+            pack("/x", {"fingerprint": ID, "note": "n" * 10_001}),
+            ": verdict 1 has a note that is too long",
+        ),
+        (
+            pack("/x", {"fingerprint": ID, "reviewed_at": "x"}),
+            ": verdict 1 has a time that is none",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_no_review_is_refused_in_a_sentence(browser, site, text, why):
     with opened(browser, f"file://{site.output}/report/index.html") as page:
         list_ids(page)

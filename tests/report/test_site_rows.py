@@ -9,7 +9,7 @@ import soundfile
 from separator.media.mux import NewTrack, put_tracks
 from separator.media.probe import probe
 from separator.results.paths import Layout
-from tests.helpers.browser import list_names, opened
+from tests.helpers.browser import choose, list_names, opened
 from tests.helpers.job import make_once
 from tests.helpers.report_library import (
     Made,
@@ -36,9 +36,13 @@ def write_mix(root: Path, layout: Layout, record: dict) -> dict:
     media = probe(asset)
     put_tracks(asset, media, [NewTrack(Path(mix_uri), replaces=media.tracks[0])], remux)
     values = {
-        "kind": "rendition", "asset_etag": record["asset_etag"], "stem_uri": mix_uri,
-        "remux_uri": str(remux), "num_samples": len(sound), "duration_s": 2.0,
-    }  # fmt: skip
+        "kind": "rendition",
+        "asset_etag": record["asset_etag"],
+        "stem_uri": mix_uri,
+        "remux_uri": str(remux),
+        "num_samples": len(sound),
+        "duration_s": 2.0,
+    }
     return make_record(asset, str(root), "softer", **values)
 
 
@@ -49,9 +53,12 @@ def made(tmp_path_factory) -> Made:
         records = write_asset(folder, "talk.wav", 2.0, ["siren", "rain"])
         records.append(write_mix(folder, made.layout, records[0]))
         failed = {
-            "status": "failed", "error_code": "media_unreadable", "track_index": -1,
-            "loudness_lufs": None, "energy_share": None,
-        }  # fmt: skip
+            "status": "failed",
+            "error_code": "media_unreadable",
+            "track_index": -1,
+            "loudness_lufs": None,
+            "energy_share": None,
+        }
         for name in ("siren", "rain"):
             records.append(make_record(folder / "library/broken.mp4", str(folder), name, **failed))
         write_rows(made.layout, records)
@@ -64,12 +71,6 @@ def made(tmp_path_factory) -> Made:
 @pytest.fixture
 def address(made) -> str:
     return f"file://{made.output}/report/index.html"
-
-
-def choose(page, asset: str, name: str) -> None:
-    page.click(f"#body tr:has-text('{asset}') a:has-text('{name}')")
-    page.wait_for_selector(f".panel .where:has-text('{asset}')")
-    page.wait_for_selector(".columns", state="attached")  # all of the panel is there
 
 
 def test_a_mix_of_a_sound_without_a_picture_is_played_as_a_sound(browser, address):

@@ -3,11 +3,12 @@
 import json
 from datetime import datetime, timedelta
 
+from separator.results.manifest import list_runs
 from separator.results.paths import Layout
 from separator.run.lock import STALE_S
 from separator.run.process import identify_process
 from separator.run.run_file import FINISHED, RunFile
-from separator.run.status import describe_state, list_runs, read_runs
+from separator.run.status import describe_state, read_runs
 from separator.storage import Storage
 from tests.helpers.runs import TOTALS
 
