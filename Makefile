@@ -41,7 +41,7 @@ ffmpeg:  ## install ffmpeg if it is missing
 rgw:  ## install Ceph's gateway if it is missing: a strict S3 store for tests
 	@bash tools/ensure_rgw.sh
 
-sounds:  ## install espeak-ng, fluidsynth and a soundfont if they are missing
+sounds:  ## install espeak-ng, fluidsynth, a soundfont and npm if they are missing
 	@bash tools/ensure_sounds.sh
 
 browser:  ## install Chromium and npm if they are missing, fetch axe-core into .axe/
@@ -72,7 +72,7 @@ bench: dev  ## compare the engine with the plain network; writes benchmarks/resu
 bundled: dev  ## compare the bundled models on held-out sounds; renews its table in README and docs
 	$(PYTHON) -m benchmarks.bundled
 
-mini: dev  ## train the bundled model again, into sounds/ and runs/: hours on 2 cores
+mini: dev ffmpeg sounds  ## train the bundled model again, into sounds/ and runs/: hours on 2 cores
 	$(PYTHON) -m jobs.sounds sounds/train --takes 120 --seconds 6 --bank sounds/bank
 	$(PYTHON) -m jobs.sounds sounds/test --takes 10 --seconds 8 --bank sounds/bank --first-seed 1000000 --held-out
 	$(PYTHON) -m jobs.sounds real sounds/real
@@ -96,7 +96,7 @@ mini-zeroshot: dev  ## train the bundled model of example sounds again, on the s
 	$(PYTHON) -m jobs.convert --force --dtype bf16 \
 	  "$$(ls -td runs/mini-zeroshot/checkpoint_*/ | head -1)model.safetensors" separator/weights/mini-zeroshot.safetensors
 
-scores: dev  ## measure the bundled model on held-out sounds: the tables of docs/model_card.md
+scores: dev sounds  ## measure the bundled model on held-out sounds: the tables of docs/model_card.md
 	for level in -10 -5 0 5 10; do $(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/at$$level --levels=$$level; done
 	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/paraphrase --style paraphrase
 	$(PYTHON) -m jobs.evaluate mini sounds/test/sounds.jsonl runs/scores/absent --style absent
