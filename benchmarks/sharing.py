@@ -48,7 +48,7 @@ def measure(clips: list[SpanRow], at_once: int, batch_s: float) -> dict[str, Any
     net = ResUNet(CONFIG).eval().requires_grad_(False)
     engine = Engine(net, "cpu", "fp32", memory_bytes=1 << 34, is_shared=at_once > 1)
     device = Device(batch_s)
-    engine.forward.compiled = device
+    engine.forward.net.forward = device  # pyright: ignore[reportAttributeAccessIssue]
     rows_QD = np.eye(8, dtype=np.float32)
     conditions = {f"of {name}": rows_QD[i] for i, name in enumerate(QUERIES)}
     stage = SeparatorStage(engine, conditions, Edits("per_query", 24))

@@ -8,13 +8,14 @@ stride) and its shortcut become one matrix product at the lower resolution; the 
 Shapes: B batch, N frames, F bins, D condition, S all shifts of one query side by side.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from separator.model.resunet import GRID_FRAMES, LEAK, DecoderBlock, ResidualBlock, ResUNet
+from separator.model.slices import Runner, choose_slice
 from separator.model.spectrogram import compute_gain
 
 CONTEXT_FRAMES = 11 * GRID_FRAMES  # the network sees 319 to either side, STFT and resampler 5 more
@@ -81,21 +82,30 @@ def unfold(y_BNFO: Tensor, stride: tuple[int, int]) -> Tensor:
     return y.reshape(num_batch, num_frames * stride[0], num_bins * stride[1], -1)
 
 
+def take(shifts_BS: Tensor, part: slice) -> Tensor:
+    """Take a layer's shifts, shaped to be added to its map."""
+    return shifts_BS[:, None, None, part]
+
+
 class Shifts:
-    """The FiLM layers by path, e.g. `conv_block7a->conv_block1->beta1`, with the norms' shifts."""
+    """The FiLM layers with the norms' shifts, in the order in which they were folded."""
 
     def __init__(self, net: ResUNet) -> None:
         self.film = net.film
-        self.weights: dict[str, Tensor] = {}
-        self.biases: dict[str, Tensor] = {}
+        self.weights: list[Tensor] = []
+        self.biases: list[Tensor] = []
+        self.size = 0
 
-    def fold(self, path: str, norm: nn.BatchNorm2d) -> Tensor:
-        """Add the norm's shift to the bias of the FiLM layer at `path`; return the norm's scale."""
+    def fold(self, path: str, norm: nn.BatchNorm2d) -> tuple[Tensor, slice]:
+        """Add the norm's shift to the bias of the FiLM layer at `path`, such as
+        `conv_block7a->conv_block1->beta1`; return the norm's scale, and where its shifts lie."""
         scale, shift = affine_of(norm)
         layer = self.film.get_submodule(path)
         assert isinstance(layer, nn.Linear)
-        self.weights[path], self.biases[path] = layer.weight, layer.bias + shift
-        return scale
+        self.weights.append(layer.weight)
+        self.biases.append(layer.bias + shift)
+        start, self.size = self.size, self.size + len(shift)
+        return scale, slice(start, self.size)
 
 
 class FoldedBlock(nn.Module):
@@ -112,39 +122,55 @@ class FoldedBlock(nn.Module):
         """Fold `block` at `path`; `after` is a 1x1 map that follows its second convolution."""
         super().__init__()
         self.dtypes = dtypes
-        self.beta1, self.beta2 = f"{path}->beta1", f"{path}->beta2"
-        self.scale = nn.Buffer(shifts.fold(self.beta1, block.bn1).to(dtypes.wide))
-        scale2 = shifts.fold(self.beta2, block.bn2)
+        scale1, self.shift1 = shifts.fold(f"{path}->beta1", block.bn1)
+        scale2, self.shift2 = shifts.fold(f"{path}->beta2", block.bn2)
+        self.scale = nn.Buffer(scale1.to(dtypes.wide))
         conv1, conv2 = block.conv1.weight * scale2[:, None, None, None], block.conv2.weight
         if after is not None:
             conv2 = torch.einsum("oi,ijhw->ojhw", after, conv2)
         self.conv1 = nn.Buffer(pack(conv1, dtypes.narrow))
         self.conv2 = nn.Buffer(pack(conv2, dtypes.narrow))
 
-    def add_to(self, around: Tensor, activated: Tensor, shifts: dict[str, Tensor]) -> Tensor:
+    def add_to(self, around: Tensor, activated: Tensor, shifts_BS: Tensor) -> Tensor:
         """Add both convolutions of the activated input to the shortcut's result."""
         h = convolve(activated, self.conv1)
         del activated
-        h = convolve(F.leaky_relu_(h.add_(shifts[self.beta2].to(h.dtype)), LEAK), self.conv2)
-        return around + h
+        h = h.add_(take(shifts_BS, self.shift2).to(h.dtype))
+        return around + convolve(F.leaky_relu_(h, LEAK), self.conv2)
 
 
 class FoldedEncoder(FoldedBlock):
     """An encoder's residual block without its pooling."""
 
-    def __init__(self, block: ResidualBlock, path: str, shifts: Shifts, dtypes: Dtypes) -> None:
+    def __init__(
+        self,
+        block: ResidualBlock,
+        path: str,
+        shifts: Shifts,
+        dtypes: Dtypes,
+        before: nn.Conv2d | None = None,
+    ) -> None:
+        """Fold `block` at `path`; `before` makes the channels of the first one."""
         super().__init__(block, path, shifts, dtypes)
+        self.is_first = before is not None
+        if before is not None:
+            assert before.bias is not None
+            self.before_weight = nn.Buffer(before.weight[:, 0, 0, 0].clone())
+            self.before_bias = nn.Buffer(before.bias.clone())
         self.has_shortcut = block.shortcut is not None
         if block.shortcut is not None:
             assert block.shortcut.bias is not None
             self.shortcut = nn.Buffer(block.shortcut.weight[:, :, 0, 0].to(dtypes.wide))
             self.bias = nn.Buffer(block.shortcut.bias.to(dtypes.wide))
 
-    def run(self, x: Tensor, shifts: dict[str, Tensor]) -> Tensor:
+    def forward(self, shifts_BS: Tensor, x: Tensor) -> Tensor:
+        if self.is_first:
+            x = x[..., None] * self.before_weight + self.before_bias
         x = x.to(self.dtypes.wide)
         around = F.linear(x, self.shortcut, self.bias) if self.has_shortcut else x
-        activated = activate(x, self.scale, shifts[self.beta1].to(x.dtype), self.dtypes.narrow)
-        return self.add_to(around, activated, shifts)
+        shift = take(shifts_BS, self.shift1).to(x.dtype)
+        activated = activate(x, self.scale, shift, self.dtypes.narrow)
+        return self.add_to(around, activated, shifts_BS)
 
 
 class FoldedDecoder(nn.Module):
@@ -165,14 +191,15 @@ class FoldedDecoder(nn.Module):
         up = block.conv1.weight  # (in, out, kh, kw)
         num_up = up.shape[1]
         around, bias, after = inner.shortcut.weight[:, :, 0, 0], inner.shortcut.bias, None
+        self.is_last = last is not None
         if last is not None:
             assert last.bias is not None
             after = last.weight[:, :, 0, 0]
             around, bias = after @ around, after @ bias + last.bias
         self.stride = (up.shape[2], up.shape[3])
         self.dtypes = dtypes
-        self.beta1 = f"{path}->beta1"
-        self.scale = nn.Buffer(shifts.fold(self.beta1, block.bn1).to(dtypes.wide))
+        scale, self.shift = shifts.fold(f"{path}->beta1", block.bn1)
+        self.scale = nn.Buffer(scale.to(dtypes.wide))
         around_up = torch.einsum("oi,cihw->cohw", around[:, :num_up], up)
         self.around_up = nn.Buffer(pack_upsampling(around_up, dtypes.wide))
         self.around_skip = nn.Buffer(around[:, num_up:].to(dtypes.wide))
@@ -182,19 +209,22 @@ class FoldedDecoder(nn.Module):
         scaled_up = up * self.block.scale[:num_up, None, None]
         self.up = nn.Buffer(pack_upsampling(scaled_up, dtypes.narrow))
 
-    def run(self, x: Tensor, skip: Tensor, shifts: dict[str, Tensor]) -> Tensor:
+    def forward(self, shifts_BS: Tensor, x: Tensor, skip: Tensor) -> Tensor:
+        """Return the block's map; the last decoder returns gains as pairs."""
         wide, narrow = self.dtypes
         skip = skip.to(wide)
-        h = activate(x.to(wide), self.scale, shifts[self.beta1].to(wide), wide)
+        h = activate(x.to(wide), self.scale, take(shifts_BS, self.shift).to(wide), wide)
         around = F.linear(skip, self.around_skip, self.bias)
         around = around + unfold(F.linear(h, self.around_up), self.stride)
         # Activated before it is unfolded, while the pixels still lie side by side.
         num_up, num_pixels = skip.shape[-1], self.stride[0] * self.stride[1]
-        shift_up, shift_skip = shifts[self.block.beta1].split([num_up, num_up], dim=-1)
+        shift_up, shift_skip = take(shifts_BS, self.block.shift1).split([num_up, num_up], dim=-1)
         up = F.linear(h.to(narrow), self.up).add_(shift_up.repeat(1, 1, 1, num_pixels).to(narrow))
         up = unfold(F.leaky_relu_(up, LEAK), self.stride)
         skip = activate(skip, self.block.scale[num_up:], shift_skip.to(wide), narrow)
-        return self.block.add_to(around, torch.cat([up, skip], -1), shifts)
+        y = self.block.add_to(around, torch.cat([up, skip], -1), shifts_BS)
+        # Real pairs, as compilers do not support complex numbers.
+        return torch.stack(compute_gain(*y.float().unbind(-1)), dim=-1) if self.is_last else y
 
 
 class FoldedResUNet(nn.Module):
@@ -211,14 +241,17 @@ class FoldedResUNet(nn.Module):
         base, shifts, dtypes = net.base, Shifts(net), choose_dtypes(narrow, on_gpu)
         scale, shift = affine_of(base.bn0)  # pyright: ignore[reportArgumentType]
         self.scale0, self.shift0 = nn.Buffer(scale[:-1]), nn.Buffer(shift[:-1])
-        assert base.pre_conv.bias is not None
-        self.pre_weight = nn.Buffer(base.pre_conv.weight[:, 0, 0, 0].clone())
-        self.pre_bias = nn.Buffer(base.pre_conv.bias.clone())
         self.strides = [block.pool for block in base.encoders] + [(1, 1)]
         blocks = [(b, f"encoder_block{i}") for i, b in enumerate(base.encoders, start=1)]
         blocks.append((base.conv_block7a, "conv_block7a"))
         self.encoders = nn.ModuleList(
-            FoldedEncoder(block.conv_block1, f"{path}->conv_block1", shifts, dtypes[level])
+            FoldedEncoder(
+                block.conv_block1,
+                f"{path}->conv_block1",
+                shifts,
+                dtypes[level],
+                None if level else base.pre_conv,
+            )
             for level, (block, path) in enumerate(blocks)
         )
         self.decoders = nn.ModuleList(
@@ -227,9 +260,11 @@ class FoldedResUNet(nn.Module):
             else FoldedDecoder(block, f"decoder_block{i}", shifts, dtypes[-1], base.after_conv)
             for i, block in enumerate(base.decoders, start=1)
         )
-        self.film_weight = nn.Buffer(torch.cat(list(shifts.weights.values())))
-        self.film_bias = nn.Buffer(torch.cat(list(shifts.biases.values())))
-        self.shift_sizes = {path: len(bias) for path, bias in shifts.biases.items()}
+        self.film_weight = nn.Buffer(torch.cat(shifts.weights))
+        self.film_bias = nn.Buffer(torch.cat(shifts.biases))
+        map_bytes = 4 * net.config.widths[0] * (net.config.num_bins - 1)
+        self.slice_frames = 0 if on_gpu else choose_slice(map_bytes)
+        self.runner = Runner(self.slice_frames)
         self.requires_grad_(False)
 
     def compute_shifts(self, condition_BD: Tensor) -> Tensor:
@@ -239,17 +274,23 @@ class FoldedResUNet(nn.Module):
     def normalize(self, magnitude_BNF: Tensor) -> Tensor:
         return normalize(magnitude_BNF, self.scale0, self.shift0, GRID_FRAMES)
 
+    def compile(self, **options: Any) -> None:
+        """Compile block by block where they run in slices, the whole at once otherwise."""
+        if not self.slice_frames:
+            super().compile(**options)
+        else:
+            self.runner.compile([*self.encoders, *self.decoders], **options)
+
     def forward(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:
-        parts = shifts_BS[:, None, None].split(list(self.shift_sizes.values()), dim=-1)
-        shifts = dict(zip(self.shift_sizes, parts, strict=True))
-        x = x_BNF[..., None] * self.pre_weight + self.pre_bias
-        skips = []
+        if self.slice_frames and len(x_BNF) > 1:
+            items = zip(x_BNF.split(1), shifts_BS.split(1), strict=True)
+            return torch.cat([self(x, shifts) for x, shifts in items])
+        x, skips = x_BNF, []
         for block, stride in zip(self.encoders, self.strides, strict=True):
-            x = block.run(x, shifts)  # pyright: ignore[reportCallIssue]
+            x = self.runner(block, shifts_BS, x)
             skips.append(x)
             x = x if stride == (1, 1) else pool(x, stride)
         skips.pop()
         for block in self.decoders:
-            x = block.run(x, skips.pop(), shifts)  # pyright: ignore[reportCallIssue]
-        # Real pairs, as compilers do not support complex numbers.
-        return torch.stack(compute_gain(*x.float().unbind(-1)), dim=-1)
+            x = self.runner(block, shifts_BS, x, skips.pop())
+        return x

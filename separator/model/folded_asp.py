@@ -56,6 +56,7 @@ class FoldedAspUnet(nn.Module):
     grid_frames = GRID_FRAMES
     # 448 frames before and 384 after reach all that a frame depends on; the STFT adds 7.
     context_frames = 8 * GRID_FRAMES
+    slice_frames = 0
     last_gain = 0.5  # of the highest bin, which the network does not see
 
     def __init__(self, net: AspUnet, narrow: torch.dtype = torch.float32) -> None:

@@ -17,6 +17,7 @@ from separator.model import registry
 from separator.model.device import Precision, choose_precision
 from separator.model.memory import choose_budget, keep_pages
 from separator.model.networks import Network, count_flops, fold
+from separator.model.slices import mark_sizes
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +25,10 @@ CompileMode = Literal["auto", "on", "off"]
 
 # Peak memory per frame, in maps of (first width x bins) fp32 values, as measured (docs/engine.md):
 # 6 maps exist at once (9 on a GPU in fp32, whose convolutions want room to work in); on CPU the
-# holes between arrays in the heap take more than that again.
+# holes between arrays in the heap take more than that again. In slices only what is kept between
+# blocks exists for all frames, and the rest for those of a slice.
 PEAK_MAPS = {"cpu": 14, "cuda": 10}
+KEPT_MAPS, SLICE_MAPS = 4, 16
 # Larger batches gain nothing. On a CPU they need more pages; on a GPU cuDNN is slower by a third
 # with 8 windows of 10 s in fp32 (24.6 ms per 10 s and query, and with 4 of them 18.7).
 LARGEST_BATCH_FRAMES = {("cpu", "fp32"): 1_024, ("cpu", "bf16"): 1_024, ("cuda", "fp32"): 4_096}
@@ -59,7 +62,8 @@ class Forward:
         self.net = fold(net, narrow, device)
         self.grid_frames = self.net.grid_frames
         self.config = net.config
-        self.compiled = None
+        self.is_compiled = False
+        self.maps_per_frame = KEPT_MAPS if self.net.slice_frames else PEAK_MAPS.get(device.type, 8)
         self.last_shape = torch.Size()
         self.budget_bytes = choose_budget(device) if memory_bytes is None else memory_bytes
         if not (isinstance(self.budget_bytes, int | float) and self.budget_bytes > 0):
@@ -73,15 +77,23 @@ class Forward:
         return any(tensor.dtype == torch.float16 for tensor in self.net.buffers())
 
     @property
-    def frame_bytes(self) -> int:
-        """The peak memory of one frame of one window."""
-        maps = PEAK_MAPS.get(self.device.type, 8)
-        return int(maps * self.config.widths[0] * (self.config.num_bins - 1) * 4)
+    def map_bytes(self) -> int:
+        """The memory of one frame of the largest map, in fp32."""
+        return 4 * self.config.widths[0] * (self.config.num_bins - 1)
+
+    def count_bytes(self, num_frames: int) -> int:
+        """Count the peak memory of one window."""
+        in_slice = min(num_frames, self.net.slice_frames)
+        return self.map_bytes * (self.maps_per_frame * num_frames + SLICE_MAPS * in_slice)
 
     @property
     def longest_window(self) -> int:
         """The frames of the longest window that fits the budget."""
-        most = self.budget_bytes // self.frame_bytes // self.grid_frames * self.grid_frames
+        maps, in_slice = self.budget_bytes // self.map_bytes, self.net.slice_frames
+        most = (maps - SLICE_MAPS * in_slice) // self.maps_per_frame
+        if most < in_slice:
+            most = maps // (self.maps_per_frame + SLICE_MAPS)
+        most = int(most) // self.grid_frames * self.grid_frames
         return min(most, self._largest_array_frames)
 
     @property
@@ -91,9 +103,10 @@ class Forward:
 
     def choose_batch(self, num_frames: int) -> int:
         """Return how many windows of `num_frames` fit the budget, at least one."""
-        most = min(self.budget_bytes // self.frame_bytes, self._largest_array_frames)
+        most = self._largest_array_frames
         most = min(most, LARGEST_BATCH_FRAMES.get((self.device.type, self.precision), most))
-        return max(1, most // num_frames)
+        fitting = int(self.budget_bytes // self.count_bytes(num_frames))
+        return max(1, min(fitting, most // num_frames))
 
     def shrink(self, num_frames: int, batch: int, shortest: int) -> None:
         """Halve the budget for good, after the device ran out of memory on this batch."""
@@ -104,7 +117,7 @@ class Forward:
                 f"one window of {num_frames} frames does not fit on {self.device}; "
                 "use a larger device, precision=bf16, or a shorter context"
             )
-        self.budget_bytes = min(self.budget_bytes, self.frame_bytes * tried // 2)
+        self.budget_bytes = min(self.budget_bytes, self.count_bytes(num_frames) * batch // 2)
         log.warning("out of memory with %d frames at once, going on with half", tried)
 
     def expect(self, audio_s: float) -> None:
@@ -117,19 +130,18 @@ class Forward:
 
     def use_compiled(self) -> None:
         """Compile the network once; torch does so at the next call."""
-        if self.compiled is None:
+        if not self.is_compiled:
             # Frozen, so that the weights are laid out once. Channels lie last as explicit
             # dimensions: the compiler's own choice of layouts only adds transpositions.
             options: dict[str, object] = {"freezing": True, "layout_optimization": False}
             if self.device.type == "cuda":
                 options["triton.cudagraphs"] = True
-            self.compiled = torch.compile(self.net, options=options)  # pyright: ignore
+            self.net.compile(options=options)
+            self.is_compiled = True
 
     def __call__(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:
-        call = self.net
-        if self.compiled is not None:
-            call = self.compiled
-            mark_sizes(x_BNF, shifts_BS)
+        if self.is_compiled:
+            mark_sizes(shifts_BS, x_BNF)
             if self.device.type == "cuda":
                 give_graphs_to_thread()
         if self.device.type == "cpu" and x_BNF.shape != self.last_shape:
@@ -137,7 +149,7 @@ class Forward:
             self.last_shape = x_BNF.shape
         is_exact = self.precision == "fp32"
         with keep_pages(), computing(self.device, is_exact), torch.no_grad():
-            return call(x_BNF, shifts_BS)
+            return self.net(x_BNF, shifts_BS)
 
 
 def keep_graphs() -> None:
@@ -163,15 +175,3 @@ def give_graphs_to_thread() -> None:
     if not hasattr(local, "tree_manager_containers"):
         local.tree_manager_containers = {}
         local.tree_manager_locks = defaultdict(Lock)
-
-
-def mark_sizes(x_BNF: Tensor, shifts_BS: Tensor) -> None:
-    """Tell the compiler which sizes vary, so that one graph serves every length.
-
-    Batches of one are a graph of their own: the compiler treats sizes of 1 as constants. Bins are
-    not marked (`dynamic=True` would): the compiler would equate frames and bins of one number.
-    """
-    torch._dynamo.maybe_mark_dynamic(x_BNF, 1)
-    if len(x_BNF) > 1:
-        torch._dynamo.maybe_mark_dynamic(x_BNF, 0)
-        torch._dynamo.maybe_mark_dynamic(shifts_BS, 0)

@@ -4,7 +4,7 @@ Shapes: B batch, N frames, F bins, D condition, S all shifts of one query side b
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ class Folded(Protocol):
 
     grid_frames: int  # windows start on multiples of this and are whole multiples long
     context_frames: int  # to either side, a multiple of the grid: with these, windows are exact
+    slice_frames: int  # at once of what exists inside of a block alone; 0: all of them
     last_gain: float  # of the highest bin, for which it computes none
 
     def compute_shifts(self, condition_BD: Tensor) -> Tensor:
@@ -35,6 +36,10 @@ class Folded(Protocol):
 
     def buffers(self) -> Iterator[Tensor]:
         """List the weights."""
+        ...
+
+    def compile(self, **options: Any) -> None:
+        """Let torch compile it at the next call."""
         ...
 
     def __call__(self, x_BNF: Tensor, shifts_BS: Tensor) -> Tensor:

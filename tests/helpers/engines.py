@@ -12,7 +12,7 @@ def make_engine(net: Network, channels: str = "each", window: int | None = None,
     """`window`: the frames of the longest window."""
     engine = Engine(net, "cpu", "fp32", "off", channels, **more)  # pyright: ignore
     if window is not None:
-        engine.forward.budget_bytes = window * engine.forward.frame_bytes
+        engine.forward.budget_bytes = engine.forward.count_bytes(window)
         assert engine.forward.longest_window == window
     return engine
 

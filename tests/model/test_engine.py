@@ -220,6 +220,7 @@ class SmallDevice(torch.nn.Module):
         super().__init__()
         self.inner, self.limit = inner, limit
         self.compute_shifts, self.normalize = inner.compute_shifts, inner.normalize
+        self.slice_frames = inner.slice_frames
         self.refused = 0
 
     def forward(self, x: Tensor, shifts: Tensor) -> Tensor:
@@ -272,7 +273,7 @@ def test_sounds_that_fp16_is_too_narrow_for_are_computed_in_fp32(net, caplog):
     reference = make_engine(net).separate(waveform, HZ, conditions)
     assert 1e-4 < relative_error(usual.separate(waveform, HZ, conditions), reference) < 1e-2
     assert usual.in_fp32 is None and not caplog.messages
-    loud.forward.net.pre_weight *= 1e6
+    loud.forward.net.encoders[0].before_weight *= 1e6
     stems = loud.separate(waveform, HZ, conditions)
     assert relative_error(stems, reference) < 1e-6 and "fp16 is too narrow" in caplog.text
 

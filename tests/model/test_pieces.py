@@ -66,7 +66,7 @@ def test_pieces_keep_channels_and_batches_apart(net, conditions):
     assert linked.shape == stereo.shape and mono.shape == (1, stereo.shape[1])
     assert relative_error(linked.mean(0, keepdim=True), mono) < 1e-5
     small = make_engine(net, "each", context="pieces")
-    small.forward.budget_bytes = small.forward.frame_bytes  # one piece at a time
+    small.forward.budget_bytes = small.forward.count_bytes(1)  # one piece at a time
     assert relative_error(small.separate(stereo, HZ, conditions[:1])[0], each) < 1e-5
 
 

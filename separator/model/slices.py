@@ -1,0 +1,79 @@
+"""Run the blocks of a network over slices of their frames, so that what exists only inside of a
+block takes little memory however long a window is.
+
+Shapes: B batch, N frames, S shifts.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Of the largest map in fp32, which is 128 frames of the full network. Maps of other levels are as
+# large, for as many frames of their own. Less takes less memory; small ones cost time.
+SLICE_BYTES = 1 << 24
+MARGIN = 2  # frames to either side that two 3x3 convolutions see
+
+
+class Runner:
+    """Call blocks in slices of at most `slice_frames` frames, or whole if that is 0."""
+
+    def __init__(self, slice_frames: int) -> None:
+        self.slice_frames = slice_frames
+        self.is_compiled = False
+
+    def compile(self, blocks: Iterable[nn.Module], **options: Any) -> None:
+        # Each block is a graph of its own; the limit of 8 is by function, not by module.
+        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+        for block in blocks:
+            block.compile(**options)
+        self.is_compiled = True
+
+    def __call__(self, block: Callable[..., Tensor], shifts_BS: Tensor, *maps: Tensor) -> Tensor:
+        """Run a block on maps (B, N, ...); the last one has the resolution of its result.
+
+        Slices are of one item (B = 1): several would gain nothing.
+        """
+        if not self.slice_frames:
+            return block(shifts_BS, *maps)
+        num_frames, whole = maps[-1].shape[1], None
+        for start in range(0, num_frames, self.slice_frames):
+            stop = min(num_frames, start + self.slice_frames)
+            low, high = max(0, start - MARGIN), min(num_frames, stop + MARGIN)
+            # By one index and back: a slice of the second dimension is dense for torch's compiler
+            # only where there is no first one.
+            cut = [
+                map_[0, low * map_.shape[1] // num_frames : high * map_.shape[1] // num_frames][
+                    None
+                ]
+                for map_ in maps
+            ]
+            if self.is_compiled:
+                mark_sizes(shifts_BS, *cut)
+            part = block(shifts_BS, *cut)[:, start - low : stop - low]
+            if stop - start == num_frames:
+                return part
+            if whole is None:
+                whole = part.new_empty(1, num_frames, *part.shape[2:])
+            whole[:, start:stop] = part
+        assert whole is not None
+        return whole
+
+
+def choose_slice(map_bytes: int) -> int:
+    """Return the frames of a slice, for a network whose largest map has so many bytes a frame."""
+    return max(32, SLICE_BYTES // map_bytes // 2 * 2)
+
+
+def mark_sizes(shifts_BS: Tensor, *maps: Tensor) -> None:
+    """Tell the compiler which sizes vary, so that one graph serves every length.
+
+    Batches of one are a graph of their own: the compiler treats sizes of 1 as constants. Bins are
+    not marked (`dynamic=True` would): the compiler would equate frames and bins of one number.
+    """
+    for map_ in maps:
+        torch._dynamo.maybe_mark_dynamic(map_, 1)
+    if len(shifts_BS) > 1:
+        for tensor in (shifts_BS, *maps):
+            torch._dynamo.maybe_mark_dynamic(tensor, 0)
