@@ -24,6 +24,7 @@ class Runner:
         self.is_compiled = False
 
     def compile(self, blocks: Iterable[nn.Module], **options: Any) -> None:
+        """Let torch compile each block at its next call."""
         # Each block is a graph of its own; the limit of 8 is by function, not by module.
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         for block in blocks:
@@ -41,22 +42,21 @@ class Runner:
         for start in range(0, num_frames, self.slice_frames):
             stop = min(num_frames, start + self.slice_frames)
             low, high = max(0, start - MARGIN), min(num_frames, stop + MARGIN)
-            # By one index and back: a slice of the second dimension is dense for torch's compiler
-            # only where there is no first one.
-            cut = [
-                map_[0, low * map_.shape[1] // num_frames : high * map_.shape[1] // num_frames][
-                    None
-                ]
+            frames = [
+                slice(low * map_.shape[1] // num_frames, high * map_.shape[1] // num_frames)
                 for map_ in maps
             ]
+            # By one index and back: a slice of the second dimension is dense for torch's compiler
+            # only where there is no first one.
+            cut = [map_[0, part][None] for map_, part in zip(maps, frames, strict=True)]
             if self.is_compiled:
                 mark_sizes(shifts_BS, *cut)
-            part = block(shifts_BS, *cut)[:, start - low : stop - low]
+            core = block(shifts_BS, *cut)[:, start - low : stop - low]
             if stop - start == num_frames:
-                return part
+                return core
             if whole is None:
-                whole = part.new_empty(1, num_frames, *part.shape[2:])
-            whole[:, start:stop] = part
+                whole = core.new_empty(1, num_frames, *core.shape[2:])
+            whole[:, start:stop] = core
         assert whole is not None
         return whole
 
