@@ -262,10 +262,12 @@ class FoldedResUNet(nn.Module):
         )
         self.film_weight = nn.Buffer(torch.cat(shifts.weights))
         self.film_bias = nn.Buffer(torch.cat(shifts.biases))
-        map_bytes = 4 * net.config.widths[0] * (net.config.num_bins - 1)
-        self.slice_frames = 0 if on_gpu else choose_slice(map_bytes)
-        self.runner = Runner(self.slice_frames)
+        self.runner = Runner(0 if on_gpu else choose_slice(net.config))
         self.requires_grad_(False)
+
+    @property
+    def slice_frames(self) -> int:
+        return self.runner.slice_frames
 
     def compute_shifts(self, condition_BD: Tensor) -> Tensor:
         """Compute all shifts (B, S) of the conditions by one matrix product."""

@@ -17,7 +17,7 @@ from separator.model import registry
 from separator.model.device import Precision, choose_precision
 from separator.model.memory import choose_budget, keep_pages
 from separator.model.networks import Network, count_flops, fold
-from separator.model.slices import mark_sizes
+from separator.model.slices import count_map_bytes, mark_sizes
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ LARGEST_BATCH_FRAMES = {("cpu", "fp32"): 1_024, ("cpu", "bf16"): 1_024, ("cuda",
 # Kernels index with 32 bits: no array of a batch may reach 2^31 values.
 LARGEST_ARRAY = 2**31 - 1
 # Compiling costs a minute, and saves 1.9 ms of 3.8 per 470 GFLOP on an H200: on a GPU it pays from
-# this work (multiply-adds x 2) on. On CPU it gains a tenth at most and needs a C++ compiler, which
-# few machines of a cluster have: only `compile=on` compiles there.
+# this work (multiply-adds x 2) on. On CPU it gains a tenth, a quarter with AMX, and needs a C++
+# compiler, which few machines of a cluster have: only `compile=on` compiles there.
 COMPILE_PAYS = {"cuda": 1.2e16}
 
 
@@ -76,20 +76,17 @@ class Forward:
         """Tell whether the network adds in fp16, where sums beyond 65,504 become infinite."""
         return any(tensor.dtype == torch.float16 for tensor in self.net.buffers())
 
-    @property
-    def map_bytes(self) -> int:
-        """The memory of one frame of the largest map, in fp32."""
-        return 4 * self.config.widths[0] * (self.config.num_bins - 1)
-
     def count_bytes(self, num_frames: int) -> int:
         """Count the peak memory of one window."""
         in_slice = min(num_frames, self.net.slice_frames)
-        return self.map_bytes * (self.maps_per_frame * num_frames + SLICE_MAPS * in_slice)
+        maps = self.maps_per_frame * num_frames + SLICE_MAPS * in_slice
+        return maps * count_map_bytes(self.config)
 
     @property
     def longest_window(self) -> int:
         """The frames of the longest window that fits the budget."""
-        maps, in_slice = self.budget_bytes // self.map_bytes, self.net.slice_frames
+        maps = self.budget_bytes // count_map_bytes(self.config)
+        in_slice = self.net.slice_frames
         most = (maps - SLICE_MAPS * in_slice) // self.maps_per_frame
         if most < in_slice:
             most = maps // (self.maps_per_frame + SLICE_MAPS)

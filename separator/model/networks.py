@@ -23,8 +23,12 @@ class Folded(Protocol):
 
     grid_frames: int  # windows start on multiples of this and are whole multiples long
     context_frames: int  # to either side, a multiple of the grid: with these, windows are exact
-    slice_frames: int  # at once of what exists inside of a block alone; 0: all of them
     last_gain: float  # of the highest bin, for which it computes none
+
+    @property
+    def slice_frames(self) -> int:
+        """Return for how many frames at once maps inside of a block exist; 0: for all of them."""
+        ...
 
     def compute_shifts(self, condition_BD: Tensor) -> Tensor:
         """Compute what the network needs of conditions (B, S)."""

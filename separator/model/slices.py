@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from separator.model.asp_unet import AspConfig
+from separator.model.resunet import NetworkConfig
+
 # Of the largest map in fp32, which is 128 frames of the full network. Maps of other levels are as
 # large, for as many frames of their own. Less takes less memory; small ones cost time.
 SLICE_BYTES = 1 << 24
@@ -61,9 +64,14 @@ class Runner:
         return whole
 
 
-def choose_slice(map_bytes: int) -> int:
-    """Return the frames of a slice, for a network whose largest map has so many bytes a frame."""
-    return max(32, SLICE_BYTES // map_bytes // 2 * 2)
+def count_map_bytes(config: NetworkConfig | AspConfig) -> int:
+    """Count the bytes of one frame of a network's largest map, in fp32."""
+    return 4 * config.widths[0] * (config.num_bins - 1)
+
+
+def choose_slice(config: NetworkConfig) -> int:
+    """Return the frames of a slice: an even number, as blocks halve the frames."""
+    return max(32, SLICE_BYTES // count_map_bytes(config) // 2 * 2)
 
 
 def mark_sizes(shifts_BS: Tensor, *maps: Tensor) -> None:
