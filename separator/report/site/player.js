@@ -176,7 +176,9 @@ Report.setSource = async (sound, address) => {
   }
   try {
     const answer = await fetch(address);
-    sound.src = answer.ok ? URL.createObjectURL(await answer.blob()) : address;
+    const whole = answer.ok ? await answer.blob() : null;
+    if (!sound.isConnected) return;  // its stem was left meanwhile: nothing would free the address
+    sound.src = whole ? URL.createObjectURL(whole) : address;
   } catch {
     sound.src = address;
   }
