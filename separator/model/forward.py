@@ -146,7 +146,9 @@ class Forward:
             self.last_shape = x_BNF.shape
         is_exact = self.precision == "fp32"
         with keep_pages(), computing(self.device, is_exact), torch.no_grad():
-            return self.net(x_BNF, shifts_BS)
+            gains = self.net(x_BNF, shifts_BS)
+            # The next replay of a CUDA graph writes where this one has written.
+            return gains.clone() if self.is_compiled and self.device.type == "cuda" else gains
 
 
 def keep_graphs() -> None:

@@ -51,9 +51,19 @@ def test_compiled_equals_eager_at_changing_lengths(net):
         assert relative_error(b, a) < 1e-5
 
 
+def test_a_later_batch_of_pieces_leaves_the_gains_of_earlier_ones(net):
+    """Of a compiled network the next batch is written to the same memory."""
+    waveform, conditions = 0.1 * torch.randn(1, 110 * HZ), torch.randn(2, 512)  # three batches
+    eager, compiled = (
+        Engine(net, "cuda", "fp32", mode, context="pieces").separate(waveform, HZ, conditions)
+        for mode in ("off", "on")
+    )
+    assert relative_error(compiled, eager) < 1e-5
+
+
 @pytest.mark.parametrize("compile", ["off", "on"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_stems_do_not_depend_on_who_shares_a_batch(net, precision, compile):
+def test_stems_do_not_depend_on_who_shares_a_device(net, precision, compile):
     shared = Engine(net, "cuda", precision, compile, is_shared=True)
     generator = torch.Generator().manual_seed(0)
     works = [

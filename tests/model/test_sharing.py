@@ -1,6 +1,7 @@
-"""Threads that separate with one network: their windows share batches, and change no bit."""
+"""Threads that separate with one network have the stems that each has alone."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,11 +37,6 @@ def separate(engine: Engine, seed: int) -> Tensor:
     return engine.separate(samples_CT, RATE_HZ, conditions_QD)
 
 
-def separate_all(engine: Engine, num_threads: int) -> list[Tensor]:
-    with ThreadPoolExecutor(num_threads) as threads:
-        return list(threads.map(lambda seed: separate(engine, seed), range(12)))
-
-
 def wait_until(is_so: Callable[[], bool]) -> None:
     for _ in range(60_000):  # minutes, for a machine as busy as may be
         if is_so():
@@ -59,35 +55,28 @@ def hooked(engine: Engine, hook: Callable[[Tensor], None]) -> Iterator[None]:
         handle.remove()
 
 
-def test_stems_do_not_depend_on_who_shares_a_batch(engine):
-    batches: dict[int, list[torch.Size]] = {1: [], NUM_THREADS: []}
-    found = {}
+def test_each_thread_has_the_batches_and_the_stems_that_it_has_alone(engine):
+    batches: dict[int, list[int]] = {1: [], NUM_THREADS: []}
+    at_work, callers, found = [], set(), {}
     for num_threads, seen in batches.items():
 
         def note(x_BNF: Tensor, seen=seen, num_threads=num_threads) -> None:
             if not seen:  # the first batch holds the device until all threads want it
-                wait_until(lambda: len(engine.forward.waiting) == num_threads)
-            seen.append(x_BNF.shape)
+                wait_until(lambda: len(at_work) == num_threads)
+            seen.append(hash(x_BNF.numpy().tobytes()))
+            callers.add(threading.current_thread().ident)
 
-        with hooked(engine, note):
-            found[num_threads] = separate_all(engine, num_threads)
+        def work(seed: int) -> Tensor:
+            at_work.append(seed)
+            return separate(engine, seed)
+
+        at_work.clear()
+        with hooked(engine, note), ThreadPoolExecutor(num_threads) as threads:
+            found[num_threads] = list(threads.map(work, range(12)))
     for one, other in zip(found[1], found[NUM_THREADS], strict=True):
         assert torch.equal(one, other)
-    assert set(batches[1]) == set(batches[NUM_THREADS])  # one shape for each length
-    assert len(batches[NUM_THREADS]) < len(batches[1])  # they did share
-
-
-def test_requests_that_do_not_mix_see_the_batches_that_they_see_alone(engine):
-    engine.forward.mixes = False  # as in fp32 on a GPU
-    batches: dict[int, list[int]] = {1: [], NUM_THREADS: []}
-    try:
-        for num_threads, seen in batches.items():
-            note = lambda x_BNF, seen=seen: seen.append(hash(x_BNF.numpy().tobytes()))  # noqa: E731
-            with hooked(engine, note):
-                separate_all(engine, num_threads)
-    finally:
-        engine.forward.mixes = True
     assert sorted(batches[1]) == sorted(batches[NUM_THREADS])
+    assert len(callers) == 1  # one thread has the device
 
 
 def test_stems_are_those_of_an_engine_of_ones_own(engine):
@@ -106,8 +95,8 @@ def test_full_device_makes_batches_smaller_for_all():
         if len(x_BNF) > 2:
             raise torch.OutOfMemoryError("no room")
 
-    with hooked(full, refuse):
-        found = separate_all(full, NUM_THREADS)
+    with hooked(full, refuse), ThreadPoolExecutor(NUM_THREADS) as threads:
+        found = list(threads.map(lambda seed: separate(full, seed), range(12)))
     for seed, stems in enumerate(found):
         torch.testing.assert_close(stems, separate(own, seed), atol=1e-6, rtol=0)
     assert full.forward.choose_batch(160) <= 2 < own.forward.choose_batch(160)
