@@ -11,8 +11,9 @@ from typing import Any
 
 from separator.errors import ObjectMissing, OutputDamaged
 from separator.results.manifest import make_table
-from separator.results.record import URIS, pack_json
+from separator.results.record import URIS, is_still_so, pack_json
 from separator.results.schema import COLUMNS, Record
+from separator.rows import NO_TRACK, WorkItem
 from separator.storage import Storage
 
 VERSION = 1
@@ -81,12 +82,43 @@ def list_uris(records: Iterable[Record]) -> list[str]:
     return [r[key] for r in records for key in URIS if r[key]]
 
 
+def keep_finished(
+    old: Sequence[Record], new: Sequence[Record], items: Iterable[WorkItem]
+) -> list[Record]:
+    """Put the records of an earlier run in place of failures of what it has finished.
+
+    Finished work of an asset comes again with what is new for it. If its original cannot be read
+    this time, what is there is still right.
+    """
+    etag, rows = new[0]["asset_etag"], []
+    by_name = {item.name: item for item in items}
+    for record in new:
+        item = by_name.get(record["query_name"])
+        own = [
+            r | {"created_at": record["created_at"]}
+            for r in old
+            if item and r["asset_etag"] == etag and r["query_name"] == item.name
+            if r["request"] in item.ids and is_still_so(r, item.threshold)
+            if record["track_index"] in (NO_TRACK.index, r["track_index"])
+        ]
+        has_finished = any(not r["error_code"] for r in own)
+        rows += own if record["error_code"] and has_finished else [record]
+    return rows
+
+
 def merge_records(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Record], list[str]]:
     """Make (the rows of the commit file, URIs of files that no row names any more).
 
-    Rows of an earlier version of the asset go, and rows of a work item that was made again.
+    Rows of an earlier version of the asset go, and rows of a work item that was made again. Where
+    nothing could be made, because the whole asset failed, what was made in another way stays.
     """
     etag, names = new[0]["asset_etag"], {record["query_name"] for record in new}
-    kept = [r for r in old if r["asset_etag"] == etag and r["query_name"] not in names]
+    has_failed = {r["query_name"] for r in new if r["track_index"] == NO_TRACK.index}
+    kept = [
+        r
+        for r in old
+        if r["asset_etag"] == etag
+        if r["query_name"] not in names or (r["query_name"] in has_failed and not r["error_code"])
+    ]
     rows = [*kept, *new]
     return rows, sorted(set(list_uris(old)) - set(list_uris(rows)))

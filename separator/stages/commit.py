@@ -9,7 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 from separator.errors import StorageError
-from separator.results.commit_file import CommitFile, list_uris, merge_records, pack_commit_file
+from separator.results.commit_file import (
+    CommitFile,
+    keep_finished,
+    list_uris,
+    merge_records,
+    pack_commit_file,
+)
 from separator.results.folders import find_folder
 from separator.results.latest import hash_ids
 from separator.results.manifest import ManifestWriter
@@ -82,12 +88,16 @@ class Committer:
         return self._done
 
     def discard(self, command: Discard) -> None:
-        self._delete(command.asset, [command.uri])
+        asset, found = find_folder(self.storage, self.layout, command.asset)
+        if command.uri not in list_uris(found.records):
+            self._delete(asset, [command.uri])
 
     def _commit(self, command: Commit) -> None:
         asset, old = find_folder(self.storage, self.layout, command.asset)
+        records = command.records
         if command.is_new:
-            self._write(asset, old, command)
+            records = keep_finished(old.records, records, asset.items)
+            self._write(asset, old, records, command.orphan_uris)
         else:  # an earlier run may have died between its commit file and these lines
             self._delete(asset, set(old.obsolete_uris) - set(list_uris(old.records)))
         self.storage.clear(self.layout.parts(asset.path))
@@ -96,7 +106,7 @@ class Committer:
             self._done.frombytes(hash_ids([r["request"] for r in command.records]).tobytes())
             if old.obsolete_uris or name_mark(asset.uri) in self.marked:
                 self._settled.append((asset.uri, {r["query_name"] for r in command.records}))
-            self.writer.add(command.records)
+            self.writer.add(records)
             settled = []
             if not self.writer.held:  # all of their rows are in the manifest now
                 settled, self._settled = self._settled, []
@@ -107,17 +117,19 @@ class Committer:
     def _unmark(self, settled: tuple[str, set[str]]) -> None:
         unmark(self.storage, self.layout, *settled)
 
-    def _write(self, asset: Asset, old: CommitFile, command: Commit) -> None:
+    def _write(
+        self, asset: Asset, old: CommitFile, records: list[Record], orphan_uris: Iterable[str]
+    ) -> None:
         if not asset.etag and any(record["asset_etag"] for record in old.records):
             return  # storage could not look at it: what is there stays
-        rows, replaced_uris = merge_records(old.records, command.records)
+        rows, replaced_uris = merge_records(old.records, records)
         named = set(list_uris(rows))
         self._delete(asset, set(old.obsolete_uris) - named)
-        obsolete = {*replaced_uris, *command.orphan_uris} - named
+        obsolete = {*replaced_uris, *orphan_uris} - named
         # From here on the asset is done, even if this process dies.
         uri = self.layout.record(asset.path)
         if not parse_uri(uri).bucket:  # a folder may be deleted under a run
-            for each in list_uris(command.records):
+            for each in list_uris(records):
                 self.storage.stat(each)
         self.check()
         self.storage.write(uri, pack_commit_file(CommitFile(asset.uri, rows, tuple(obsolete))))

@@ -28,6 +28,7 @@ from separator.media.formats import FORMATS, choose_layout
 from separator.media.joined import decode_track, drop_silent
 from separator.media.limits import Limits
 from separator.media.probe import Media, Track, probe
+from separator.results.commit_file import CommitFile
 from separator.results.folders import find_folder, withdraw
 from separator.results.paths import Layout
 from separator.results.record import select_done
@@ -72,9 +73,11 @@ class Extractor:
             if records := select_done(found.records, asset.items, self.retry_failed):
                 yield AlreadyDone(asset, tuple(records))
                 return
-            withdraw(self.storage, self.layout, asset, found)
             with temporary_folder() as folder:
                 for row in self._extract(asset, folder):
+                    if isinstance(row, SpanRow) and found.records:  # its stems will be made
+                        withdraw(self.storage, self.layout, asset, found)
+                        found = CommitFile()
                     timed = replace(row, seconds=Seconds(extract=time.monotonic() - started))
                     if held is not None:
                         yield held

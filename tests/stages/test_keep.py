@@ -1,0 +1,140 @@
+"""Finished stems stay where what is new for their asset cannot be made."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from separator.audio.renditions import Edits
+from separator.errors import Throttled
+from separator.results.commit_file import read_commit_file
+from separator.results.done import find_done
+from separator.results.latest import read_latest
+from separator.results.manifest import ManifestWriter
+from separator.results.paths import Layout
+from separator.rows import STEM, Asset, Failed, Outcome, StemWritten, WorkItem
+from separator.stages.collect import Collector, Discard
+from separator.stages.commit import Committer
+from separator.stages.extract import Extractor, SpanPlan
+from separator.storage import Storage
+from tests.helpers.rows import make_failure, make_file, make_rendition
+from tests.helpers.stages import make_asset
+
+SIREN = WorkItem("a" * 32, STEM, "siren", "a siren")
+MAN = WorkItem("b" * 32, STEM, "man", "a man")
+MIX = replace(make_rendition("2"), needs=("siren",))
+
+
+class Busy(Storage):
+    """Storage that lists and writes, and gives no asset for now."""
+
+    def on_disk(self, *_):
+        raise Throttled("x.wav: too many requests")
+
+
+class Output:
+    """An output with one asset."""
+
+    def __init__(self, folder: Path) -> None:
+        self.storage, self.layout = Storage(), Layout(str(folder / "out"), "flac")
+        (folder / "x.wav").write_bytes(b"x" * 100)
+        etag = self.storage.stat(str(folder / "x.wav")).etag
+        self.asset = replace(make_asset(folder / "x.wav", Edits(), etag), items=(SIREN,))
+        self.num_runs = 0
+
+    def ask(self, *items: WorkItem) -> Asset:
+        """Return the asset with what is left to do of these work items."""
+        asked = replace(self.asset, items=items)
+        return find_done(self.storage, self.layout, True).select_pending(asked)
+
+    def write_stem(self, track: int = 0, num_tracks: int = 1) -> StemWritten:
+        uri = self.layout.stem(self.asset.path, track, STEM, "siren")
+        self.storage.write(uri, b"a stem")
+        return make_file(track, "siren", num_tracks, asset=self.asset, uri=uri)
+
+    def run(self, rows: Sequence[Outcome]) -> None:
+        self.num_runs += 1
+        run_id = str(self.num_runs)
+        done = find_done(self.storage, self.layout, True)
+        collector = Collector({"run_id": run_id}, last_commit_us=done.last_commit_us)
+        writer = ManifestWriter(self.storage, self.layout, run_id, 1_000)
+        with Committer(self.storage, self.layout, writer, lambda _: None) as committer:
+            for row in rows:
+                for command in collector.add(row):
+                    assert not isinstance(command, Discard)
+                    committer.commit(command)
+
+    def read_commit(self) -> set[tuple]:
+        records = read_commit_file(self.storage, self.layout.record(self.asset.path)).records
+        return {(r["query_name"], r["track_index"], r["status"]) for r in records}
+
+    def read_manifest(self) -> set[tuple]:
+        names = ["query_name", "track_index", "status"]
+        batches = read_latest(self.storage, self.layout, names)
+        return {tuple(row.values()) for batch in batches for row in batch.to_pylist()}
+
+
+@pytest.fixture
+def output(tmp_path) -> Output:
+    return Output(tmp_path)
+
+
+def extract(output: Output, asset: Asset) -> list:
+    """Extract the asset while its original cannot be read."""
+    extractor = Extractor(Busy(), output.layout, SpanPlan(10, Fraction(0), Fraction(1)), True)
+    rows = list(extractor(asset))
+    assert [row.code for row in rows if isinstance(row, Failed)] == ["throttled"]
+    return rows
+
+
+def test_a_rendition_that_cannot_be_made_leaves_the_stem_that_it_needs(output):
+    stem = output.write_stem()
+    output.run([stem])
+    pending = output.ask(SIREN, MIX)
+    assert [item.name for item in pending.items] == ["siren", "2"]
+    output.run(extract(output, pending))
+    rows = {("siren", 0, "ok"), ("2", -1, "failed")}
+    assert output.read_commit() == output.read_manifest() == rows
+    assert output.storage.read(stem.uri)
+
+
+def test_stems_that_cannot_be_made_in_another_way_stay_as_they_are(output):
+    stem = output.write_stem()
+    output.run([stem])
+    changed = [replace(SIREN, id="c" * 32), MAN]
+    output.run(extract(output, output.ask(*changed)))
+    assert output.read_manifest() == {("siren", -1, "failed"), ("man", -1, "failed")}
+    assert output.read_commit() == {("siren", 0, "ok"), *output.read_manifest()}
+    assert output.storage.read(stem.uri)
+    # With the former settings nothing is to be made.
+    (row,) = Extractor(Busy(), output.layout, SpanPlan(10, Fraction(0), Fraction(1)))(output.asset)
+    output.run([row])
+    assert output.read_manifest() == {("siren", 0, "ok"), ("man", -1, "failed")}
+
+
+def test_a_second_try_that_fails_leaves_the_tracks_that_were_made(output):
+    stem = output.write_stem(0, 2)
+    output.run([stem, make_failure(1, "decode_failed", 2, output.asset)])
+    rows = {("siren", 0, "ok"), ("siren", 1, "failed")}
+    assert output.read_manifest() == rows
+    output.run(extract(output, output.ask(SIREN)))
+    assert output.read_commit() == output.read_manifest() == rows
+    assert output.storage.read(stem.uri)
+    # A track that fails alone leaves what was made of it, too.
+    failures = [make_failure(track, "decode_failed", 2, output.asset) for track in (0, 1)]
+    output.run(failures)
+    assert output.read_commit() == output.read_manifest() == rows
+
+
+def test_a_file_that_comes_late_is_kept_if_a_record_names_it(output):
+    stem = output.write_stem()
+    output.run([stem])
+    writer = ManifestWriter(output.storage, output.layout, "2", 1_000)
+    late = output.layout.stem(output.asset.path, 0, STEM, "man")
+    output.storage.write(late, b"too late")
+    with Committer(output.storage, output.layout, writer, lambda _: None) as committer:
+        for uri in (stem.uri, late):
+            committer.discard(Discard(output.asset, uri))
+    assert Path(stem.uri).exists() and not Path(late).exists()
