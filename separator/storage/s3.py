@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from separator.storage.s3_client import Client
 from separator.storage.s3_errors import explained, get_field, retry, wait
 from separator.storage.s3_settings import StorageSettings
 from separator.storage.s3_upload import Writer
-from separator.storage.uri import Entry, Place, parse_uri
+from separator.storage.uri import Entry, Place, hide_secret, parse_uri, show_uri
 
 BLOCK_BYTES = 1 << 20
 LISTED = {"IsTruncated", "KeyCount", "Name"}  # a listing has at least one of these
@@ -103,16 +104,18 @@ class S3Store:
 
     def _fetch_range(self, place: Place, expected: Entry, fd: int, start: int, stop: int) -> None:
         """Read one range; after a broken connection, read the rest of it."""
-        failures = 0
-        while start < stop:
+        at, failures, num_damaged = start, 0, 0
+        while at < stop:
             try:
-                for block in self._read_range(place, expected, start, stop):
-                    os.pwrite(fd, block, start)
-                    start += len(block)
+                for block in self._read_range(place, expected, at, stop):
+                    os.pwrite(fd, block, at)
+                    at += len(block)
                     failures = 0
             except StorageBusy:
                 failures += 1
-                if failures >= self.settings.attempts:
+                if at >= stop:  # a wrong checksum is noticed when all bytes have come
+                    at, num_damaged = start, num_damaged + 1
+                if max(failures, num_damaged) >= self.settings.attempts:
                     raise
                 wait(self.settings, failures)
 
@@ -170,4 +173,8 @@ def _make_entry(place: Place, item: dict[str, Any]) -> Entry:
         get_field(place.shown, item, name) for name in ("Size", "ETag", "LastModified")
     )
     modified_at = modified_at.astimezone(UTC).replace(microsecond=0)
-    return Entry(place.uri, size, etag.strip('"'), modified_at)
+    entry = Entry(place.uri, size, etag.strip('"'), modified_at)
+    if hidden := hide_secret(place.uri):
+        error = StorageError(f"{show_uri(hidden)}: holds a signature in its name: rename it")
+        return replace(entry, uri=hidden, error=error)
+    return entry

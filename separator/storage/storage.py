@@ -61,12 +61,12 @@ class Storage:
         for entry in self._walk(store, place, root, find_folders(include), recursive):
             key = parse_uri(entry.uri).key
             name = key.removeprefix(root) if key.startswith(root) else key.rpartition("/")[2]
-            if entry.error is None:
-                if is_wanted(name):
-                    yield entry
-            # It may be a folder: then a pattern for what lies in it leaves it out too.
-            elif is_allowed(name) and is_allowed(f"{name}/x"):
-                if not with_errors:
+            if entry.error is None or entry.etag:
+                is_chosen = is_wanted(name)
+            else:  # it may be a folder: then a pattern for what lies in it leaves it out too
+                is_chosen = is_allowed(name) and is_allowed(f"{name}/x")
+            if is_chosen:
+                if entry.error is not None and not with_errors:
                     raise entry.error
                 yield entry
 
