@@ -106,6 +106,23 @@ def keep_finished(
     return rows
 
 
+def clear_residuals(old: Sequence[Record], new: Sequence[Record]) -> list[Record]:
+    """Return earlier records of other queries without the residual that was made again: a joint
+    one holds something else now."""
+    etag, names = new[0]["asset_etag"], {record["query_name"] for record in new}
+    again = {record["residual_uri"] for record in new} - {""}
+    changed = dict.fromkeys(("null_error", "residual_similarity")) | {
+        "residual_uri": "",
+        "created_at": new[0]["created_at"],
+    }
+    return [
+        record | changed
+        for record in old
+        if record["asset_etag"] == etag and record["query_name"] not in names
+        if record["residual_uri"] in again
+    ]
+
+
 def merge_records(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Record], list[str]]:
     """Make (the rows of the commit file, URIs of files that no row names any more).
 

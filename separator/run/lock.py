@@ -23,7 +23,7 @@ from separator.run.holders import (
     read_holders,
 )
 from separator.run.process import identify_process
-from separator.storage import Storage
+from separator.storage import Storage, parse_uri
 from separator.storage.shared import SharedObject
 
 log = logging.getLogger(__name__)
@@ -58,9 +58,10 @@ class RunLock:
         self._renewed_at = time.clock_gettime(CLOCK)
         self._thread.start()
 
-    def list_live(self) -> list[str]:
-        """List the other runs that hold a share of the output."""
-        return list(self._list_others(self._change(lambda holders, _: holders)))
+    def list_earlier(self) -> list[str]:
+        """List the runs that hold a share of the output and took it before this one."""
+        run_ids = list(self._change(lambda holders, _: holders))
+        return run_ids[: run_ids.index(self.run_id)]
 
     def check(self) -> None:
         """Raise LockLost if another run took this one for dead."""
@@ -143,4 +144,15 @@ class RunLock:
         return read_holders(self._shared.change(decide_content), self.uri)
 
     def _get_age_s(self) -> float:
-        return (datetime.now(UTC) - self.storage.stat(self.uri).modified_at).total_seconds()
+        return (self._tell_time() - self.storage.stat(self.uri).modified_at).total_seconds()
+
+    def _tell_time(self) -> datetime:
+        """Tell the time by the clock of a shared folder. S3 refuses clocks that are wrong."""
+        if parse_uri(self.uri).bucket:
+            return datetime.now(UTC)
+        probe_uri = f"{self.uri}.{self.run_id}"
+        self.storage.write(probe_uri, b"")
+        try:
+            return self.storage.stat(probe_uri).modified_at
+        finally:
+            self.storage.delete(probe_uri)

@@ -26,7 +26,7 @@ class Monitor:
         self.health = health
         health.begin_pass()
         self.counts: ListingCounts | None = None
-        self.bugs: list[str] = []
+        self.num_bugs, self.first_bug = 0, ""
         self.errors: list[tuple[str, str]] = []  # of the whole run: code and text
 
     def get_shared(self) -> list[ray.ObjectRef]:
@@ -60,10 +60,23 @@ class Monitor:
         return self.errors
 
     def report_bug(self, text: str) -> None:
-        self.bugs.append(text)
+        self.num_bugs += 1
+        self.first_bug = self.first_bug or text
 
-    def get_bugs(self) -> list[str]:
-        return self.bugs
+    def get_bugs(self) -> tuple[int, str]:
+        """Return the number of bugs and the traceback of the first."""
+        return self.num_bugs, self.first_bug
+
+
+class BugError(RuntimeError):
+    """Stages raised what none of them should."""
+
+
+def raise_bugs(monitor: Any, least: int = 1) -> None:
+    """Raise if at least so many bugs were reported."""
+    number, first = ray.get(monitor.get_bugs.remote())
+    if number >= least:
+        raise BugError(f"{number} bugs; the first of them:\n{first}")
 
 
 class MonitoredStage:

@@ -1,20 +1,25 @@
 """Look at other runs on the same output: those at work, and those of earlier settings."""
 
-from collections.abc import Collection
+import time
+from collections.abc import Iterable
+from typing import Any
 
 from separator.errors import RequestError
 from separator.run.listening import OFF
 from separator.run.prepare import Target
 from separator.run.status import read_run, read_runs
 from separator.stages.work import uses_presence
+from separator.storage import Storage
+
+LOOKS, PAUSE_S = 10, 0.5
 
 
-def check_precision(target: Target, wanted: str, run_id: str, live: Collection[str]) -> None:
-    """Refuse the precision that `auto` came to (`wanted` is `auto`) if a shard that started a
-    moment before, on a machine of another kind, came to another. `live`: runs that are at work."""
+def check_precision(target: Target, wanted: str, earlier: Iterable[str]) -> None:
+    """Refuse the precision that `auto` came to (`wanted` is `auto`) if a shard that took its share
+    a moment before, on a machine of another kind, came to another. `earlier`: runs at work."""
     own = target.config.model.precision
-    for each in live:
-        run = read_run(target.storage, target.layout.run(each)) if each < run_id else None
+    for each in earlier:
+        run = await_run(target.storage, target.layout.run(each))
         if run is None or not wanted == run["config"]["model"]["precision"] == "auto":
             continue
         if (run.get("precision") or own) != own:
@@ -22,6 +27,16 @@ def check_precision(target: Target, wanted: str, run_id: str, live: Collection[s
                 f"model.precision=auto is {own} on this machine and {run['precision']} in run "
                 f"{each}, which is at work; set model.precision={run['precision']}"
             )
+
+
+def await_run(storage: Storage, uri: str) -> dict[str, Any] | None:
+    """Read the file of a run at work, which it writes as soon as it has its share; None if it was
+    killed in between."""
+    for _ in range(LOOKS):
+        if (run := read_run(storage, uri)) is not None:
+            return run
+        time.sleep(PAUSE_S)
+    return None
 
 
 def list_former_detection(target: Target, run_id: str) -> list[str]:

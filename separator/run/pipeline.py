@@ -35,7 +35,7 @@ from separator.run.cluster import choose_devices
 from separator.run.devices import DeviceHealth
 from separator.run.lister import Lister, Unpack, get_listing
 from separator.run.local_ray import quiet_loggers
-from separator.run.monitor import Monitor, MonitoredStage
+from separator.run.monitor import Monitor, MonitoredStage, raise_bugs
 from separator.run.placement import (
     EXTRACT,
     PUBLISH,
@@ -103,8 +103,7 @@ def run_flow(
     stats.ray_data.append(dataset.stats())
     for code, text in ray.get(monitor.get_errors.remote()):
         raise find_error(code)(text)
-    if bugs := ray.get(monitor.get_bugs.remote()):
-        raise RuntimeError(f"{len(bugs)} bugs; the first of them:\n{bugs[0]}")
+    raise_bugs(monitor)
     counts = get_listing(monitor, has_ended=True)
     if counts.duplicates:
         log.warning("%d rows name an asset again; the first row counts", counts.duplicates)

@@ -6,10 +6,8 @@ Heavy imports wait until they are needed: a run with nothing to do starts neithe
 import itertools
 import logging
 import platform
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from multiprocessing.pool import AsyncResult, ThreadPool
@@ -22,7 +20,7 @@ from separator.machine import count_cpus, share_heaps
 from separator.media.formats import list_media_patterns
 from separator.results.compact import compact
 from separator.results.done import DoneItems
-from separator.results.manifest import ManifestWriter
+from separator.results.manifest import ManifestWriter, list_runs
 from separator.results.refuse import refuse_files
 from separator.results.schema import Record
 from separator.results.withdrawn import list_marks
@@ -38,6 +36,7 @@ from separator.run.prepare import (
     warn_of_queries,
 )
 from separator.run.run_file import FINISHED, STOPPED, RunFile
+from separator.run.run_id import follow_runs, make_run_id
 from separator.run.stats import STARTING_RAY, WARMING, RunStats
 from separator.run.status import check_output
 from separator.stages.collect import Collector, Commit
@@ -72,7 +71,8 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
         "config": config.to_dict(),
         "precision": target.config.model.precision,
     }
-    layout, run_id = target.layout, stats.run_id
+    layout = target.layout
+    run_id = stats.run_id = follow_runs(stats.run_id, list_runs(storage, layout))
     run_file = RunFile(storage, layout.run(run_id), run_id, shard, lambda: about | stats.to_dict())
     lock = RunLock(storage, layout.lock(), run_id, shard, run_file.write)
     next(iter(target.list_assets()), None)  # a missing input is reported before the lock is taken
@@ -80,8 +80,7 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
     state = ""
     try:
         run_file.write()
-        live = lock.list_live()
-        check_precision(target, config.model.precision, run_id, live)
+        check_precision(target, config.model.precision, lock.list_earlier())
         target = replace(target, marked=list_marks(storage, layout))
         done = target.find_done()
         pending = look_through(target, done, stats)
@@ -285,8 +284,3 @@ def find_commit() -> str | None:
         return next((line.split()[0] for line in packed if line.endswith(f" {head[5:]}")), None)
     except OSError:  # installed from a wheel, say
         return None
-
-
-def make_run_id() -> str:
-    """Make an id that sorts by time."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"

@@ -14,10 +14,12 @@ from separator.run.cluster import WAIT_AFTER_S
 from separator.run.devices import DeviceHealth
 from separator.run.gauges import RunMetrics
 from separator.run.lister import get_listing
+from separator.run.monitor import BugError, raise_bugs
 from separator.run.placement import Asks, describe_lack
 from separator.run.stats import RunStats
 
 EVERY_S = 5.0
+MANY_BUGS = 10  # and more than assets that were committed: all of them will meet one
 
 
 class Watch:
@@ -39,7 +41,7 @@ class Watch:
         self.asks, self.on_look = asks, on_look
         self.metrics = RunMetrics(stats)
         self.row_at = time.monotonic()
-        self.error: SeparatorError | None = None
+        self.error: SeparatorError | BugError | None = None
         self.has_ended = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -67,7 +69,7 @@ class Watch:
         while not self.has_ended.wait(EVERY_S):
             try:
                 self._look()
-            except SeparatorError as error:
+            except (SeparatorError, BugError) as error:
                 self.error = error
                 main = threading.main_thread().ident
                 assert main is not None
@@ -82,6 +84,8 @@ class Watch:
         health = self._ask_health()
         if len(health.stopped) >= self.num_actors and not health.working:
             raise DeviceFailed(f"no device is left that works; the last failure: {health.last}")
+        # One odd asset may meet a bug: then the others go on, and the bug is raised at the end.
+        raise_bugs(self.monitor, max(MANY_BUGS, self.stats.assets + 1))
         if time.monotonic() - self.row_at >= WAIT_AFTER_S:
             self.stats.waiting = describe_wait(self.asks, ray.nodes(), health, self.num_actors)
             self.on_look()

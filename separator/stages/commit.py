@@ -11,6 +11,7 @@ from types import TracebackType
 from separator.errors import StorageError
 from separator.results.commit_file import (
     CommitFile,
+    clear_residuals,
     keep_finished,
     list_uris,
     merge_records,
@@ -97,6 +98,7 @@ class Committer:
         records = command.records
         if command.is_new:
             records = keep_finished(old.records, records, asset.items)
+            records += clear_residuals(old.records, records)
             self._write(asset, old, records, command.orphan_uris)
         else:  # an earlier run may have died between its commit file and these lines
             self._delete(asset, set(old.obsolete_uris) - set(list_uris(old.records)))

@@ -15,7 +15,7 @@ from separator.audio.format import AudioFormat
 from separator.audio.loudness import Meter
 from separator.audio.peak import TruePeak
 from separator.audio.renditions import Rendition, choose_gain
-from separator.errors import MediaError, OutputDamaged, StorageError
+from separator.errors import MediaError, ObjectMissing, OutputDamaged, StorageError
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings, Tags
 from separator.results.commit_file import read_commit_file
@@ -112,7 +112,10 @@ class Publisher:
                 num_bytes += frame_bytes * silent[number]
                 yield from list_silence(measures.num_channels, silent[number])
                 continue
-            data = self.storage.read(self._name_part(command, number))
+            try:
+                data = self.storage.read(self._name_part(command, number))
+            except ObjectMissing:  # not written, or cleared by another run: too few bytes below
+                break
             num_bytes += len(data)
             if len(data) % frame_bytes:
                 break

@@ -175,3 +175,12 @@ def test_run_says_that_it_waits_for_machines_and_for_how_long(tmp_path, monkeypa
         process = start_job(config, "model.device=cuda", "run.no_progress_s=15", AUTO)
         line = end_in_one_line(process, 1, "python -m jobs.separate: no machine could be asked")
         assert f"seconds: {LACK}; " in line
+
+
+@pytest.mark.slow
+def test_a_bug_that_every_asset_meets_ends_the_run_soon(tmp_path, monkeypatch):
+    config = write_job(tmp_path, monkeypatch, {"CPU": "bug"})
+    _, err = end_job(start_job(config), 1)
+    assert re.search(r"BugError: \d+ bugs; the first of them:", err), err[-4_000:]
+    assert "TypeError: a bug" in err
+    assert (tmp_path / "mark-bugs").stat().st_size < NUM_ASSETS

@@ -61,6 +61,11 @@ class Sick(bandpass.BandPass):
         if meets("assert"):
             note_assert()
             raise RuntimeError(ASSERT)
+        if meets("bug"):
+            with open(MARKS + "bugs", "a") as file:
+                file.write("x")
+            time.sleep(1)
+            raise TypeError("a bug")
         if meets("exit once") and is_first():
             sys.exit(0)
         if "assert" in FAULTS.values():
@@ -84,8 +89,8 @@ package = Package()
 def install_sick(folder: Path, faults: Mapping[str, str]) -> Path:
     """Install it into a folder to be put on sys.path.
 
-    `faults`: the number of a GPU, or "CPU" -> "assert" in each span, "exit once" in a span,
-    "start" that fails always, or "start once".
+    `faults`: the number of a GPU, or "CPU" -> "assert" or "bug" in each span, "exit once" in a
+    span, "start" that fails always, or "start once".
     """
     site = install_bandpass(folder)
     module = MODULE.format(faults=dict(faults), marks=str(folder / "mark-"))

@@ -1,5 +1,7 @@
 """Other runs on an output: their precision, and their settings of detection."""
 
+import threading
+
 import pytest
 
 from separator.errors import RequestError
@@ -28,11 +30,21 @@ def test_shards_that_come_to_different_precisions_at_once_are_refused(prepare):
     other = {"bf16": "fp32", "fp32": "bf16"}[target.config.model.precision]
     about: dict = {"precision": other, "config": {"model": {"precision": "auto"}}}
     write_run(target.layout, "1", **about)
-    check_precision(target, "auto", "3", [])
-    check_precision(target, "auto", "0", ["1"])  # the one that was first goes on
-    check_precision(target, target.config.model.precision, "3", ["1"])
+    check_precision(target, "auto", [])  # the one that was first goes on
+    check_precision(target, target.config.model.precision, ["1"])
     with pytest.raises(RequestError, match=f"set model.precision={other}"):
-        check_precision(target, "auto", "3", ["1"])
+        check_precision(target, "auto", ["1"])
+
+
+def test_a_shard_awaits_the_run_file_of_one_that_was_let_in_before(prepare):
+    target = prepare()
+    other = {"bf16": "fp32", "fp32": "bf16"}[target.config.model.precision]
+    about: dict = {"precision": other, "config": {"model": {"precision": "auto"}}}
+    writing = threading.Timer(0.6, lambda: write_run(target.layout, "1", **about))
+    writing.start()
+    with pytest.raises(RequestError, match=f"set model.precision={other}"):
+        check_precision(target, "auto", ["1"])
+    writing.join()
 
 
 def test_earlier_settings_of_detection_are_named(prepare):

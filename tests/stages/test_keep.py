@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from separator.audio.renditions import Edits
+from separator.audio.renditions import JOINT, Edits
 from separator.errors import Throttled
 from separator.results.commit_file import read_commit_file
 from separator.results.done import find_done
 from separator.results.latest import read_latest
 from separator.results.manifest import ManifestWriter
 from separator.results.paths import Layout
-from separator.rows import STEM, Asset, Failed, Outcome, StemWritten, WorkItem
+from separator.rows import RESIDUAL, STEM, Asset, Failed, Outcome, StemWritten, WorkItem
 from separator.stages.collect import Collector, Discard
 from separator.stages.commit import Committer
 from separator.stages.extract import Extractor, SpanPlan
@@ -42,7 +42,7 @@ class Output:
         (folder / "x.wav").write_bytes(b"x" * 100)
         etag = self.storage.stat(str(folder / "x.wav")).etag
         self.asset = replace(make_asset(folder / "x.wav", Edits(), etag), items=(SIREN,))
-        self.num_runs = 0
+        self.num_runs, self.residual = 0, "none"
 
     def ask(self, *items: WorkItem) -> Asset:
         """Return the asset with what is left to do of these work items."""
@@ -58,7 +58,7 @@ class Output:
         self.num_runs += 1
         run_id = str(self.num_runs)
         done = find_done(self.storage, self.layout, True)
-        collector = Collector({"run_id": run_id}, last_commit_us=done.last_commit_us)
+        collector = Collector({"run_id": run_id}, self.residual, last_commit_us=done.last_commit_us)
         writer = ManifestWriter(self.storage, self.layout, run_id, 1_000)
         with Committer(self.storage, self.layout, writer, lambda _: None) as committer:
             for row in rows:
@@ -70,8 +70,8 @@ class Output:
         records = read_commit_file(self.storage, self.layout.record(self.asset.path)).records
         return {(r["query_name"], r["track_index"], r["status"]) for r in records}
 
-    def read_manifest(self) -> set[tuple]:
-        names = ["query_name", "track_index", "status"]
+    def read_manifest(self, column: str = "status") -> set[tuple]:
+        names = ["query_name", "track_index", column]
         batches = read_latest(self.storage, self.layout, names)
         return {tuple(row.values()) for batch in batches for row in batch.to_pylist()}
 
@@ -138,3 +138,19 @@ def test_a_file_that_comes_late_is_kept_if_a_record_names_it(output):
         for uri in (stem.uri, late):
             committer.discard(Discard(output.asset, uri))
     assert Path(stem.uri).exists() and not Path(late).exists()
+
+
+def test_a_stem_names_no_joint_residual_that_was_made_of_other_stems(output):
+    stem, man = output.write_stem(), output.layout.stem(output.asset.path, 0, STEM, "man")
+    joint = output.layout.stem(output.asset.path, 0, RESIDUAL, JOINT)
+    for uri in (man, joint):
+        output.storage.write(uri, b"sound")
+    both = replace(output.asset, items=(SIREN, MAN))
+    rest = make_file(0, JOINT, kind=RESIDUAL, asset=both, uri=joint)
+    output.residual = "joint"
+    output.run([replace(stem, asset=both), make_file(0, "man", asset=both, uri=man), rest])
+    assert output.read_manifest("residual_uri") == {("siren", 0, joint), ("man", 0, joint)}
+    changed = replace(output.asset, items=(replace(SIREN, id="c" * 32),))
+    output.run([replace(stem, asset=changed), replace(rest, asset=changed)])
+    assert output.read_manifest("residual_uri") == {("siren", 0, joint), ("man", 0, "")}
+    assert output.read_commit() == {("siren", 0, "ok"), ("man", 0, "ok")} and Path(man).exists()

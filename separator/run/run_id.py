@@ -1,0 +1,25 @@
+"""Ids of runs: they sort by time, and behind those of all earlier runs on an output."""
+
+import re
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+TIME = "%Y%m%d-%H%M%S"
+LENGTH = len("20260101-000000")
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+
+
+def make_run_id(at: datetime | None = None) -> str:
+    return f"{at or datetime.now(UTC):{TIME}}-{uuid.uuid4().hex[:6]}"
+
+
+def follow_runs(run_id: str, run_uris: Iterable[str]) -> str:
+    """Return the id, or another one behind those of all runs: clocks may differ, and a run that
+    started later may have ended before this one begins."""
+    names = (uri.rpartition("/")[2].removesuffix(".json") for uri in run_uris)
+    newest = max((name for name in names if RUN_ID.fullmatch(name)), default="")
+    if newest[:LENGTH] < run_id[:LENGTH]:
+        return run_id
+    last = datetime.strptime(newest[:LENGTH], TIME)  # UTC, as its id is again
+    return make_run_id(last + timedelta(seconds=1))
