@@ -25,7 +25,7 @@ from separator.report.page import (
 from separator.report.previews import AssetWork, name_preview
 from separator.report.sample import Choice, choose_assets
 from separator.report.scan import SCANNED, Scan, scan_rows
-from separator.results.latest import find_latest, read_marked
+from separator.results.latest import find_latest, read_again, read_marked
 from separator.results.paths import Layout, find_common_folder
 from separator.results.schema import COLUMNS, Record
 from separator.storage import Storage, join_uri
@@ -59,6 +59,7 @@ class ReportPlan:
         return work
 
 
+@read_again
 def plan_report(storage: Storage, layout: Layout, most: int) -> ReportPlan:
     """Go through the manifest twice: to count and to rate, then to read the chosen rows."""
     masks = find_latest(storage, layout)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from separator.errors import RequestError
-from separator.results.latest import read_latest
+from separator.results.latest import read_again, read_latest
 from separator.results.manifest import found_nothing, list_entries
 from separator.results.paths import Layout, name_presence
 from separator.results.verdicts import read_verdicts
@@ -48,6 +48,7 @@ def list_found(rows: Iterable[dict[str, Any]], min_score: float = 0.0) -> Iterat
                 )
 
 
+@read_again
 def read_presence(
     storage: Storage, output_uri: str, query: str = "", verdict: str = ANY
 ) -> list[dict[str, Any]]:

@@ -3,13 +3,15 @@
 Runs only add files, so rows of earlier commits stand beside them until a compaction.
 """
 
+import contextlib
+import functools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-from separator.errors import OutputDamaged
+from separator.errors import ObjectMissing, OutputDamaged
 from separator.results.manifest import KEY_COLUMNS, iterate_batches, list_entries
 from separator.results.paths import Layout
 from separator.results.record import ABSENT, PASSING
@@ -23,6 +25,24 @@ log = logging.getLogger(__name__)
 NO_ETAG = hash("")  # of an asset that storage could not look at
 OK, FAILED_FOR_GOOD, MAY_PASS = 0, 1, 2  # outcomes
 SCORE_COLUMNS = ("status", "presence_score")
+MOST_READS = 3
+
+In = ParamSpec("In")
+Out = TypeVar("Out")
+
+
+def read_again(read: Callable[In, Out]) -> Callable[In, Out]:
+    """Let a function that reads the manifest begin again where a file of it is gone: a run puts
+    them together at its end, and this one may have listed them before."""
+
+    @functools.wraps(read)
+    def read_until_whole(*args: In.args, **options: In.kwargs) -> Out:
+        for _ in range(MOST_READS - 1):
+            with contextlib.suppress(ObjectMissing):
+                return read(*args, **options)
+        return read(*args, **options)
+
+    return read_until_whole
 
 
 class Keys(NamedTuple):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from separator.errors import ObjectMissing, RequestError
-from separator.results.latest import read_latest
+from separator.results.latest import read_again, read_latest
 from separator.results.manifest import list_entries, list_runs
 from separator.results.paths import Layout, name_presence
 from separator.results.record import ABSENT
@@ -38,6 +38,7 @@ class Status:
     num_runs: int = 0
 
 
+@read_again
 def read_status(storage: Storage, layout: Layout) -> Status:
     check_output(storage, layout)
     status = Status()
@@ -55,6 +56,7 @@ def read_status(storage: Storage, layout: Layout) -> Status:
     return status
 
 
+@read_again
 def read_failures(storage: Storage, layout: Layout) -> Iterator[tuple[str, Reasons]]:
     """List assets with failed rows by name, with the reasons."""
     check_output(storage, layout)

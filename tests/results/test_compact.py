@@ -15,7 +15,9 @@ from separator.results.manifest import (
     read_table,
     write_table,
 )
+from separator.results.paths import Layout
 from separator.results.schema import make_schema
+from separator.run.status import read_status
 from separator.storage import Storage
 from tests.helpers.records import make_record
 
@@ -143,3 +145,30 @@ def test_compact_never_overwrites_a_file_that_it_still_has_to_read(local_output,
         compact(*local_output, "r1", num_rows)
         assert [row[0] for row in read(local_output)] == [f"x{i}" for i in range(9)]
         assert len(list_files(*local_output)) == 9 // num_rows
+
+
+class CompactsOnce(Storage):
+    """Storage on which a run ends right after the manifest was listed so many times."""
+
+    def __init__(self, num_listings: int) -> None:
+        super().__init__()
+        self.num_left = num_listings
+
+    def list(self, uri, *arguments, **options):
+        found = list(super().list(uri, *arguments, **options))
+        self.num_left -= uri.endswith("/manifest")
+        if not self.num_left:
+            compact(Storage(), Layout(uri.removesuffix("/manifest"), "flac"), "r")
+        return iter(found)
+
+
+@pytest.mark.parametrize("num_listings", [1, 2])
+def test_a_reader_begins_again_where_a_run_has_put_the_files_together(tmp_path, num_listings):
+    layout = Layout(str(tmp_path), "flac")
+    writer = ManifestWriter(Storage(), layout, "r", rows_per_file=2)
+    for number in range(6):
+        writer.add([make_record(str(number))])
+    writer.flush()
+    assert len(list_files(Storage(), layout)) == 3
+    assert read_status(CompactsOnce(num_listings), layout).num_assets == 6
+    assert len(list_files(Storage(), layout)) == 1
