@@ -41,7 +41,8 @@ EXIT_CODES = """\
 exit codes:
   0  all is well
   1  a crash, or something that may pass (a store that is busy): try again
-  2  a bad request or config; no stem or record was written
+  2  a bad request or config, an output that is taken, or storage that refuses;
+     no stem or record was written
   3  finished, and something failed
   130  stopped by Ctrl-C or SIGTERM"""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -53,7 +54,7 @@ ENDS_WITH_1 = (
 
 JOB_KEYS = """\
 keys most used, as in the file or as key=value on the command line:
-  input.uri          a folder, one file, or a list (.csv .jsonl .parquet .txt)
+  input.uri          a folder, one file, or a list (.parquet .csv .jsonl .ndjson .json .txt)
   output.uri         where stems/, manifest/ and runs/ go
   queries            sounds to separate: "[a person speaking, siren]"
   model.name         mini, audiosep, audiosep-hive, a path or s3://...
@@ -105,9 +106,13 @@ class Command:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, with the nearest word that it knows."""
 
     def error(self, message: str) -> NoReturn:
+        if choice := re.search(r"^(.*invalid choice: '(.*)') \(choose from (.*)\)$", message):
+            known = [each.strip(" '") for each in choice[3].split(",")]
+            if near := difflib.get_close_matches(choice[2], known, 1):
+                message = f"{choice[1]}; did you mean {near[0]}?"
         self.exit(REFUSED, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 

@@ -12,12 +12,13 @@ beside the published figures and writes Parquet; what is there already is not do
 """
 
 import argparse
+import importlib.util
 import math
 import sys
 from pathlib import Path
 
 from jobs.command import OK, SOME_FAILED, Command, check_least, say
-from separator.errors import RequestError
+from separator.errors import RequestError, tell_install
 
 MOST_SHOWN = 5  # cases that are left out
 BENCHMARKS = ("musdb18", "audioset")
@@ -77,7 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
     listed = parser.add_argument_group("of a list of cases")
     listed.add_argument("--per-kind", type=int, help="cases mixed for each kind (10)")
-    listed.add_argument("--style", choices=("caption", "paraphrase", "absent"), help="of queries")
+    listed.add_argument(
+        "--style", choices=("caption", "paraphrase", "absent"),
+        help="of queries: as in training, in other words, or for an absent sound (caption)",
+    )  # fmt: skip
     listed.add_argument("--levels", type=parse_levels, help="dB of the other sounds: 0,-10,10 (0)")
     listed.add_argument("--sounds", type=int, help="sounds in a mixture (2)")
     listed.add_argument(
@@ -128,9 +132,16 @@ def refuse_of_lists(
             raise RequestError(f"{option} {value}: {why}")
 
 
+def check_pictures() -> None:
+    """Refuse to begin where the pictures at the end could not be drawn."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise RequestError(f"matplotlib is not installed: {tell_install('train')}")
+
+
 def run_file(options: argparse.Namespace) -> None:
     """Run the protocol or the benchmark that a file describes."""
     refuse_of_lists(options)
+    check_pictures()
     say("reading the data ...")
     from separator.evaluation.protocol_files import read_protocol
 
@@ -163,6 +174,7 @@ def run_benchmark(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> int:
     """Score a model on a list of cases; those with an unreadable or silent sound are left out."""
     check_least(options, actors=1, per_kind=1, sounds=2, examples=0, seconds=0.1)
+    check_pictures()
     say("reading the cases ...")
     from functools import partial
 

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from jobs.command import OK, SOME_FAILED, Command, add_config_arguments, say, show_bytes, show_time
-from separator.errors import ObjectExists, ObjectMissing, RequestError
+from separator.errors import ObjectExists, ObjectMissing, RequestError, tell_install
 
 if TYPE_CHECKING:
     from separator.export.select import Selection
@@ -44,9 +44,7 @@ def run(options: argparse.Namespace) -> int:
 def export(options: argparse.Namespace) -> "list[Contents]":
     say("reading the manifest ...")
     if importlib.util.find_spec("duckdb") is None:
-        raise RequestError(
-            "DuckDB is not installed: `make dev` in the checkout, or pip install '.[export]' there"
-        )
+        raise RequestError(f"DuckDB is not installed: {tell_install('export')}")
     from separator.config_file import read_settings
     from separator.export.finish import write_descriptions
     from separator.export.push import open_repository, push

@@ -26,7 +26,9 @@ VERDICTS = ("any", "accept", "reject", "none")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, "QUERY key=value", "the query, and values on top of the file")
     add_choice(parser)
-    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="table", help="of what is printed (table)"
+    )
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:

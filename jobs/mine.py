@@ -11,6 +11,10 @@ from jobs.command import OK, SOME_FAILED, Command, check_least, say
 from separator.errors import RequestError
 
 MOST_SHOWN = 10
+RULES = """\
+how a label's 2 s are found: official: by the detector's curve, as the zero-shot paper's code does;
+uss: the same as the later USS does it, which repeats the curve's ends; windows: by asking the
+detector about 2 s at a time, which needs no exact curve (official)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("lists", nargs="+", metavar="LIST", help="with audio and labels (or kind)")
     parser.add_argument("out", metavar="OUT.parquet", help="the list to write: a path or s3://...")
     parser.add_argument(
-        "--rule", choices=("official", "uss", "windows"), default="official", help="(official)"
+        "--rule", choices=("official", "uss", "windows"), default="official", help=RULES
     )
     parser.add_argument("--actors", type=int, default=1, help="detectors side by side (1)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")

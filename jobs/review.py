@@ -26,10 +26,21 @@ MOST_TASKS = 1_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
-    reading = actions.add_parser("import", help="read verdicts: of the page, or of Label Studio")
-    reading.add_argument("file", metavar="FILE.json", type=Path)
-    writing = actions.add_parser("tasks", help="write tasks for Label Studio")
-    writing.add_argument("file", metavar="TASKS.json", type=Path)
+    reading = actions.add_parser(
+        "import", help="read verdicts: of the page, or of Label Studio",
+        description="Read verdicts into review/verdicts.parquet of the output. Of two verdicts"
+        " about one stem the later one counts; reading a file twice changes nothing.",
+    )  # fmt: skip
+    reading.add_argument(
+        "file", metavar="FILE.json", type=Path,
+        help="review.json of the report page, or a Label Studio project exported as JSON",
+    )  # fmt: skip
+    writing = actions.add_parser(
+        "tasks", help="write tasks for Label Studio",
+        description="Write the most doubtful stems as tasks of Label Studio, and the project's"
+        " labelling config beside them, with the ending .xml.",
+    )  # fmt: skip
+    writing.add_argument("file", metavar="TASKS.json", type=Path, help="the file to write")
     writing.add_argument(
         "--sounds", default="", metavar="URL",
         help="where browsers find the files of the output; default: the stems' own URIs",
@@ -37,11 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     writing.add_argument(
         "--most", type=int, default=MOST_TASKS, metavar="N", help=f"stems ({MOST_TASKS})"
     )
-    for each in (reading, writing):
-        each.add_argument("--output", metavar="URI", help="the output.uri of the run")
+    needed = {
+        reading: "needed where the file names none, or the output has moved",
+        writing: "needed where --config names none",
+    }
+    for each, when in needed.items():
+        each.add_argument("--output", metavar="URI", help=f"the output.uri of the run; {when}")
         each.add_argument(
             "--config", dest="config_path", metavar="CONFIG.yaml", type=Path,
-            help="of the run: for output.uri and the settings of storage",
+            help="of the run: for the settings of storage, and output.uri where it is set",
         )  # fmt: skip
 
 
@@ -111,22 +126,34 @@ def read_page(content: Any) -> "list[Verdict]":
 
 
 def find_output(options: argparse.Namespace, named_uri: str) -> "tuple[Storage, Layout]":
-    """Find the output: --output, the config's, or the one that the file of verdicts names."""
-    from separator.config import read_output
+    """Find the output: --output, else the config's, else the one that the file names."""
     from separator.results.paths import Layout
     from separator.run.status import check_output
     from separator.storage import Storage
 
-    storage, output_uri = Storage(), options.output or named_uri
+    storage, config_uri = Storage(), ""
     if options.config_path:
-        override = [f"output.uri={options.output}"] if options.output else []
-        output, settings = read_output(options.config_path, override)
-        storage, output_uri = Storage(settings), output.uri
+        storage, config_uri = read_place(options.config_path)
+    output_uri = options.output or config_uri or named_uri
     if not output_uri:
-        raise RequestError("which output? give --output URI or --config CONFIG.yaml")
+        raise RequestError("which output? give --output URI")
     layout = Layout(output_uri, "")
     check_output(storage, layout)
     return storage, layout
+
+
+def read_place(path: Path) -> "tuple[Storage, str]":
+    """Read a run's config; return its storage, and its output.uri, empty where it sets none."""
+    from omegaconf import OmegaConf
+
+    from separator.config import JobConfig
+    from separator.config_file import build, merge_settings
+    from separator.storage import Storage
+
+    tree = merge_settings(JobConfig, path, [])
+    storage = Storage(build(tree.storage, path))
+    is_open = OmegaConf.is_missing(tree.output, "uri")
+    return storage, "" if is_open else build(tree.output, path).uri
 
 
 def list_fingerprints(storage: "Storage", layout: "Layout") -> set[str]:
@@ -147,13 +174,20 @@ def write_tasks(options: argparse.Namespace) -> None:
     if options.file.suffix.lower() != ".json":
         raise RequestError(f"{options.file}: must end in .json")
     storage, layout = find_output(options, "")
+    report = ReportLayout(layout)
     plan = plan_report(storage, layout, options.most)
     rated = [each for each in plan.rows if is_rated(each[0]["kind"], each[0]["status"])]
     rows = [each for each in rated if each[0]["stem_uri"]][: options.most]  # a silent one has none
 
     def find_sound(uri: str) -> str:
-        path = ReportLayout(layout).link(uri).removeprefix("../")
-        return f"{options.sounds.rstrip('/')}/{path}" if options.sounds else quote(uri, ":/%")
+        if not options.sounds:
+            return quote(uri, ":/%")
+        if not (link := report.link(uri)):
+            raise RequestError(
+                f"{uri}: this stem does not lie in {layout.root_uri}. The manifest names the place"
+                " into which the run wrote it; give that place as --output, or leave out --sounds"
+            )
+        return f"{options.sounds.rstrip('/')}/{link.removeprefix('../')}"
 
     tasks = (make_task(row, find_sound(row["stem_uri"]), doubt) for row, doubt, _ in rows)
     options.file.write_bytes(b"".join(dump_tasks(tasks)))

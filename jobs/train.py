@@ -1,4 +1,4 @@
-"""Train or fine-tune the separator on Ray Train.
+"""Train or fine-tune separators and detectors on Ray Train.
 
 The same `output` and `name` again goes on from the newest checkpoint.
 """
@@ -21,7 +21,7 @@ keys most used, as in the file or as key=value on the command line:
   net.start_from     a checkpoint to fine-tune: mini, a path, s3://...
   optim.num_steps    when to stop
   workers, use_gpu   processes in step with each other; one GPU for each
-every key: configs/train-audiosep.yaml"""
+every key: configs/train.yaml"""
 
 
 def run(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ and the way out. The meaning of the keys belongs to the dataclass.
 """
 
 import difflib
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
@@ -208,4 +209,6 @@ def check_number(key: str, value: Any, least: float, most: float) -> None:
     """Refuse what is no number of that range; NaN is in none."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (is_number and least <= value <= most):
+        if most >= sys.maxsize:
+            raise RequestError(f"{key}={value!r}: must be {least:g} or more")
         raise RequestError(f"{key}={value!r}: must be a number from {least:g} to {most:g}")

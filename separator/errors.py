@@ -255,6 +255,14 @@ class LossNotFinite(SeparatorError):
     code = "loss_not_finite"
 
 
+def tell_install(extra: str = "") -> str:
+    """Say how a package that is missing gets into the environment; `extra` is the one with it."""
+    made, what = ("dev", f"'.[{extra}]'") if extra else ("env", ".")
+    return (
+        f"`make {made}` in the checkout, or `uv pip install --python .venv/bin/python {what}` there"
+    )
+
+
 def find_error(code: str, root: type[SeparatorError] = SeparatorError) -> type[SeparatorError]:
     """Find the class with a code, the highest one."""
     if root.code == code:

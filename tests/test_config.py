@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from jobs.command import JOB_KEYS
 from separator.config import JobConfig, read_config, read_output
 from separator.config_output import RenditionSettings
 from separator.errors import RequestError
+from separator.queries import KEYS
 from separator.storage import is_within
+from separator.storage.tables import SUFFIXES
 from tests.helpers.settings import list_numbers, try_odd_numbers
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +65,7 @@ def test_values_from_the_environment(monkeypatch):
         (["input.include=*.mp4"], "put quotes around it"),
         (["input.group=on"], "input.group='on': "),
         (["run.limit=many"], "argument 'run.limit=many': run.limit: "),
-        (["run.limit=0"], "run.limit=0"),
+        (["run.limit=0"], "run.limit=0: must be 1 or more"),
         (["report.most=0"], "report.most=0"),
         (["model.context=.nan"], "model.context=nan"),
         (["output.bitrate_bps=-1"], "output.bitrate_bps=-1"),
@@ -177,6 +180,10 @@ def test_local_yaml_names_every_key():
         assert f"\n{section}:" in text
         for key in value if isinstance(value, dict) else ():
             assert f"\n  {key}:" in text or f"\n  # {key}:" in text, f"{section}.{key}"
+    for key in KEYS:  # of a query
+        assert f"{key}: " in text, key
+    for suffix in SUFFIXES:  # of a list
+        assert suffix in text and suffix in JOB_KEYS, suffix
 
 
 def test_columns_are_of_lists():

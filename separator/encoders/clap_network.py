@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from separator.encoders.clap_weights import ClapSizes
-from separator.errors import EncoderMissing
+from separator.errors import EncoderMissing, tell_install
 
 if TYPE_CHECKING:
     from transformers import RobertaModel
 
-WAY_OUT = "`make dev` in the checkout, or pip install '.[clap]' there"
+WAY_OUT = tell_install("clap")
 
 
 def import_clap_module(name: str = "model", package: str = "laion_clap") -> ModuleType:

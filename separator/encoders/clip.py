@@ -20,10 +20,10 @@ from torch import Tensor
 from separator.encoders.clap_network import import_clap_module
 from separator.encoders.clip_weights import CLIP, ClipWeights, find_clip, read_clip_file
 from separator.encoders.encoder import CONDITION_SIZE
-from separator.errors import EncoderError, EncoderMissing, QueryError
+from separator.errors import EncoderError, EncoderMissing, QueryError, tell_install
 
 PREFIX, RAW = "clip:", ":raw"
-WAY_OUT = "`make dev` in the checkout, or pip install '.[clap]' there"
+WAY_OUT = tell_install("clap")
 HEAD_SIZE = 64
 END_TOKEN = 49_407
 VOCABULARY = 49_408

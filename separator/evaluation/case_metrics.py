@@ -28,7 +28,7 @@ from separator.audio.metrics import (
 from separator.audio.resample import resample
 from separator.audio.speech_metrics import score_speech
 from separator.encoders.similarity import SimilarityMeter
-from separator.errors import RequestError
+from separator.errors import RequestError, tell_install
 from separator.evaluation.over_units import Row
 from separator.evaluation.protocol import Figure
 
@@ -76,8 +76,7 @@ def load_package(metric: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise RequestError(
-            f"the metric {metric!r} cannot be computed ({error}): "
-            f"pip install '.[{extra}]' in the checkout"
+            f"the metric {metric!r} cannot be computed ({error}): {tell_install(extra)}"
         ) from None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from separator.errors import DecoderCrashed, MediaTooLarge, RequestError
+from separator.errors import DecoderCrashed, MediaTooLarge, RequestError, tell_install
 from separator.media.ffmpeg import Child, raise_for_exit
 from separator.media.limits import SAFE_INPUT, Limits, name_input, show_name
 from separator.media.messages import (
@@ -49,7 +49,7 @@ class Decoder:
     def __init__(self, path: Path, limits: Limits) -> None:
         found = importlib.util.find_spec("av")
         if found is None or found.origin is None:
-            raise RequestError("PyAV is not installed: pip install av")
+            raise RequestError(f"PyAV is not installed: {tell_install()}")
         folders = [str(Path(__file__).parents[2]), str(Path(found.origin).parents[1])]
         command = [sys.executable, "-I", "-S", "-c", PROGRAM, *folders]
         self.child = Child(command, path, replace(limits, max_file_bytes=0), feed=True)

@@ -114,6 +114,7 @@ IN_THE_BOX = {
     MINI_ZEROSHOT: WEIGHTS / "mini-zeroshot.safetensors",
     MINI_DETECTOR: WEIGHTS / "mini-detector.safetensors",
 }
+DETECTORS = (MINI_DETECTOR, STSED, "htsat")  # the others separate
 CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -152,8 +153,10 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
     names = [*IN_THE_BOX, *PUBLISHED, *BY_HAND, *entry_points.list_outside()]
     near = difflib.get_close_matches(x.lower(), names)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    separators = ", ".join(name for name in names if name not in DETECTORS)
     raise RequestError(
-        f"{x!r}: no such checkpoint; {hint}known are {', '.join(names)}, or give a path"
+        f"{x!r}: no such checkpoint; {hint}known are {separators}; as detectors"
+        f" {', '.join(DETECTORS)}; or give a path"
     )
 
 

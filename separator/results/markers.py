@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from separator.errors import RequestError
+from separator.errors import RequestError, tell_install
 
 if TYPE_CHECKING:
     from separator.results.found import Found
@@ -154,9 +154,7 @@ def _write_otio(title: str, markers: "Sequence[Found]", frames: Frames, duration
     try:
         import opentimelineio as otio
     except ImportError:
-        raise RequestError(
-            "OpenTimelineIO is not installed: pip install 'separator[editors]'"
-        ) from None
+        raise RequestError(f"OpenTimelineIO is not installed: {tell_install('editors')}") from None
 
     rate = float(frames.rate)
     whole = frames.find(max(duration_s, *(m.stop_s for m in markers)))

@@ -140,7 +140,7 @@ def test_load_clap_shows_a_prefix_left_on_the_names(clap_state: dict[str, Tensor
 
 
 def test_import_of_a_missing_package_says_how_to_install_it() -> None:
-    with pytest.raises(EncoderMissing, match=r"make dev.*pip install '\.\[clap\]'"):
+    with pytest.raises(EncoderMissing, match=r"make dev.*uv pip install .* '\.\[clap\]'"):
         import_clap_module("laion_clap_absent")
 
 

@@ -10,7 +10,7 @@ import pytest
 from separator.api import load_model
 from separator.encoders.lookup import load_audio_encoder
 from separator.encoders.similarity import SimilarityMeter
-from separator.errors import RequestError
+from separator.errors import RequestError, tell_install
 from separator.evaluation.case_metrics import (
     PACKAGES,
     Estimate,
@@ -106,7 +106,7 @@ def test_absent_package_is_one_line_that_says_how_to_install_it(metric, extra, m
         load_package(metric)
     line = str(caught.value)
     assert line.startswith(f"the metric {metric!r} cannot be computed (") and module in line
-    assert line.endswith(f"pip install '.[{extra}]' in the checkout") and "\n" not in line
+    assert line.endswith(tell_install(extra)) and "\n" not in line
 
 
 def make_meter() -> SimilarityMeter:

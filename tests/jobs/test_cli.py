@@ -59,6 +59,25 @@ def test_help_of_a_command_names_what_was_typed(name, capsys, monkeypatch):
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["find"], "(table)"),
+        (["markers"], "(audacity)"),
+        (["mine"], "windows: by asking the detector about 2 s at a time"),
+        (["evaluate"], "(caption)"),
+        (["train"], "separators and detectors on Ray Train"),
+        (["train"], "every key: configs/train.yaml"),
+        (["review", "import"], "where the file names none, or the output has moved"),
+        (["run"], "an output that is taken, or storage that refuses"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_help_explains_values_and_defaults(argv, said, capsys):
+    _, out, _ = call(capsys, *argv, "--help")
+    assert said in " ".join(out.split())
+
+
 def test_help_of_a_module_names_the_module(capsys):
     assert separate.main(["--help"]) == 0
     assert capsys.readouterr().out.startswith("usage: python -m jobs.separate [-h] CONFIG.yaml")
@@ -112,6 +131,8 @@ def test_importing_the_commands_loads_nothing_heavy():
     [
         ([], "separator: the following arguments are required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
+        (["statu"], "invalid choice: 'statu'; did you mean status?"),
+        (["find", "c.yaml", "--format", "tabel"], "'tabel'; did you mean table?"),
         (["plan"], "separator plan: the following arguments are required: CONFIG.yaml (see"),
         (["run", "input.uri=a"], "'input.uri=a' is a setting; a config comes before it, such as"),
         (["plan", "absent.yaml"], "separator plan: absent.yaml: No such file or directory"),

@@ -1,6 +1,7 @@
 """`separator review`: what people decided comes back, and changes what `export` takes."""
 
 import json
+import shutil
 
 import pytest
 
@@ -111,6 +112,43 @@ def test_review_with_a_config_finds_an_output_that_has_moved(output, tmp_path):
     path = write_page(tmp_path / "r.json", "/elsewhere", [give(rows[0], "accept")])
     assert main(["review", "import", path, "--config", str(tmp_path / "c.yaml")]) == 0
     assert len(read_verdicts(Storage(), Layout(str(folder), ""))) == 1
+
+
+def test_review_with_a_config_without_an_output_takes_the_one_of_the_file(output, tmp_path):
+    """The config is there for its storage: configs/s3.yaml, say."""
+    folder, rows = output
+    (tmp_path / "c.yaml").write_text("output:\n  uri: ???\nstorage: {region: here}\n")
+    path = write_page(tmp_path / "r.json", str(folder), [give(rows[0], "accept")])
+    assert main(["review", "import", path, "--config", str(tmp_path / "c.yaml")]) == 0
+    assert len(read_verdicts(Storage(), Layout(str(folder), ""))) == 1
+
+
+def test_review_takes_the_option_before_the_output_of_the_config(output, tmp_path):
+    folder, rows = output
+    (tmp_path / "c.yaml").write_text("output: /nowhere\n")
+    path = write_page(tmp_path / "r.json", "/elsewhere", [give(rows[0], "accept")])
+    given = ["--config", str(tmp_path / "c.yaml"), "--output", str(folder)]
+    assert main(["review", "import", path, *given]) == 0
+    assert len(read_verdicts(Storage(), Layout(str(folder), ""))) == 1
+
+
+def test_review_without_any_output_says_which_option_is_missing(output, tmp_path, capsys):
+    (tmp_path / "c.yaml").write_text("output:\n  uri: ???\n")
+    given = ["--config", str(tmp_path / "c.yaml")]
+    assert main(["review", "tasks", str(tmp_path / "tasks.json"), *given]) == 2
+    assert "give --output URI\n" in capsys.readouterr().err
+
+
+def test_tasks_of_a_copy_are_refused_since_the_manifest_names_the_old_place(
+    output, tmp_path, capsys
+):
+    copy, tasks = tmp_path / "copy", tmp_path / "tasks.json"
+    shutil.copytree(output[0], copy)
+    given = ["--output", str(copy), "--sounds", "https://sounds.example"]
+    assert main(["review", "tasks", str(tasks), *given]) == 2
+    said = capsys.readouterr().err
+    assert f"does not lie in {copy}." in said and "names the place into which" in said
+    assert not tasks.exists()
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,9 @@ def test_resolve_suggests_names_near_an_unknown_one() -> None:
     with pytest.raises(RequestError, match="known are mini") as caught:
         resolve("zzz")
     assert "did you mean" not in str(caught.value)
+    separators, _, detectors = str(caught.value).partition("; as detectors ")
+    assert "zeroshot-asp" in separators and "stsed" not in separators
+    assert detectors == "mini-detector, stsed, htsat; or give a path"
 
 
 def test_resolve_takes_paths_and_says_what_is_wrong_with_one(
