@@ -7,8 +7,12 @@ of sound means that the sound is there. OUT is the model with this line added to
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.command import Command, check_least, check_new_file, say
+
+if TYPE_CHECKING:
+    from separator.detect.curves import Calibration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,19 +26,17 @@ def run(options: argparse.Namespace) -> None:
     check_least(options, scenes=1)
     check_new_file(options.out, options.force)
     say("reading the model ...")
-    import json
-
     from separator.encoders import lookup
     from separator.evaluation.calibration import FIRST_SEED, compare_scenes, fit_calibration
     from separator.evaluation.scenes import make_scene
     from separator.model import registry
-    from separator.model.tensors import read_tensors, write_tensors
     from separator.model.zero_shot_files import read_separator
     from separator.sounds.catalog import CLASSES
     from separator.storage import Storage
 
     path = registry.resolve(options.model, Storage().fetch)
-    encoder_id = read_separator(path).encoder_id
+    checkpoint = read_separator(path)
+    encoder_id = checkpoint.encoder_id
     texts = [kind.captions[0] for kind in CLASSES.values()]
     conditions_QD, _ = lookup.encode_texts(
         texts, encoder_id, lambda: lookup.find_encoder(path, encoder_id)
@@ -44,11 +46,22 @@ def run(options: argparse.Namespace) -> None:
     scenes = (make_scene(FIRST_SEED + number) for number in range(options.scenes))
     conditions = dict(zip(CLASSES, conditions_QD, strict=True))
     found = fit_calibration(*compare_scenes(encoder, conditions, scenes))
+    add_line(path, options.out, checkpoint.sha256, found)
+    print(f"{options.out}: similarity {-found.offset / found.slope:.3f} is a score of 0.5")
+
+
+def add_line(path: Path, out: Path, sha256: str, found: "Calibration") -> None:
+    """Write a model of this identity with the line. What torch saved becomes a file of ours, which
+    has to say whose weights it holds."""
+    import json
+
+    from separator.encoders.lookup import CALIBRATION
+    from separator.model.tensors import FORMAT, read_tensors, write_tensors
+
     tensors, metadata = read_tensors(path)
     line = json.dumps([round(found.slope, 4), round(found.offset, 4)])
-    tensors = {name: t.contiguous() for name, t in tensors.items()}
-    write_tensors(options.out, tensors, metadata | {lookup.CALIBRATION: line})
-    print(f"{options.out}: similarity {-found.offset / found.slope:.3f} is a score of 0.5")
+    about = {"format": FORMAT, "sha256": sha256} | metadata | {CALIBRATION: line}
+    write_tensors(out, {name: t.contiguous() for name, t in tensors.items()}, about)
 
 
 CALIBRATE = Command(

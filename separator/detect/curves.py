@@ -177,12 +177,12 @@ def measure_frames(
     """Return the mean square (N,) of each frame, over all channels; the last may be shorter."""
     num_samples = samples_CT.shape[1]
     num_rows = int(np.ceil(num_samples / rate_hz / frame_s - 1e-9))
-    bounds = np.round(np.arange(num_rows + 1) * frame_s * rate_hz).astype(int)
-    bounds = np.minimum(bounds, num_samples)
-    if not num_rows:
+    starts_N = np.round(np.arange(num_rows) * frame_s * rate_hz).astype(int)
+    starts_N = starts_N[starts_N < num_samples]  # the last may be rounded up to the end
+    if not len(starts_N):
         return np.zeros(0)
     energy_T = np.square(samples_CT, dtype=np.float64).mean(0)
-    return np.add.reduceat(energy_T, bounds[:-1]) / np.diff(bounds)
+    return np.add.reduceat(energy_T, starts_N) / np.diff(starts_N, append=num_samples)
 
 
 def measure_level_db(samples_CT: np.ndarray) -> float:

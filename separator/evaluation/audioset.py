@@ -22,7 +22,7 @@ from separator.evaluation.benchmark import (
 from separator.evaluation.by_examples import load_by_examples
 from separator.evaluation.over_units import Row, Score, Unit, hash_name, score_units
 from separator.evaluation.published import AUDIOSET_PAIRS, HELD_OUT
-from separator.model.zero_shot_files import NUM_AUDIOSET
+from separator.model.zero_shot_files import NUM_AUDIOSET, find_column
 from separator.storage import Storage
 from separator.train.labelled_sounds import read_labelled
 
@@ -107,9 +107,6 @@ def make_scorer(settings: AudiosetSettings, model: str) -> Score:
     """Load a model in an actor, to score pairs."""
     loaded, detector = load_by_examples(*settings.name_files(model))
     assert detector
-    if len(detector.labels) != NUM_AUDIOSET:
-        raise RequestError(
-            f"detector={settings.detector!r}: knows {len(detector.labels)} classes; one of "
-            f"AudioSet's {NUM_AUDIOSET} is needed, such as stsed"
-        )
+    for number in CLASSES[settings.classes]:
+        find_column(detector.labels, number)  # before anything is scored
     return PairsScorer(loaded, detector, Storage(settings.storage))

@@ -16,10 +16,11 @@ import torch
 from separator.audio.anchors import CLIP, find_anchor
 from separator.audio.metrics import compute_quieting_db, compute_window_sdr_db
 from separator.audio.pairs import MODES, Mode, make_samples
-from separator.errors import AudioError, RequestError
+from separator.errors import RequestError
 from separator.evaluation.by_examples import ByExamples
 from separator.evaluation.over_units import Row
 from separator.model.detector import RATE_HZ, Detector
+from separator.model.zero_shot_files import NUM_AUDIOSET, find_column, read_labels
 from separator.storage import Storage
 from separator.train.labelled_sounds import Labelled
 from separator.train.sound_lists import read_whole
@@ -29,7 +30,7 @@ SHARE = 0.05  # of the list's sounds: as many pairs the paper draws
 
 @dataclass(frozen=True)
 class Drawn:
-    """A sound, and the class for which it was drawn."""
+    """A sound, and the class, by AudioSet's number, for which it was drawn."""
 
     uri: str
     class_index: int
@@ -79,7 +80,7 @@ class PairsScorer:
     def __call__(self, work: tuple[int, Sequence[Pair]]) -> list[Row]:
         """Score pairs that are numbered from the first number on."""
         first, pairs = work
-        rows = []
+        rows, names = [], read_labels(NUM_AUDIOSET)
         for number, pair in enumerate(pairs, start=first):
             targets = [cut_target(self.detector, self.read(drawn), drawn) for drawn in pair]
             scored = score_pair(self.model, *targets)
@@ -87,7 +88,7 @@ class PairsScorer:
                 drawn = pair[side]
                 rows.append(
                     {"pair": number, "mode": mode, "class_index": drawn.class_index,
-                     "class": self.detector.labels[drawn.class_index], "audio": drawn.uri,
+                     "class": names[drawn.class_index], "audio": drawn.uri,
                      "figure_db": figure_db}
                 )  # fmt: skip
         return rows
@@ -101,12 +102,7 @@ class PairsScorer:
 def cut_target(detector: Detector, sound_T: np.ndarray, drawn: Drawn) -> np.ndarray:
     """Cut the 2 s in which a class is strongest."""
     framewise_NK = detector.infer(torch.from_numpy(sound_T)[None]).framewise[0].numpy()
-    if drawn.class_index >= framewise_NK.shape[1]:
-        raise AudioError(
-            f"the detector has {framewise_NK.shape[1]} classes; AudioSet's {drawn.class_index} "
-            "is needed"
-        )
-    begin, end = find_anchor(framewise_NK[:, drawn.class_index])
+    begin, end = find_anchor(framewise_NK[:, find_column(detector.labels, drawn.class_index)])
     return sound_T[begin:end]
 
 

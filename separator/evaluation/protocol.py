@@ -105,7 +105,7 @@ class Check:
 
     mixture_sdr_db: float | None = None  # of every mixture; with `at_snr` the row's own is expected
     within_db: float = 0.5
-    model_sha256: str = ""  # with this model ...
+    model_sha256: str = ""  # with the model whose file has this hash ...
     model_row: str = ""  # ... the published row of this name comes out, to 0.01
 
 

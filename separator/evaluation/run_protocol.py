@@ -29,7 +29,7 @@ from separator.evaluation.protocol_tables import (
     summarize_classes,
 )
 from separator.model.download import hash_file
-from separator.model.registry import resolve
+from separator.model.registry import find_package, resolve
 from separator.storage import Storage
 
 
@@ -47,7 +47,7 @@ def run_protocol(settings: ProtocolSettings, show: Show) -> str:
     for name in settings.model:
         show(f"{name}: queries ...")
         model = load_one(settings, name)
-        hashes[name] = model.checkpoint_sha256
+        hashes[name] = hash_published(settings, name)
         queries = list_taken(settings, name, model, show)
         if queries:
             rows += score_model(settings, name, model, queries, cases, out, show)
@@ -107,6 +107,13 @@ def load_one(settings: ProtocolSettings, name: str) -> Separator:
         detector=settings.detector or AUTO,
         storage=Storage(settings.storage),
     )
+
+
+def hash_published(settings: ProtocolSettings, name: str) -> str:
+    """Return the hash of a model's file, as its authors' rows are known by; empty where none is."""
+    if not settings.protocol.check.model_sha256 or find_package(name):
+        return ""
+    return hash_file(resolve(name, Storage(settings.storage).fetch))
 
 
 def list_taken(settings: ProtocolSettings, name: str, model: Separator, show: Show) -> list[str]:

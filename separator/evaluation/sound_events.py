@@ -36,7 +36,7 @@ from separator.evaluation.protocol_cases import list_files
 from separator.evaluation.protocol_tables import reduce
 from separator.model.detection import SoundDetector
 from separator.model.detector import HOP, RATE_HZ
-from separator.model.zero_shot_files import NUM_AUDIOSET
+from separator.model.zero_shot_files import NUM_AUDIOSET, find_column
 from separator.storage import Entry, Storage
 from separator.train.sound_lists import read_whole
 
@@ -214,12 +214,14 @@ def find_columns(name: str, labels: Sequence[str], known: Sequence[str]) -> list
         first, _, last = label.partition("-")
         if first.isdecimal() and (last or first).isdecimal():
             numbers = range(int(first), int(last or first) + 1)
-            if len(known) != NUM_AUDIOSET or numbers.stop > NUM_AUDIOSET:
+            if numbers.stop > NUM_AUDIOSET:
+                raise RequestError(f"classes.{name}: {label}: AudioSet has {NUM_AUDIOSET} labels")
+            try:
+                found += [find_column(known, number) for number in numbers]
+            except RequestError as error:
                 raise RequestError(
-                    f"classes.{name}: {label}: numbers are those of AudioSet's 527 labels, and "
-                    f"this detector has {len(known)}: name them: classes.{name}.labels=[{known[0]}]"
-                )
-            found += numbers
+                    f"classes.{name}: {label}: {error}; name them: classes.{name}.labels=[...]"
+                ) from None
         elif label in known:
             found.append(known.index(label))
         else:

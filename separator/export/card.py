@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 
 from separator.export.columns import EXPORTED, STRETCH, find_listed
 from separator.export.settings import LHOTSE, PARQUET, WEBDATASET, ExportConfig
-from separator.export.shard_contents import COUNTED, Contents, Total, sum_splits, sum_up
+from separator.export.shard_contents import (
+    COUNTED,
+    NETWORK,
+    SUFFIX,
+    Contents,
+    Total,
+    sum_splits,
+    sum_up,
+)
 
 MOST_ROWS = 50  # of a table
 CARD = """\
@@ -20,7 +28,7 @@ of that sound alone: filter by the columns below before you rely on it.
 {missing}
 - Selected: `{where}`
 - Split by `{by}`, seed {seed}: rows with equal values are in one split
-- Network: {models} (sha256 {checkpoints})
+- Network: {networks}
 - Sounds: {sounds}
 - Load it with {reader}
 - `croissant.json` says the same for programs, with the sha256 of every file
@@ -49,18 +57,17 @@ ENDINGS = {WEBDATASET: "tar", PARQUET: "parquet"}  # of what `datasets` reads
 def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
     form = config.output.format
     totals = sum_splits(contents)
-    counts = {column: sum_up(contents, column) for column in (*COUNTED, "suffix")}
+    counts = {column: sum_up(contents, column) for column in (*COUNTED, NETWORK, SUFFIX)}
     num_missing = sum(len(each.missing) for each in contents)
     return CARD.format(
-        head=make_head(config, list(totals), counts["suffix"]),
+        head=make_head(config, list(totals), counts[SUFFIX]),
         splits=make_splits(totals),
         missing=f"\n{num_missing:,} stems are missing: index/ lists them\n" * bool(num_missing),
         where=show(config.input.where),
         by=show(config.split.by),
         seed=config.split.seed,
-        models=", ".join(sorted(counts["model_name"])),
-        checkpoints=", ".join(sorted(counts["checkpoint_sha256"])),
-        sounds=name_sounds(config, counts["suffix"]),
+        networks="; ".join(sorted(counts[NETWORK])),
+        sounds=name_sounds(config, counts[SUFFIX]),
         reader=READERS[form],
         queries=make_counts(counts["query_text"]),
         licences=make_counts(counts["licence"], "not given"),

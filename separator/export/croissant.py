@@ -12,7 +12,7 @@ from typing import Any
 from separator.export.columns import EXPORTED, STRETCH, find_listed
 from separator.export.settings import LHOTSE, PARQUET, WEBDATASET, ExportConfig
 from separator.export.shar_shards import RECORDING, TARGET
-from separator.export.shard_contents import Contents, ShardFile, sum_up
+from separator.export.shard_contents import NETWORK, SUFFIX, Contents, ShardFile, sum_up
 
 Json = dict[str, Any]
 VERSION = "1.0.0"
@@ -77,13 +77,8 @@ def make_croissant(config: ExportConfig, contents: Sequence[Contents]) -> Json:
     full = [each for each in contents if each.num_stems]
     splits = sorted({each.split for each in full})
     days = sorted(day for each in full for day in each.days)
-    suffixes = sorted(sum_up(full, "suffix"))
+    suffixes = sorted(sum_up(full, SUFFIX))
     licences = sorted(licence for licence in sum_up(full, "licence") if licence)
-    models = [
-        f"{name}, weights with sha256 {sha256}"
-        for name in sorted(sum_up(full, "model_name"))
-        for sha256 in sorted(sum_up(full, "checkpoint_sha256"))
-    ]
     distribution: list[Json] = [make_file(file) for each in full for file in each.files]
     record_sets = []
     for split in splits:
@@ -106,7 +101,7 @@ def make_croissant(config: ExportConfig, contents: Sequence[Contents]) -> Json:
         "isLiveDataset": False,
         "rai:dataCollection": ABOUT,
         "rai:dataCollectionTimeFrame": [days[0], days[-1]] if days else [],
-        "rai:machineAnnotationTools": models,
+        "rai:machineAnnotationTools": sorted(sum_up(full, NETWORK)),
         "rai:dataLimitations": "Stems hold remains of other sounds, and lack parts of their own.",
         "distribution": distribution,
         "recordSet": record_sets,

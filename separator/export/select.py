@@ -70,8 +70,14 @@ SHARDED = """
     FROM filled ORDER BY split, position"""
 SUMMARY = """
     SELECT count(*), bit_xor(md5_number(fingerprint || created_at)),
-        count(*) FILTER (coalesce(residual_uri, '') = ''),
         count(*) FILTER (licence <> ''), count(split_by)
+    FROM selected"""
+# The residual of one stem is called as the stem is; that of all stems is not.
+RESIDUALS = """
+    SELECT count(*), count(*) FILTER (coalesce(residual_uri, '') = ''),
+        min(residual_uri) FILTER (residual_uri <> ''
+            AND parse_filename(residual_uri, false, 'forward_slash')
+            <> parse_filename(stem_uri, false, 'forward_slash'))
     FROM selected"""
 
 
@@ -202,7 +208,7 @@ def make_selection(expressions: Expressions, config: ExportConfig) -> Selection:
 
     expressions.evaluate("split.by", by, create)
     check_groups(connection, by)
-    ((num_stems, digest, no_residual, licenced, grouped),) = connection.sql(SUMMARY).fetchall()
+    ((num_stems, digest, licenced, grouped),) = connection.sql(SUMMARY).fetchall()
     if not num_stems:
         heard = " in which its query is heard" if config.is_cut else ""
         raise RequestError(
@@ -210,11 +216,8 @@ def make_selection(expressions: Expressions, config: ExportConfig) -> Selection:
         )
     if not grouped:
         raise RequestError(f"split.by={by!r}: is null for all selected stems")
-    if config.output.residual and no_residual:
-        raise RequestError(
-            f"output.residual=true: {no_residual:,} of {num_stems:,} have none; run the job with "
-            "output.residual=per_query, or select with input.where=\"residual_uri <> ''\""
-        )
+    if config.output.residual:
+        check_residuals(connection)
     if licence is not None and not licenced:
         raise RequestError(
             f"output.licence={licence!r}: no stem carries it; the job copies it from its list with"
@@ -227,6 +230,21 @@ def make_selection(expressions: Expressions, config: ExportConfig) -> Selection:
     connection.sql(SHARDED).create_view("sharded")
     name = hashlib.sha256(f"{config.describe()} {num_stems} {digest}".encode()).hexdigest()[:16]
     return Selection(connection, name, num_stems)
+
+
+def check_residuals(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse stems that have no residual, or share the one of all stems of their track."""
+    ((num_stems, num_without, joint),) = connection.sql(RESIDUALS).fetchall()
+    if joint:
+        raise RequestError(
+            f"output.residual=true: {joint} is the track without all its stems; the track without"
+            " each stem needs a job with output.residual=per_query"
+        )
+    if num_without:
+        raise RequestError(
+            f"output.residual=true: {num_without:,} of {num_stems:,} have none; run the job with "
+            "output.residual=per_query, or select with input.where=\"residual_uri <> ''\""
+        )
 
 
 def check_groups(connection: duckdb.DuckDBPyConnection, by: str) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-COUNTED = ("query_text", "licence", "model_name", "checkpoint_sha256")
+COUNTED = ("query_text", "licence")
+NETWORK, SUFFIX = "network", "suffix"  # counted too: a name with its weights, a type of file
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Contents:
         self.seconds += row["duration_s"]
         day = row["created_at"].date().isoformat()
         self.days = [min([day, *self.days]), max([day, *self.days])]
-        for column, value in [*((column, row[column]) for column in COUNTED), ("suffix", suffix)]:
+        network = f"{row['model_name']}, weights with sha256 {row['checkpoint_sha256']}"
+        counted = {column: row[column] for column in COUNTED}
+        for column, value in (counted | {NETWORK: network, SUFFIX: suffix}).items():
             counts = self.counts.setdefault(column, {})
             counts[value] = counts.get(value, 0) + 1
 
@@ -46,8 +49,8 @@ class Contents:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether nothing is missing; the index of an earlier version lacks the hashes."""
-        return not self.missing and bool(self.files)
+        """Tell whether nothing is missing; the index of an earlier version lacks what we count."""
+        return not self.missing and bool(self.files) and NETWORK in self.counts
 
     def to_json(self) -> bytes:
         text = json.dumps(asdict(self), indent=1, ensure_ascii=False, sort_keys=True)

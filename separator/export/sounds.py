@@ -66,12 +66,6 @@ def add_sounds(stem_path: Path, residual_path: Path, path: Path, row: dict[str, 
     A few blocks are in memory, however long the sounds are. False: it is over full scale, which its
     whole numbers cannot hold.
     """
-    # The residual of one stem is called as the stem is; that of all stems is not.
-    if row["residual_uri"].rpartition("/")[2] != row["stem_uri"].rpartition("/")[2]:
-        raise RequestError(
-            f"output.residual=true: {row['residual_uri']} is the track without all its stems; a"
-            " mixture needs a job with output.residual=per_query"
-        )
     try:
         with soundfile.SoundFile(stem_path) as stem, soundfile.SoundFile(residual_path) as residual:
             check_lossless(stem, row, "added to its residual", "output.residual")

@@ -27,6 +27,7 @@ from separator.errors import (
 from separator.storage.atomic import write_whole
 
 FORMAT = "separator/1"
+OWN = "separator/"  # begins the format of every version; transformers writes "pt"
 
 
 class Ignored:
@@ -118,9 +119,12 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointTruncated(f"{path}: not whole, or not safetensors ({error})") from None
-    if metadata.get("format", FORMAT) != FORMAT:
-        raise CheckpointMismatch(f"{path}: format={metadata['format']!r}: must be {FORMAT!r}")
-    return tensors, metadata if "format" in metadata else {}
+    found = metadata.get("format", "")
+    if not found.startswith(OWN):
+        return tensors, {}
+    if found != FORMAT:
+        raise CheckpointMismatch(f"{path}: format={found!r}: must be {FORMAT!r}")
+    return tensors, metadata
 
 
 def read_json(path: Path, metadata: Mapping[str, str], key: str, otherwise: str) -> Any:

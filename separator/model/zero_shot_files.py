@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from separator.errors import CheckpointMismatch, ChecksumMismatch
+from separator.errors import CheckpointMismatch, ChecksumMismatch, RequestError
 from separator.model.asp_unet import AspConfig, AspUnet
 from separator.model.checkpoint import (
     DETECTOR,
@@ -181,6 +181,18 @@ def read_labels(num_classes: int) -> list[str]:
     if num_classes == NUM_AUDIOSET:
         return LABELS_FILE.read_text().splitlines()
     return [str(index) for index in range(num_classes)]
+
+
+def find_column(labels: Sequence[str], number: int) -> int:
+    """Find AudioSet's class of this number among a detector's labels, whose order may be its own:
+    that of a detector trained here is alphabetical."""
+    name = read_labels(NUM_AUDIOSET)[number]
+    if name not in labels:
+        raise RequestError(
+            f"the detector does not know AudioSet's class {number}, {name!r}: one that knows all "
+            f"{NUM_AUDIOSET} is stsed; this one has {len(labels)} labels, such as {labels[0]!r}"
+        )
+    return labels.index(name)
 
 
 def _find_labels(path: Path, metadata: Mapping[str, str], num_classes: int) -> list[str]:

@@ -241,8 +241,8 @@ ALARMS: tuple[SoundClass, ...] = (
         "siren, an emergency siren wailing, police siren, ambulance passing with its siren on, the "
         "sound of a fire truck siren, sirens howling in the street, a wailing siren, a police car "
         "races by with sirens blaring, air raid siren, the siren of an ambulance rises and falls",
-        "sirens of a police car wailing in the street, an ambulance siren in the distance, wail of "
-        "an emergency siren, a siren is blaring, police cars with their sirens howling",
+        "sirens of a police car wailing in the street, an ambulance siren screams, the wail of a "
+        "siren racing past, a siren is blaring, police cars with their sirens howling",
     ),
     describe(
         "alarm",
@@ -250,8 +250,8 @@ ALARMS: tuple[SoundClass, ...] = (
         "alarm, an alarm beeping, electronic beeping, smoke alarm, a smoke detector is beeping, "
         "the beeps of an alarm, an electronic alarm goes off, a truck beeping as it backs up, "
         "reversing beeper of a truck, the alarm keeps sounding",
-        "the alarm is going off, a smoke detector beeps, repeated electronic beeps, a beeper "
-        "sounding while a truck is reversing, the beep of an alarm",
+        "the alarm is going off, a smoke detector beeps in the kitchen, electronic beeps of a "
+        "timer, a beeper sounding while a truck is reversing, an alarm beeps in the hospital",
     ),
     describe(
         "telephone",
@@ -259,7 +259,7 @@ ALARMS: tuple[SoundClass, ...] = (
         "telephone, a telephone ringing, phone ringing, an old telephone rings, the phone rings "
         "unanswered, ringing of a telephone in an office, an incoming phone call, a ringtone, the "
         "ring of a landline phone, desk phone rings, a telephone keeps ringing",
-        "a phone is ringing, the old phone rings, a telephone call coming in, ringtone of a phone",
+        "a phone rings twice, the old phone rings, a telephone call coming in, ringtone of a phone",
     ),
     describe(
         "bell",
@@ -267,7 +267,8 @@ ALARMS: tuple[SoundClass, ...] = (
         "bell, a church bell tolling, church bells, bells ringing from a tower, a bell is struck, "
         "the tolling of a bell, a hand bell being rung, a bell rings, bells chime, a metal bell "
         "fades away, a small bell dings",
-        "the church bell tolls, tolling bells, a ringing bell, chiming bells, a big bell rings",
+        "a bell tolls in the church tower, bells toll before the wedding, a bell rings at the "
+        "school, bells chime in the tower, a big bell rings",
     ),
     describe(
         "horn",
@@ -275,8 +276,8 @@ ALARMS: tuple[SoundClass, ...] = (
         "horn, a car horn honking, a driver honks the horn, honking in traffic, ship horn, a truck "
         "blows its air horn, a long blast of a horn, the honk of a car, horns blaring, car honks "
         "twice",
-        "cars honking their horns, a horn is honked by an impatient driver, the blast of a ship's "
-        "horn, horns of cars in traffic, a horn blows",
+        "cars honk their horns in the street, an angry taxi driver honks his horn, the blast of a "
+        "ship's horn, horns of cars in traffic, a horn blows",
     ),
     describe(
         "whistle",
@@ -284,8 +285,8 @@ ALARMS: tuple[SoundClass, ...] = (
         "whistle, a person whistling, someone whistles a tune, whistling a melody, a man is "
         "whistling, the whistling of a cheerful person, a whistle is blown, referee blows the "
         "whistle, a shrill whistle, a woman whistles",
-        "a cheerful tune being whistled by a person, a man whistles a melody, the shrill whistling "
-        "of someone, a whistle blows, whistles",
+        "a cheerful tune being whistled by a person, a man whistles a melody, someone whistles a "
+        "shrill tune, a whistle blows at the end of the game, a boy whistles in the street",
     ),
     describe(
         "clock",
@@ -293,7 +294,7 @@ ALARMS: tuple[SoundClass, ...] = (
         "clock, a clock ticking, tick tock, ticking of a clock, the clock on the wall ticks, a "
         "ticking watch, an old grandfather clock ticks slowly, the tick of a wall clock, steady "
         "ticking, a mechanical clock, a pocket watch ticks, a quiet room with a clock ticking",
-        "clocks ticking, the wall clock is ticking, tick tock of an old clock, a watch that ticks, "
-        "slow ticks",
+        "clocks tick in the hall, the kitchen clock ticks on the wall, tick tock of an old clock, "
+        "a watch ticks by the bed, slow ticks",
     ),
 )

@@ -164,23 +164,24 @@ CREATURES: tuple[SoundClass, ...] = (
         _make_bird,
         "bird, a bird singing, birds chirping, a songbird, birdsong, tweeting birds, "
         "the bird sings, the twittering of small birds, a bird trills, chirps of a bird",
-        "a chirping bird, birds sing in the morning, a songbird tweets, "
-        "trilling birdsong, the song of a bird",
+        "a bird chirps in a tree, birds sing at dawn, a songbird tweets, trilling birdsong, "
+        "a bird's song at dawn",
     ),
     describe(
         "dog",
         _make_dog,
         "dog, a dog barking, barks, a small dog barks, the barking of a big dog, a puppy yapping, "
         "a dog goes woof, a guard dog barking, dogs barking, a large hound barks, yapping lapdog",
-        "the barks of a large dog, a barking puppy, a dog that barks loudly, woof woof, "
-        "a hound barking",
+        "the barks of a large dog, a barking puppy, a dog barks at the guests, "
+        "a big dog says woof, a hound barking",
     ),
     describe(
         "cat",
         _make_cat,
         "cat, a cat meowing, meow, a kitten mewing, the cat meows, a hungry cat, meowing kitten, "
         "a cat calls, the mewing of a cat, a tomcat, miaow, cats meowing",
-        "the meow of a kitten, a cat that meows, kittens meowing, a mewing cat, a kitty says meow",
+        "a hungry kitten meows, a cat meows at the door, small kittens meowing, "
+        "a mewing cat hungry for milk, a kitty says meow",
     ),
     describe(
         "crickets",
@@ -188,30 +189,32 @@ CREATURES: tuple[SoundClass, ...] = (
         "crickets, crickets chirping at night, a cricket, the chirping of a cricket, cicadas, "
         "a cicada singing, grasshoppers, cicadas on a summer day, the cricket chirps, "
         "a field cricket in the grass, grasshoppers chirping",
-        "a chirping cricket, the song of cicadas, crickets on a summer night, "
-        "the chirp of a grasshopper, a cicada in the trees",
+        "a cricket chirps in the dark, cicadas sing in the meadow, crickets in the summer grass, "
+        "a grasshopper chirps in the grass, a cicada sings in a tree",
     ),
     describe(
         "frog",
         make_frog,
         "frog, a frog croaking, frogs in a pond, croaks, ribbit, the croaking of frogs, a toad, "
         "a bullfrog croaks, the frog says ribbit, toads calling, a croaking toad, many frogs",
-        "the croak of a frog, a toad croaking, frogs croak, ribbits, a croaking bullfrog",
+        "a frog croaks in the pond, an old toad croaks, frogs croak in the swamp, "
+        "ribbits from the pond, a big bullfrog croaks",
     ),
     describe(
         "sheep",
         _make_sheep,
         "sheep, a sheep bleating, a lamb bleats, baa, bleating lambs, the bleat of a sheep, "
         "a flock of sheep, the sheep goes baa, a goat bleating, goats, an ewe and her lamb",
-        "the bleating of a lamb, a sheep that bleats, sheep saying baa, a bleating goat, "
-        "a bleat from the flock",
+        "a lamb bleats for its mother, a sheep bleats in the meadow, an old sheep says baa, "
+        "a goat bleats on the mountain, a bleat from the flock",
     ),
     describe(
         "owl",
         _make_owl,
         "owl, an owl hooting, the hoot of an owl, owls at night, hoots, an owl hoots in the dark, "
         "hooting, a tawny owl calling, the owl calls, a night owl",
-        "a hooting owl, an owl's hoots, the call of an owl, owls hoot, the hooting of a great owl",
+        "an owl hoots in the forest, the hoots of owls in the barn, an owl calls from the tower, "
+        "owls hoot at the moon, the hooting of a great owl",
     ),
     describe(
         "bee",
@@ -219,7 +222,7 @@ CREATURES: tuple[SoundClass, ...] = (
         "bee, a bee buzzing, bees, an insect buzzing, a buzzing fly, a bumblebee, "
         "a fly buzzes around, a swarm of bees, the buzz of an insect, wasps buzzing, "
         "a bee flies past, the humming of bees",
-        "a buzzing bee, the buzz of a bumblebee, flies buzzing, an insect that buzzes, "
-        "a bee humming by",
+        "a bee buzzes around the flowers, the buzz of a bumblebee, flies buzzing, "
+        "an insect buzzes at the window, a bee hums around a flower",
     ),
 )

@@ -189,8 +189,8 @@ MACHINES: tuple[SoundClass, ...] = (
         "engine, a car engine idling, an engine revving, a motorcycle engine, diesel engine, a "
         "motor running, the engine of a truck idles, car accelerating, a motorcycle revs up, the "
         "rumble of an engine, someone revs the engine, a car drives away, idling motor, engines",
-        "an idling car engine, motorcycles revving, the motor of a car is running, a running "
-        "engine, a diesel motor idles",
+        "a car with its engine idling in the street, motorcycles revving, "
+        "the motor of a car is running, a running engine, a diesel motor idles",
     ),
     describe(
         "helicopter",
@@ -198,8 +198,8 @@ MACHINES: tuple[SoundClass, ...] = (
         "helicopter, a helicopter flying overhead, helicopter rotor blades, a chopper in the sky, "
         "the beating of a helicopter's blades, a hovering helicopter, a helicopter flies past, "
         "chopping rotor of a helicopter, helicopters, a rescue helicopter lands",
-        "a helicopter hovers overhead, the chopper is flying past, blades of a helicopter beating, "
-        "rotor noise from a helicopter",
+        "a helicopter hovers overhead, the chopper is flying past, "
+        "blades of a helicopter whirl overhead, rotor noise from a helicopter",
     ),
     describe(
         "train",
@@ -208,8 +208,8 @@ MACHINES: tuple[SoundClass, ...] = (
         "railway, a steam train puffing, steam locomotive, the train rolls by, clickety-clack of "
         "wheels on rails, a railroad train, a freight train rumbles past, trains, riding in a "
         "railway carriage",
-        "a train rumbling past on its tracks, the steam locomotive puffs, a passing train, wheels "
-        "of a train on the rails, railway train",
+        "a train rumbling past on its tracks, the steam locomotive puffs, "
+        "a train passes the station, wheels of a train on the rails, railway train",
     ),
     describe(
         "hum",
@@ -217,8 +217,8 @@ MACHINES: tuple[SoundClass, ...] = (
         "hum, an electrical hum, mains hum, a transformer humming, humming of a refrigerator, low "
         "electric hum, ground loop hum, the fridge hums, a steady low hum, power line hum, "
         "electric humming noise, a humming appliance",
-        "the hum of a transformer, an appliance that hums, a refrigerator is humming, mains "
-        "electricity hum, low humming",
+        "a big transformer hums, an old appliance hums in the kitchen, "
+        "a refrigerator hums in the kitchen, mains electricity hum, low humming",
     ),
     describe(
         "hiss",
@@ -226,8 +226,8 @@ MACHINES: tuple[SoundClass, ...] = (
         "hiss, tape hiss, white noise, hissing, radio static, a steady hiss, steam hissing out of "
         "a pipe, the hiss of leaking gas, background noise of a recording, static, air escaping "
         "from a valve, high-pitched hissing noise, a tape recording hisses",
-        "the hiss of a tape, static on the radio, hissing steam, gas leaking with a hiss, a "
-        "constant hissing sound",
+        "an old tape hisses, static from an old radio, hissing steam, gas hisses out of a pipe, "
+        "a constant hissing sound",
     ),
     describe(
         "drill",
@@ -236,8 +236,8 @@ MACHINES: tuple[SoundClass, ...] = (
         "power tool, someone is drilling, the whine of a drill, a cordless drill, a drill starts "
         "and stops, drilling into wood, drills, workshop power tools, the drill bores through "
         "metal",
-        "a drill boring a hole, someone drills into the wall, power tools, a whining drill, an "
-        "electric drill starts",
+        "a drill boring a hole, someone drills holes into the wall, power tools in the garage, "
+        "a drill whines in metal, an electric drill starts",
     ),
     describe(
         "vacuum",
@@ -246,8 +246,8 @@ MACHINES: tuple[SoundClass, ...] = (
         "carpet, vacuuming the floor, the roar of a vacuum cleaner, a hoover, cleaning the carpet "
         "with a vacuum, a vacuum cleaner sucking up dust, the vacuum is on, household vacuum "
         "cleaner",
-        "someone is vacuuming, a running vacuum, vacuum cleaners on the floor, a carpet being "
-        "vacuumed, the hoover is on",
+        "someone vacuums the stairs, a running vacuum, vacuum cleaners on the floor, "
+        "the bedroom carpet is vacuumed, a hoover runs over the carpet",
     ),
     describe(
         "typing",
@@ -255,7 +255,7 @@ MACHINES: tuple[SoundClass, ...] = (
         "typing, typing on a keyboard, a person types on a computer, keyboard clicks, fast typing, "
         "the clatter of a computer keyboard, someone is typing, typing a letter, keys being "
         "pressed, clicking of keys, a typist at work, computer keys clicking",
-        "someone types on a keyboard, clicks of a computer keyboard, a person typing fast, the "
-        "keys of a keyboard, a letter is typed",
+        "someone types a story on a keyboard, clicks of a computer keyboard, "
+        "a person typing fast, the keys of a keyboard, a long letter is typed on the computer",
     ),
 )

@@ -52,8 +52,8 @@ MUSIC: tuple[SoundClass, ...] = (
         "piano, piano music, someone plays the piano, a piano melody, a piano is playing, "
         "playing the piano, a solo piano, a pianist at the piano, piano chords, a grand piano, "
         "notes of a piano",
-        "the piano plays a tune, a pianist performs, someone practises the piano at home, "
-        "a slow piece for piano, pianos being played",
+        "the piano plays a tune, a pianist plays for the guests, a piano plays a slow ballad, "
+        "a slow piece for piano, a soft tune played on the piano",
     ),
     describe(
         "guitar",
@@ -61,8 +61,8 @@ MUSIC: tuple[SoundClass, ...] = (
         "guitar, guitar music, someone plays the guitar, a guitar melody, a guitar is playing, "
         "playing the guitar, an acoustic guitar, an electric guitar, strumming a guitar, "
         "plucking a guitar, a guitarist, guitar chords",
-        "the guitar plays a tune, a guitarist performs, a softly strummed guitar, "
-        "someone practises the guitar at home, guitars being plucked",
+        "the guitar plays a tune, a guitarist plays in the street, a softly strummed guitar, "
+        "soft chords strummed on a guitar, plucking a slow song on a guitar",
     ),
     describe(
         "strings",
@@ -70,8 +70,8 @@ MUSIC: tuple[SoundClass, ...] = (
         "violin, strings, violin music, someone plays the violin, a violin melody, "
         "a violin is playing, playing the cello, a string orchestra, bowed strings, a violinist, "
         "a string ensemble, a cello",
-        "the violin plays a tune, violins being played, a string quartet, a violinist performs, "
-        "someone practises the cello at home",
+        "the violin plays a tune, violins play a slow waltz, a quartet with two violins, "
+        "a violinist plays at a wedding, a cello plays a sad tune",
     ),
     describe(
         "flute",
@@ -79,8 +79,8 @@ MUSIC: tuple[SoundClass, ...] = (
         "flute, flute music, someone plays the flute, a flute melody, a flute is playing, "
         "playing the flute, a solo flute, a wooden flute, blowing a flute, a flutist, "
         "notes of a flute",
-        "the flute plays a tune, flutes being played, a flutist performs, "
-        "someone practises the flute at home, a slow piece for flute",
+        "the flute plays a tune, flutes play a slow waltz, a flutist plays a cheerful tune, "
+        "a flute plays a soft melody, a slow piece for flute",
     ),
     describe(
         "trumpet",
@@ -88,8 +88,8 @@ MUSIC: tuple[SoundClass, ...] = (
         "trumpet, trumpet music, someone plays the trumpet, a trumpet melody, "
         "a trumpet is playing, playing the trumpet, a solo trumpet, a brass instrument, brass, "
         "blowing a trumpet, a trumpeter, a trumpet fanfare",
-        "the trumpet plays a tune, trumpets being played, a trumpeter performs, "
-        "someone practises the trumpet at home, a loud brass fanfare",
+        "the trumpet plays a tune, trumpets play a march, a trumpeter plays at dawn, "
+        "a trumpet plays a loud fanfare, a loud brass fanfare",
     ),
     describe(
         "organ",
@@ -97,8 +97,8 @@ MUSIC: tuple[SoundClass, ...] = (
         "organ, organ music, someone plays the organ, an organ melody, an organ is playing, "
         "playing the organ, a church organ, a pipe organ, an electric organ, an organist, "
         "organ chords",
-        "the organ plays a tune, organs being played, an organist performs, "
-        "the organ of a cathedral, someone practises the organ in church",
+        "the organ plays a tune, organ chords before the hymn, an organist plays a slow prelude, "
+        "a huge organ fills the cathedral, low organ notes in the chapel",
     ),
     describe(
         "drums",
@@ -106,7 +106,7 @@ MUSIC: tuple[SoundClass, ...] = (
         "drums, drum music, someone plays the drums, a drum beat, drums are playing, "
         "playing the drums, a drum kit, a drum solo, drumming, a drummer, percussion, "
         "a drum machine",
-        "the drums play a rhythm, a drummer performs, someone drums a beat, "
-        "a steady beat on the drum set, loud drumming on a kit",
+        "the drums play a rhythm, a drummer plays a rhythm, someone drums a slow rhythm, "
+        "a steady beat on the drum set, drumming on a small kit",
     ),
 )

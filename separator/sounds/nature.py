@@ -230,8 +230,8 @@ NATURE: tuple[SoundClass, ...] = (
         "rain, rain falling on a roof, a heavy downpour, raindrops on leaves, it is raining, "
         "the rain is pattering down, light drizzle, a rainy day, a rain shower, "
         "drops of rain hitting a window, heavy rainfall outside, steady rain on the ground",
-        "rain pouring down outside, the patter of raindrops, a rainstorm, "
-        "raining hard on the rooftop, the sound of falling rain",
+        "rain pouring down on the leaves, the patter of raindrops, "
+        "a rainstorm beats on the windows, raining hard on the rooftop, the sound of falling rain",
     ),
     describe(
         "wind",
@@ -239,8 +239,8 @@ NATURE: tuple[SoundClass, ...] = (
         "wind, wind blowing, strong gusts of wind, a howling wind, it is windy, the wind rises "
         "and falls, a breeze in the trees, a windy day, blustery weather with gusts, "
         "the wind howls around the house, a cold wind blows, air blowing past",
-        "the howl of the wind, a gust blowing by, gusty winds outdoors, "
-        "a stiff breeze, wind whipping around the corner",
+        "the wind howls through the trees, a gust blowing by, gusty winds outdoors, "
+        "a cold breeze through the leaves, wind whipping around the corner",
     ),
     describe(
         "waves",
@@ -249,7 +249,7 @@ NATURE: tuple[SoundClass, ...] = (
         "the sea, the ocean, a wave crashes, surf washing over sand, waves crashing on rocks, "
         "the tide coming in, swells breaking at the seaside, a beach with waves",
         "ocean waves, the crash of the surf, the sound of the sea at the beach, "
-        "waves washing ashore, breaking waves",
+        "waves washing ashore, big waves break on the rocks",
     ),
     describe(
         "thunder",
@@ -257,8 +257,8 @@ NATURE: tuple[SoundClass, ...] = (
         "thunder, rolling thunder, a clap of thunder, thunder rumbling in the distance, "
         "it is thundering, a thunderstorm, lightning strikes nearby, a deep rumble of thunder, "
         "loud thunder cracks, the thunder rolls, a storm with lightning, distant thunderclaps",
-        "a thunderclap, the rumble of a distant thunderstorm, a lightning strike, "
-        "thunder rolling across the sky, the crack of thunder",
+        "a thunderclap over the mountain, the rumble of a distant thunderstorm, "
+        "a lightning strike, thunder rolling across the sky, thunder cracks over the mountain",
     ),
     describe(
         "stream",
@@ -266,8 +266,8 @@ NATURE: tuple[SoundClass, ...] = (
         "stream, a babbling brook, running water, water flowing over stones, a small stream, "
         "water trickling, pouring water, water dripping, a gurgling creek, bubbling water, "
         "the water flows and splashes, drops of water dripping into a pool, the brook gurgles",
-        "the babble of a stream, flowing water, water being poured, a trickle of water, "
-        "a bubbling brook",
+        "the babble of a stream, flowing water, somebody pours water into the pool, "
+        "water trickles over stones, a bubbling brook",
     ),
     describe(
         "fire",
@@ -275,7 +275,7 @@ NATURE: tuple[SoundClass, ...] = (
         "fire, a crackling fire, a campfire, fire burning in a fireplace, wood burning, "
         "flames crackling, logs crackle and pop, a bonfire, the fire crackles, "
         "a wood fire popping, burning logs, the roar of flames",
-        "the crackle of a fire, a burning campfire, firewood that burns, "
+        "a fire crackles and burns, a burning campfire, firewood that burns, "
         "the flames of a fireplace, the crackling of burning logs",
     ),
 )

@@ -230,8 +230,8 @@ PEOPLE: tuple[SoundClass, ...] = (
         "applause, people clapping, an audience applauding, the audience claps, clapping hands, "
         "a round of applause, hands clap, applause in a theatre, a few people applaud, "
         "loud clapping, spectators clapping",
-        "a clapping audience, the applause of the audience, people clap their hands, "
-        "applauding spectators, claps from the public",
+        "the audience claps for the actor, the applause of the audience, people clap their hands, "
+        "applauding spectators, claps from a small crowd",
     ),
     describe(
         "knocking",
@@ -239,8 +239,8 @@ PEOPLE: tuple[SoundClass, ...] = (
         "knocking, a knock on the door, someone knocking at the door, a few knocks, "
         "a person knocks on wood, rapping on a wooden door, a visitor knocks, knock knock, "
         "loud knocks, someone raps at the door",
-        "somebody knocks on a door, knocking on wood, knocks at the front door, "
-        "the knock of a visitor, a rap on the door",
+        "a neighbour knocks at the door, knuckles knocking on wood, three knocks at the door, "
+        "a visitor knocks at the window, knuckles rap on the door",
     ),
     describe(
         "snoring",
@@ -248,30 +248,31 @@ PEOPLE: tuple[SoundClass, ...] = (
         "snoring, a man snoring, someone snores, a snore, loud snores, a sleeping person snoring, "
         "the sleeper snores, snoring in bed, heavy breathing in sleep, a snoring sleeper, "
         "rough breathing through the nose",
-        "the snores of a sleeper, a person who snores, snoring loudly, "
-        "a sleeping man that snores, somebody snoring at night",
+        "the snores of an old sleeper, a person who snores, snoring loudly, "
+        "a sleeping man that snores, somebody snoring on the couch",
     ),
     describe(
         "cough",
         _make_cough,
         "cough, a person coughing, someone coughs, coughs, a bad cough, a coughing fit, "
         "a sick man coughing, a dry cough, a woman coughs, someone coughs hard, a hacking cough",
-        "somebody coughing, the cough of a sick person, a fit of coughs, "
-        "a man who coughs, coughing badly",
+        "somebody coughing in church, the cough of a sick person, a bad fit of coughs, "
+        "a man who coughs, an old smoker coughing",
     ),
     describe(
         "laughter",
         _make_laughter,
         "laughter, someone laughing, a person laughs, a laugh, giggling, a woman laughing, "
         "ha ha ha, a man laughs out loud, chuckling, a hearty laugh, a giggle, loud laughter",
-        "somebody laughs, a laughing man, a fit of giggles, the laugh of a woman, he laughs",
+        "somebody laughs at a party, a man laughing at a story, a fit of giggles, "
+        "the hearty laugh of a woman, he laughs",
     ),
     describe(
         "heartbeat",
         _make_heartbeat,
         "heartbeat, a heart beating, a beating heart, the heart beats, a pulse, heartbeats, "
         "a heart through a stethoscope, a racing heart, a slow heartbeat, lub dub, thumping heart",
-        "the beat of a heart, a heart that beats, a fast heartbeat, the pulse of a heart, "
-        "a thumping heartbeat",
+        "the steady beat of a heart, a heart beats in the chest, a fast heartbeat, "
+        "the pulse of a heart, a thumping heartbeat",
     ),
 )

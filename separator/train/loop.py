@@ -107,12 +107,12 @@ def compile_for_training(net: nn.Module) -> nn.Module:
 
 def scale_rate(settings: OptimSettings, step: int) -> float:
     """Compute the factor of the rate: the one that `factors` gives this step, or a linear warm-up,
-    then x 0.9 every 20,000 steps (AudioSep) or, with `decay`, a cosine to zero."""
+    then x 0.9 at every 20,000th step (AudioSep) or, with `decay`, a cosine to zero."""
     if settings.factors:
         return next((f for until, f in settings.factors if step < until), settings.factors[-1][1])
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     if not settings.decay:
-        return warm * 0.9 ** (max(0, step - settings.warmup_steps) // 20_000)
+        return warm if step < settings.warmup_steps else 0.9 ** (step // 20_000)
     rest = max(1, settings.num_steps - settings.warmup_steps)
     done = min(1.0, max(0, step - settings.warmup_steps) / rest)
     return warm * 0.5 * (1 + math.cos(math.pi * done))
@@ -153,10 +153,13 @@ def run_steps(
     batches: Iterator[Batch],
     settings: OptimSettings,
     measure: Measure,
+    seeds: tuple[int, int],
     rescue_path: Path | None = None,
 ) -> Iterator[dict[str, float]]:
     """Train on batches and yield the figures of every step.
 
+    `seeds`: the training's seed, and the number of this worker. What torch draws in a step depends
+    on them and on the step alone, so that a training that goes on draws as an undisturbed one.
     A loss that is not finite raises LossNotFinite; its batch is saved to `rescue_path`. A gradient
     that is not finite leaves the weights as they are; too many in a row raise it as well.
     """
@@ -165,6 +168,7 @@ def run_steps(
     for batch in batches:
         if state.step >= settings.num_steps:
             return
+        seed_draws(*seeds, state.step)
         loss, figures = measure(state, batch)
         if not torch.isfinite(loss):
             raise make_loss_error(state.step, float(loss.detach()), batch, rescue_path)
@@ -190,6 +194,12 @@ def run_steps(
             | figures
             | {"grad_norm": float(norm), "rate": rate}
         )
+
+
+def seed_draws(*numbers: int) -> None:
+    """Begin torch's random numbers anew, another sequence for all other numbers."""
+    (seed,) = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    torch.manual_seed(int(seed))
 
 
 def make_loss_error(

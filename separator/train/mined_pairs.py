@@ -17,7 +17,6 @@ from separator.errors import RequestError
 from separator.storage import Storage
 from separator.train.draw import draw_turn, make_drawer, set_level
 from separator.train.examples import choose_source, group_by_package
-from separator.train.mixer import declip
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
 
@@ -66,7 +65,7 @@ class MinedPairs:
             (one, one_T), (other, other_T), more = self._draw_pair(number // 2, rng)
             gain_db = rng.uniform(-1, 1) * self.settings.level_db
             other_T = match_first(one_T, other_T) * np.float32(10 ** (gain_db / 20))
-            mixture_T, one_T, other_T = declip(one_T + other_T, one_T, other_T)
+            mixture_T = one_T + other_T  # as loud as it comes, over full scale too: so in the paper
             if level_db := self.settings.changes.level_db:
                 mixture_T, one_T, other_T = set_level(rng, level_db, mixture_T, one_T, other_T)
             for source, target_T in ((one, one_T), (other, other_T)):

@@ -75,7 +75,8 @@ def train(state: State, task: Task, settings: TrainSettings, history: History, s
     first_step, num_steps = state.step, settings.optim.num_steps
     device = next(state.net.parameters()).device
     batches = task.iterate(first_step, rank, world, device)
-    for figures in run_steps(state, batches, settings.optim, task.measure, rescue_path):
+    seeds = settings.seed, rank
+    for figures in run_steps(state, batches, settings.optim, task.measure, seeds, rescue_path):
         if world > 1:
             figures |= average_figures(figures, device)
         elapsed_s = time.monotonic() - started

@@ -1,5 +1,7 @@
 """Detectors of presence: classes, similarity in moving windows, and stems."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from separator.detect.curves import (
     Calibration,
     FromStem,
     detect_blocks,
+    measure_frames,
 )
 from separator.errors import AudioError
 from tests.helpers.detectors import make_small_detector
@@ -104,3 +107,13 @@ def test_stem_of_no_whole_number_of_frames_is_measured_to_its_end():
     stem_CT = 0.5 * np.ones((1, round(0.35 * RATE_HZ)))
     assert FromStem({"q": stem_CT}).measure(stem_CT, RATE_HZ)["q"].scores.tolist() == [1] * 4
     assert len(FromStem({"q": stem_CT[:, :0]}).measure(stem_CT[:, :0], RATE_HZ)["q"].scores) == 0
+
+
+@pytest.mark.parametrize("num_samples", [1, 1_102, 1_103, 3_307, 3_308, 3_309, 4_410])
+def test_every_sample_is_in_one_frame_where_a_frame_is_no_whole_number_of_them(num_samples):
+    """A frame of 0.1 s at 11,025 Hz has 1,102.5 samples: the third one ends at 3,307.5."""
+    samples_1T = np.random.default_rng(0).uniform(0.5, 1, (1, num_samples))
+    power_N = measure_frames(samples_1T, 11_025)
+    bounds = [0, 1_102, 2_205, 3_308, 4_410]
+    frames = [samples_1T[0, a:b] for a, b in pairwise(bounds) if a < num_samples]
+    np.testing.assert_allclose(power_N, [np.square(frame_T).mean() for frame_T in frames])

@@ -1,5 +1,6 @@
 """Each protocol on a small set in its official layout gives what plain numpy gives."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ from separator.evaluation.protocol_files import read_protocol as read_protocol_f
 from separator.evaluation.protocol_queries import make_tasks
 from separator.evaluation.protocol_scores import ProtocolScorer
 from separator.evaluation.protocol_tables import check_rows, compute_figures, lay_out_protocol
-from separator.evaluation.run_protocol import list_cases
+from separator.evaluation.run_protocol import hash_published, list_cases
+from separator.model.download import hash_file
+from separator.model.registry import BUNDLED
 from separator.storage import Storage
+from tests.helpers.outside import install_bandpass
 from tests.helpers.plain_protocols import HEARD, compute_expected
 from tests.helpers.protocols import CONFIGS, WRITERS
 
@@ -102,6 +106,25 @@ def test_the_table_tells_which_figures_are_of_fewer_cases(mini, tmp_path):
     table = lay_out_protocol(settings.protocol, rows, asked, ["of others"])
     assert "the others hold silence" not in whole
     assert f"note: of others\nnote: mini {settings.asked[0]}: PESQ of 1 of 2 cases; the" in table
+
+
+@pytest.mark.parametrize("is_released", [True, False])
+def test_released_weights_are_known_by_the_hash_of_their_file(is_released, mini, tmp_path):
+    released = hash_file(BUNDLED) if is_released else mini.checkpoint_sha256
+    settings = read_protocol("audiocaps", tmp_path, f"protocol.check.model_sha256={released}")
+    rows = score_all(settings, mini)
+    checks = check_rows(settings.protocol, rows, {"mini": hash_published(settings, "mini")}, True)
+    found = [line for line in checks if "released weights have the published" in line]
+    assert len(found) == (2 if is_released else 0)
+    assert all("DEVIATION" in line and "against 8.2" in line for line in found[:1])
+
+
+def test_a_model_of_a_package_has_no_file_to_know_it_by(tmp_path, monkeypatch):
+    (tmp_path / "package").mkdir()
+    monkeypatch.syspath_prepend(str(install_bandpass(tmp_path / "package")))
+    settings = read_protocol("audiocaps", tmp_path)
+    assert settings.protocol.check.model_sha256 and hash_published(settings, "band-pass") == ""
+    sys.modules.pop("bandpass", None)
 
 
 def test_released_weights_are_compared_by_the_first_query_alone(mini, tmp_path):

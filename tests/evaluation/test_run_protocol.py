@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from jobs.cli import main
+from separator.model.download import hash_file
+from separator.model.registry import BUNDLED
 from tests.helpers.kills import kill_driver
 from tests.helpers.protocols import CONFIGS, WRITERS
 
@@ -58,6 +60,16 @@ def test_protocol_by_its_command_compares_queries_and_goes_on(shared_ray, data, 
     assert main(list_words(data, one, *asked)) == 0
     assert "2 of 2 are there already" in capsys.readouterr().err
     assert np.array_equal(pd.read_parquet(one / "scores.parquet"), rows)
+
+
+@pytest.mark.slow
+def test_released_weights_are_held_to_their_published_row(shared_ray, data, tmp_path, capsys):
+    """The official list has other rows than this one, and other weights."""
+    listed = hash_file(data / "lists/audiocaps_eval.csv")[:16]
+    given = [f"protocol.cases.sha256={listed}", "protocol.cases.num_rows=3",
+             f"protocol.check.model_sha256={hash_file(BUNDLED)}"]  # fmt: skip
+    assert main(list_words(data, tmp_path / "out", *given)) == 0
+    assert "the released weights have the published SDRi" in capsys.readouterr().out
 
 
 @pytest.mark.slow

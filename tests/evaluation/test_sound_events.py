@@ -18,6 +18,7 @@ from separator.evaluation.sound_events import (
     find_stop,
     read_events,
 )
+from separator.model.zero_shot_files import read_labels
 from separator.storage import Storage
 from separator.train.sound_lists import read_whole
 from tests.helpers.golden_zs import make_small_detector, write_detector
@@ -86,12 +87,15 @@ def test_read_events_names_the_line_that_is_wrong(row, message):
 
 
 def test_find_columns_takes_numbers_of_audioset_and_names():
-    assert find_columns("Alarm", ["310", "388-390"], [str(i) for i in range(527)]) == [
-        310, 388, 389, 390,
-    ]  # fmt: skip
+    asked = ["310", "388-390", "Siren"]
+    for known in (read_labels(527), sorted(read_labels(527)), sorted(read_labels(527)[300:])):
+        names = [known[column] for column in find_columns("Alarm", asked, known)]
+        assert names == [*(read_labels(527)[i] for i in (310, 388, 389, 390)), "Siren"]
     assert find_columns("Alarm", ["siren"], ["alarm", "siren"]) == [1]
-    with pytest.raises(RequestError, match=r"Alarm: 310: .*has 2: .*labels=\[alarm\]"):
+    with pytest.raises(RequestError, match=r"Alarm: 310: .*class 310, 'Car alarm': .*has 2 labels"):
         find_columns("Alarm", ["310"], ["alarm", "siren"])
+    with pytest.raises(RequestError, match="Alarm: 520-527: AudioSet has 527 labels"):
+        find_columns("Alarm", ["520-527"], read_labels(527))
     with pytest.raises(RequestError, match="no label 'bell'"):
         find_columns("Alarm", ["bell"], ["alarm", "siren"])
 

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from separator.storage import Storage
 from tests.helpers.croissant import open_croissant
-from tests.helpers.export_library import export
+from tests.helpers.export_library import export, write_manifest, write_output
 
 GIVEN = ["output.residual=true", "output.licence=licence", "split.valid=0.3"]
 FEW_SHARDS = "output.shard_mb=0.03"
@@ -119,6 +120,19 @@ def test_croissant_names_every_file_of_data_with_size_and_hash(own_output, tmp_p
         data = path.read_bytes()
         wanted = f"{len(data)} B", hashlib.sha256(data).hexdigest()
         assert found[path.relative_to(tmp_path / "set").as_posix()] == wanted
+
+
+def test_croissant_and_card_name_each_network_with_its_own_weights(tmp_path):
+    networks = {"a": ("mini", "aa"), "b": ("audiosep", "bb"), "m": ("mini", "aa")}
+    records = write_output(Storage(), str(tmp_path / "out"), 10)
+    for row in records:
+        row["model_name"], row["checkpoint_sha256"] = networks[row["query_name"]]
+    write_manifest(Storage(), str(tmp_path / "other"), records)
+    export(tmp_path / "other", tmp_path / "set", "output.shard_mb=0.03")
+    about = json.loads((tmp_path / "set/croissant.json").read_text())
+    wanted = ["audiosep, weights with sha256 bb", "mini, weights with sha256 aa"]
+    assert about["rai:machineAnnotationTools"] == wanted
+    assert f"- Network: {'; '.join(wanted)}\n" in (tmp_path / "set/README.md").read_text()
 
 
 def test_croissant_of_stems_without_licences_names_none(own_output, tmp_path):

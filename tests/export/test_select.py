@@ -11,6 +11,7 @@ import pytest
 
 from separator.errors import RequestError
 from separator.export.select import select
+from separator.export.settings import FORMATS
 from separator.results.paths import Layout
 from separator.storage import Storage
 from tests.helpers.export_library import NUM_STEMS, make_config, make_records, write_manifest
@@ -185,6 +186,20 @@ def test_residuals_are_refused_where_stems_have_none(manifest):
     with pytest.raises(RequestError, match="40 of 40 have none"):
         choose(manifest, "output.residual=true", "input.kind=rendition")
     assert len(get_rows(choose(manifest, "output.residual=true"))) == NUM_STEMS
+
+
+def test_residuals_of_all_stems_together_are_refused_in_every_format(tmp_path):
+    records = make_records(str(tmp_path / "out"), 10)
+    for row in records:
+        if row["residual_uri"]:
+            row["residual_uri"] = str(Path(row["residual_uri"]).with_name("all.flac"))
+    output = write(tmp_path, records)
+    for form in FORMATS:
+        with pytest.raises(
+            RequestError, match=r"residual/all\.flac is the track without all .*per_q"
+        ):
+            choose(output, "output.residual=true", f"output.format={form}")
+    assert choose(output)
 
 
 def test_output_without_a_manifest_is_refused(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from lhotse import CutSet
 
-from separator.errors import OutputDamaged, RequestError
+from separator.errors import OutputDamaged
 from separator.results.paths import Layout
 from separator.storage import Storage
 from tests.helpers.export_library import (
@@ -156,17 +156,4 @@ def test_residual_of_another_length_is_a_damaged_output(own_output, tmp_path):
     row = next(iter(read_wanted(own_output).values()))
     soundfile.write(row.residual_uri, np.zeros(RATE_HZ), RATE_HZ)
     with pytest.raises(OutputDamaged, match=r"residual/.*flac: is not as long as its stem"):
-        export(own_output, tmp_path / "set", SHAR, "output.residual=true")
-
-
-def test_joint_residuals_give_no_mixture(own_output, tmp_path):
-    records = make_records(str(own_output), 10)
-    for row in records:
-        if row["residual_uri"]:
-            path = Path(row["residual_uri"])
-            row["residual_uri"] = str(path.rename(path.with_name("all.flac")))
-    for path in (own_output / "manifest").iterdir():
-        path.unlink()
-    write_manifest(Storage(), str(own_output), records)
-    with pytest.raises(RequestError, match=r"output\.residual=true: .*per_query"):
         export(own_output, tmp_path / "set", SHAR, "output.residual=true")

@@ -63,6 +63,7 @@ def train_with_clip(sounds: Path, path: Path) -> set[str]:
             yield task.make_tensors(task.examples.make_batch(numbers), step)
 
     state = make_state(net, net, settings.optim)
-    list(run_steps(state, iterate(), settings.optim, task.measure, path.with_suffix(".rescue")))
+    rescue_path = path.with_suffix(".rescue")
+    list(run_steps(state, iterate(), settings.optim, task.measure, (0, 0), rescue_path))
     task.export(state.export(), path)
     return set(task.seen)

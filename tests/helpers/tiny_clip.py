@@ -91,7 +91,8 @@ def write_hugging_face(folder: Path, seed: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     state = to_hugging_face({n: t.detach() for n, t in make_openai(seed).state_dict().items()})
     path = folder / "model.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    save_file(tensors, path, metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(CONFIG))
     return path
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from separator.encoders.words import split_words
+from separator.encoders.words import collect_words, split_words
 from separator.sounds.catalog import CLASSES
 from separator.sounds.kind_names import list_contexts, list_synonyms
 from separator.sounds.real import make_row
@@ -21,6 +21,23 @@ def test_synonyms_are_no_paraphrases_and_fit_one_group():
         for text in synonyms:
             assert groups.setdefault(text, sound.group) == sound.group, text
             assert split_words(text), text
+
+
+def test_paraphrases_say_what_no_training_text_says():
+    """As the mini encoder reads them: stems of the words it knows, in any order. In training a
+    caption stands alone or with a context."""
+    kinds = list_known()
+    texts = [
+        text for name, kind in kinds.items() for text in (*kind.captions, *list_synonyms(name))
+    ]
+    known = frozenset(collect_words(texts))
+    told = {frozenset(split_words(text)) for text in texts}
+    contexts = [known.intersection(split_words(context)) for context in list_contexts()]
+    told |= {words | context for words in told for context in contexts}
+    for name, kind in kinds.items():
+        for text in kind.paraphrases:
+            words = known.intersection(split_words(text))
+            assert words and words not in told, (name, text)
 
 
 def test_recorded_kinds_are_none_of_the_generator_and_have_recordings_enough():

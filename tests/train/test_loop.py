@@ -1,11 +1,14 @@
 """Training steps without Ray: learning, exact resumption, a loss that is not finite."""
 
+from bisect import bisect_left
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from separator.config_file import read_settings
 from separator.errors import LossNotFinite, RequestError
 from separator.model.asp_unet import AspConfig, AspUnet, separate_by_mask
 from separator.model.resunet import NetworkConfig, ResUNet, separate_plainly
@@ -24,6 +27,7 @@ from separator.train.recipe import OptimSettings, TrainSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = NetworkConfig(n_fft=128, hop=64, widths=(8, 8, 8, 8, 8, 8), condition_size=8)
+CONFIGS = Path(__file__).parents[2] / "configs"
 NUM_SAMPLES = 4_000
 
 
@@ -55,7 +59,8 @@ def make_unet() -> AspUnet:
 
 
 def step_through(state, batches, settings: OptimSettings, path=None) -> list[dict[str, float]]:
-    return list(run_steps(state, batches, settings, partial(measure_separation, settings), path))
+    measure = partial(measure_separation, settings)
+    return list(run_steps(state, batches, settings, measure, (0, 0), path))
 
 
 def run(num_steps: int, settings: OptimSettings, state=None, make=make_net):
@@ -166,12 +171,44 @@ def test_detectors_are_not_compiled():
 def test_scale_rate_follows_its_schedules():
     plain = OptimSettings(num_steps=100_000, warmup_steps=100)
     assert scale_rate(plain, 0) == pytest.approx(0.01)
-    assert scale_rate(plain, 100) == 1 and scale_rate(plain, 40_100) == pytest.approx(0.81)
+    assert scale_rate(plain, 99) == scale_rate(plain, 19_999) == 1
+    assert scale_rate(plain, 20_000) == pytest.approx(
+        0.9
+    )  # of all steps, with those of the warm-up
+    assert scale_rate(plain, 40_000) == scale_rate(plain, 59_999) == pytest.approx(0.81)
+    long = OptimSettings(num_steps=100_000, warmup_steps=30_000)
+    assert scale_rate(long, 25_000) == pytest.approx(25_001 / 30_000)
+    assert scale_rate(long, 30_000) == pytest.approx(0.9)
     cosine = OptimSettings(num_steps=1_000, warmup_steps=100, decay=True)
     assert scale_rate(cosine, 550) == pytest.approx(0.5)
     assert scale_rate(cosine, 1_000) == pytest.approx(0, abs=1e-9)
     steps = OptimSettings(factors=[[10, 0.02], [30, 0.1]])
     assert [scale_rate(steps, at) for at in (0, 9, 10, 29, 30)] == [0.02, 0.02, 0.1, 0.1, 0.1]
+
+
+def scale_zero_shot(epoch: int) -> float:
+    """The separator's schedule in its authors' words."""
+    return 0.1 ** (3 - epoch) if epoch < 3 else 0.1 ** bisect_left([90, 110], epoch)
+
+
+def scale_detector(epoch: int) -> float:
+    """The detector's, of HTS-AT."""
+    if epoch < 3:
+        return (0.02, 0.05, 0.1)[epoch]
+    return (0.1, 0.05, 0.02, 0.03)[bisect_left([10, 20, 30], epoch)]
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch_steps", "scale"),
+    [("train-zeroshot", 760, scale_zero_shot), ("train-stsed", 15_000, scale_detector)],
+)
+def test_recipes_of_zero_shot_separation_follow_their_authors_epochs(name, epoch_steps, scale):
+    given = ["output=runs", "data.lists=[a.csv]"]
+    optim = read_settings(TrainSettings, CONFIGS / f"{name}.yaml", given).optim
+    assert optim.num_steps == 100 * epoch_steps
+    for epoch in range(100):
+        for step in (epoch * epoch_steps, (epoch + 1) * epoch_steps - 1):
+            assert scale_rate(optim, step) == pytest.approx(scale(epoch)), step
 
 
 def test_run_steps_leaves_the_unused_norms_of_the_decoder():

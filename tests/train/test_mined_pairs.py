@@ -1,5 +1,8 @@
 """Pairs for zero-shot separation: energies, who is whose target, where conditions come from."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,7 +12,7 @@ from separator.storage import Storage
 from separator.train.draw import draw_turn
 from separator.train.mined_pairs import MinedPairs, check_latents
 from separator.train.mixer import measure_energy
-from separator.train.recipe import DataSettings
+from separator.train.recipe import ChangeSettings, DataSettings
 from separator.train.sound_lists import Source
 
 RATE_HZ = 8_000
@@ -53,6 +56,26 @@ def test_make_batch_gives_both_sounds_of_a_pair_as_targets(sources):
         np.testing.assert_array_equal(mixture_T, batch["mixture"][i + 1])
         np.testing.assert_allclose(one_T + other_T, mixture_T, atol=1e-6)
         assert measure_energy(one_T) == pytest.approx(measure_energy(other_T), rel=1e-4)
+
+
+@pytest.mark.parametrize("level_db", [[], [-36.0, -14.0]])
+def test_pairs_stay_as_loud_as_they_are_unless_a_level_is_drawn(level_db, sources, tmp_path):
+    """The paper normalises no peak; the bundled recipe draws the level of every mixture."""
+    loud = []
+    for source in sources:
+        path = tmp_path / Path(source.uri).name
+        soundfile.write(path, 15 * soundfile.read(source.uri)[0], RATE_HZ, "FLOAT")
+        loud.append(replace(source, uri=str(path)))
+    changes = ChangeSettings(level_db=level_db)
+    batch = make_pairs(loud, changes=changes).make_batch(range(20))
+    peaks = np.abs(batch["mixture"]).max(1)
+    if level_db:
+        assert peaks.max() <= 0.95 + 1e-6
+        return
+    assert peaks.max() > 1.05
+    for i in range(0, 20, 2):  # the first of a pair is as it was read
+        level = 0.15 * batch["condition"][i].sum()
+        assert np.abs(batch["target"][i]).max() == pytest.approx(level, rel=0.01)
 
 
 def test_pairs_of_two_groups_have_no_absent_queries(sources):

@@ -8,7 +8,7 @@ from separator.api import load_htsat
 from separator.model.htsat import Block
 from separator.storage import Storage
 from separator.train.clips import Clips
-from separator.train.loop import make_state, run_steps
+from separator.train.loop import State, make_state, run_steps
 from separator.train.recipe import DataSettings, DetectorSettings, OptimSettings, TrainSettings
 from separator.train.sound_lists import read_lists
 from separator.train.tagging import Tagger, Tagging, hide_stripe, make_detector
@@ -26,8 +26,8 @@ def make_settings(sounds_list, **data) -> TrainSettings:
     )
 
 
-def iterate(tagging: Tagging, num_steps: int, batch: int):
-    for step in range(num_steps):
+def iterate(tagging: Tagging, num_steps: int, batch: int, first: int = 0):
+    for step in range(first, num_steps):
         made = tagging.examples.make_batch(range(step * batch, (step + 1) * batch))
         yield {key: torch.from_numpy(made[key]) for key in ("waveform", "labels")}
 
@@ -39,7 +39,7 @@ def test_tagging_learns_and_writes_a_file_for_load_detector(sounds_list, tmp_pat
     torch.manual_seed(0)
     net = make_detector(settings.detector, 3)
     state = make_state(net, tagging.wrap(net), settings.optim)
-    steps = run_steps(state, iterate(tagging, 12, 6), settings.optim, tagging.measure)
+    steps = run_steps(state, iterate(tagging, 12, 6), settings.optim, tagging.measure, (0, 0))
     figures = list(steps)
     assert np.mean([f["loss"] for f in figures[-3:]]) < 0.6 * figures[0]["loss"]
     assert np.mean([f["right"] for f in figures[-3:]]) > 0.8
@@ -50,6 +50,45 @@ def test_tagging_learns_and_writes_a_file_for_load_detector(sounds_list, tmp_pat
     expected = net.eval().tag(net.draw(torch.from_numpy(waveform_T)[None])).clipwise[0]
     found = detector.detect(waveform_T[None], 32_000).clipwise
     np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-5)
+
+
+def start_drawing(sounds_list, rate: float = 2e-3) -> tuple[TrainSettings, Tagging, State]:
+    """Start a training whose every step draws: stripes, mixup, dropped branches."""
+    settings = make_settings(sounds_list)
+    settings.detector.mixup, settings.detector.drop_ratio = 0.5, 0.3
+    settings.optim.rate = rate
+    tagging = Tagging(settings)
+    torch.manual_seed(0)
+    net = make_detector(settings.detector, 3)
+    return settings, tagging, make_state(net, tagging.wrap(net), settings.optim)
+
+
+def list_losses(started: tuple[TrainSettings, Tagging, State], last: int) -> list[float]:
+    """Run the steps up to the last, in a process that begins with other random numbers."""
+    settings, tagging, state = started
+    torch.manual_seed(last)
+    batches = iterate(tagging, last, 6, state.step)
+    steps = run_steps(state, batches, settings.optim, tagging.measure, (settings.seed, 0))
+    return [figures["loss"] for figures in steps]
+
+
+def test_a_training_that_goes_on_draws_as_an_undisturbed_one(sounds_list):
+    whole = list_losses(start_drawing(sounds_list), 4)
+    begun, resumed = start_drawing(sounds_list), start_drawing(sounds_list)
+    first = list_losses(begun, 2)
+    resumed[2].load_state_dict(begun[2].state_dict())
+    assert first + list_losses(resumed, 4) == whole
+
+
+def test_workers_draw_differently_and_so_do_steps(sounds_list):
+    """All other things are equal: the batch, and the weights at a rate of zero."""
+    losses = set()
+    for rank in (0, 1):
+        settings, tagging, state = start_drawing(sounds_list, rate=0.0)
+        batches = [next(iterate(tagging, 1, 6))] * 3
+        steps = run_steps(state, iter(batches), settings.optim, tagging.measure, (0, rank))
+        losses |= {figures["loss"] for figures in steps}
+    assert len(losses) == 6
 
 
 def test_clips_place_several_sounds_and_keep_all_labels(sounds_list):

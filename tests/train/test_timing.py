@@ -61,7 +61,7 @@ def test_training_learns_and_writes_a_file_for_load_detector(sounds_list, tmp_pa
     assert isinstance(task, Timing)
     state = make_state(net, task.wrap(net), settings.optim)
     batch = task.make_tensors(task.examples.make_batch(range(8)), 0)
-    figures = list(run_steps(state, iter([batch] * 30), settings.optim, task.measure))
+    figures = list(run_steps(state, iter([batch] * 30), settings.optim, task.measure, (0, 0)))
     assert figures[-1]["loss"] < 0.6 * figures[0]["loss"]
     task.export(state.export(), tmp_path / "d.safetensors")
     detector = load_detector(tmp_path / "d.safetensors")
