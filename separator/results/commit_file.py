@@ -82,6 +82,11 @@ def list_uris(records: Iterable[Record]) -> list[str]:
     return [r[key] for r in records for key in URIS if r[key]]
 
 
+def is_made(record: Record) -> bool:
+    """Tell whether something came out: a mix stays, too, where its remux alone has failed."""
+    return not record["error_code"] or bool(record["stem_uri"])
+
+
 def keep_finished(
     old: Sequence[Record], new: Sequence[Record], items: Iterable[WorkItem]
 ) -> list[Record]:
@@ -101,25 +106,24 @@ def keep_finished(
             if r["request"] in item.ids and is_still_so(r, item.threshold)
             if record["track_index"] in (NO_TRACK.index, r["track_index"])
         ]
-        has_finished = any(not r["error_code"] for r in own)
-        rows += own if record["error_code"] and has_finished else [record]
+        rows += own if not is_made(record) and any(map(is_made, own)) else [record]
     return rows
 
 
-def clear_residuals(old: Sequence[Record], new: Sequence[Record]) -> list[Record]:
-    """Return earlier records of other queries without the residual that was made again: a joint
-    one holds something else now."""
+def clear_residuals(
+    old: Sequence[Record], new: Sequence[Record], orphan_uris: Iterable[str] = ()
+) -> list[Record]:
+    """Return the earlier records of other queries, without the residuals that were made again: a
+    joint one holds something else now. `orphan_uris`: files that were made, and no record names."""
     etag, names = new[0]["asset_etag"], {record["query_name"] for record in new}
-    again = {record["residual_uri"] for record in new} - {""}
-    changed = dict.fromkeys(("null_error", "residual_similarity")) | {
-        "residual_uri": "",
-        "created_at": new[0]["created_at"],
-    }
+    again = {*orphan_uris, *(record["residual_uri"] for record in new)} - {""}
+    others = [r for r in old if r["asset_etag"] == etag and r["query_name"] not in names]
+    changed = {r["query_name"] for r in others if r["residual_uri"] in again}
+    cleared = dict.fromkeys(("null_error", "residual_similarity")) | {"residual_uri": ""}
     return [
-        record | changed
-        for record in old
-        if record["asset_etag"] == etag and record["query_name"] not in names
-        if record["residual_uri"] in again
+        r | {"created_at": new[0]["created_at"]} | (cleared if r["residual_uri"] in again else {})
+        for r in others
+        if r["query_name"] in changed
     ]
 
 
@@ -127,15 +131,16 @@ def merge_records(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Re
     """Make (the rows of the commit file, URIs of files that no row names any more).
 
     Rows of an earlier version of the asset go, and rows of a work item that was made again. Where
-    nothing could be made, because the whole asset failed, what was made in another way stays.
+    nothing of it could be made, what was made in another way stays, with all of its rows.
     """
     etag, names = new[0]["asset_etag"], {record["query_name"] for record in new}
-    has_failed = {r["query_name"] for r in new if r["track_index"] == NO_TRACK.index}
+    made_again = {record["query_name"] for record in new if is_made(record)}
+    finished = {r["request"] for r in old if is_made(r) and r["query_name"] not in made_again}
     kept = [
         r
         for r in old
         if r["asset_etag"] == etag
-        if r["query_name"] not in names or (r["query_name"] in has_failed and not r["error_code"])
+        if r["query_name"] not in names or r["request"] in finished
     ]
     rows = [*kept, *new]
     return rows, sorted(set(list_uris(old)) - set(list_uris(rows)))

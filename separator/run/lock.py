@@ -61,6 +61,8 @@ class RunLock:
     def list_earlier(self) -> list[str]:
         """List the runs that hold a share of the output and took it before this one."""
         run_ids = list(self._change(lambda holders, _: holders))
+        if self.run_id not in run_ids:
+            raise LockLost(f"run {self.run_id} stops: taken for dead")
         return run_ids[: run_ids.index(self.run_id)]
 
     def check(self) -> None:

@@ -26,7 +26,8 @@ class Monitor:
         self.health = health
         health.begin_pass()
         self.counts: ListingCounts | None = None
-        self.num_bugs, self.first_bug = 0, ""
+        self.met_bugs: set[str] = set()  # assets
+        self.first_bug = ""
         self.errors: list[tuple[str, str]] = []  # of the whole run: code and text
 
     def get_shared(self) -> list[ray.ObjectRef]:
@@ -59,13 +60,13 @@ class Monitor:
     def get_errors(self) -> list[tuple[str, str]]:
         return self.errors
 
-    def report_bug(self, text: str) -> None:
-        self.num_bugs += 1
+    def report_bug(self, asset: str, text: str) -> None:
+        self.met_bugs.add(asset)
         self.first_bug = self.first_bug or text
 
     def get_bugs(self) -> tuple[int, str]:
-        """Return the number of bugs and the traceback of the first."""
-        return self.num_bugs, self.first_bug
+        """Return the number of assets that met a bug, and the traceback of the first."""
+        return len(self.met_bugs), self.first_bug
 
 
 class BugError(RuntimeError):
@@ -73,10 +74,10 @@ class BugError(RuntimeError):
 
 
 def raise_bugs(monitor: Any, least: int = 1) -> None:
-    """Raise if at least so many bugs were reported."""
+    """Raise if at least so many assets met a bug."""
     number, first = ray.get(monitor.get_bugs.remote())
     if number >= least:
-        raise BugError(f"{number} bugs; the first of them:\n{first}")
+        raise BugError(f"{number} assets met a bug; the first of them:\n{first}")
 
 
 class MonitoredStage:
@@ -89,16 +90,18 @@ class MonitoredStage:
         self.monitor, self.stage, self.with_samples = monitor, stage, with_samples
 
     def __call__(self, ray_row: Any) -> Iterator[dict[str, Any]]:
-        with _ReportedBugs(self.monitor):
-            for row in self.stage(from_ray(ray_row)):
+        given = from_ray(ray_row)
+        asset = getattr(given, "asset", given)  # none where assets are being listed
+        with _ReportedBugs(self.monitor, getattr(asset, "uri", "")):
+            for row in self.stage(given):
                 yield to_ray(row, self.with_samples)
 
 
 class _ReportedBugs:
     """Report an error that passes through, whatever it is; the end of a generator is none."""
 
-    def __init__(self, monitor: Any) -> None:
-        self.monitor = monitor
+    def __init__(self, monitor: Any, asset: str) -> None:
+        self.monitor, self.asset = monitor, asset
 
     def __enter__(self) -> None: ...
 
@@ -106,4 +109,5 @@ class _ReportedBugs:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if kind is not None and issubclass(kind, Exception):
-            ray.get(self.monitor.report_bug.remote("".join(traceback.format_exception(error))))
+            text = "".join(traceback.format_exception(error))
+            ray.get(self.monitor.report_bug.remote(self.asset, text))

@@ -98,8 +98,8 @@ class Committer:
         records = command.records
         if command.is_new:
             records = keep_finished(old.records, records, asset.items)
-            records += clear_residuals(old.records, records)
-            self._write(asset, old, records, command.orphan_uris)
+            records += clear_residuals(old.records, records, command.orphan_uris)
+            self._write(asset, old, records, command)
         else:  # an earlier run may have died between its commit file and these lines
             self._delete(asset, set(old.obsolete_uris) - set(list_uris(old.records)))
         self.storage.clear(self.layout.parts(asset.path))
@@ -119,19 +119,17 @@ class Committer:
     def _unmark(self, settled: tuple[str, set[str]]) -> None:
         unmark(self.storage, self.layout, *settled)
 
-    def _write(
-        self, asset: Asset, old: CommitFile, records: list[Record], orphan_uris: Iterable[str]
-    ) -> None:
+    def _write(self, asset: Asset, old: CommitFile, records: list[Record], command: Commit) -> None:
         if not asset.etag and any(record["asset_etag"] for record in old.records):
             return  # storage could not look at it: what is there stays
         rows, replaced_uris = merge_records(old.records, records)
         named = set(list_uris(rows))
         self._delete(asset, set(old.obsolete_uris) - named)
-        obsolete = {*replaced_uris, *orphan_uris} - named
+        obsolete = {*replaced_uris, *command.orphan_uris} - named
         # From here on the asset is done, even if this process dies.
         uri = self.layout.record(asset.path)
         if not parse_uri(uri).bucket:  # a folder may be deleted under a run
-            for each in list_uris(records):
+            for each in list_uris(command.records):
                 self.storage.stat(each)
         self.check()
         self.storage.write(uri, pack_commit_file(CommitFile(asset.uri, rows, tuple(obsolete))))

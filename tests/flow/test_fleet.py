@@ -181,6 +181,6 @@ def test_run_says_that_it_waits_for_machines_and_for_how_long(tmp_path, monkeypa
 def test_a_bug_that_every_asset_meets_ends_the_run_soon(tmp_path, monkeypatch):
     config = write_job(tmp_path, monkeypatch, {"CPU": "bug"})
     _, err = end_job(start_job(config), 1)
-    assert re.search(r"BugError: \d+ bugs; the first of them:", err), err[-4_000:]
+    assert re.search(r"BugError: \d+ assets met a bug; the first of them:", err), err[-4_000:]
     assert "TypeError: a bug" in err
     assert (tmp_path / "mark-bugs").stat().st_size < NUM_ASSETS

@@ -14,8 +14,8 @@ from separator.results.done import find_done
 from separator.results.latest import read_latest
 from separator.results.manifest import ManifestWriter
 from separator.results.paths import Layout
-from separator.rows import RESIDUAL, STEM, Asset, Failed, Outcome, StemWritten, WorkItem
-from separator.stages.collect import Collector, Discard
+from separator.rows import RENDITION, RESIDUAL, STEM, Asset, Failed, Outcome, StemWritten, WorkItem
+from separator.stages.collect import Collector, Commit, Discard
 from separator.stages.commit import Committer
 from separator.stages.extract import Extractor, SpanPlan
 from separator.storage import Storage
@@ -42,7 +42,7 @@ class Output:
         (folder / "x.wav").write_bytes(b"x" * 100)
         etag = self.storage.stat(str(folder / "x.wav")).etag
         self.asset = replace(make_asset(folder / "x.wav", Edits(), etag), items=(SIREN,))
-        self.num_runs, self.residual = 0, "none"
+        self.num_runs, self.residual, self.with_remux = 0, "none", False
 
     def ask(self, *items: WorkItem) -> Asset:
         """Return the asset with what is left to do of these work items."""
@@ -58,13 +58,14 @@ class Output:
         self.num_runs += 1
         run_id = str(self.num_runs)
         done = find_done(self.storage, self.layout, True)
-        collector = Collector({"run_id": run_id}, self.residual, last_commit_us=done.last_commit_us)
+        about = {"run_id": run_id}
+        collector = Collector(about, self.residual, self.with_remux, done.last_commit_us)
         writer = ManifestWriter(self.storage, self.layout, run_id, 1_000)
         with Committer(self.storage, self.layout, writer, lambda _: None) as committer:
             for row in rows:
                 for command in collector.add(row):
-                    assert not isinstance(command, Discard)
-                    committer.commit(command)
+                    if isinstance(command, Commit):
+                        committer.commit(command)
 
     def read_commit(self) -> set[tuple]:
         records = read_commit_file(self.storage, self.layout.record(self.asset.path)).records
@@ -154,3 +155,67 @@ def test_a_stem_names_no_joint_residual_that_was_made_of_other_stems(output):
     output.run([replace(stem, asset=changed), replace(rest, asset=changed)])
     assert output.read_manifest("residual_uri") == {("siren", 0, joint), ("man", 0, "")}
     assert output.read_commit() == {("siren", 0, "ok"), ("man", 0, "ok")} and Path(man).exists()
+
+
+def test_tracks_that_fail_in_another_way_leave_what_was_made(output):
+    """A format that holds no such track, say: each track fails, and the asset does not."""
+    stem = output.write_stem(0, 2)
+    output.run([stem, make_failure(1, "throttled", 2, output.asset)])
+    changed = replace(output.asset, items=(replace(SIREN, id="c" * 32),))
+    output.run([make_failure(track, "layout_unsupported", 2, changed) for track in (0, 1)])
+    assert output.read_manifest() == {("siren", 0, "failed"), ("siren", 1, "failed")}
+    assert ("siren", 0, "ok") in output.read_commit() and Path(stem.uri).exists()
+    # With the former settings the other track is still to be made.
+    rows = list(
+        Extractor(Busy(), output.layout, SpanPlan(10, Fraction(0), Fraction(1)))(output.asset)
+    )
+    assert [type(row) for row in rows] == [Failed]
+
+
+def test_a_mix_whose_remux_failed_stays_where_it_cannot_be_tried_again(output):
+    mix = output.layout.stem(output.asset.path, 0, RENDITION, "2")
+    output.storage.write(mix, b"a mix")
+    asked = replace(output.asset, items=(SIREN, MIX))
+    rows = [
+        replace(output.write_stem(), asset=asked),
+        make_file(0, "2", kind=RENDITION, asset=asked, uri=mix),
+        make_failure(-1, "throttled", asset=asked, kind="remux", name="2", stage="remux"),
+    ]
+    output.with_remux = True
+    output.run(rows)
+    assert output.read_manifest() == {("siren", 0, "ok"), ("2", 0, "failed")}
+    output.run(extract(output, output.ask(SIREN, MIX)))
+    assert output.read_manifest("stem_uri") == {("siren", 0, rows[0].uri), ("2", 0, mix)}
+    assert Path(mix).exists()
+
+
+def test_a_cleared_residual_leaves_the_other_tracks_of_its_query(output):
+    """The joint residual of one track is made again; the other track fails this time."""
+    both = replace(output.asset, items=(SIREN, MAN))
+    output.residual = "joint"
+    uris, rows = {}, []
+    for track in (0, 1):
+        rest = output.layout.stem(output.asset.path, track, RESIDUAL, JOINT)
+        uris[track] = output.layout.stem(output.asset.path, track, STEM, "man")
+        for uri in (rest, uris[track]):
+            output.storage.write(uri, b"sound")
+        rows += [
+            replace(output.write_stem(track, 2), asset=both),
+            make_file(track, "man", 2, asset=both, uri=uris[track]),
+            make_file(track, JOINT, 2, kind=RESIDUAL, asset=both, uri=rest),
+        ]
+    output.run(rows)
+    changed = replace(output.asset, items=(replace(SIREN, id="c" * 32),))
+    again = [replace(row, asset=changed) for row in (rows[0], rows[2])]
+    output.run([*again, make_failure(1, "decode_failed", 2, changed)])
+    found = output.read_manifest("stem_uri")
+    assert {("man", 0, uris[0]), ("man", 1, uris[1])} <= found
+    assert all(Path(uri).exists() for uri in uris.values())
+
+
+def test_a_kept_stem_that_was_deleted_by_hand_ends_no_run(output):
+    stem = output.write_stem()
+    output.run([stem])
+    Path(stem.uri).unlink()
+    output.run(extract(output, output.ask(SIREN, MIX)))
+    assert output.read_manifest() == {("siren", 0, "ok"), ("2", -1, "failed")}
