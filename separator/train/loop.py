@@ -107,7 +107,7 @@ def compile_for_training(net: nn.Module) -> nn.Module:
 
 def scale_rate(settings: OptimSettings, step: int) -> float:
     """Compute the factor of the rate: the one that `factors` gives this step, or a linear warm-up,
-    then x 0.9 at every 20,000th step (AudioSep) or, with `decay`, a cosine to zero."""
+    then x 0.9 at every 20,000th step or, with `decay`, a cosine to zero."""
     if settings.factors:
         return next((f for until, f in settings.factors if step < until), settings.factors[-1][1])
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))

@@ -186,6 +186,14 @@ def test_scale_rate_follows_its_schedules():
     assert [scale_rate(steps, at) for at in (0, 9, 10, 29, 30)] == [0.02, 0.02, 0.1, 0.1, 0.1]
 
 
+def test_recipe_of_audiosep_raises_its_rate_in_steps():
+    given = ["output=runs", "data.lists=[a.csv]", "encoder=mini"]
+    optim = read_settings(TrainSettings, CONFIGS / "train-audiosep.yaml", given).optim
+    steps = [0, 9_999, 10_000, 19_999, 20_000, 29_999, 30_000, 999_999]
+    found = [scale_rate(optim, step) for step in steps]
+    assert found == [0.001, 0.001, 0.01, 0.01, 0.1, 0.1, 1.0, 1.0]
+
+
 def scale_zero_shot(epoch: int) -> float:
     """The separator's schedule in its authors' words."""
     return 0.1 ** (3 - epoch) if epoch < 3 else 0.1 ** bisect_left([90, 110], epoch)
