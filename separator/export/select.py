@@ -19,7 +19,7 @@ from separator.errors import RequestError
 from separator.export.expressions import Expressions
 from separator.export.settings import ExportConfig
 from separator.machine import measure_ram
-from separator.results.latest import find_latest
+from separator.results.latest import find_latest, read_again
 from separator.results.manifest import found_nothing, list_files, read_table
 from separator.results.paths import Layout
 from separator.results.verdicts import make_table, read_verdicts
@@ -127,25 +127,11 @@ def _split_batch(batch: pa.RecordBatch) -> Iterator[tuple[tuple[str, int], pa.Re
 def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
     """Select stems by the config; the selection lives as long as the context."""
     layout = Layout(config.input.uri, "")
-    files = list_files(storage, layout)
-    if not files:
-        if found_nothing(storage, [layout]):
-            raise RequestError(
-                f"input.uri={config.input.uri!r}: the runs so far found no assets, so there are no "
-                "stems; check input.uri and input.include of the run"
-            )
-        raise RequestError(f"input.uri={config.input.uri!r}: no manifest there; run the job first")
-    masks = find_latest(storage, layout)
-    if damaged := sorted(set(files) - set(masks)):
-        raise RequestError(
-            f"{damaged[0]}: cannot be read, so stems may be missing; move the file away and run the"
-            " job once more, which takes its rows from the records beside the stems"
-        )
+    check_manifest(storage, layout)
     if not config.input.unfinished:
         check_runs(storage, layout)
     with temporary_folder() as folder:
-        for number, (uri, mask) in enumerate(masks.items()):
-            pq.write_table(read_table(storage, uri, mask), folder / f"{number:05}.parquet")
+        copy_current(storage, layout, folder)
         (folder / REVIEW).mkdir()
         verdicts = make_table(read_verdicts(storage, layout))
         pq.write_table(verdicts, folder / REVIEW / "verdicts.parquet")
@@ -155,6 +141,35 @@ def select(storage: Storage, config: ExportConfig) -> Iterator[Selection]:
             names = connection.table("latest").columns
             limits = Expressions(connection, config.input.expression_time_s, memory_bytes, names)
             yield make_selection(limits, config)
+
+
+@read_again
+def copy_current(storage: Storage, layout: Layout, folder: Path) -> None:
+    """Copy the current rows of the manifest into a folder."""
+    files = list_files(storage, layout)
+    masks = find_latest(storage, layout)
+    for uri in sorted(set(files) - set(masks)):
+        storage.stat(uri)  # a run may have put it together with others meanwhile
+        raise RequestError(
+            f"{uri}: cannot be read, so stems may be missing; move the file away and run the job"
+            " once more, which takes its rows from the records beside the stems"
+        )
+    for former in folder.iterdir():  # of a first try
+        former.unlink()
+    for number, (uri, mask) in enumerate(masks.items()):
+        pq.write_table(read_table(storage, uri, mask), folder / f"{number:05}.parquet")
+
+
+def check_manifest(storage: Storage, layout: Layout) -> None:
+    """Refuse an output without a manifest."""
+    if list_files(storage, layout):
+        return
+    if found_nothing(storage, [layout]):
+        raise RequestError(
+            f"input.uri={layout.root_uri!r}: the runs so far found no assets, so there are no "
+            "stems; check input.uri and input.include of the run"
+        )
+    raise RequestError(f"input.uri={layout.root_uri!r}: no manifest there; run the job first")
 
 
 def check_runs(storage: Storage, layout: Layout) -> None:

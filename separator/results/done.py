@@ -14,6 +14,7 @@ from separator.results.latest import (
     find_unseen,
     hash_ids,
     join_keys,
+    read_again,
     read_all_keys,
     read_latest,
     select_latest,
@@ -68,6 +69,7 @@ class DoneItems:
         return np.any(found, axis=0)
 
 
+@read_again
 def find_done(
     storage: Storage,
     layout: Layout,

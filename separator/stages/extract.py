@@ -28,7 +28,6 @@ from separator.media.formats import FORMATS, choose_layout
 from separator.media.joined import decode_track, drop_silent
 from separator.media.limits import Limits
 from separator.media.probe import Media, Track, probe
-from separator.results.commit_file import CommitFile
 from separator.results.folders import find_folder, withdraw
 from separator.results.paths import Layout
 from separator.results.record import select_done
@@ -65,7 +64,7 @@ class Extractor:
         """Yield spans as they are decoded. The very last row is held back until the asset is known
         to be still the one that was listed: no asset is complete before that."""
         held: SpanRow | Failed | None = None
-        started = time.monotonic()
+        is_decoded, started = False, time.monotonic()
         try:
             check_asset(asset)
             asset, found = find_folder(self.storage, self.layout, asset)
@@ -75,9 +74,9 @@ class Extractor:
                 return
             with temporary_folder() as folder:
                 for row in self._extract(asset, folder):
-                    if isinstance(row, SpanRow) and found.records:  # its stems will be made
+                    if isinstance(row, SpanRow) and not is_decoded:  # its stems will be made
+                        is_decoded = True
                         withdraw(self.storage, self.layout, asset, found)
-                        found = CommitFile()
                     timed = replace(row, seconds=Seconds(extract=time.monotonic() - started))
                     if held is not None:
                         yield held

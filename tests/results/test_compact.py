@@ -1,12 +1,15 @@
 """Compaction: rows of the last commits are kept, in few files, and none is lost on the way."""
 
 import io
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from separator.export.select import copy_current
 from separator.results.compact import compact, merge
+from separator.results.done import find_done
 from separator.results.latest import find_latest
 from separator.results.manifest import (
     ManifestWriter,
@@ -162,13 +165,32 @@ class CompactsOnce(Storage):
         return iter(found)
 
 
-@pytest.mark.parametrize("num_listings", [1, 2])
-def test_a_reader_begins_again_where_a_run_has_put_the_files_together(tmp_path, num_listings):
+def count_assets(storage: Storage, layout: Layout, _: Path) -> int:
+    return read_status(storage, layout).num_assets
+
+
+def count_done(storage: Storage, layout: Layout, _: Path) -> int:
+    return len(find_done(storage, layout, retry_failed=False).done)
+
+
+def count_copied(storage: Storage, layout: Layout, folder: Path) -> int:
+    folder.mkdir()
+    copy_current(storage, layout, folder)
+    return sum(pq.read_metadata(path).num_rows for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("count", "num_listings"),
+    [(count_assets, 1), (count_assets, 2), (count_done, 1), (count_copied, 1), (count_copied, 2)],
+)
+def test_a_reader_begins_again_where_a_run_has_put_the_files_together(
+    tmp_path, count, num_listings
+):
     layout = Layout(str(tmp_path), "flac")
     writer = ManifestWriter(Storage(), layout, "r", rows_per_file=2)
     for number in range(6):
         writer.add([make_record(str(number))])
     writer.flush()
     assert len(list_files(Storage(), layout)) == 3
-    assert read_status(CompactsOnce(num_listings), layout).num_assets == 6
+    assert count(CompactsOnce(num_listings), layout, tmp_path / "copies") == 6
     assert len(list_files(Storage(), layout)) == 1

@@ -7,14 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from separator.errors import LockLost, OutputTaken, StorageBusy, StorageError
 from separator.run.lock import RunLock
-from separator.storage import Entry, Storage
+from separator.storage import Storage
 from tests.helpers.locks import make_lock, race, read_lock, write_lock
 
 ROOT = Path(__file__).parents[2]
@@ -94,34 +93,6 @@ def test_acquire_does_not_watch_a_lock_that_is_hours_old(local):
     lock = make_lock(local, "2", stale_s=1_800.0)  # longer than this test may take
     lock.acquire()
     lock.release()
-
-
-class Behind(Storage):
-    """A shared folder whose clock is two hours behind this machine's."""
-
-    def stat(self, uri: str) -> Entry:
-        entry = super().stat(uri)
-        return replace(entry, modified_at=entry.modified_at - timedelta(hours=2))
-
-
-def test_a_run_at_work_is_not_taken_for_dead_where_clocks_differ(local):
-    first = make_lock(local, "1", machine="there", heartbeat_s=0.05)
-    first.acquire()
-    second = make_lock((Behind(), local[1]), "2", heartbeat_s=0.05, stale_s=60.0)
-    with pytest.raises(OutputTaken, match="run 1 is at work"):
-        second.acquire()
-    first.check()
-    first.release()
-    assert [path.name for path in Path(local[1]).iterdir()] == ["lock.json"]
-
-
-def test_shards_know_which_of_them_came_before(folder):
-    locks = [make_lock(folder, run_id, f"{n}/3") for n, run_id in enumerate(["3", "1", "2"], 1)]
-    for lock in locks:
-        lock.acquire()
-    assert [lock.list_earlier() for lock in locks] == [[], ["3"], ["3", "1"]]
-    for lock in locks:
-        lock.release()
 
 
 def test_check_raises_after_another_run_took_over(local):
