@@ -24,7 +24,7 @@ from separator.config_file import (
     read_settings,
     read_switches,
 )
-from separator.config_output import OutputSettings, check_renditions
+from separator.config_output import OutputSettings, check_renditions, check_residuals
 from separator.config_report import ReportSettings
 from separator.detect.stretches import StretchRule
 from separator.errors import RequestError
@@ -258,6 +258,7 @@ class JobConfig:
             )
         queries = self.parse_queries()
         check_tracks(self.tracks)
+        check_residuals(self.output, queries)
         if self.input.queries_column is None:
             with named("output.renditions: "):
                 check_renditions(self.output, queries)

@@ -6,9 +6,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from separator.audio.renditions import REMUXES, RESIDUALS, Edits, Rendition
+from separator.audio.renditions import JOINT, REMUXES, RESIDUALS, Edits, Rendition
 from separator.config_file import check_choice, check_number, named, read_switches
-from separator.errors import RequestError
+from separator.errors import QueryError, RequestError
 from separator.media.encode_settings import EncodeSettings
 from separator.queries import Query, check_name
 from separator.storage import parse_uri
@@ -139,3 +139,13 @@ def check_renditions(output: OutputSettings, queries: Sequence[Query]) -> None:
         if rendition.name.casefold() in taken:
             raise RequestError(f"{rendition.name!r}: a query or a rendition has that name already")
         taken.add(rendition.name.casefold())
+
+
+def check_residuals(output: OutputSettings, queries: Sequence[Query]) -> None:
+    """Refuse a query whose residual would have the file name of the residual of all stems."""
+    taken = [query.name for query in queries if query.name.casefold() == JOINT]
+    if taken and output.residual != "none":
+        raise QueryError(
+            f"query {taken[0]!r}: residual/{JOINT}.* is the residual of all stems; give the query"
+            " another name: {name: everything, text: ...}"
+        )

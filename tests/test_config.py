@@ -115,6 +115,10 @@ def test_values_from_the_environment(monkeypatch):
             ["output.renditions=[{name: Siren, gains_db: {siren: 0}}]"],
             "'Siren': a query or a rendition",
         ),
+        (
+            ["output.residual=per_query", "queries=[{name: All, text: a siren}]"],
+            "query 'All': residual/all.* is the residual of all stems",
+        ),
     ],
 )
 def test_what_cannot_work_names_its_key(overrides, message):

@@ -12,8 +12,14 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from separator.config import JobConfig
-from separator.config_output import check_renditions
-from separator.errors import QueryError, RequestError, StorageError
+from separator.config_output import check_renditions, check_residuals
+from separator.errors import (
+    BucketMissing,
+    ObjectMissing,
+    QueryError,
+    RequestError,
+    StorageError,
+)
 from separator.queries import Query
 from separator.results.paths import make_asset_path, tell_apart
 from separator.results.record import hash_content
@@ -60,7 +66,10 @@ class Listing:
     def __iter__(self) -> Iterator[Asset]:
         is_table = is_list(self.config.input.uri)
         assets = self._read_list() if is_table else self._list_folder()
-        return itertools.islice(assets, self.config.run.limit)
+        try:
+            yield from itertools.islice(assets, self.config.run.limit)
+        except (BucketMissing, ObjectMissing) as error:  # the folder or the list
+            raise type(error)(f"input.uri: {error}") from None
 
     def _is_ours(self, asset_uri: str) -> bool:
         return int(hash_content(asset_uri), 16) % self.num_shards == self.shard
@@ -131,6 +140,7 @@ class Listing:
             if not queries:
                 raise QueryError("neither its list nor the config has a query for it")
             check_renditions(work.output, queries)
+            check_residuals(work.output, queries)
         except RequestError as error:
             trouble = trouble or f"{show_uri(entry.uri)}: {error}"
             queries = queries or [Query("")]

@@ -75,5 +75,5 @@ def test_run_whose_list_is_gone_when_a_worker_reads_it_ends_in_one_line(tmp_path
     wait_for_phase(process, "starting Ray")
     (tmp_path / "list.txt").unlink()
     line = end_in_one_line(process, 2, "python -m jobs.separate: ")
-    assert f"{tmp_path}/list.txt: no such file" in line
+    assert f"input.uri: {tmp_path}/list.txt: no such file" in line
     assert not list((tmp_path / "out/runs").iterdir())

@@ -175,7 +175,7 @@ def test_unknown_words_are_a_warning_and_are_recorded(library, tmp_path, caplog)
         ("model.name=minni", "did you mean 'mini'"),
         ("run.shard=3/2", "run.shard='3/2'"),
         ("tracks=loud", "tracks='loud'"),
-        ("input.uri=/absent/folder", "/absent/folder: no such file"),
+        ("input.uri=/absent/folder", "input.uri: /absent/folder: no such file"),
         ("output.uri=${input.uri}/stems", "lies inside input.uri"),
     ],
 )

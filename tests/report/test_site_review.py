@@ -1,6 +1,7 @@
 """Verdicts on the page in Chromium: in two tabs, taken back, loaded, by mouse and keys."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +124,24 @@ def test_a_verdict_taken_back_leaves_the_output_too(browser, address, site, tmp_
         assert page.is_enabled("#review-save")
         assert bring(save(page, tmp_path / "b.json")) == []
     assert read_verdicts(Storage(), own.layout)[first].verdict == ""
+
+
+def test_a_verdict_taken_back_before_a_save_is_in_no_file(browser, address, tmp_path):
+    with opened(browser, address) as page:
+        _, second, *_ = list_ids(page)
+        page.click("[data-verdict=accept]")
+        page.click("[data-verdict=accept]")
+        page.wait_for_selector("[data-verdict=accept][aria-pressed=false]")
+        assert page.is_disabled("#review-save")
+        choose(page, second)
+        page.click("[data-verdict=reject]")
+        page.reload()
+        list_ids(page)
+        saved = json.loads(Path(save(page, tmp_path / "a.json")).read_text())
+        assert [(row["fingerprint"], row["verdict"]) for row in saved["verdicts"]] == [
+            (second, "reject")
+        ]
+        assert set(saved["verdicts"][0]) == {"fingerprint", "verdict", "note", "reviewed_at"}
 
 
 def test_of_a_file_and_the_page_the_later_verdict_counts(browser, address, site):

@@ -198,3 +198,11 @@ def test_a_stem_that_is_absent_has_one_id_for_every_threshold(library):
             assert (one.threshold, other.threshold) == (0.2, 0.3)
     plain = next(iter(list_assets(make_config(library)))).items
     assert {item.absent_id for item in plain} == {""}
+
+
+def test_an_own_query_with_the_name_of_the_joint_residual_is_trouble(library):
+    (library / "list.csv").write_text("uri,q\nin/a.mp4,siren\nin/e.flac,all\n")
+    listed = f"input.uri={library / 'list.csv'}", "input.queries_column=q"
+    one, other = list_assets(make_config(library, *listed, "output.residual=per_query"))
+    assert not one.trouble and "query 'all': residual/all.*" in other.trouble
+    assert not any(each.trouble for each in list_assets(make_config(library, *listed)))

@@ -20,7 +20,7 @@ Report.review = (() => {
       const kept = parse(localStorage.getItem(KEY));
       return Object.entries(isObject(kept) ? kept : {})
         .filter(([id, each]) => !check({ ...each, fingerprint: id }))
-        .map(([id, each]) => [id, take(each)]);
+        .map(([id, each]) => [id, { ...take(each), saved: each.saved !== false }]);
     } catch {
       return []; // a browser that keeps nothing for such a page
     }
@@ -50,11 +50,12 @@ Report.review = (() => {
     return verdicts[id] || { verdict: "", note: "" };
   }
 
-  // What was taken back stays as an empty verdict, which takes it back from the output too.
+  // What was taken back stays as an empty verdict, which takes it back from the output too, if a
+  // file may have brought it there.
   function set(id, change) {
     add(read());
     const known = verdicts[id];
-    const now = { ...get(id), ...change };
+    const now = { saved: false, ...get(id), ...change };
     if (!known && !now.verdict && !now.note) return;
     const least = known ? Date.parse(known.reviewed_at) + 1 : 0; // another clock may be ahead
     now.reviewed_at = new Date(Math.max(Date.now(), least)).toISOString();
@@ -63,8 +64,13 @@ Report.review = (() => {
     keep(id);
   }
 
+  function isToSave({ verdict, note, saved }) {
+    return Boolean(verdict || note || saved);
+  }
+
   function pack() {
-    const rows = Object.entries(verdicts).map(([fingerprint, each]) => ({ fingerprint, ...each }));
+    const rows = Object.entries(verdicts).filter(([, each]) => isToSave(each))
+      .map(([fingerprint, { saved, ...each }]) => ({ fingerprint, ...each }));
     rows.sort((a, b) => (a.fingerprint < b.fingerprint ? -1 : 1));
     const about = { format: FORMAT, version: 1, output: overview.output };
     return JSON.stringify({ ...about, verdicts: rows }, null, 1) + "\n";
@@ -77,6 +83,9 @@ Report.review = (() => {
     link.click();
     link.remove();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    add(read());
+    Object.values(verdicts).filter(isToSave).forEach((each) => { each.saved = true; });
+    keep();
   }
 
   // Check an entry as `separator review import` does; return what is wrong with it.
@@ -132,7 +141,7 @@ Report.review = (() => {
       return;
     }
     add(read());
-    add(content.verdicts.map((row) => [row.fingerprint, take(row)]));
+    add(content.verdicts.map((row) => [row.fingerprint, { ...take(row), saved: true }]));
     const [its, ours] = [content.output, overview.output].map((uri) => uri.replace(/\/+$/, ""));
     say(its === ours ? ""
       : `${file.name} is a review of another output: ${its}. Its verdicts were added.`);
@@ -151,7 +160,7 @@ Report.review = (() => {
     const text = `${count("accept")} accepted, ${count("reject")} rejected`;
     const stands = all.some((each) => each.verdict || each.note);
     document.getElementById("review-count").textContent = stands ? text : "";
-    document.getElementById("review-save").disabled = !all.length;
+    document.getElementById("review-save").disabled = !all.some(isToSave);
     listeners.forEach((tell) => tell(id));
   }
 
