@@ -208,7 +208,7 @@ class _Stop:
 def check_least(options: argparse.Namespace, **least: float) -> None:
     """Refuse options that are below the least that they may be."""
     for name, value in least.items():
-        if getattr(options, name) < value:
+        if not getattr(options, name) >= value:  # NaN is not
             option = "--" + name.replace("_", "-")
             raise RequestError(f"{option} {getattr(options, name):g}: must be at least {value:g}")
 

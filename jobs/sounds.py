@@ -7,13 +7,14 @@ more.jsonl (kinds that `mini` has no word for). What is there already is kept.
 """
 
 import argparse
+import io
 import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import OK, SOME_FAILED, Command, say
+from jobs.command import OK, SOME_FAILED, Command, check_least, say
 from separator.errors import RequestError
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ def render(options: argparse.Namespace) -> None:
     from separator.sounds.kind_names import list_synonyms
     from separator.storage.atomic import write_whole
 
-    if options.takes < 1 or options.seconds < 0.5:
-        raise RequestError("--takes must be at least 1, --seconds at least 0.5")
+    check_least(options, takes=1, seconds=0.5, first_seed=0, processes=1)
     names = options.classes.split(",") if options.classes else list(CLASSES)
     if unknown := [name for name in names if name not in CLASSES]:
         raise RequestError(f"--classes: {unknown[0]!r} is none of {', '.join(CLASSES)}")
@@ -87,6 +87,7 @@ def render(options: argparse.Namespace) -> None:
         fill_bank(options.bank, options.processes)
         os.environ[FOLDER_VARIABLE] = str(options.bank.resolve())  # read by the processes below
     options.folder.mkdir(parents=True, exist_ok=True)
+    check_settings(options.folder, options)
     num_samples = round(options.seconds * RATE_HZ)
     seeds = range(options.first_seed, options.first_seed + options.takes)
     jobs = [
@@ -106,6 +107,29 @@ def render(options: argparse.Namespace) -> None:
         row |= {"group": sound.group, "paraphrases": sound.paraphrases, "seed": seed}
         lines.append(json.dumps(row) + "\n")
     write_whole(options.folder / "sounds.jsonl", "".join(lines).encode())
+
+
+def check_settings(folder: Path, options: argparse.Namespace) -> None:
+    """Refuse a folder with sounds of other settings, as those that are there are kept."""
+    from separator.storage.atomic import write_whole
+
+    path = folder / "settings.json"
+    own = {
+        "seconds": options.seconds,
+        "held_out": options.held_out,
+        "bank": options.bank is not None,
+    }
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        found = own
+    except ValueError:
+        found = None
+    if found != own:
+        raise RequestError(
+            f"{path}: the sounds there were made with {found}, not with {own}; take another folder"
+        )
+    write_whole(path, json.dumps(own).encode())
 
 
 def fill_bank(folder: Path, processes: int) -> None:
@@ -133,14 +157,15 @@ def write_sound(job: tuple[Path, str, int, int, bool]) -> None:
     import soundfile
 
     from separator.sounds.catalog import make_sound
+    from separator.storage.atomic import write_whole
 
     path, name, seed, num_samples, held_out = job
     if path.exists():
         return
     samples_T = make_sound(name, seed, num_samples, RATE_HZ, held_out)
-    temporary = path.with_suffix(".tmp")
-    soundfile.write(temporary, samples_T, RATE_HZ, "PCM_16", format="WAV")
-    temporary.replace(path)
+    file = io.BytesIO()
+    soundfile.write(file, samples_T, RATE_HZ, "PCM_16", format="WAV")
+    write_whole(path, file.getvalue())
 
 
 SOUNDS = Command(

@@ -6,7 +6,8 @@ The numbers are those of the official code, its small inexactness included: its 
 
 import numpy as np
 
-CLIP, SEGMENT = 320_000, 64_000  # samples at 32 kHz
+SEGMENT_HZ = 32_000
+CLIP, SEGMENT = 320_000, 64_000  # samples at that rate
 HOP = 320
 ROWS, BOX = 1024, 200
 FRAMES, BOX_USS = CLIP // HOP + 1, 201

@@ -47,9 +47,9 @@ class BenchmarkSettings:
         check_number("limit", self.limit, 0, 1e9)
         check_number("actors", self.actors, 1, 1e5)
 
-    def name_files(self, model: str) -> tuple[str, str, str, str]:
+    def name_files(self, model: str) -> tuple[str, str, str, str, Storage]:
         """Return what `load_by_examples` takes."""
-        return model, self.detector, self.device, self.precision
+        return model, self.detector, self.device, self.precision, Storage(self.storage)
 
     def identify(self, model: str) -> list[str]:
         """Return what tells this model's figures from others': the hashes of its files, precision.

@@ -153,26 +153,27 @@ class EngineByExamples:
 
 
 def load_by_examples(
-    model: str, detector: str, device: str, precision: str
+    model: str, detector: str, device: str, precision: str, storage: Storage | None = None
 ) -> tuple[EngineByExamples, Detector | None]:
     """Load a separator and, if one is named, a detector.
 
     The audio side of the separator's own text encoder makes its conditions of sounds; where it has
     no text encoder, the detector does.
     """
-    heard = load_htsat(detector, device=device) if detector else None
-    return EngineByExamples(*choose_listener(model, heard, device, precision)), heard
+    storage = storage or Storage()
+    heard = load_htsat(detector, device=device, storage=storage) if detector else None
+    return EngineByExamples(*choose_listener(model, heard, device, precision, storage)), heard
 
 
 def choose_listener(
-    model: str, detector: Detector | None, device: str, precision: str
+    model: str, detector: Detector | None, device: str, precision: str, storage: Storage
 ) -> tuple[Engine, Detector | AudioEncoder]:
     """Load a separator, and choose what makes its conditions."""
-    separator = load_model(model, device=device, precision=precision)
+    separator = load_model(model, device=device, precision=precision, storage=storage)
     engine, encoder_id = separator.engine, separator.encoder_id
     if not isinstance(engine, Engine):
         raise RequestError(f"model={model!r} reads texts, no example sounds")
-    path = registry.resolve(model, Storage().fetch)
+    path = registry.resolve(model, storage.fetch)
     if encoder_id is not None and not is_detector_id(encoder_id):
         encoder = find_audio_encoder(path, encoder_id)
         if encoder is None:

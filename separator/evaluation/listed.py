@@ -13,7 +13,7 @@ from separator.evaluation.cases import Case, make_case, plan_cases, read_cases, 
 from separator.evaluation.over_units import Row, Score
 from separator.storage import Storage
 from separator.storage.tables import read_rows
-from separator.train.sound_lists import read_list, read_whole
+from separator.train.sound_lists import read_example, read_list, read_whole
 
 COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
 MEAN = "mean"  # the name of the last row
@@ -57,7 +57,7 @@ class CaseScorer:
             )
             query: Any = case.query
             if case.examples:
-                sounds = [read_whole(self.storage, s.uri, rate_hz)[None] for s in case.examples]
+                sounds = [read_example(self.storage, s, rate_hz)[None] for s in case.examples]
                 query = {"name": "target", "audio": [(sound, rate_hz) for sound in sounds]}
             about: Row = {"kind": case.sounds[0].kind, "query": case.query, "style": case.style}
             about |= {"examples": [source.uri for source in case.examples]}

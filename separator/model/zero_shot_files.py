@@ -204,6 +204,8 @@ def _find_labels(path: Path, metadata: Mapping[str, str], num_classes: int) -> l
 
 def _check_rate(mel_filters_FM: Tensor) -> None:
     """Refuse detectors of other rates: of the same shapes, but their filters end elsewhere."""
+    if not mel_filters_FM.is_floating_point() or not mel_filters_FM.any():
+        raise CheckpointMismatch("its mel filters are no numbers above 0")
     highest = int(mel_filters_FM.any(1).nonzero().max())
     expected = HIGHEST_HZ * 2 * (len(mel_filters_FM) - 1) // 32_000
     if abs(highest - expected) > 2:

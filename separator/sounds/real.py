@@ -18,7 +18,7 @@ from separator.sounds.packages import fetch, unpack
 from separator.sounds.programs import start
 from separator.sounds.recorded_kinds import list_known
 from separator.sounds.recordings import HELD_OUT, Recording
-from separator.storage.atomic import replacing, write_whole
+from separator.storage.atomic import write_whole
 
 Row = dict[str, object]
 
@@ -110,8 +110,9 @@ def write_sound(path: Path, samples_T: np.ndarray, rate_hz: int) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     scaled_T = samples_T / max(1.0, float(np.abs(samples_T).max()))
-    with replacing(path) as temporary:
-        soundfile.write(temporary, scaled_T, rate_hz, "PCM_16", format="WAV")
+    file = io.BytesIO()
+    soundfile.write(file, scaled_T, rate_hz, "PCM_16", format="WAV")
+    write_whole(path, file.getvalue())
 
 
 def name_file(recording: Recording) -> str:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from separator.encoders.example_images import read_file
 from separator.encoders.mini import pack_mini
+from separator.errors import MediaError, ObjectMissing, RequestError
 from separator.model.checkpoint import write_safetensors
 from separator.storage import Storage
+from separator.train.draw import MOST_DRAWS
 from separator.train.examples import Examples
 from separator.train.loop import Batch, State, measure_separation
 from separator.train.plot import SDRI
@@ -37,7 +39,8 @@ class ByText(Task):
         self.examples = Examples(sources, settings.data, rate_hz, settings.seed, storage)
         captions = sorted({caption for source in sources for caption in source.captions})
         self.rows = {caption: row for row, caption in enumerate(captions)}
-        self.seen: dict[str, Tensor] = {}  # conditions of images, made when they are first needed
+        # Conditions of images, made when they are first needed; None: it cannot be read.
+        self.seen: dict[str, Tensor | None] = {}
         self.storage = storage
         self.text_QD = torch.from_numpy(encoder.encode_texts(captions))
 
@@ -49,7 +52,7 @@ class ByText(Task):
 
     def choose_conditions(self, batch: dict[str, np.ndarray], number: int) -> Tensor:
         """Encode each example's caption or, in a share of the examples, the target's own sound, or
-        its image; one without an image keeps its caption."""
+        its image; one without an image that can be read keeps its caption."""
         condition_BD = self.text_QD[[self.rows[caption] for caption in batch["caption"]]].clone()
         text_ratio = self.settings.optim.use_text_ratio
         if text_ratio < 1:
@@ -61,14 +64,24 @@ class ByText(Task):
                     sound_D = self.encoder.encode_audio(target_1T, self.rate_hz)
                     condition_BD[i] = torch.from_numpy(sound_D)
                 elif uri := str(batch["image"][i]):
-                    condition_BD[i] = self.see(uri)
+                    image_D = self.see(uri)
+                    self.num_skipped += image_D is None
+                    condition_BD[i] = condition_BD[i] if image_D is None else image_D
         return condition_BD
 
-    def see(self, uri: str) -> Tensor:
-        """Encode an image, or the frames of a video, once."""
+    def see(self, uri: str) -> Tensor | None:
+        """Encode an image, or the frames of a video, once; None if it cannot be read."""
         if uri not in self.seen:
-            images = read_file(self.storage, self.storage.stat(uri))
-            self.seen[uri] = torch.from_numpy(self.encoder.encode_images(images))
+            try:
+                images = read_file(self.storage, self.storage.stat(uri))
+                self.seen[uri] = torch.from_numpy(self.encoder.encode_images(images))
+            except (MediaError, ObjectMissing) as error:
+                self.seen[uri] = None
+                is_bare = all(image_D is None for image_D in self.seen.values())
+                if is_bare and len(self.seen) >= MOST_DRAWS:
+                    raise RequestError(
+                        f"data.lists: none of the first {MOST_DRAWS} images can be read: {error}"
+                    ) from None
         return self.seen[uri]
 
     def measure(self, state: State, batch: Batch) -> tuple[Tensor, dict[str, float]]:

@@ -42,9 +42,9 @@ class Drawer:
     ) -> tuple[Source, np.ndarray, int]:
         """Choose sources until one is readable and not silent.
 
-        Return it with its samples, and the number of unreadable files skipped before.
+        Return it with its samples, and the number of unreadable and silent ones skipped before.
         """
-        skipped = 0
+        skipped = num_silent = 0
         for _ in range(MOST_DRAWS):
             source = choose()
             try:
@@ -55,10 +55,11 @@ class Drawer:
                 skipped += 1
                 continue
             if measure_energy(samples_T) > SILENCE:
-                return source, samples_T, skipped
+                return source, samples_T, skipped + num_silent
+            num_silent += 1
         raise AudioError(
             f"data.lists: {MOST_DRAWS} sounds drawn in a row cannot be used: {skipped} unreadable, "
-            f"{MOST_DRAWS - skipped} silent"
+            f"{num_silent} silent"
         )
 
 

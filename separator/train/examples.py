@@ -10,7 +10,7 @@ import numpy as np
 
 from separator.errors import RequestError
 from separator.storage import Storage
-from separator.train.draw import make_drawer, set_level
+from separator.train.draw import MOST_DRAWS, make_drawer, set_level
 from separator.train.mixer import mix
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source, group_by_kind
@@ -79,16 +79,26 @@ class Examples:
             self._made = self.draw_mixture(number)
         mixture = self._made
         rng = np.random.default_rng([self.seed, number, 1 + asked])
-        groups = {source.group for source in mixture.sources}
         source, target_T = mixture.sources[asked], mixture.sounds[asked]
-        is_absent = (
-            rng.random() < self.settings.absent_ratio and len(self._outside(groups, None)) > 0
-        )
-        if is_absent:
-            source, target_T = self._choose(rng, groups, None), np.zeros_like(target_T)
+        absent = self._draw_absent(rng, mixture.sources)
+        if absent is not None:
+            source, target_T = absent, np.zeros_like(target_T)
         caption = source.captions[int(rng.integers(len(source.captions)))]
         skipped = 0 if asked else mixture.num_skipped
+        is_absent = absent is not None
         return Example(mixture.total, target_T, caption, is_absent, skipped, source.image)
+
+    def _draw_absent(self, rng: np.random.Generator, present: Sequence[Source]) -> Source | None:
+        """Draw a sound that is not in the mixture, in a share of the examples; None in the others,
+        and where none is found."""
+        groups = {source.group for source in present}
+        if rng.random() >= self.settings.absent_ratio or not self._outside(groups, None):
+            return None
+        for _ in range(MOST_DRAWS):
+            source = self._choose(rng, groups, None)
+            if not any(is_alike(source, each) for each in present):
+                return source
+        return None
 
     def draw_mixture(self, number: int) -> Mixture:
         """Draw a target and one or two other sounds, and mix them."""
@@ -148,6 +158,15 @@ class Examples:
     ) -> tuple[Source, np.ndarray, int]:
         """Draw a source outside the groups, its samples, and the number of files skipped before."""
         return self.drawer.draw(rng, lambda: self._choose(rng, groups, is_real))
+
+
+def is_alike(one: Source, other: Source) -> bool:
+    """Tell whether a query for one sound may mean the other: one kind, label or caption."""
+    return (
+        one.kind == other.kind
+        or bool(set(one.labels) & set(other.labels))
+        or bool(set(one.captions) & set(other.captions))
+    )
 
 
 def group_by_package(sources: Iterable[Source]) -> dict[str, list[list[Source]]]:

@@ -71,7 +71,18 @@ def read_numbered(storage: Storage, uri: str) -> Iterator[tuple[int, Row]]:
                 f"{uri}: row {number} has more fields than the list has columns: put a field with "
                 "a comma into quotes"
             )
+        if strange := [key for key, value in row.items() if not is_unicode([key, value])]:
+            raise RequestError(
+                f"{uri}: row {number}: {strange[0]!a} is no UTF-8; save the list as UTF-8"
+            )
         yield number, row
+
+
+def is_unicode(value: Any) -> bool:
+    """Tell whether a text, or each of a list, can be written again: bytes of Latin-1 cannot."""
+    if isinstance(value, list):
+        return all(map(is_unicode, value))
+    return not (isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value))
 
 
 def read_audioset(storage: Storage, uri: str) -> list[list[str]] | None:

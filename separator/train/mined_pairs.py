@@ -15,8 +15,8 @@ import numpy as np
 from separator.audio.pairs import match_first
 from separator.errors import RequestError
 from separator.storage import Storage
-from separator.train.draw import draw_turn, make_drawer, set_level
-from separator.train.examples import choose_source, group_by_package
+from separator.train.draw import MOST_DRAWS, draw_turn, make_drawer, set_level
+from separator.train.examples import choose_source, group_by_package, leave_out, list_groups
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
 
@@ -51,8 +51,8 @@ class MinedPairs:
         self.drawer = make_drawer(settings, rate_hz, storage)
         self.kinds = group_by_package(sources)
         self.names = list(self.kinds)
-        self.groups = {source.group for source in sources}
-        if len(self.groups) < 2:
+        self.groups = list_groups(self.kinds)
+        if len(self.names) < 2 or len({source.group for source in sources}) < 2:
             raise RequestError(f"data.lists: only {self.names}; sounds of two groups are needed")
 
     def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
@@ -69,10 +69,10 @@ class MinedPairs:
             if level_db := self.settings.changes.level_db:
                 mixture_T, one_T, other_T = set_level(rng, level_db, mixture_T, one_T, other_T)
             for source, target_T in ((one, one_T), (other, other_T)):
-                groups = {one.group, other.group}
-                if rng.random() < self.settings.absent_ratio and self.groups - groups:
-                    source = self._choose(rng, groups)
-                    target_T = np.zeros_like(target_T)
+                if rng.random() < self.settings.absent_ratio:
+                    absent = self._choose(rng, (one, other))
+                    source = absent or source
+                    target_T = np.zeros_like(target_T) if absent else target_T
                 made["mixture"].append(mixture_T)
                 made["target"].append(target_T)
                 made["condition"].append(self._find_condition(source, rng))
@@ -83,32 +83,48 @@ class MinedPairs:
     def _draw_pair(self, number: int, rng: np.random.Generator) -> tuple[Drawn, Drawn, int]:
         """Draw two sounds of the next two labels in a queue of all, shuffled again and again."""
         first, second = (draw_turn(self.seed, 2 * number + i, self.names) for i in (0, 1))
-        one, one_T, skipped = self._draw(rng, first, set())
-        other, other_T, more = self._draw(rng, second, {one.group})
+        one, one_T, skipped = self._draw(rng, first, [])
+        other, other_T, more = self._draw(rng, second, [one])
         return (one, one_T), (other, other_T), skipped + more
 
     def _draw(
-        self, rng: np.random.Generator, name: str, groups: set[str]
+        self, rng: np.random.Generator, name: str, present: Sequence[Source]
     ) -> tuple[Source, np.ndarray, int]:
+        """Draw a sound of the label; where it may not be mixed with those present, another one."""
+
         def choose() -> Source:
             source = choose_source(self.kinds[name], rng)
-            return self._choose(rng, groups) if source.group in groups else source
+            if not any(s.kind == name or s.group == source.group for s in present):
+                return source
+            return self._choose(rng, present) or source
 
         return self.drawer.draw(rng, choose)
 
-    def _choose(self, rng: np.random.Generator, groups: set[str]) -> Source:
-        """Choose a sound outside the groups."""
-        while True:
-            source = choose_source(self.kinds[self.names[int(rng.integers(len(self.names)))]], rng)
-            if source.group not in groups:
-                return source
+    def _choose(self, rng: np.random.Generator, present: Sequence[Source]) -> Source | None:
+        """Choose a sound of another label and group than those present, if there is one."""
+        kinds, groups = {s.kind for s in present}, {s.group for s in present}
+        names = [name for name in self.names if name not in kinds and self.groups[name] - groups]
+        if not names:
+            return None
+        name = names[int(rng.integers(len(names)))]
+        packages = self.kinds[name]
+        if self.groups[name] & groups:
+            packages = leave_out(packages, groups)
+        return choose_source(packages, rng)
 
     def _find_condition(self, source: Source, rng: np.random.Generator) -> np.ndarray:
         """Return the target's own embedding, or the mean of a few others of its label."""
         assert source.latent is not None
         if rng.random() < self.settings.own_ratio:
             return source.latent
-        packages = self.kinds[source.kind]
         count = int(rng.integers(1, self.settings.most_examples + 1))
-        others: list[Any] = [choose_source(packages, rng).latent for _ in range(count)]
+        others: list[Any] = [self._choose_other(source, rng).latent for _ in range(count)]
         return np.mean(others, axis=0, dtype=np.float64).astype(np.float32)
+
+    def _choose_other(self, source: Source, rng: np.random.Generator) -> Source:
+        """Choose another sound of the same label; the sound itself where it is the only one."""
+        for _ in range(MOST_DRAWS):
+            other = choose_source(self.kinds[source.kind], rng)
+            if other is not source:
+                return other
+        return source

@@ -39,8 +39,8 @@ class PlacedSounds:
         self.labels = sorted({source.kind for source in sources})
         self.groups = list_groups(group_by_package(sources))
         self.pools = {
-            is_real: group_by_package(s for s in sources if bool(s.package) == is_real)
-            for is_real in (False, True)
+            is_real: group_by_package(s for s in sources if is_real in (None, bool(s.package)))
+            for is_real in (None, False, True)
         }
         least, most = settings.num_sounds
         num_groups = len(set[str]().union(*self.groups.values()))
@@ -95,11 +95,8 @@ class PlacedSounds:
         return kinds
 
     def _draw_sound(self, rng: np.random.Generator, kind: str) -> tuple[np.ndarray, int]:
-        """Draw a sound of a kind: a recording by `real_ratio`, where both are there."""
-        of_kind = [self.pools[is_real].get(kind) for is_real in (False, True)]
-        is_real = not of_kind[0] or rng.random() < max(0.0, self.settings.real_ratio)
-        packages = (of_kind[1] if is_real else None) or of_kind[0]
-        assert packages, kind
+        """Draw a sound of a kind."""
+        packages = self._choose_origin(rng, kind)
         shortest_s, longest_s = self.settings.sound_s
         length = round(rng.uniform(shortest_s, longest_s) * RATE_HZ)
         drawer = replace(self.drawer, num_samples=length)
@@ -108,6 +105,16 @@ class PlacedSounds:
         level = float(np.sqrt(np.mean(np.square(sound_T, dtype=np.float64)))) + 1e-9
         level_db = SOUND_DB + rng.uniform(-1, 1) * self.settings.level_db
         return (sound_T * (10 ** (level_db / 20) / level)).astype(np.float32), skipped
+
+    def _choose_origin(self, rng: np.random.Generator, kind: str) -> list[list[Source]]:
+        """Choose recordings of a kind by `real_ratio`, where synthetic sounds are there too."""
+        if self.settings.real_ratio < 0:
+            return self.pools[None][kind]
+        synthetic, real = (self.pools[is_real].get(kind) for is_real in (False, True))
+        is_real = not synthetic or rng.random() < self.settings.real_ratio
+        chosen = (real if is_real else None) or synthetic
+        assert chosen, kind
+        return chosen
 
 
 def draw_noise(rng: np.random.Generator, num_samples: int) -> np.ndarray:

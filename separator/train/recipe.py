@@ -1,11 +1,13 @@
 """Define the settings of a training run; the defaults are AudioSep's recipe."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
 from separator.config_file import check_choice, check_number
 from separator.errors import RequestError
+from separator.queries import check_name
 from separator.storage import StorageSettings
 
 LOSSES = ("l1", "log")
@@ -13,6 +15,16 @@ TASKS = ("text", "examples", "tags", "times")
 DRIVEN = ("text", "examples")  # tasks that train a separator
 KINDS = ("resunet", "unet")
 MOST = 1_000_000_000
+Range = tuple[float, float]
+RATIO: Range = (0.0, 1.0)
+
+
+def check_numbers(settings: object, section: str, ranges: Mapping[str, Range]) -> None:
+    """Refuse settings of a section that lie outside their ranges."""
+    for name, (least, most) in ranges.items():
+        check_number(f"{section}{name}", getattr(settings, name), least, most)
+
+
 ANY_LICENCE, PERMISSIVE = "all", "permissive"
 
 
@@ -45,6 +57,14 @@ class DetectorSettings:
     widths: list[int] = field(default_factory=lambda: [24, 48, 96, 128, 128])
     row_width: int = 192
 
+    def __post_init__(self) -> None:
+        ranges: dict[str, Range] = {"width": (1, 4096), "row_width": (1, 4096)}
+        ranges |= {"drop_ratio": (0, 0.99), "stripes": (0, 100), "mixup": (0, 1000)}
+        ranges |= {"stripe_frames": (0, 1024), "stripe_mels": (0, 64)}
+        check_numbers(self, "detector.", ranges)
+        if len(self.depths) != 4 or min(self.depths) < 1:
+            raise RequestError(f"detector.depths={list(self.depths)}: must be four numbers from 1")
+
 
 @dataclass
 class ChangeSettings:
@@ -63,6 +83,9 @@ class ChangeSettings:
     level_db: list[float] = field(default_factory=list)  # RMS of mixtures; empty: as they come
 
     def __post_init__(self) -> None:
+        ranges: dict[str, Range] = {"high_pass_hz": (0, 2_000), "semitones": (0, 24)}
+        ranges |= {"low_pass_ratio": RATIO, "room_ratio": RATIO, "colour_db": (0, 60)}
+        check_numbers(self, "data.changes.", ranges)
         pairs = {"low_pass_hz": self.low_pass_hz, "pause_s": self.pause_s}
         pairs |= {"level_db": self.level_db} if self.level_db else {}
         for name, pair in pairs.items():
@@ -102,7 +125,10 @@ class DataSettings:
             raise RequestError(f"data.sound_s={list(self.sound_s)}: must be [least, most]")
         if len(self.num_sounds) != 2 or not 0 <= self.num_sounds[0] <= self.num_sounds[1]:
             raise RequestError(f"data.num_sounds={list(self.num_sounds)}: must be [least, most]")
-        check_number("data.segment_s", self.segment_s, 0.05, 600)
+        ranges = dict.fromkeys(("third_ratio", "absent_ratio", "same_origin_ratio"), RATIO)
+        ranges |= dict.fromkeys(("own_ratio", "noise_ratio"), RATIO)
+        ranges |= {"segment_s": (0.05, 600), "level_db": (0, 200), "most_examples": (1, 1000)}
+        check_numbers(self, "data.", ranges | {"real_ratio": (-1, 1)})
         check_choice("data.licences", self.licences, (ANY_LICENCE, PERMISSIVE))
 
 
@@ -126,8 +152,10 @@ class OptimSettings:
     compile: bool = False  # a minute at the start; then a GPU takes half the time for a step
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "batch"):
-            check_number(f"optim.{name}", getattr(self, name), 1, MOST)
+        ranges: dict[str, Range] = {"num_steps": (1, MOST), "batch": (1, MOST)}
+        ranges |= {"rate": (0, 1_000), "warmup_steps": (0, MOST), "weight_decay": (0, 1_000)}
+        ranges |= {"use_text_ratio": RATIO, "ema": RATIO, "clip_norm": (0, MOST)}
+        check_numbers(self, "optim.", ranges)
         if self.loss not in LOSSES:
             raise RequestError(f"optim.loss={self.loss!r}: must be one of {LOSSES}")
         if any(len(pair) != 2 for pair in self.factors):
@@ -158,12 +186,15 @@ class TrainSettings:
     optim: OptimSettings = field(default_factory=OptimSettings)
 
     def __post_init__(self) -> None:
-        for name in ("workers", "readers", "checkpoint_every", "keep"):
-            check_number(name, getattr(self, name), 1, MOST)
+        check_name(self.name)
+        counts = dict.fromkeys(("workers", "readers", "checkpoint_every", "keep"), (1.0, MOST))
+        check_numbers(self, "", counts | {"seed": (0, MOST)})
         if self.task == "tags" and not self.data.num_sounds[0]:
             raise RequestError("data.num_sounds: an example of task=tags has one sound at least")
         if self.task not in TASKS:
             raise RequestError(f"task={self.task!r}: must be one of {TASKS}")
+        if self.task == "times" and self.data.changes.level_db:
+            raise RequestError("data.changes.level_db: task=times draws a level of its own")
         if self.optim.compile and self.task not in DRIVEN:
             raise RequestError(f"optim.compile: for separators, not for task={self.task}")
         for name, value in (("encoder", self.encoder), ("net.start_from", self.net.start_from)):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from separator.audio.anchors import SEGMENT, SEGMENT_HZ
 from separator.errors import AudioError, ObjectMissing, RequestError
 from separator.model.zero_shot_files import NUM_AUDIOSET, read_labels
 from separator.storage import Storage, parse_uri
@@ -214,6 +215,15 @@ def read_whole(storage: Storage, uri: str, rate_hz: int) -> np.ndarray:
     with _open_sound(storage, uri) as file:
         data, from_hz = file.read(dtype="float32", always_2d=True), file.samplerate
     return _to_mono(data, from_hz, rate_hz, uri)
+
+
+def read_example(storage: Storage, source: Source, rate_hz: int) -> np.ndarray:
+    """Read a sound (T,) to ask with: of a mined one the 2 s alone that its label is heard in."""
+    sound_T = read_whole(storage, source.uri, rate_hz)
+    if source.start_s is None:
+        return sound_T
+    start, length = round(source.start_s * rate_hz), SEGMENT * rate_hz // SEGMENT_HZ
+    return sound_T[min(start, max(0, len(sound_T) - length)) :][:length]
 
 
 def read_rate(storage: Storage, uri: str) -> int:

@@ -64,6 +64,8 @@ def check_start(settings: TrainSettings) -> TrainSettings:
         net = replace(net, start_from=net.start_from and make_absolute(net.start_from))
         if settings.task in DRIVEN:
             make_net(net, condition_size, storage)
+        else:
+            make_new_detector(settings, 1)
     with naming("output", settings.output):
         check_output(settings, storage)
     return replace(settings, net=net)
@@ -90,12 +92,9 @@ def check_examples(settings: TrainSettings, sources: Sequence[Source], storage: 
 
 def load_start(settings: TrainSettings, storage: Storage) -> tuple[nn.Module, Task]:
     """Build or read the network to train, and prepare what feeds and measures it."""
-    if settings.task == "tags":
-        tagging = Tagging(settings)
-        return make_detector(settings.detector, len(tagging.labels)), tagging
-    if settings.task == "times":
-        timing = Timing(settings)
-        return make_frame_net(settings.detector, len(timing.labels)), timing
+    if settings.task not in DRIVEN:
+        task = Tagging(settings) if settings.task == "tags" else Timing(settings)
+        return make_new_detector(settings, len(task.labels)), task
     if settings.task == "examples":
         detector = load_detector(settings.encoder, storage)
         net = make_net(settings.net, detector.latent_size, storage)
@@ -148,6 +147,12 @@ def load_encoder(settings: TrainSettings, storage: Storage) -> TextEncoder:
 def load_detector(name: str, storage: Storage) -> Detector:
     """Load a detector, by path, `s3://` URI or published name."""
     return api.load_htsat(name, storage=storage)
+
+
+def make_new_detector(settings: TrainSettings, num_labels: int) -> nn.Module:
+    """Build an untrained detector, of whole sounds or of times."""
+    make = make_detector if settings.task == "tags" else make_frame_net
+    return make(settings.detector, num_labels)
 
 
 def make_net(chosen: NetSettings, condition_size: int, storage: Storage) -> Network:

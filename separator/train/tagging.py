@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
+from separator.errors import RequestError
 from separator.model.detector import HOP, RATE_HZ
-from separator.model.htsat import Block, Htsat, HtsatConfig
+from separator.model.htsat import HEADS, Block, Htsat, HtsatConfig
 from separator.model.zero_shot_files import write_detector
 from separator.storage import Storage
 from separator.train.clips import Clips
@@ -35,6 +36,8 @@ WEIGHT_STD, FULL_WIDTH = 0.02, 256
 
 def make_detector(settings: DetectorSettings, num_classes: int) -> Htsat:
     """Build an untrained detector, initialised as the official code does."""
+    if settings.width % HEADS:
+        raise RequestError(f"detector.width={settings.width}: must be a multiple of {HEADS}")
     depths = tuple(settings.depths)
     net = Htsat(HtsatConfig(NUM_BINS, NUM_MELS, settings.width, depths, HOP, num_classes))
     net.logmel_extractor["melW"].data.copy_(make_mel_filters()).requires_grad_(False)
@@ -88,7 +91,8 @@ class Tagger(nn.Module):
 def hide_stripe(level_B1NM: Tensor, dim: int, most: int) -> Tensor:
     """Set a random stripe, another one in each example, to the mean level, which is zero."""
     num_examples, size = len(level_B1NM), level_B1NM.shape[dim]
-    width_B1 = torch.randint(0, min(most, size), (num_examples, 1), device=level_B1NM.device)
+    widest = max(1, min(most, size))
+    width_B1 = torch.randint(0, widest, (num_examples, 1), device=level_B1NM.device)
     start_B1 = (torch.rand_like(width_B1, dtype=torch.float32) * (size - width_B1)).long()
     place_1S = torch.arange(size, device=level_B1NM.device)[None]
     kept_BS = (place_1S < start_B1) | (place_1S >= start_B1 + width_B1)

@@ -74,7 +74,9 @@ def draw_batch(
     for name in (names[turn] for turn in draw_turns(len(names), batch, rng)):
         source = kinds[name][int(rng.integers(len(kinds[name])))]
         try:
-            samples_T = read_stretch(storage, source.uri, round(segment_s * RATE_HZ), RATE_HZ, rng)
+            samples_T = read_stretch(
+                storage, source.uri, round(segment_s * RATE_HZ), RATE_HZ, rng, source.start_s
+            )
         except AudioError:
             continue
         drawn.append(source)

@@ -1,6 +1,7 @@
 """Models that separate by example sounds: conditions and magnitudes are those of their parts."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from separator.api import load_htsat
 from separator.encoders.latent import encode_sounds
 from separator.encoders.mini import read_mini
 from separator.errors import QueryError, RequestError
+from separator.evaluation.benchmark import BenchmarkSettings
 from separator.evaluation.by_examples import (
     EngineByExamples,
     encode,
@@ -106,3 +108,16 @@ def test_a_separator_that_names_its_detector_takes_no_other_one(tmp_path):
     piece_1T = torch.from_numpy(make_noise(2 * HZ))
     own = load_htsat("mini-zeroshot").infer(piece_1T).latent
     np.testing.assert_allclose(model.embed(piece_1T), own.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_models_on_s3_are_fetched_with_the_settings_of_the_benchmark(
+    files, moto_bucket, tmp_path, monkeypatch
+):
+    """Their store is only in `storage.*`, and other machines have fetched nothing yet."""
+    monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path))
+    uris = [f"{moto_bucket.uri}/{Path(file).name}" for file in files]
+    for file, uri in zip(files, uris, strict=True):
+        moto_bucket.storage.upload(Path(file), uri)
+    settings = BenchmarkSettings([uris[0]], uris[1], device="cpu", storage=moto_bucket.settings)
+    _, detector = load_by_examples(*settings.name_files(uris[0]))
+    assert detector is not None and detector.latent_size == 64

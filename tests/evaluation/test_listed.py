@@ -1,5 +1,6 @@
 """Lists of cases: what cannot be scored is left out and told."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from separator.api import load_model
 from separator.errors import RequestError
 from separator.evaluation.listed import CaseScorer, MixSettings, part_troubles
 from separator.storage import Storage
+from separator.train.sound_lists import Source, read_example
 
 RATE_HZ = 32_000
 
@@ -77,3 +79,17 @@ def test_evaluate_says_which_cases_it_left_out(shared_ray, cases, tmp_path, caps
 def test_levels_are_numbers(levels, capsys):
     assert main(["evaluate", "mini", "x.csv", "out", f"--levels={levels}"]) == 2
     assert f"{levels!r}: numbers with commas" in capsys.readouterr().err
+
+
+def test_an_example_of_a_mined_sound_is_its_two_seconds(tmp_path):
+    ramp_T = np.arange(10 * RATE_HZ) / (10 * RATE_HZ)
+    soundfile.write(tmp_path / "a.wav", ramp_T, RATE_HZ, "FLOAT")
+    source = Source(str(tmp_path / "a.wav"), ("a",), start_s=3.0)
+    for rate_hz in (RATE_HZ, RATE_HZ // 2):
+        example_T = read_example(Storage(), source, rate_hz)
+        assert len(example_T) == 2 * rate_hz
+        assert example_T[100] == pytest.approx(0.3, abs=0.01)
+    late = replace(source, start_s=9.5)
+    assert read_example(Storage(), late, RATE_HZ)[0] == pytest.approx(0.8, abs=1e-4)
+    whole = replace(source, start_s=None)
+    assert len(read_example(Storage(), whole, RATE_HZ)) == 10 * RATE_HZ

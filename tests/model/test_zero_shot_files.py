@@ -92,6 +92,14 @@ def test_a_detector_of_another_rate_is_refused(detector_state, tmp_path):
     assert "end at bin 298, at 32000 Hz they end at 448: it was made for another rate" in message
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
+def test_a_detector_without_filters_is_refused(detector_state, tmp_path, dtype):
+    name = "sed_model.logmel_extractor.melW"
+    filters = torch.zeros_like(detector_state[name], dtype=dtype)
+    message = refuse(load_htsat, tmp_path / "a.ckpt", detector_state | {name: filters})
+    assert "melW" in message or "mel filters" in message
+
+
 def test_other_files_are_named_by_load_detector(detector_state, tmp_path, official_checkpoint):
     inner = {f"at_model.{name}": tensor for name, tensor in detector_state.items()}
     message = refuse(load_htsat, tmp_path / "a.ckpt", inner)

@@ -59,3 +59,18 @@ def test_sounds_command_renders_and_continues(tmp_path, capsys, monkeypatch):
     assert (tmp_path / rows[1]["audio"]).exists()
     assert main([str(tmp_path), "--classes", "kazoo"]) == 2
     assert "kazoo" in capsys.readouterr().err
+    # What is there is kept, so it must be of the settings that are asked for now.
+    assert main([*arguments, "--held-out", "--processes", "1"]) == 2
+    assert "the sounds there were made with {'seconds': 1.0, 'held_out': False" in (
+        capsys.readouterr().err
+    )
+    assert (tmp_path / "sounds.jsonl").read_text().count("\n") == 4
+
+
+@pytest.mark.parametrize(
+    "option", [("--seconds", "nan"), ("--first-seed", "-3"), ("--processes", "0")]
+)
+def test_sounds_command_refuses_numbers_that_cannot_be(option, tmp_path, capsys):
+    assert main([str(tmp_path / "s"), *option]) == 2
+    assert option[0] in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()

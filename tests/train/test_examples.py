@@ -53,11 +53,12 @@ def test_read_list_of_csv(tmp_path):
         ("a.json", "{", "a.json"),
         ("a.jsonl", '{"captions": ["x"]}\n', "row 1"),
         ("a.txt", "x.wav\n", "row 1"),
+        ("a.csv", "audio,kind,caption\nx.wav,T\udcfcr,door\n", "row 1: 'kind' is no UTF-8"),
         ("a.jsonl", "", "no sound"),
     ],
 )
 def test_read_lists_error_names_file_and_row(tmp_path, name, content, reason):
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(RequestError, match=reason):
         read_lists([str(tmp_path / name)], STORAGE)
 
@@ -127,6 +128,38 @@ def test_make_mixes_the_target_with_another_sound_within_level_db(sounds_list):
         rest = example.mixture - example.target
         ratio_db = 10 * np.log10(np.mean(rest**2) / np.mean(example.target**2))
         assert -10.1 < ratio_db < 10.1 and len(rest) == RATE_HZ // 2
+
+
+def test_make_absent_query_means_no_sound_of_the_mixture(tmp_path):
+    """Groups may be finer than kinds, and lists without kinds name a sound by several captions."""
+    rng, rows = np.random.default_rng(0), []
+    for number, captions in enumerate([["a dog barks", "dog"], ["dog"], ["rain"], ["a siren"]]):
+        soundfile.write(tmp_path / f"{number}.wav", 0.1 * rng.standard_normal(RATE_HZ), RATE_HZ)
+        rows.append({"audio": f"{number}.wav", "captions": captions, "group": f"g{number}"})
+    rows[2]["labels"], rows[3]["labels"] = ["weather"], ["alarm", "weather"]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    examples = make_examples(tmp_path / "a.jsonl", absent_ratio=1.0)
+    found = [(examples.make(number), examples.draw_mixture(number)) for number in range(40)]
+    for example, mixture in found:
+        present = [caption for source in mixture.sources for caption in source.captions]
+        if example.is_absent:
+            assert example.caption not in present
+            assert {example.caption, *present} != {"rain", "a siren"}
+        else:  # one of each two is in the mixture
+            assert len({source.uri[-5] for source in mixture.sources} & {"0", "1"}) == 1
+    assert sum(example.is_absent for example, _ in found) > 5
+
+
+def test_make_counts_silent_files_as_skipped(tmp_path):
+    rng, rows = np.random.default_rng(0), []
+    for kind in ("hum", "hiss"):
+        for number, level in enumerate((0.1, 0.0)):
+            name = f"{kind}-{number}.wav"
+            soundfile.write(tmp_path / name, level * rng.standard_normal(RATE_HZ), RATE_HZ)
+            rows.append({"audio": name, "captions": [kind], "kind": kind})
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    examples = make_examples(tmp_path / "a.jsonl")
+    assert sum(examples.make(number).num_skipped for number in range(20)) > 10
 
 
 def test_make_absent_target_is_silent_and_its_caption_of_a_third_kind(sounds_list):

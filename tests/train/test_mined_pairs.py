@@ -103,6 +103,22 @@ def test_make_batch_with_other_examples_takes_means_of_their_embeddings(sources)
     assert len(set(np.round(sizes, 4))) > 4 and sizes.min() >= 1 and sizes.max() <= 4
 
 
+def test_pairs_of_one_label_are_not_made_where_each_sound_has_a_group(sources):
+    apart = [replace(source, group=source.uri) for source in sources]
+    batch = make_pairs(apart).make_batch(range(100))
+    for i in range(0, 100, 2):
+        assert find_tone(batch["target"][i]) != find_tone(batch["target"][i + 1])
+
+
+def test_make_batch_with_one_other_example_never_takes_the_target(sources):
+    batch = make_pairs(sources, own_ratio=0.0, most_examples=1).make_batch(range(60))
+    for i in range(0, 60, 2):  # the first of a pair keeps its level: its number
+        number = np.abs(batch["target"][i]).max() / 0.01
+        assert abs(batch["condition"][i].sum() - number) > 0.5
+    alone = [replace(source, kind=source.uri, group=source.uri) for source in sources]
+    assert make_pairs(alone, own_ratio=0.0).make_batch(range(8))["condition"].any(1).all()
+
+
 def test_make_batch_with_absent_queries_has_silent_targets(sources):
     batch = make_pairs(sources, absent_ratio=1.0).make_batch(range(10))
     assert not batch["target"].any() and batch["mixture"].any()

@@ -132,6 +132,15 @@ def test_check_start_makes_paths_absolute_and_keeps_names(folder, networks):
         ("net.widths=[1]", "net: widths=(1,)"),
         ("data.real_ratio=0.5", "four kinds of recordings"),
         ("data.lists=[lonely.jsonl]", "only the group 'hum'"),
+        ("seed=-1", "seed=-1: must be a number from 0"),
+        ("name=../evil", "name='../evil': contains '/'"),
+        ("data.level_db=-5", "data.level_db=-5"),
+        ("data.third_ratio=5", "data.third_ratio=5"),
+        ("data.changes.high_pass_hz=20000", "data.changes.high_pass_hz=20000"),
+        ("data.changes.semitones=.nan", "data.changes.semitones=nan"),
+        ("optim.ema=1.5", "optim.ema=1.5: must be a number from 0 to 1"),
+        ("optim.rate=-1", "optim.rate=-1"),
+        ("optim.use_text_ratio=2", "optim.use_text_ratio=2"),
     ],
 )
 def test_train_refuses_a_wrong_start_before_ray(
@@ -172,3 +181,25 @@ def test_make_net_trains_the_same_parameters_when_fine_tuning(tmp_path):
         # DDP waits for the gradient of every parameter that asks for one.
         assert own.requires_grad == other.requires_grad, name
         assert torch.equal(own, saved.get_parameter(name))
+
+
+@pytest.mark.parametrize(
+    ("task", "override", "message"),
+    [
+        ("tags", "detector.depths=[1,1,1]", "detector.depths=[1, 1, 1]: must be four numbers"),
+        ("tags", "detector.depths=[0,0,0,0]", "detector.depths=[0, 0, 0, 0]"),
+        ("tags", "detector.width=25", "detector.width=25: must be a multiple of 4"),
+        ("tags", "detector.drop_ratio=1", "detector.drop_ratio=1"),
+        ("tags", "detector.mixup=-1", "detector.mixup=-1"),
+        ("times", "detector.widths=[1,2]", "detector: FrameConfig"),
+        ("times", "detector.stripe_mels=65", "detector.stripe_mels=65"),
+        ("times", "data.changes.level_db=[-60,-60]", "task=times draws a level of its own"),
+    ],
+)
+def test_train_refuses_a_wrong_detector_before_ray(folder, no_ray, task, override, message, capsys):
+    given = ["data.lists=[sounds/train/sounds.jsonl]", "output=runs", f"task={task}"]
+    (folder / "c.yaml").write_text("name: run\n")
+    assert train(["c.yaml", *given, override]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (folder / "runs").exists()

@@ -1,9 +1,11 @@
 """Training a detector that says when."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from separator import load_detector
@@ -14,7 +16,7 @@ from separator.storage import Storage
 from separator.train.loop import make_state, run_steps
 from separator.train.placed_sounds import PlacedSounds
 from separator.train.recipe import DataSettings, DetectorSettings, OptimSettings, TrainSettings
-from separator.train.sound_lists import read_lists
+from separator.train.sound_lists import Source, read_lists
 from separator.train.start import load_start
 from separator.train.timing import Timing, hide_bands, make_frame_net
 from separator.train.worker import MODEL, check_labels
@@ -46,6 +48,35 @@ def test_examples_hold_their_sounds_in_the_rows_that_say_so(sounds_list):
         power_N, is_active_N = np.square(rows_NT).mean(1), active_NK.any(1)
         if is_active_N.any() and not is_active_N.all():
             assert power_N[is_active_N].mean() > 100 * power_N[~is_active_N].mean()
+
+
+@pytest.mark.parametrize(
+    ("real_ratio", "least", "most"), [(-1.0, 4, 16), (0.0, 0, 0), (1.0, 20, 20)]
+)
+def test_placed_sounds_draw_recordings_by_real_ratio(tmp_path, real_ratio, least, most):
+    tone_T = np.sin(2 * np.pi * 400 * np.arange(2 * RATE_HZ) / RATE_HZ)
+    soundfile.write(tmp_path / "made.wav", 0.1 * tone_T, RATE_HZ)
+    noise_T = 0.1 * np.random.default_rng(0).standard_normal(2 * RATE_HZ)
+    soundfile.write(tmp_path / "real.wav", noise_T, RATE_HZ)
+    made = Source(str(tmp_path / "made.wav"), ("a hum",), "hum", "hum")
+    real = replace(made, uri=str(tmp_path / "real.wav"), package="p")
+    data = DataSettings(
+        lists=[],
+        segment_s=1,
+        num_sounds=[1, 1],
+        sound_s=[0.5, 1],
+        noise_ratio=0,
+        real_ratio=real_ratio,
+    )
+    examples = PlacedSounds([made, real], data, 0, Storage())
+    flat = [measure_flatness(examples.make(number)[0]) > 0.1 for number in range(20)]
+    assert least <= sum(flat) <= most
+
+
+def measure_flatness(sound_T: np.ndarray) -> float:
+    """Measure how much a spectrum is that of noise: 0 for a tone."""
+    power_F = np.square(np.abs(np.fft.rfft(sound_T))) + 1e-12
+    return float(np.exp(np.log(power_F).mean()) / power_F.mean())
 
 
 def test_more_sounds_than_groups_are_refused(sounds_list):

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from separator.api import load_model
 from separator.errors import RequestError
-from separator.train.start import check_start
+from separator.storage import Storage
+from separator.train.by_text import ByText
+from separator.train.start import check_start, load_start
 from tests.helpers.clip_training import (
     CAPTIONS,
     read_training,
@@ -48,3 +51,25 @@ def test_what_clip_cannot_do_is_refused(sounds, tmp_path):
     mini = write_encoder(tmp_path / "mini.safetensors")
     with pytest.raises(RequestError, match="only encoder=clip takes images"):
         check_start(read_training(sounds, f"encoder={mini}", "optim.use_image=true"))
+
+
+def test_images_that_cannot_be_read_leave_the_caption(sounds, tmp_path):
+    """One broken image of a list does not end a training; a list of nothing else does."""
+    (tmp_path / "hum.png").unlink()
+    (tmp_path / "hiss.png").write_text("no image")
+    asked = "optim.use_text_ratio=0", "optim.use_image=true", "clip_raw=true"
+    _, task = load_start(check_start(read_training(sounds, *asked)), Storage())
+    assert isinstance(task, ByText)
+    batch = task.examples.make_batch(range(30))
+    condition_BD = task.choose_conditions(batch, 0)
+    for kind in ("hum", "hiss"):
+        rows = np.flatnonzero(batch["image"] == str(tmp_path / f"{kind}.png"))
+        text_D = task.text_QD[task.rows[CAPTIONS[kind]]]
+        assert len(rows) and all(torch.equal(condition_BD[row], text_D) for row in rows)
+    seen = [row for row, uri in enumerate(batch["image"]) if uri.endswith("beep.png")]
+    assert task.num_skipped == 30 - len(seen)
+    assert not torch.equal(condition_BD[seen[0]], task.text_QD[task.rows[CAPTIONS["beep"]]])
+    gone = [str(tmp_path / f"gone-{number}.png") for number in range(60)]
+    _, task = load_start(check_start(read_training(sounds, *asked)), Storage())
+    with pytest.raises(RequestError, match="none of the first 50 images can be read"):
+        list(map(task.see, gone))
