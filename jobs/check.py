@@ -5,6 +5,7 @@ small object is written to the output and deleted again; weights are not downloa
 """
 
 import argparse
+import itertools
 import os
 import shutil
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from separator.config import JobConfig
     from separator.storage import Storage
 
+MOST_SEEN = 100  # entries of the input
 LEAST_FREE_BYTES = 5 << 30  # for copies of assets that lie on S3, and for Ray's own files
 
 
@@ -118,10 +120,15 @@ def check_input(config: "JobConfig", storage: "Storage") -> str:
         if first is None:
             raise RequestError(f"input.uri={chosen.uri!r}: a list without a row")
         return f"{chosen.uri}: a list with the columns {', '.join(map(str, first))}"
-    entry = next(storage.list(chosen.uri, chosen.include, chosen.exclude), None)
-    if entry is None:
+    entries = storage.list(chosen.uri, chosen.include, chosen.exclude, with_errors=True)
+    seen = list(itertools.islice(entries, MOST_SEEN))
+    usable = [entry.uri for entry in seen if entry.error is None]
+    if not seen:
         raise RequestError(f"input.uri={chosen.uri!r}: holds nothing that input.include names")
-    return f"{entry.uri} is there"
+    troubles = [str(entry.error) for entry in seen if entry.error]
+    if not usable:
+        raise RequestError(f"input.uri={chosen.uri!r}: {troubles[0]}")
+    return "; ".join([f"{usable[0]} is there", *troubles[:1]])
 
 
 def check_output(uri: str, storage: "Storage") -> str:

@@ -83,7 +83,7 @@ def _one_line(where: Path | str) -> Iterator[None]:
         raise
     except RecursionError:
         raise RequestError(f"{where}: is nested too deeply") from None
-    except (ValueError, OverflowError) as error:  # numbers without end, bytes that are no text
+    except (TypeError, ValueError, OverflowError) as error:  # a list where a mapping belongs, say
         raise RequestError(f"{where}: {error}") from None
 
 
@@ -159,13 +159,35 @@ def _shape_value(hint: Any, value: Any, where: str, key: str) -> Any:
         if not isinstance(value, Mapping):
             raise RequestError(f"{where}{key}={value!r}: a section; its keys: {', '.join(names)}")
         return shape_section(hint, value, where, f"{key}.")
+    if value is None and get_origin(hint) in (list, dict):
+        raise RequestError(f"{where}{key}: has no value; write one, or leave the key out")
+    if get_origin(hint) is dict and not is_interpolation(value):
+        _check_mapping(value, f"{where}{key}", key)
     if get_origin(hint) is list:
-        if isinstance(value, str) and not value.startswith("${"):
+        if isinstance(value, str) and not is_interpolation(value):
             return [value]
+        if isinstance(value, Mapping):
+            raise RequestError(
+                f"{where}{key}: must be a list: begin each of its lines with '- ', or write "
+                f"{key}=[a, b]"
+            )
         item = get_args(hint)[0]
         if is_dataclass(item) and isinstance(value, list):
             return [_shape_value(item, v, where, f"{key}[{i}]") for i, v in enumerate(value)]
     return value
+
+
+def is_interpolation(value: Any) -> bool:
+    """Tell whether a value stands for that of another key."""
+    return isinstance(value, str) and value.startswith("${")
+
+
+def _check_mapping(value: Any, where: str, key: str) -> None:
+    way_out = f"write {key}={{name: value}}, also for names with a dot"
+    if not isinstance(value, Mapping):
+        raise RequestError(f"{where}={value!r:.80}: must be names with their values; {way_out}")
+    if nested := [name for name, each in value.items() if isinstance(each, Mapping | list)]:
+        raise RequestError(f"{where}: {nested[0]!r} has no single value; {way_out}")
 
 
 def _suggest(kind: type, key: str) -> str:

@@ -52,7 +52,7 @@ class RenditionSettings:
         return self.within_s == PRESENCE
 
     def _list_pairs(self) -> list[Any]:
-        if isinstance(self.within_s, str):
+        if not isinstance(self.within_s, list):
             raise RequestError(f"within_s={self.within_s!r}: pairs of seconds, or {PRESENCE}")
         return list(self.within_s)
 

@@ -115,6 +115,20 @@ def test_values_from_the_environment(monkeypatch):
             ["output.renditions=[{name: Siren, gains_db: {siren: 0}}]"],
             "'Siren': a query or a rendition",
         ),
+        (["queries={siren: loud}"], "queries: must be a list: begin each of its lines with '- '"),
+        (["queries.0=siren"], "queries: must be a list"),
+        (["queries="], "queries: has no value"),
+        (["input.include={a: b}"], "input.include: must be a list"),
+        (["run.separate.labels=[gpu]"], "run.separate.labels=['gpu']: must be names with their"),
+        (
+            ["run.separate.labels.ray.io/accelerator-type=H100"],
+            "run.separate.labels: 'ray' has no single value; write run.separate.labels={name:",
+        ),
+        (["output.renditions=[{name: x, gains_db: [1]}]"], "output.renditions[0].gains_db=[1]"),
+        (
+            ["output.renditions=[{name: x, gains_db: {siren: 0}, within_s: 5}]"],
+            "within_s=5: pairs of seconds",
+        ),
         (
             ["output.residual=per_query", "queries=[{name: All, text: a siren}]"],
             "query 'All': residual/all.* is the residual of all stems",

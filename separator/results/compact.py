@@ -4,16 +4,21 @@ Runs only add files; rows of an earlier commit stay in them until a compaction r
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from separator.errors import OutputDamaged
 from separator.results.latest import find_latest
 from separator.results.manifest import read_table, write_table
 from separator.results.paths import Layout
 from separator.storage import Storage
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 ROWS_PER_FILE = 250_000
 ORDER = ("asset_uri", "track_index", "query_name")
@@ -33,13 +38,29 @@ def compact(
         for uri, mask in masks.items()
         if not mask.all() or uri.rpartition("/")[2].startswith(f"{run_id}-")
     ]
-    tables = merge((read_table(storage, uri, masks[uri]) for uri in changed), rows_per_file)
+    whole: list[str] = []
+    tables = merge(read_whole(storage, {uri: masks[uri] for uri in changed}, whole), rows_per_file)
     numbered = (layout.manifest_file(f"{run_id}-all", number) for number in itertools.count())
     unused = (uri for uri in numbered if uri not in masks)
     for table, uri in zip(tables, unused, strict=False):
         write_table(storage, uri, table.sort_by([(name, "ascending") for name in ORDER]))
-    for uri in changed:
+    for uri in whole:
         storage.delete(uri)
+
+
+def read_whole(
+    storage: Storage, masks: "Mapping[str, np.ndarray]", whole: list[str]
+) -> "Iterator[pa.Table]":
+    """Read the rows that masks mark, by file, and add the file to `whole`; a damaged one is named
+    and stays as it is."""
+    for uri, mask in masks.items():
+        try:
+            table = read_table(storage, uri, mask)
+        except OutputDamaged as error:
+            log.warning("%s; move it away: the next run brings its rows back", error)
+            continue
+        whole.append(uri)
+        yield table
 
 
 def merge(tables: "Iterable[pa.Table]", num_rows: int) -> "Iterator[pa.Table]":

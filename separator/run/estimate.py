@@ -22,7 +22,7 @@ from separator.media.joined import decode_track
 from separator.media.probe import probe
 from separator.model.track import check_samples
 from separator.results.withdrawn import list_marks
-from separator.rows import STEM, Asset
+from separator.rows import RENDITION, STEM, Asset
 from separator.run.prepare import Flow, Target, load_flow, prepare_target
 from separator.stages.extract import ASSET_ERRORS, check_asset, check_track, make_entry
 from separator.stages.separate import EngineRecipe
@@ -44,7 +44,9 @@ class Plan:
     bytes_pending: int = 0
     bytes_to_separate: int = 0  # the same times the queries
     bytes_written: int = 0  # the same times the files: stems, residuals, renditions
+    bytes_remuxed: int = 0  # the same times the copies of whole assets
     looked_into: int = 0
+    bytes_looked_into: int = 0
     unusable: int = 0  # of those
     hours: float | None = None
     device: str | None = None
@@ -73,6 +75,7 @@ def make_plan(config: JobConfig) -> Plan:
         with contextlib.suppress(*ASSET_ERRORS):
             looks.append(look_into(storage, row, config))
     plan.looked_into, plan.unusable = len(chosen), len(chosen) - len(looks)
+    plan.bytes_looked_into = sum(row.num_bytes for row in chosen)
     if sum(look.seconds for look in looks):
         flow = load_flow(target, "plan")
         estimate(plan, flow, looks)
@@ -101,6 +104,8 @@ def count_pending(target: Target) -> tuple[Plan, list[Asset]]:
         plan.bytes_pending += asset.num_bytes
         plan.bytes_to_separate += asset.num_bytes * num_queries
         plan.bytes_written += asset.num_bytes * (len(pending.items) + residuals)
+        if target.config.output.remux != "none":
+            plan.bytes_remuxed += asset.num_bytes * len(pending.list_names(RENDITION))
         if len(chosen) < LOOK_INTO:
             chosen.append(pending)
         elif (at := rng.randrange(plan.assets_pending)) < LOOK_INTO:
@@ -128,12 +133,14 @@ def look_into(storage: Storage, asset: Asset, config: JobConfig) -> _Look:
 
 
 def estimate(plan: Plan, flow: Flow, looks: Sequence[_Look]) -> None:
-    seconds_per_byte = sum(look.seconds for look in looks) / sum(look.num_bytes for look in looks)
+    # Assets that cannot be used have bytes, too, and no sound.
+    seconds_per_byte = sum(look.seconds for look in looks) / max(1, plan.bytes_looked_into)
     look = max(looks, key=lambda look: look.piece.shape[1])
     plan.device, plan.real_time, stem_bytes_per_s = measure(flow, look)
     plan.hours = plan.bytes_pending * seconds_per_byte / 3600
     plan.device_hours = plan.bytes_to_separate * seconds_per_byte / plan.real_time / 3600
-    plan.output_bytes = plan.bytes_written * seconds_per_byte * stem_bytes_per_s
+    sounds_bytes = plan.bytes_written * seconds_per_byte * stem_bytes_per_s
+    plan.output_bytes = sounds_bytes + plan.bytes_remuxed
 
 
 def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:

@@ -26,7 +26,8 @@ def is_alive(process: str, here: str) -> bool | None:
     machine, _, rest = process.partition("/")
     if not rest or machine != here.partition("/")[0]:
         return None
-    return identify_process(int(rest.partition("/")[0])) == process
+    pid = rest.partition("/")[0]
+    return pid.isdecimal() and identify_process(int(pid)) == process
 
 
 def list_children() -> set[int]:

@@ -18,8 +18,17 @@ def follow_runs(run_id: str, run_uris: Iterable[str]) -> str:
     """Return the id, or another one behind those of all runs: clocks may differ, and a run that
     started later may have ended before this one begins."""
     names = (uri.rpartition("/")[2].removesuffix(".json") for uri in run_uris)
-    newest = max((name for name in names if RUN_ID.fullmatch(name)), default="")
-    if newest[:LENGTH] < run_id[:LENGTH]:
+    newest = max(filter(None, map(read_time, names)), default=None)
+    if newest is None or f"{newest:{TIME}}" < run_id[:LENGTH]:
         return run_id
-    last = datetime.strptime(newest[:LENGTH], TIME)  # UTC, as its id is again
-    return make_run_id(last + timedelta(seconds=1))
+    return make_run_id(newest + timedelta(seconds=1))
+
+
+def read_time(name: str) -> datetime | None:
+    """Read the time of an id, in UTC as it was written; None of a name that is no id."""
+    if not RUN_ID.fullmatch(name) or name.startswith("9999"):  # no time follows its last second
+        return None
+    try:
+        return datetime.strptime(name[:LENGTH], TIME)
+    except ValueError:  # no date
+        return None

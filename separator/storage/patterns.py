@@ -1,4 +1,5 @@
-"""Select the names of a listing by shell patterns, without regard to case. Pure.
+"""Select the names of a listing by shell patterns, without regard to case and to the way in which
+accents are written. Pure.
 
 A pattern without `/` is held against the last part of a name, at any depth; one with `/` against
 the whole name below the folder. `*` and `?` stop at `/`, `**/` is any number of folders. As in a
@@ -9,6 +10,7 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from unicodedata import normalize
 
 from separator.errors import RequestError
 
@@ -17,7 +19,12 @@ def make_selector(include: Sequence[str], exclude: Sequence[str]) -> Callable[[s
     """Make a test for names relative to the folder. Without `include` it accepts all."""
     wanted = [compile_pattern(p) for p in include or ["*"]]
     unwanted = [compile_pattern(p) for p in exclude]
-    return lambda name: any(p(name) for p in wanted) and not any(p(name) for p in unwanted)
+
+    def accepts(name: str) -> bool:
+        name = normalize("NFC", name)
+        return any(p(name) for p in wanted) and not any(p(name) for p in unwanted)
+
+    return accepts
 
 
 def find_folders(include: Sequence[str]) -> list[str]:
@@ -35,9 +42,10 @@ def _find_folder(pattern: str) -> str:
 
 
 def _is_fixed(part: str) -> bool:
-    """Tell whether a part of a pattern matches one folder name only."""
+    """Tell whether a part of a pattern matches one folder name only; others than of ASCII may be
+    written in two ways."""
     is_name = part not in ("", ".", "..") and not set(part) & set("*?[]")
-    return is_name and part.lower() == part.upper()
+    return is_name and part.isascii() and part.lower() == part.upper()
 
 
 @lru_cache(maxsize=256)
@@ -47,7 +55,11 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     if pattern.endswith("/"):
         pattern += "**"
     # Translated part by part, each behind a guard against a hidden name it does not ask for.
-    match = re.compile(_translate(pattern), re.IGNORECASE | re.DOTALL).fullmatch
+    translated = _translate(normalize("NFC", pattern))
+    try:
+        match = re.compile(translated, re.IGNORECASE | re.DOTALL).fullmatch
+    except re.error as error:  # a range that runs backwards, as in [2026-11-21]
+        raise RequestError(f"{pattern!r}: {error.msg}; write [[] for a bracket") from None
     if "/" not in pattern:
         hidden = re.compile(r"(^|/)\.")
         # The pattern names no folder, so it does not match inside hidden ones.
@@ -76,7 +88,8 @@ def _translate(pattern: str) -> str:
         elif rest[0] == "?":
             out, rest = out + visible + "[^/]", rest[1:]
         elif rest[0] == "[" and (found := re.match(r"\[(!?)(\]?[^\]/]*)\]", rest)):
-            body = found[2].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
+            # A range of characters stays one; what means more to Python than to a shell does not.
+            body = re.sub(r"[\\\[^&~|]|^-|(?<=-)-", r"\\\g<0>", found[2])
             out += visible + ("[^/" if found[1] else "[") + body + "]"
             rest = rest[found.end() :]
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import botocore
 from boto3.session import Session
 from botocore.config import Config
-from botocore.exceptions import ProfileNotFound
+from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from separator.errors import AccessDenied, RequestError
 from separator.storage.s3_errors import retry
@@ -41,18 +41,32 @@ def _make_client(settings: StorageSettings, pid: int) -> Any:
         signature_version=botocore.UNSIGNED if settings.anonymous else None,
     )
     session = _open_session(settings)
-    return session.client(
-        "s3", endpoint_url=settings.endpoint_url, verify=settings.ca_bundle, config=config
-    )
+    try:
+        return session.client(
+            "s3", endpoint_url=settings.endpoint_url, verify=settings.ca_bundle, config=config
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise _explain(error) from None
 
 
 def _open_session(settings: StorageSettings) -> Session:
     try:
         return Session(profile_name=settings.profile, region_name=settings.region)
     except ProfileNotFound:
+        name = settings.profile or os.environ.get("AWS_PROFILE")
         raise RequestError(
-            f"storage.profile={settings.profile!r}: no such profile in the AWS configuration"
+            f"storage.profile={name!r}: no such profile in the AWS configuration"
         ) from None
+    except (BotoCoreError, ValueError) as error:
+        raise _explain(error) from None
+
+
+def _explain(error: Exception) -> RequestError:
+    reason = " ".join(str(error).split())
+    return RequestError(
+        f"the settings of S3: {reason}; look at storage.endpoint_url, storage.region,"
+        " storage.ca_bundle, the variables AWS_... and ~/.aws/config"
+    )
 
 
 def get_credentials(settings: StorageSettings) -> Any:

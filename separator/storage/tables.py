@@ -16,7 +16,7 @@ from separator.storage.temporary import temporary_folder
 from separator.storage.uri import parse_uri
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson", ".json", ".txt")
-URI_COLUMNS = ("uri", "asset_uri", "url", "path", "file")
+URI_COLUMNS = ("uri", "asset_uri", "url", "path", "file", "wav")
 LONGEST_FIELD = 1 << 24  # of a CSV file
 
 Row = dict[str, Any]
@@ -41,7 +41,7 @@ def read_rows(storage: Storage, uri: str, columns: Sequence[str] | None = None) 
     for entry_uri in entries:
         for row in read_list(storage, entry_uri, columns):
             if row.trouble:
-                raise RequestError(f"{entry_uri}: row {row.number}: {row.trouble}")
+                raise RequestError(f"{entry_uri}: row {row.number} {row.trouble}")
             yield row.columns
 
 
@@ -101,11 +101,18 @@ def _read_file(uri: str, path: Path, columns: Sequence[str] | None) -> Iterator[
     # kept as it is.
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         if suffix == ".csv":
-            yield from csv.DictReader(file)
+            yield from map(_check_fields, csv.DictReader(file))
             return
         parse = _parse if suffix in (".jsonl", ".ndjson") else _name
         for line in file:
             yield parse(line.rstrip("\r\n")) if line.strip() else None
+
+
+def _check_fields(row: dict[str | None, Any]) -> Row | str:
+    """Refuse a row with more fields than there are columns: an unquoted comma moves the others."""
+    if any(row.pop(None, ())):
+        return "has more fields than the list has columns: put a field with a comma into quotes"
+    return row  # pyright: ignore[reportReturnType]
 
 
 def _name(line: str) -> Row:

@@ -64,13 +64,8 @@ def read_labelled(
 
 
 def read_numbered(storage: Storage, uri: str) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a list with their numbers, from 1 on; refuse one that is cut off."""
+    """Yield the rows of a list with their numbers, from 1 on; refuse one that is not in UTF-8."""
     for number, row in enumerate(read_rows(storage, uri), start=1):
-        if None in row:  # what csv puts there has no column
-            raise RequestError(
-                f"{uri}: row {number} has more fields than the list has columns: put a field with "
-                "a comma into quotes"
-            )
         if strange := [key for key, value in row.items() if not is_unicode([key, value])]:
             raise RequestError(
                 f"{uri}: row {number}: {strange[0]!a} is no UTF-8; save the list as UTF-8"

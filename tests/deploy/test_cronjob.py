@@ -44,7 +44,11 @@ def test_the_cronjob_may_do_what_its_script_does():
 KUBECTL = """#!/bin/sh
 echo "$*" >> asked
 case "$*" in
-  *name) [ ! -e is_there ] || echo rayjob.ray.io/separator ;;
+  create*) touch is_there ;;
+  delete*) rm is_there ;;
+  *name)
+    [ "$(head -1 states)" != Deleted ] || rm -f is_there
+    [ ! -e is_there ] || echo rayjob.ray.io/separator ;;
   *jobDeploymentStatus*)
     state=$(head -1 states); sed -i 1d states
     [ "$state" != Unreachable ] || exit 1
@@ -62,6 +66,7 @@ esac
         ("Failed Complete", True, 0, ["delete", "create"]),
         ("ValidationFailed Complete", True, 0, ["delete", "create"]),
         ("Running", True, 0, []),
+        ("Running Deleted", False, 1, ["create"]),
     ],
 )
 def test_the_script_of_the_cronjob_ends_in_every_state(states, is_there, code, asked, tmp_path):

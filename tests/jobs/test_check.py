@@ -1,12 +1,17 @@
 """`separator check`: what a run would need, before it starts."""
 
 import re
+from pathlib import Path
 
 import pytest
 import ray
 
+from jobs.check import check_input
 from jobs.cli import main
+from separator.config import read_config
+from separator.errors import RequestError
 from separator.run.local_ray import join_ray
+from separator.storage import Storage
 from tests.helpers.job import write_config
 
 
@@ -60,3 +65,16 @@ def test_check_says_all_that_is_wrong_and_the_way_out(
         == 0
     )
     assert "'rain and a dog': names several sounds" in " ".join(capsys.readouterr().out.split())
+
+
+def test_check_of_an_input_names_entries_that_cannot_be_looked_at(tmp_path):
+    """A run goes on without them."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.wav").symlink_to("a.wav")
+    given = [f"input.uri={tmp_path / 'in'}", f"output.uri={tmp_path / 'out'}", "queries=[siren]"]
+    config = read_config(Path(__file__).parents[2] / "configs/local.yaml", given)
+    with pytest.raises(RequestError, match="Too many levels of symbolic links"):
+        check_input(config, Storage())
+    (tmp_path / "in/b.wav").write_bytes(b"")
+    text = check_input(config, Storage())
+    assert "b.wav is there; " in text and "Too many levels of symbolic links" in text

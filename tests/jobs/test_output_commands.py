@@ -11,14 +11,18 @@ import pytest
 import soundfile
 
 from jobs.cli import main
+from separator.config import read_config
 from separator.machine import count_cpus
 from separator.results.paths import Layout, name_presence
+from separator.run.estimate import make_plan
 from separator.run.lock import STALE_S
 from separator.run.status import describe_state, read_failures, read_status
 from separator.storage import Storage
 from tests.helpers.export_library import write_manifest
 from tests.helpers.job import check_whole, read_tree, run_job, write_config
 from tests.helpers.records import make_record
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -41,11 +45,11 @@ def test_plan_of_a_new_library(library, tmp_path, capsys):
     assert lines[0] == ["assets", "5", "done", "0", "pending", "5"]
     assert lines[2][:2] == ["stems", "10"]
     assert "estimated from 3 assets (2 more could not be used)" in out
-    # 26 s are there; what is broken counts by its size.
+    # 26 s are there; what is broken has bytes and no sound.
     audio_s = float(lines[4][1].removesuffix("s").removesuffix("min")) * (
         60 if "min" in lines[4][1] else 1
     )
-    assert 26 <= audio_s < 40
+    assert audio_s == 26
     assert lines[5][0] == "cpu" and float(lines[5][2].removesuffix("x")) > 0
     assert max(map(len, out.splitlines())) <= 80
     assert not (tmp_path / "out").exists()
@@ -71,6 +75,21 @@ def test_plan_tells_how_the_queries_of_a_list_are_heard(tmp_path, capsys):
     heard_by = capsys.readouterr().out.partition("queries are heard by:")[2]
     lines = [line.split(maxsplit=1)[0] for line in heard_by.strip().splitlines()]
     assert lines == ["horn", "rain", "a"]
+
+
+def test_plan_counts_the_copies_of_a_remux(library, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(library / "talk.wav", tmp_path / "in/a.wav")
+    num_bytes = (tmp_path / "in/a.wav").stat().st_size
+    out_bytes = []
+    for remux in ("none", "add"):
+        given = [f"input.uri={tmp_path / 'in'}", f"output.uri={tmp_path / 'out'}"]
+        mixes = "[{name: m, gains_db: {siren: 0}}, {name: n, gains_db: {siren: -6}}]"
+        given += ["queries=[siren]", f"output.renditions={mixes}", f"output.remux={remux}"]
+        plan = make_plan(read_config(ROOT / "configs/local.yaml", given))
+        assert plan.output_bytes is not None
+        out_bytes.append(plan.output_bytes)
+    assert out_bytes[1] - out_bytes[0] == pytest.approx(2 * num_bytes, rel=1e-3)
 
 
 def test_plan_where_only_broken_assets_are_left(output, capsys):

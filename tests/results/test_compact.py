@@ -89,6 +89,29 @@ def test_compact_of_an_empty_output_writes_nothing(output):
     assert list_files(*output) == []
 
 
+def test_compact_leaves_a_damaged_file_and_names_it(local_output, caplog):
+    """Its keys can be read and another column cannot: the run that comes to it still ends."""
+    write(local_output, "r1", [make_record(f"a{i}", "a") for i in range(3_000)], 5_000)
+    (damaged,) = list_files(*local_output)
+    path = Path(damaged)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    (column,) = [each for each in columns if each.path_in_schema == "stem_uri"]
+    data = bytearray(path.read_bytes())
+    first = column.dictionary_page_offset or column.data_page_offset
+    inner = slice(first + 10, first + column.total_compressed_size)
+    data[inner] = bytes(255 - byte for byte in data[inner])
+    path.write_bytes(data)
+    new = [make_record("a0", "a", hour=1), make_record("b", "a"), make_record("c", "a")]
+    write(local_output, "r2", new, 2)
+    compact(*local_output, "r2")
+    assert f"{damaged}: " in caplog.text and "move it away" in caplog.text
+    assert path.read_bytes() == data
+    path.unlink()
+    assert [row[0] for row in read(local_output)] == ["a0", "b", "c"]
+    assert len(list_files(*local_output)) == 1
+
+
 def test_compact_removes_superseded_rows(output):
     write(output, "r1", FIRST_RUN)
     write(output, "r2", SECOND_RUN)

@@ -25,6 +25,7 @@ def test_is_alive_is_unknown_beyond_this_machine():
     here = identify_process()
     assert is_alive(here + "1", here) is False  # the same pid at another time
     assert is_alive(f"elsewhere{here}", here) is None and is_alive("", here) is None
+    assert is_alive(f"{here.partition('/')[0]}/abc/5", here) is False
 
 
 def test_list_children_names_those_that_are_there():

@@ -21,3 +21,9 @@ def test_an_id_follows_a_run_of_a_clock_that_is_ahead():
 def test_an_id_follows_a_run_of_the_same_second():
     run_id = "20261130-120500-000000"
     assert follow_runs(run_id, ["20261130-120500-ffffff.json"]).startswith("20261130-120501-")
+
+
+def test_an_id_ignores_files_whose_names_only_look_like_ids():
+    run_id = "20261130-120500-000000"
+    runs = ["99999999-999999-abcdef.json", "99991231-235959-abcdef.json", "20261399-000000-aaaaaa"]
+    assert follow_runs(run_id, runs) == run_id

@@ -56,7 +56,7 @@ def test_read_rows_streams_until_a_broken_line(tmp_path):
     path.write_text('{"uri": "a"}\nnot json\n')
     rows = read_rows(Storage(), str(path))
     assert next(rows) == {"uri": "a"}
-    with pytest.raises(RequestError, match=r"x\.jsonl: row 2: is no JSON: Expecting value"):
+    with pytest.raises(RequestError, match=r"x\.jsonl: row 2 is no JSON: Expecting value"):
         next(rows)
 
 
@@ -116,3 +116,20 @@ def test_read_list_takes_long_fields_of_csv(tmp_path):
     (tmp_path / "x.csv").write_text("uri,note\na.wav," + "x" * 200_000)
     (row,) = read_list(Storage(), str(tmp_path / "x.csv"))
     assert len(row.columns["note"]) == 200_000
+
+
+def test_csv_rows_with_more_fields_than_columns_are_named(tmp_path):
+    """A comma without quotes moves every field behind it into another column."""
+    path = tmp_path / "list.csv"
+    path.write_text("uri,title\na.wav,Siren\nb.wav,Siren, part 2\nc.wav,Rain,,\n")
+    first, second, third = read_list(Storage(), str(path))
+    assert first.columns == {"uri": "a.wav", "title": "Siren"} and not first.trouble
+    assert "more fields than the list has columns" in second.trouble and not second.columns
+    assert third.columns == {"uri": "c.wav", "title": "Rain"} and not third.trouble
+
+
+def test_audiosep_s_json_names_its_objects_by_wav(tmp_path):
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"data": [{"wav": "a.wav", "caption": "a dog"}]}))
+    (row,) = read_rows(Storage(), str(path))
+    assert find_uri_column(list(row), None, str(path)) == "wav"

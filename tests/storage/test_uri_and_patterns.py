@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import unicodedata
 
 import pytest
 
@@ -46,11 +47,23 @@ def test_make_selector_escapes_brackets_and_dots():
     assert not make_selector(["a.b"], [])("axb")
     assert make_selector(["a\\b"], [])("a\\b")
     assert make_selector(["*\n*"], [])("a\nb")
+    assert make_selector(["[a&&b]"], [])("&") and make_selector(["[a~~b||]"], [])("|")
+    assert make_selector(["[!--]x"], [])("ax") and not make_selector(["[!--]x"], [])("-x")
 
 
-@pytest.mark.parametrize("pattern", ["", "/abs/*.mp4", "a**", "x/**y"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_make_selector_takes_accents_in_both_forms(form):
+    """macOS writes them apart from their letters; people type one character."""
+    pattern = unicodedata.normalize(form, "é*/한국/été.mp4")
+    for other in ("NFC", "NFD"):
+        name = unicodedata.normalize(other, "École/한국/Été.mp4")
+        assert make_selector([pattern], [])(name) and not make_selector([], [pattern])(name)
+    assert find_folders([unicodedata.normalize(form, "한국/2026/*")]) == [""]
+
+
+@pytest.mark.parametrize("pattern", ["", "/abs/*.mp4", "a**", "x/**y", "[2026-11-21]*", "a[z-a]"])
 def test_make_selector_refuses_invalid_patterns(pattern):
-    with pytest.raises(RequestError, match=r"pattern|whole folders"):
+    with pytest.raises(RequestError, match=r"pattern|whole folders|bad character range"):
         make_selector([pattern], [])
 
 

@@ -1,0 +1,33 @@
+"""Settings of S3 that boto3 cannot use are told in one line, with where they may come from."""
+
+import pytest
+
+from separator.errors import RequestError
+from separator.storage import Storage, StorageSettings
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("AWS_ENDPOINT_URL", "minio:9000", "Invalid endpoint: minio:9000"),
+        ("AWS_DEFAULT_REGION", "us east", "us east"),
+        ("AWS_RETRY_MODE", "x", "mode"),
+        ("AWS_PROFILE", "nope", "storage.profile='nope': no such profile"),
+        ("AWS_CONFIG_FILE", "broken", "broken"),
+    ],
+)
+def test_variables_that_boto3_cannot_use_are_one_line(
+    variable, value, message, credentials, monkeypatch, tmp_path
+):
+    (tmp_path / "broken").write_text("[profile\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, value)
+    number = 0.013 + len(variable) / 1e6  # settings of their own: a client is made once
+    with pytest.raises(RequestError, match=message) as caught:
+        Storage(StorageSettings(backoff_s=number)).read("s3://bucket/key")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_no_address_is_one_line(credentials):
+    with pytest.raises(RequestError, match=r"http://minio_1:9; look at storage.endpoint_url"):
+        Storage(StorageSettings(endpoint_url="http://minio_1:9")).read("s3://bucket/key")
