@@ -28,14 +28,16 @@ def run(options: argparse.Namespace) -> None:
     check_least(options, limit=0)
     from separator.config import read_output
     from separator.storage import Storage
+    from separator.storage.uri import show_uri
 
     output, settings = read_output(options.config, options.overrides)
     failures = list_failures(Storage(settings), output.uri)
     shown = failures if not options.limit else itertools.islice(failures, options.limit)
     for asset_uri, reasons in shown:
-        print(asset_uri)
+        print(show_uri(asset_uri))
         for (code, detail), queries in reasons.items():
-            print(wrap_reason(code, detail, queries))
+            names = [show_uri(each) for each in queries]
+            print(wrap_reason(code, show_uri(" ".join(detail.split())), names))
     if left := sum(1 for _ in failures):
         print(f"and {left:,} more assets; --limit 0 lists all")
 

@@ -92,14 +92,16 @@ def run(options: argparse.Namespace) -> int:
 def check_names(
     files: Sequence[Path], out: Path | None, names: Sequence[str], examples: Set[Path]
 ) -> None:
-    """Raise RequestError if a stem would replace an input, or two files would share a stem."""
-    from separator.notebook.files import name_stem_file
+    """Raise RequestError if a stem cannot be written, would replace an input, or two files would
+    share it."""
+    from separator.notebook.files import check_stem_path, name_stem_file
 
     inputs = {path.resolve() for path in files} | examples
     owners: dict[Path, Path] = {}
     for path in dict.fromkeys(files):
         for name in names:
             stem_path = (out or path.parent) / name_stem_file(path.stem, name, FORMAT)
+            check_stem_path(stem_path)
             if stem_path.resolve() in inputs:
                 raise RequestError(
                     f"{stem_path} is an input, and a stem of {path} would replace it"

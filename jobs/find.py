@@ -90,13 +90,15 @@ def to_row(found: "Found") -> dict[str, Any]:
 
 def print_table(found: "Sequence[Found]") -> None:
     """Print one line for each stretch in 80 columns, below a line for its asset."""
+    from separator.storage.uri import show_uri
+
     asset = None
     for each in found:
         if each.asset_uri != asset:
             asset = each.asset_uri
-            print(asset)
+            print(show_uri(asset))
         times = f"{show_moment(each.start_s):>12}{show_moment(each.stop_s):>12}"
-        print(f"  {each.query[:34]:36}track {each.track:<4}{times}{each.score:8.2f}")
+        print(f"  {show_uri(each.query)[:34]:36}track {each.track:<4}{times}{each.score:8.2f}")
     print(count_stretches(len(found)))
 
 

@@ -100,7 +100,7 @@ def read_page(content: Any) -> "list[Verdict]":
     """Read the verdicts that the report page saved."""
     from datetime import UTC, datetime
 
-    from separator.results.verdicts import Verdict, parse_time
+    from separator.results.verdicts import Verdict, guess_time, parse_time
 
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise RequestError(
@@ -117,11 +117,18 @@ def read_page(content: Any) -> "list[Verdict]":
         texts = {key: row.get(key) or "" for key in ("fingerprint", "verdict", "note", "reviewer")}
         if strange := [key for key, value in texts.items() if not isinstance(value, str)]:
             raise RequestError(f"verdict {number}: {strange[0]} is no text")
-        when = parse_time(
-            f"verdict {number}: reviewed_at", row.get("reviewed_at"), lambda: datetime.now(UTC)
-        )
         fingerprint, verdict, note, reviewer = texts.values()
-        found.append(Verdict(fingerprint, verdict, note, when, reviewer))
+        when, *times = (
+            parse_time(f"verdict {number}: {key}", row.get(key), lambda: None)
+            for key in ("reviewed_at", "verdict_at", "note_at")
+        )
+        when = when or datetime.now(UTC)
+        verdict_at, note_at = times if any(times) else (guess_time(verdict, note, when), None)
+        found.append(
+            Verdict(
+                fingerprint, verdict, note, when, reviewer, verdict_at=verdict_at, note_at=note_at
+            )
+        )
     return found
 
 
@@ -164,9 +171,8 @@ def list_fingerprints(storage: "Storage", layout: "Layout") -> set[str]:
 
 
 def write_tasks(options: argparse.Namespace) -> None:
-    from separator.report.doubt import is_rated
     from separator.report.label_studio import LABELS, dump_tasks, make_task
-    from separator.report.make import plan_report
+    from separator.report.make import read_doubtful
     from separator.report.page import ReportLayout
 
     check_least(options, most=1)
@@ -175,13 +181,12 @@ def write_tasks(options: argparse.Namespace) -> None:
         raise RequestError(f"{options.file}: must end in .json")
     storage, layout = find_output(options, "")
     report = ReportLayout(layout)
-    plan = plan_report(storage, layout, options.most)
-    rated = [each for each in plan.rows if is_rated(each[0]["kind"], each[0]["status"])]
-    rows = [each for each in rated if each[0]["stem_uri"]][: options.most]  # a silent one has none
+    rows = read_doubtful(storage, layout, options.most)
 
     def find_sound(uri: str) -> str:
         if not options.sounds:
-            return quote(uri, ":/%")
+            # Label Studio takes the key of an S3 URI as it stands; a file:// URI is encoded.
+            return uri if "://" in uri else quote(uri)
         if not (link := report.link(uri)):
             raise RequestError(
                 f"{uri}: this stem does not lie in {layout.root_uri}. The manifest names the place"
@@ -189,7 +194,7 @@ def write_tasks(options: argparse.Namespace) -> None:
             )
         return f"{options.sounds.rstrip('/')}/{link.removeprefix('../')}"
 
-    tasks = (make_task(row, find_sound(row["stem_uri"]), doubt) for row, doubt, _ in rows)
+    tasks = (make_task(row, find_sound(row["stem_uri"]), doubt) for row, doubt in rows)
     options.file.write_bytes(b"".join(dump_tasks(tasks)))
     labels = options.file.with_suffix(".xml")
     labels.write_text(LABELS)

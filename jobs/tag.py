@@ -21,6 +21,7 @@ from separator.errors import (
     AudioError,
     LayoutUnsupported,
     MediaError,
+    NonFiniteAudio,
     ObjectMissing,
     RateError,
     RequestError,
@@ -85,17 +86,19 @@ def run(options: argparse.Namespace) -> int:
     show = make_printer(options.format, options.min_score)
     num_failed = 0
     for name, entry in list_media(storage, options.files):
-        is_heard = False
+        is_heard = is_broken = False
         try:
             for title, found in tag_entry(storage, detector, name, entry, options.min_score):
                 if isinstance(found, SeparatorError):
                     say(f"{options.prog}: {title}: {found.code}: {found}")
-                    continue
-                is_heard = True
-                show.add(title, found)
+                    is_broken |= not is_silence(found)
+                else:
+                    is_heard = True
+                    show.add(title, found)
         except FAILURES as error:
             say(f"{options.prog}: {name}: {error.code}: {error}")
-        num_failed += not is_heard
+            is_broken = True
+        num_failed += is_broken or not is_heard
     show.finish()
     return SOME_FAILED if num_failed else OK
 
@@ -103,11 +106,11 @@ def run(options: argparse.Namespace) -> int:
 def list_media(storage: "Storage", names: list[str]) -> "Iterator[tuple[str, Entry | None]]":
     """Yield each file once, by the name to show; what is missing is yielded without an entry."""
     from separator.media.formats import list_media_patterns
-    from separator.storage import Entry
+    from separator.storage import Entry, parse_uri
 
     seen = set()
     for name in names:
-        if is_library(name):
+        if is_library(storage, name):
             is_empty = True
             for entry in storage.list(name, list_media_patterns()):
                 is_empty = False
@@ -116,13 +119,24 @@ def list_media(storage: "Storage", names: list[str]) -> "Iterator[tuple[str, Ent
                     yield entry.uri, entry
             if is_empty:
                 yield name, Entry(name, 0, "", datetime.now(UTC), ObjectMissing("no media in it"))
-        elif name not in seen:
-            seen.add(name)
+        elif (uri := parse_uri(name).uri) not in seen:
+            seen.add(uri)
             yield name, None
 
 
-def is_library(name: str) -> bool:
-    return Path(name).is_dir() or (name.startswith("s3://") and not Path(name).suffix)
+def is_library(storage: "Storage", name: str) -> bool:
+    """Tell whether a name is that of a folder or a prefix; on S3 a file may have any name."""
+    from separator.storage import parse_uri
+
+    place = parse_uri(name)
+    if not place.bucket:
+        return place.path.is_dir()
+    if not place.key or place.key.endswith("/"):
+        return True
+    try:
+        return not storage.exists(name) and next(storage.list(name), None) is not None
+    except StorageError:
+        return False  # as a file it is said to be out of reach, and the others are tagged
 
 
 def tag_entry(
@@ -144,10 +158,7 @@ def tag_entry(
 def tag_file(
     detector: "SoundDetector", path: Path, name: str, min_score: float
 ) -> Iterator[tuple[str, list[Row] | SeparatorError]]:
-    """Yield a title and the rows of each track, or why it has none.
-
-    A silent track beside others is no failure of the file: broadcasters leave tracks empty.
-    """
+    """Yield a title and the rows of each track, or why it has none."""
     from separator.media.choose import choose_tracks
     from separator.media.probe import probe
 
@@ -159,8 +170,14 @@ def tag_file(
             title = f"{name}, track {track.index}{language}"
         try:
             yield title, tag_track(detector, path, name, media, track, min_score)
-        except AudioError as error:
+        except FAILURES as error:
             yield title, error
+
+
+def is_silence(error: SeparatorError) -> bool:
+    """Tell whether a track holds nothing to hear, which is no failure of a file with other tracks:
+    broadcasters leave tracks empty."""
+    return isinstance(error, AudioError) and not isinstance(error, NonFiniteAudio)
 
 
 def tag_track(

@@ -29,6 +29,7 @@ LONGEST_NAME_BYTES = 100
 # Names made from texts are shorter: extensions and suffixes are added to them.
 LONGEST_SLUG_BYTES = 72
 HASH_DIGITS = 8
+LATEST_S = 1e9  # of a frame: no video is as long
 MOST_SOUNDS = 1_000  # of one query: far more than help
 FILE_KINDS = ("audio", "image", "video")
 KEYS = ("name", "text", *FILE_KINDS, "at_s", "classes")
@@ -92,8 +93,7 @@ def parse_queries(
 
 def _parse_query(item: str | Mapping[str, Any], where: str, with_samples: bool = False) -> Query:
     if isinstance(item, str):
-        text = clean_text(item, where)
-        return Query(make_name(text), text)
+        return Query(make_name(text := clean_text(item, where)), text)
     if not isinstance(item, Mapping):
         raise QueryError(
             f"{where}={_show(item)}: must be a text or {{name, text}}, not "
@@ -105,7 +105,9 @@ def _parse_query(item: str | Mapping[str, Any], where: str, with_samples: bool =
             "one of audio, image, video; and classes"
         )
     classes = _check_classes(item.get("classes"), f"{where}.classes")
-    given = [kind for kind in FILE_KINDS if kind in item]
+    given = [kind for kind in FILE_KINDS if item.get(kind) is not None]
+    if not given and item.get("text") is None:
+        given = [kind for kind in FILE_KINDS if kind in item][:1]
     if len(given) > 1:
         raise QueryError(f"{where}: has {given[0]} and {given[1]}; make two queries of it")
     if given:
@@ -137,10 +139,7 @@ def _check_classes(classes: Any, where: str) -> tuple[str, ...]:
 def _parse_example(item: Mapping[str, Any], where: str, kind: str, with_samples: bool) -> Query:
     what = "example sounds" if kind == "audio" else f"{kind}s"
     if item.get("text") is not None:
-        raise QueryError(
-            f"{where}: has both a text and {what} ({kind}); one query has one of them: "
-            "make two queries of it"
-        )
+        raise QueryError(f"{where}: has both a text and {what} ({kind}); make two queries of it")
     if item.get("name") is None:
         raise QueryError(f"{where}: has {what} and no name: {{name: bird, {kind}: ...}}")
     name = check_name(item["name"], f"{where}.name")
@@ -161,7 +160,8 @@ def _parse_example(item: Mapping[str, Any], where: str, kind: str, with_samples:
 def _check_time(item: Mapping[str, Any], where: str, kind: str) -> float | None:
     if (at_s := item.get("at_s")) is None:
         return None
-    if kind != "video" or isinstance(at_s, bool) or not isinstance(at_s, int | float) or at_s < 0:
+    is_number = isinstance(at_s, int | float) and not isinstance(at_s, bool)
+    if kind != "video" or not is_number or not 0 <= at_s <= LATEST_S:
         raise QueryError(f"{where}.at_s={_show(at_s)}: must be seconds from the start of a video")
     return float(at_s)
 

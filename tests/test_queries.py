@@ -59,6 +59,19 @@ def test_parse_queries_makes_a_name_where_it_is_null() -> None:
     assert parse_queries([{"name": None, "text": "rain"}]) == [Query("rain", "rain")]
 
 
+def test_parse_queries_takes_rows_of_a_table_where_a_query_lacks_most_columns() -> None:
+    columns = ("name", "text", "audio", "image", "video", "at_s", "classes")
+    rows = [
+        {"name": "x", "text": "dog"},
+        {"name": "y", "audio": "a.wav"},
+        {"name": "z", "video": "a.mp4", "at_s": 3},
+    ]
+    full = [dict.fromkeys(columns) | row for row in rows]
+    assert parse_queries(full) == parse_queries(rows)
+    with pytest.raises(QueryError, match=r"audio=None: must be a file"):
+        parse_queries([dict.fromkeys(columns) | {"name": "x"}])
+
+
 @pytest.mark.parametrize(
     ("text", "stored"),
     [
@@ -236,6 +249,9 @@ def test_parse_queries_takes_images_and_videos(item, files):
         ({"name": "x", "image": "a.png", "text": "x"}, "both a text and images"),
         ({"name": "x", "image": "a.png", "at_s": 1}, "seconds from the start of a video"),
         ({"name": "x", "video": "a.mp4", "at_s": -1}, "seconds from the start of a video"),
+        ({"name": "x", "video": "a.mp4", "at_s": float("nan")}, "at_s=nan: must be seconds"),
+        ({"name": "x", "video": "a.mp4", "at_s": float("inf")}, "at_s=inf: must be seconds"),
+        ({"name": "x", "video": "a.mp4", "at_s": True}, "at_s=True: must be seconds"),
         ({"name": "x", "text": "dog", "at_s": 1}, "at_s is a time in a video; there is none"),
     ],
 )

@@ -1,10 +1,12 @@
-"""Find the loudest stretch of an array of samples.
+"""Find the loudest stretch of an array of samples, and say what is too loud for a sound.
 
 Shapes: C channels, T samples.
 """
 
 import numpy as np
 
+# Full scale is 1. One damaged sample may be 1e38: in a power spectrum that is infinite.
+LOUDEST = 1e6
 STEPS = 20  # a stretch is placed to a twentieth of its length
 
 

@@ -15,6 +15,7 @@ from separator.errors import RateError, RequestError
 
 # Below the lowest rate, the resampler would reach beyond the context that spans carry.
 LOWEST_HZ, HIGHEST_HZ = 1_000, 192_000
+GRID_HZ = 25  # tracks are decoded at multiples of this: grids are whole multiples of 0.04 s
 
 
 @dataclass(frozen=True)

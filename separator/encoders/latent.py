@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from separator.audio.arrays import as_rate, as_tensor
+from separator.audio.level import LOUDEST
 from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.errors import AudioError, QueryError, RateError, RequestError
@@ -101,6 +102,10 @@ def average_channels(waveform: np.ndarray | Tensor, rate_hz: int, which: str) ->
         raise type(error)(f"{which}: {error}") from None
     if (seconds := samples_CT.shape[1] / rate_hz) < SHORTEST_S:
         raise AudioError(f"{which} has {seconds:.4f} s: {SHORTEST_S} s are needed")
+    if (peak := samples_CT.abs().max().item()) > LOUDEST:
+        raise AudioError(
+            f"{which} has samples of up to {peak:.3g}, full scale is 1.0: leave it out"
+        )
     return samples_CT.double().mean(0, keepdim=True).float(), rate_hz
 
 

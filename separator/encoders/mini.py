@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from separator.audio.exact import computing
+from separator.audio.level import LOUDEST
 from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.encoders.encoder import CONDITION_SIZE
@@ -141,7 +142,8 @@ class MiniEncoder(nn.Module):
             raise AudioError(f"shape {waveform_CT.shape}: (channels, samples) needed, neither zero")
         if not np.isfinite(waveform_CT).all():
             raise NonFiniteAudio("the sound holds NaN or infinite samples")
-        mono_1T = torch.from_numpy(waveform_CT.astype(np.float32).mean(0, keepdims=True))
+        limited_CT = np.clip(waveform_CT, -LOUDEST, LOUDEST).astype(np.float32)
+        mono_1T = torch.from_numpy(limited_CT.mean(0, keepdims=True))
         mono_1T = mono_1T.to(next(self.audio.parameters()).device)
         mono_1T = resample(mono_1T, rate_hz, RATE_HZ)
         stretches = [s for s in mono_1T.split(STRETCH_SAMPLES, -1) if s.shape[-1] > RATE_HZ // 2]

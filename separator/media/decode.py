@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from separator.audio.spans import GRID_HZ
 from separator.errors import (
     LayoutUnsupported,
     MediaDamaged,
@@ -26,7 +27,6 @@ from separator.media.probe import Media, Track
 from separator.media.timeline import Repairs, Timeline
 
 BLOCK_SAMPLES = 1 << 16
-GRID_HZ = 25  # spans are cut on a grid of 0.32 s, whole samples at multiples of this rate
 USUAL_RATES_HZ = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
 RATES_HZ = range(1000, 768_000 + 1)
 MOST_CHANNELS = 64
@@ -38,7 +38,7 @@ WITHOUT_TIMES = {
 # Several packets have one time there: libav counts those of the others, by the first rate.
 COUNTED = {"mpeg", "mpegts"}
 # Frames with a wrong checksum count as errors in codecs whose encoders always write a right one.
-CHECKED_CODECS = {"flac"}
+CHECKED_CODECS = {"flac", "tta", "wavpack"}
 CHECKED = {"err_detect": "crccheck+explode"}
 RESAMPLING = {"filter_size": "64", "phase_shift": "10", "linear_interp": "1"}
 # Their bytes are samples: the one packet that cannot be decoded is a piece of a sample at the end.
@@ -132,7 +132,7 @@ def _decode(
                 yield from blocks.add(silence, samples_CT[:, :keep])
                 num_samples += silence + samples_CT[:, :keep].shape[1]
         answer, timeline.errors = decoder.answer, decoder.tail
-    if media.container in CHECKED_CODECS and num_samples:
+    if media.container == "flac" and num_samples:
         # Bare: a damaged frame may come in one packet with others, and is lost without a word.
         num_lost = round(answer.get("frames", 0) * timeline.num_filled / num_samples)
         answer["errors"] = max(num_lost, answer.get("errors", 0))

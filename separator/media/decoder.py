@@ -18,7 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from separator.errors import DecoderCrashed, MediaTooLarge, RequestError, tell_install
+from separator.errors import (
+    DecoderCrashed,
+    MediaError,
+    MediaTooLarge,
+    RequestError,
+    tell_install,
+)
 from separator.media.ffmpeg import Child, raise_for_exit
 from separator.media.limits import SAFE_INPUT, Limits, name_input, show_name
 from separator.media.messages import (
@@ -55,12 +61,13 @@ class Decoder:
         self.child = Child(command, path, replace(limits, max_file_bytes=0), feed=True)
         self.num_files = 0
         self.is_idle = True
+        self.is_holding = False  # the file that it probed last
         self._came = bytearray()
 
     def ask(self, path: Path, limits: Limits, request: dict[str, Any]) -> None:
         """Send a request about a file; `receive` has what comes of it."""
         self.num_files += request["do"] == "probe"
-        self.is_idle = False
+        self.is_idle, self.is_holding = False, request["do"] == "probe"
         self.child.begin(path, limits)
         about = {"path": str(Path(path).absolute()), "address": name_input(path)}
         about |= {"options": SAFE_INPUT, "timeout_s": limits.timeout_s}
@@ -151,6 +158,20 @@ def borrow_decoder(path: Path, limits: Limits) -> Iterator[Decoder]:
         if decoder.is_idle and decoder.num_files < limits.files_each and len(waiting) < IDLE_KEPT:
             waiting.append(decoder)
         else:
+            decoder.close()
+
+
+def let_go(limits: Limits | None = None) -> None:
+    """Let idle processes close the files that they probed and nothing decoded: on the disk the room
+    of a deleted file is free only then."""
+    waiting = _idle.get((os.getpid(), (limits or Limits()).memory_bytes), [])
+    for decoder in [each for each in waiting if each.is_holding]:
+        try:
+            decoder.ask(decoder.child.path, decoder.child.limits, {"do": "close"})
+            for _ in decoder.receive():
+                pass
+        except MediaError:
+            waiting.remove(decoder)
             decoder.close()
 
 

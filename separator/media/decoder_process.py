@@ -32,7 +32,7 @@ def main() -> None:
         request = json.loads(line)
         _limit_time(request["timeout_s"])
         try:
-            answer = server.probe(request) if request["do"] == "probe" else server.decode(request)
+            answer = server.answer(request)
         except MemoryError:
             answer = {"error": NO_MEMORY}
         except av.error.FFmpegError as error:
@@ -54,6 +54,13 @@ class Server:
     def __init__(self, av: Any) -> None:
         self.av = av
         self._held: tuple[Any, Any] = (None, None)  # what identifies a file, the open file
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do what a request asks for."""
+        if request["do"] == "close":
+            self._close()
+            return {}
+        return self.probe(request) if request["do"] == "probe" else self.decode(request)
 
     def probe(self, request: dict[str, Any]) -> dict[str, Any]:
         """Describe a file in the words of ffprobe."""

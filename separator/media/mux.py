@@ -1,14 +1,15 @@
 """Put edited tracks back into a file; all other streams are copied bit for bit."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
 from separator.errors import EncoderFailed, LayoutUnsupported, RequestError
+from separator.media.covers import OLD, attach, extract_covers
 from separator.media.ffmpeg import QUIET, Child, run
 from separator.media.formats import SIDE_AS_BACK
 from separator.media.groups import NAMED_LAYOUT
@@ -44,20 +45,28 @@ MOST_CUT_S = 0.1
 # Options of the copied streams; data streams (time codes, telemetry) cannot be copied.
 COPY: dict[str, object] = {
     "c": "copy",
-    # Without a limit, as the file's own streams may lie far apart.
-    "max_interleave_delta": 0,
+    # In microseconds: streams of a file may lie far apart, and what waits for one that has nothing
+    # for a long time (a cover, subtitles) lies in memory.
+    "max_interleave_delta": 30_000_000,
     # The same input gives the same bytes: Matroska would get a random id.
     "fflags": "+bitexact",
 }
 RESTARTING = {"mpegts", "mpeg", "ogg"}
 # Containers that do not say when pictures are shown, which may not be the order of their packets.
-WITHOUT_PICTURE_TIMES = ("mpeg", "avi")
-OLD = "path:old"
+WITHOUT_PICTURE_TIMES = ("mpeg", "avi", "gxf")
+# Sound that Matroska cannot hold, and lossless codecs that it can.
+LOSSLESS_INSTEAD = {
+    "pcm_bluray": "flac",
+    "pcm_dvd": "flac",
+    "s302m": "flac",
+    "pcm_f32be": "pcm_f32le",
+    "pcm_f64be": "pcm_f64le",
+}
 # Players show the name of the handler where a container has no titles of tracks.
 HANDLER_MUXERS, HANDLER = ("mp4", "mov"), "SoundHandler"
-# Matroska keeps a cover as an attachment; copied as a stream it would become a picture track.
-COVERS = {b"\xff\xd8\xff": ("cover.jpg", "image/jpeg"), b"\x89PNG": ("cover.png", "image/png")}
-MAX_COVER_BYTES = 64 << 20
+# ffmpeg writes Dolby Vision, stereo 3D and spherical pictures there if that is asked for.
+MORE_BOXES = {"strict": "unofficial"}
+MAX_START_BYTES = 1 << 10
 COPIED_KINDS = ("video", "picture", "audio", "subtitle", "attachment")
 
 
@@ -100,7 +109,8 @@ def put_tracks(
     with tempfile.TemporaryDirectory(dir=output_path.parent) as folder:
         covers = {}
         if MUXERS.get(output_path.suffix.lower(), ("",))[0] == "matroska":
-            covers = dict(_extract_covers(path, media, Path(folder), limits))
+            covers = dict(extract_covers(path, media, Path(folder), limits))
+        media = replace(media, start_s=_read_start(path, limits))
         command = build_command(path, media, tracks, probed, output_path, settings, covers)
         _write(command, path, output_path, limits)
     if output_path.suffix.lower() == ".mxf":
@@ -162,6 +172,8 @@ def build_command(
     order = [(kind, at, replaced.get(at)) for at, kind in enumerate(media.stream_kinds)]
     order += [("audio", -1, i) for i, new in enumerate(tracks) if not new.replaces]
     streams, options, num_audio = [], dict(COPY), 0
+    options |= MORE_BOXES if muxer in HANDLER_MUXERS else {}
+    codecs = {track.stream_index: track.codec for track in media.tracks}
     for kind, at, number in order:
         if number is not None:
             edited = ffmpeg.input(f"path:new{number}", itsoffset=f"{offset_s:.9f}", **SAFE_INPUT)
@@ -175,6 +187,8 @@ def build_command(
                 options[f"metadata:s:0x{place[0]:x}"] = named  # the same stream by another key
         elif kind in COPIED_KINDS and at not in covers:
             streams.append(old[str(at)])
+            if muxer == "matroska" and (instead := LOSSLESS_INSTEAD.get(codecs.get(at, ""))):
+                options[f"c:{len(streams) - 1}"] = instead
         else:
             continue
         num_audio += kind == "audio"
@@ -182,7 +196,7 @@ def build_command(
     # -progress: output for the stall limit.
     flags = (*QUIET, "-progress", "pipe:1")
     command = output.global_args(*flags).overwrite_output().compile()
-    words = _keep_tags(command, old) + _attach(covers, len(streams))
+    words = _keep_tags(command, old) + attach(covers, len(streams))
     at = command.index("path:output")
     command[at:at] = words
     names = {f"new{number}": new.path for number, new in enumerate(tracks)}
@@ -200,22 +214,14 @@ def _open_old(media: Media) -> tuple[Any, float]:
     return ffmpeg.input(OLD, **SAFE_INPUT, **moved, **counted), (start_s or 0.0) - media.start_s
 
 
-def _extract_covers(
-    path: Path, media: Media, folder: Path, limits: Limits
-) -> Iterator[tuple[int, Path]]:
-    """Write each cover of a file into a folder of its own; yield it with its stream."""
-    for at, kind in enumerate(media.stream_kinds):
-        if kind != "picture":
-            continue
-        picture = ffmpeg.input(OLD, **SAFE_INPUT)[str(at)]
-        output = ffmpeg.output(picture, "pipe:1", format="data", c="copy", **{"frames:v": 1})
-        command = put_paths(output.global_args(*QUIET).compile(), old=path)
-        data = run(command, path, limits, MAX_COVER_BYTES)
-        for start, (name, _) in COVERS.items():
-            if data.startswith(start):
-                (folder / str(at)).mkdir()
-                (folder / str(at) / name).write_bytes(data)
-                yield at, folder / str(at) / name
+def _read_start(path: Path, limits: Limits) -> float:
+    """Read the start of a file as the program that muxes sees it: of some files libav sees another
+    one than ffmpeg 5."""
+    safe = [word for key, value in SAFE_INPUT.items() for word in (f"-{key}", str(value))]
+    shown = ("-show_entries", "format=start_time", "-of", "default=nokey=1:noprint_wrappers=1")
+    command = ["ffprobe", "-loglevel", "error", *safe, *shown, "-i", name_input(path)]
+    text = run(command, path, limits, MAX_START_BYTES).decode().strip()
+    return 0.0 if text in ("", "N/A") else float(text)
 
 
 def _keep_tags(command: list[str], old: ffmpeg.Stream) -> list[str]:
@@ -229,15 +235,6 @@ def _keep_tags(command: list[str], old: ffmpeg.Stream) -> list[str]:
         inputs.append(OLD)
     place = str(inputs.index(OLD))
     return ["-map_metadata", place, "-map_chapters", place]
-
-
-def _attach(covers: dict[int, Path], place: int) -> list[str]:
-    kinds = dict(COVERS.values())
-    words = []
-    for number, cover_path in enumerate(covers.values(), start=place):
-        words += ["-attach", name_input(cover_path)]
-        words += [f"-metadata:s:{number}", f"mimetype={kinds[cover_path.name]}"]
-    return words
 
 
 def _keep_pcm(new: NewTrack, muxer: str) -> str | None:

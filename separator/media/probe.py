@@ -68,6 +68,7 @@ class Media:
     stream_kinds: tuple[str, ...]  # of all streams: audio, video, picture, subtitle, data ...
     timecode: str = ""  # of its first picture; empty where it has none
     has_splices: bool = False  # times may jump, as where transport streams are joined
+    codecs: tuple[str, ...] = ()  # of all streams, as far as libav knows them
 
 
 def probe(path: Path, limits: Limits | None = None) -> Media:
@@ -111,6 +112,7 @@ def read_answer(answer: dict[str, Any]) -> Media:
         stream_kinds=kinds,
         timecode=_find_timecode(answer),
         has_splices=bool(form.get("splices")),
+        codecs=tuple(stream.get("codec_name", "") for stream in streams),
     )
 
 

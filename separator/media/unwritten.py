@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from separator.errors import DiskFull, EncoderFailed
+from separator.errors import DiskFull, EncoderFailed, MediaTooLarge
+from separator.media.ffmpeg import NO_MEMORY
 from separator.media.limits import show_name
 
 # What ffmpeg says of output that it could not write. Names of input files never stand there.
@@ -22,6 +23,8 @@ def raise_for_output(path: Path, code: int, tail: str, what: str = "") -> None:
     found = [match[1] for line in tail.split(" | ") if (match := UNWRITTEN.fullmatch(line))]
     if any(reason in NO_ROOM for reason in found):
         raise describe_full(path)
+    if NO_MEMORY in tail:
+        raise MediaTooLarge(f"{show_name(path)}: {what}the limit of memory is too low: {tail}")
     if code or found:
         raise EncoderFailed(f"{show_name(path)}: {what}{tail or f'ffmpeg exited with {code}'}")
 

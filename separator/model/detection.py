@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from separator.audio.level import LOUDEST
 from separator.audio.spans import Span, check_rate
 from separator.errors import AudioError
 from separator.model.track import check_samples
@@ -69,9 +70,12 @@ class SoundDetector(Protocol):
 
 
 def average_channels(samples_CT: Tensor, rate_hz: int) -> Tensor:
-    """Check the samples of a track and return the mean of its channels (T,)."""
+    """Check the samples of a track and return the mean of its channels (T,).
+
+    What is louder than any sound is limited, so that the rest of the track is heard.
+    """
     check_rate(rate_hz)
     check_samples(samples_CT)
     if samples_CT.shape[1] == 0:
         raise AudioError("waveform has no samples: nothing can be detected in it")
-    return samples_CT.double().mean(0).float()
+    return samples_CT.double().mean(0).float().clamp_(-LOUDEST, LOUDEST)

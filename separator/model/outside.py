@@ -8,6 +8,7 @@ Shapes: C channels, T samples, Q queries, D condition.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd
 
 import numpy as np
 import torch
@@ -15,11 +16,11 @@ from torch import Tensor
 
 from separator.audio.channels import check_policy
 from separator.audio.resample import resample
-from separator.audio.spans import Span
+from separator.audio.spans import GRID_HZ, Span
 from separator.errors import CheckpointMismatch
 from separator.model.device import choose_device, choose_precision
 from separator.model.entry_points import OutsideModel, Package
-from separator.model.track import TrackSeparator, check_stem
+from separator.model.track import SPAN_S, TrackSeparator, check_stem
 
 NOT_EXACT = (
     "the model {name} is not exact: near the ends of spans its stem depends on where they are cut"
@@ -84,11 +85,22 @@ class OutsideEngine(TrackSeparator):
 
 
 def find_cuts(model: OutsideModel) -> tuple[Fraction, Fraction]:
-    """Return grid and context in seconds; the context becomes a multiple of the grid."""
-    grid_s = Fraction(model.grid_s).limit_denominator(1_000_000)
-    if grid_s <= 0 or model.context_s < 0:
+    """Return grid and context in seconds.
+
+    The grid becomes a multiple of 0.04 s, so that it is whole samples at every rate of tracks; the
+    context becomes a multiple of the grid.
+    """
+    given_s = Fraction(model.grid_s).limit_denominator(1_000_000)
+    if given_s <= 0 or model.context_s < 0:
         raise CheckpointMismatch(
             f"grid_s={model.grid_s}, context_s={model.context_s}: a grid above 0 and a context of "
             "0 or more are needed"
         )
-    return grid_s, -(-Fraction(model.context_s) // grid_s) * grid_s
+    grid_s = Fraction(given_s.numerator, gcd(given_s.denominator, GRID_HZ))
+    if grid_s > max(SPAN_S, given_s):
+        raise CheckpointMismatch(
+            f"grid_s={model.grid_s}: only every {float(grid_s):g} s are whole samples at all rates "
+            f"of tracks; give a multiple of {1 / GRID_HZ:g}, or a more exact hop / rate"
+        )
+    context_s = Fraction(model.context_s).limit_denominator(1_000_000)
+    return grid_s, -(-context_s // grid_s) * grid_s

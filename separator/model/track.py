@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from separator.audio.channels import ChannelPolicy
+from separator.audio.level import LOUDEST
 from separator.audio.resample import resample
 from separator.audio.spans import Span, check_rate, plan_spans
 from separator.errors import AudioError, NonFiniteAudio, RequestError
@@ -24,7 +25,6 @@ SPAN_S = 122.88
 MOST_CHANNELS = 64
 # Embeddings have length 1. Far larger ones overflow inside the network, whatever the samples.
 LARGEST_CONDITION = 1e6
-LOUD = 1e6  # samples up to here are not to blame for an overflow
 
 
 class TrackSeparator(ABC):
@@ -144,7 +144,7 @@ def check_stem(stem_CT: Tensor, samples_CT: Tensor) -> Tensor:
         return stem_CT
     peak = samples_CT.abs().max().item()
     way_out = "try precision=fp32, or another checkpoint"
-    if peak > LOUD:
+    if peak > LOUDEST:  # smaller ones are not to blame for an overflow
         way_out = "scale them to a full scale of 1.0"
     raise NonFiniteAudio(
         f"the network's output is NaN or infinite, from samples of up to {peak:.3g}; {way_out}"

@@ -7,6 +7,7 @@ network takes, so that one decoder and one encoder are at work.
 Shapes: C channels, T samples, Q queries, D condition.
 """
 
+import os
 from collections.abc import Generator, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,12 +21,19 @@ import torch
 from separator.audio.format import AudioFormat
 from separator.audio.spans import check_rate, cut_spans
 from separator.audio.window import EnvelopeMeter, Span, choose_window
-from separator.errors import AudioError, LayoutUnsupported, ObjectMissing, RequestError
+from separator.errors import (
+    AudioError,
+    LayoutUnsupported,
+    ObjectMissing,
+    RateError,
+    RequestError,
+)
 from separator.media.choose import choose_tracks
 from separator.media.cut import Sound, cut
 from separator.media.decode import decode, output_rate
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
+from separator.media.formats import FORMATS, choose_layout
 from separator.media.probe import Media, Track, probe
 from separator.model.track import SPAN_S, TrackSeparator
 from separator.notebook.players import MOST_PLAYERS, Preview, make_page
@@ -33,6 +41,8 @@ from separator.queries import Query
 from separator.storage import Storage, parse_uri
 from separator.storage.atomic import make_folder, replacing
 from separator.storage.temporary import temporary_folder
+
+LONGEST_NAME_BYTES = 255  # of a file, almost everywhere
 
 
 @dataclass(frozen=True)
@@ -82,12 +92,14 @@ class FileTask:
             for track in chosen
             for name, condition_D in zip(names, conditions_QD, strict=True)
         ]
+        for track in chosen:
+            check_track(track, self.settings.format, engine.policy)
+        for *_, path in stems:
+            check_stem_path(path)
         if taken := [path for *_, path in stems if path.resolve() in self.kept]:
             raise RequestError(f"{taken[0]}: is an input, and a stem would replace it")
         make_folder(self.out)
         for track, name, condition_D, path in stems:
-            if not track.rate_hz:
-                raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
             blocks = separate_blocks(engine, self.path, media, track, condition_D)
             yield self._write(path, name, track, blocks)
 
@@ -114,6 +126,29 @@ class FileTask:
         return StemFile(path, query, *facts)
 
 
+def check_track(track: Track, format: str, channels: str) -> None:
+    """Raise an error that names the track, unless it can be separated and a stem can hold it."""
+    if not track.rate_hz:
+        raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
+    try:
+        check_rate(output_rate(track))
+        if channels != "mono":
+            choose_layout(FORMATS[format], track.num_channels, track.layout)
+    except (RateError, LayoutUnsupported) as error:
+        raise type(error)(f"track {track.index}: {error}") from None
+
+
+def check_stem_path(path: Path) -> None:
+    """Raise RequestError if no file can have the name of a stem."""
+    if (num_bytes := len(os.fsencode(path.name))) > LONGEST_NAME_BYTES:
+        raise RequestError(
+            f"{path.name}: a name of {num_bytes} bytes, at most {LONGEST_NAME_BYTES} are possible; "
+            "rename the input, or give the query a shorter name"
+        )
+    if path.is_dir():
+        raise RequestError(f"{path}: is a folder, and a stem would have its name")
+
+
 def watch(
     first_CT: np.ndarray, blocks: Iterator[np.ndarray], meter: EnvelopeMeter
 ) -> Iterator[np.ndarray]:
@@ -130,7 +165,6 @@ def separate_blocks(
 ) -> Generator[np.ndarray, None, None]:
     """Yield the stem of one query in blocks (C, T), a span at a time."""
     rate_hz, num_samples = output_rate(track), 0
-    check_rate(rate_hz)
     condition_1D = torch.tensor(condition_D)[None]
     with closing(decode(path, media, track)) as decoded:
         for span, samples_CT, _ in cut_spans(

@@ -16,9 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from separator.results.record import OK
-from separator.rows import STEM
-
 SILENT_LUFS = -70.0
 SURE_SCORE = 0.5
 FLAW = 0.15
@@ -99,8 +96,3 @@ def rank_within(groups: np.ndarray, values: np.ndarray, is_ranked: np.ndarray) -
 def list_reasons(bits: int) -> list[str]:
     """Put the bits of one row into words."""
     return [text for number, text in enumerate(REASONS) if bits >> number & 1]
-
-
-def is_rated(kind: str, status: str) -> bool:
-    """Tell whether a row of this kind and status has a doubt."""
-    return kind == STEM and status == OK

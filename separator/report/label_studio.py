@@ -65,43 +65,62 @@ def make_task(row: Record, audio_url: str, doubt: float | None) -> dict[str, Any
 
 
 def read_tasks(tasks: Iterable[Any]) -> list[Verdict]:
-    """Read the verdicts of exported tasks (JSON); tasks that nobody annotated are left out."""
-    found = []
+    """Read the verdicts of exported tasks (JSON). Tasks that nobody annotated are left out, and so
+    are those of another origin beside ours."""
+    found, number, num_ours = [], 0, 0
     for number, task in enumerate(tasks, start=1):
         try:
-            fingerprint = task["data"]["fingerprint"]
+            is_ours, fingerprint = "fingerprint" in task["data"], task["data"].get("fingerprint")
             annotations = [each for each in task["annotations"] if not each.get("was_cancelled")]
         except (KeyError, TypeError, AttributeError):
             raise RequestError(
                 f"task {number}: has no data.fingerprint or no annotations; export the project as"
                 " JSON (not JSON-MIN)"
             ) from None
+        if not is_ours:
+            continue
+        num_ours += 1
+        if not isinstance(fingerprint, str):
+            raise RequestError(f"task {number}: data.fingerprint={fingerprint!r:.60}: is no text")
         found += [_read_annotation(number, fingerprint, each) for each in annotations]
+    if number and not num_ours:
+        raise RequestError(
+            "task 1: has no data.fingerprint, nor has any other: `separator review tasks` did not"
+            " write them"
+        )
     return found
 
 
 def _read_annotation(number: int, fingerprint: str, annotation: Mapping[str, Any]) -> Verdict:
+    """Read what one person said of a task. Relations of regions say nothing here, nor do regions
+    of no length: a click makes one."""
     verdict, notes, spans = "", [], []
     try:
         for each in annotation["result"]:
-            value = each["value"]
-            if each["from_name"] == "verdict":
+            name, value = each.get("from_name"), each.get("value")
+            if name == "verdict":
                 verdict = value["choices"][0]
-            elif each["from_name"] == "note":
+            elif name == "note":
                 notes += value["text"] if isinstance(value["text"], list) else [value["text"]]
-            elif each["from_name"] == "presence":
+            elif name == "presence":
                 spans.append((float(value["start"]), float(value["end"])))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        note = "\n".join(notes)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RequestError(f"task {number}: its annotation cannot be read: {error!r}") from None
     when = annotation.get("updated_at") or annotation.get("created_at")
-    return Verdict(
-        fingerprint=fingerprint,
-        verdict=verdict,
-        note="\n".join(notes),
-        reviewed_at=parse_time(f"task {number}: updated_at", when, lambda: datetime.now(UTC)),
-        reviewer=str(annotation.get("completed_by", "")),
-        presence=tuple(sorted(spans)),
-    )
+    reviewed_at = parse_time(f"task {number}: updated_at", when, lambda: datetime.now(UTC))
+    presence = tuple(sorted((start_s, stop_s) for start_s, stop_s in spans if start_s != stop_s))
+    try:
+        reviewer = _name_reviewer(annotation.get("completed_by"))
+        return Verdict(fingerprint, verdict, note, reviewed_at, reviewer, presence)
+    except RequestError as error:
+        raise RequestError(f"task {number}: {error}") from None
+
+
+def _name_reviewer(completed_by: Any) -> str:
+    """Name who annotated a task: by number, whether the export names only that or more."""
+    known = completed_by.get("id") if isinstance(completed_by, dict) else completed_by
+    return "" if known is None else str(known)
 
 
 def dump_tasks(tasks: Iterable[Mapping[str, Any]]) -> Iterable[bytes]:

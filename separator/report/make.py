@@ -24,7 +24,7 @@ from separator.report.page import (
 )
 from separator.report.previews import AssetWork, name_preview
 from separator.report.sample import Choice, choose_assets
-from separator.report.scan import SCANNED, Scan, scan_rows
+from separator.report.scan import SCANNED, Scan, has_text, scan_rows
 from separator.results.latest import find_latest, read_again, read_marked
 from separator.results.paths import Layout, find_common_folder
 from separator.results.schema import COLUMNS, Record
@@ -43,7 +43,7 @@ class ReportPlan:
     def list_work(self, made: Mapping[str, set[str]]) -> list[AssetWork]:
         """List what is left to preview. `made`: names of previews by the folder of their asset.
 
-        A folder that holds another preview than those of the page is made again as a whole.
+        A folder that holds another script than the previews of the page is made again as a whole.
         """
         by_asset: dict[tuple[str, str], list[Record]] = {}
         for row, _, _ in self.rows:
@@ -75,6 +75,20 @@ def plan_report(storage: Storage, layout: Layout, most: int) -> ReportPlan:
     return ReportPlan(ReportLayout(layout), scan, choice, rows)
 
 
+@read_again
+def read_doubtful(storage: Storage, layout: Layout, most: int) -> list[tuple[Record, float]]:
+    """Read the most doubtful stems that have a file, with their doubt, the most doubtful first."""
+    masks = find_latest(storage, layout)
+    _, arrays = scan_rows(read_marked(storage, masks, SCANNED))
+    doubts, _ = arrays.rate()
+    files = [has_text(batch, "stem_uri") for batch in read_marked(storage, masks, ["stem_uri"])]
+    is_there = np.concatenate([np.zeros(0, bool), *files]) & arrays.is_stem
+    order = np.argsort(np.where(is_there, -doubts, np.inf), kind="stable")
+    chosen = is_there & np.isin(np.arange(len(doubts)), order[:most])
+    records = read_chosen(read_marked(storage, masks, list(COLUMNS)), chosen)
+    return [(row, float(doubt)) for row, doubt in sort_rows(records, doubts[chosen])]
+
+
 def read_chosen(batches: Iterable[Any], chosen: np.ndarray) -> list[Record]:
     """Read the marked rows as records; columns that a file lacks are None."""
     records, start = [], 0
@@ -87,12 +101,17 @@ def read_chosen(batches: Iterable[Any], chosen: np.ndarray) -> list[Record]:
 
 
 def list_made(storage: Storage, layout: ReportLayout) -> dict[str, set[str]]:
-    """List earlier previews by folder: a preview is whole once its script is there."""
+    """List earlier previews by folder: a preview is whole once its script is there.
+
+    A folder in which none is whole is listed too.
+    """
     made: dict[str, set[str]] = {}
     with contextlib.suppress(ObjectMissing):
-        for entry in storage.list(layout.previews(), ["*.js"]):
+        for entry in storage.list(layout.previews()):
             folder, _, name = entry.uri.rpartition("/")
-            made.setdefault(folder.rpartition("/")[2], set()).add(name.removesuffix(".js"))
+            names = made.setdefault(folder.rpartition("/")[2], set())
+            if name.endswith(".js"):
+                names.add(name.removesuffix(".js"))
     return made
 
 
@@ -101,7 +120,7 @@ def write_report(
     plan: ReportPlan,
     made: Mapping[str, set[str]],
     troubles: Mapping[str, str],
-    run: Mapping[str, Any] | None,
+    run: dict[str, Any] | None,
 ) -> None:
     """Write the site, the page itself last, and delete what it no longer shows.
 

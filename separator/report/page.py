@@ -25,6 +25,7 @@ from separator.report.scan import HISTOGRAMS, Scan, hash_text
 from separator.results.paths import Layout
 from separator.results.schema import COLUMNS, Record
 from separator.rows import RENDITION, STEM
+from separator.run.status import describe_state
 from separator.storage import is_within, join_uri, parse_uri
 
 MOST_ROWS_PER_ASSET = 200  # in the table, the most doubtful ones
@@ -103,16 +104,18 @@ def limit_rows(pairs: Sequence[tuple[Record, float, int]]) -> list[tuple[Record,
 def make_stems(
     rows: Sequence[tuple[Record, float, int]], troubles: Mapping[str, str], root_uri: str
 ) -> dict[str, Any]:
-    """Make the table: rows as lists in the order of FIELDS, assets and queries by number.
+    """Make the table: rows as lists in the order of FIELDS, assets and queries by number. Queries
+    of one name and several texts, as assets with their own may have, are several.
 
     `rows`: (row, doubt, bits of its reasons); `troubles`: by name of a preview, why there is none.
     """
     assets = list(dict.fromkeys(row["asset_uri"] for row, _, _ in rows))
-    queries = list(dict.fromkeys(row["query_name"] for row, _, _ in rows))
+    asked = [(row["query_name"], row["query_text"] or "") for row, _, _ in rows]
+    queries = list(dict.fromkeys(asked))
     asset_number = {uri: number for number, uri in enumerate(assets)}
-    query_number = {name: number for number, name in enumerate(queries)}
+    query_number = {query: number for number, query in enumerate(queries)}
     table = []
-    for row, doubt, bits in rows:
+    for (row, doubt, bits), query in zip(rows, asked, strict=True):
         name = name_preview(row)
         values = {
             "id": row["fingerprint"],
@@ -120,7 +123,7 @@ def make_stems(
             "track": row["track_index"],
             "language": row["track_language"] or "",
             "kind": row["kind"] or STEM,
-            "query": query_number[row["query_name"]],
+            "query": query_number[query],
             "status": row["status"],
             "doubt": to_number(doubt, 3),
             "reasons": list_reasons(bits),
@@ -137,11 +140,10 @@ def make_stems(
             "error": row["error_code"] or troubles.get(name, ""),
         }
         table.append([values[field] for field in FIELDS])
-    texts = {row["query_name"]: row["query_text"] or "" for row, _, _ in rows}
     return {
         "fields": FIELDS,
         "assets": [[uri, show_path(uri, root_uri), name_asset(uri)] for uri in assets],
-        "queries": [[name, texts[name]] for name in queries],
+        "queries": queries,
         "rows": table,
     }
 
@@ -172,7 +174,7 @@ def make_overview(
     choice: Choice,
     num_rows: int,
     output_uri: str,
-    run: Mapping[str, Any] | None,
+    run: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Make the overview. `num_rows`: of the table; `run`: the newest run file."""
     ranked = sorted(scan.queries.items(), key=lambda item: (-item[1].rows.total(), item[0]))
@@ -225,10 +227,11 @@ def make_histograms(scan: Scan) -> list[dict[str, Any]]:
     return found
 
 
-def describe_run(run: Mapping[str, Any]) -> dict[str, Any]:
+def describe_run(run: dict[str, Any]) -> dict[str, Any]:
     """Keep of a run file what a reader of the page asks for."""
-    keys = ("run_id", "state", "written_at", "config", "versions", "machine", "precision", "commit")
+    keys = ("run_id", "written_at", "config", "versions", "machine", "precision", "commit")
     return {key: run[key] for key in keys if key in run} | {
+        "state": describe_state(run),
         "seconds": run["totals"].get("seconds"),
         "weights": run.get("weights"),
     }

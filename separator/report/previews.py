@@ -29,6 +29,7 @@ from separator.storage import Storage, join_uri
 from separator.storage.temporary import temporary_folder
 
 VERSION = 1  # of previews: another one makes them again
+AGAIN = "again"  # the script of a folder whose previews are to be made again by the next report
 NUM_PEAKS = 600
 MOST_PEAKS = 400  # of the waveform of a whole track
 ERRORS = (MediaError, StorageError, AudioError, RequestError)
@@ -69,6 +70,8 @@ class PreviewMaker:
         name = name_preview(row)
         try:
             preview = self._make(work, row, source, folder)
+            if source.may_come:
+                self._write(work, f"{AGAIN}.js", b"")
             self._write(work, f"{name}.js", pack_script("preview", name, preview))
         except ERRORS as error:
             return f"{error.code}: {error}"
@@ -139,6 +142,7 @@ class Source:
     def __init__(self, path: Path | None = None, media: Media | None = None) -> None:
         self.path, self.media = path, media
         self.trouble = ""  # the reason why there is no mixture
+        self.may_come = False  # a later report may have one
         self._last: tuple[tuple[Track, Span], Sound] | None = None
 
     def cut(self, track_index: int, streams: Sequence[int], window: Span) -> Sound | None:
@@ -163,6 +167,7 @@ def opened(storage: Storage, work: AssetWork, folder: Path) -> Iterator[Source]:
             source = Source(path, probe(path))
         except ERRORS as error:
             source.trouble = f"{error.code}: {error}"
+            source.may_come = error.may_pass and not isinstance(error, ObjectChanged)
         yield source
 
 

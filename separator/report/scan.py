@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MOST_QUERIES = 10_000  # by name; all others count as one
 MOST_EXAMPLES = 5  # of a failure
 OTHERS = "(other queries)"
+SEVERAL = "(several texts)"  # of a name, where assets have queries of their own
 # Columns with a histogram: lowest and highest value, unit.
 HISTOGRAMS = {
     "presence_score": (0.0, 1.0, ""),
@@ -59,7 +60,7 @@ class Arrays:
 
 @dataclass
 class QueryCount:
-    text: str = ""
+    text: str = ""  # or SEVERAL
     kind: str = STEM
     rows: Counter[str] = field(default_factory=Counter)  # by status
     seconds: float = 0.0  # of its stems
@@ -101,6 +102,7 @@ def scan_rows(batches: "Iterable[pa.RecordBatch]") -> tuple[Scan, Arrays]:
     scan.num_failed_assets = len(np.unique(np.concatenate([np.zeros(0, np.int64), *failed])))
     found = np.concatenate([np.zeros(0, TRACK), *tracks])
     _, first = np.unique(found[["asset", "track"]], return_index=True)
+    scan.queries.pop("", None)  # of rows of a list whose queries could not be read
     scan.num_tracks, scan.audio_s = len(first), float(found["seconds"][first].sum())
     return scan, joined
 
@@ -132,6 +134,11 @@ class Columns:
     def equals(self, name: str, text: str) -> np.ndarray:
         codes, texts = self.read_coded(name)
         return np.array([each == text for each in texts], bool)[codes]
+
+
+def has_text(batch: "pa.RecordBatch", name: str) -> np.ndarray:
+    """Mark the rows whose column holds a text that is not empty."""
+    return ~Columns(batch).equals(name, "")
 
 
 def hash_assets(columns: Columns) -> np.ndarray:
@@ -194,12 +201,14 @@ def _list_tracks(columns: Columns, arrays: Arrays) -> np.ndarray:
 def _count_rows(scan: Scan, columns: Columns, names: list[str], arrays: Arrays) -> None:
     status_codes, statuses = columns.read_coded("status")
     kind_codes, kinds = columns.read_coded("kind")
-    _, firsts = np.unique(arrays.query, return_index=True)
-    texts = columns.batch["query_text"] if "query_text" in columns.names else None
-    for row in firsts:  # one row of each query
+    text_codes, texts = columns.read_coded("query_text")
+    asked = arrays.query.astype(np.int64) * len(texts) + text_codes
+    _, firsts = np.unique(asked, return_index=True)
+    for row in firsts:  # one row of each text of each query
         count = scan.queries.setdefault(names[arrays.query[row]], QueryCount())
-        if texts is not None and not count.text:
-            count.text = texts[int(row)].as_py() or ""
+        text = texts[text_codes[row]]
+        if text and count.text != text:
+            count.text = SEVERAL if count.text else text
         count.kind = kinds[kind_codes[row]] or STEM
     for code, status in enumerate(statuses):
         for kind_code, kind in enumerate(kinds):

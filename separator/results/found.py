@@ -93,7 +93,7 @@ def read_presence(
     if query and not found:
         raise RequestError(
             f"{query!r}: no query of {output_uri} has that name, or it as a word of its text; "
-            f"there are {', '.join(sorted(names)[:MOST_NAMES]) or 'none'}"
+            f"there are {', '.join(sorted(names - {''})[:MOST_NAMES]) or 'none'}"
         )
     rows = [found[key] for key in sorted(found)]
     if verdict == ANY:

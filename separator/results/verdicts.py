@@ -1,8 +1,8 @@
 """Keep what people decided about stems: a Parquet file beside the manifest, one row a fingerprint.
 
 A verdict is of a fingerprint, so it goes with the very sound that was heard: a stem that is made
-again in another way has none. `review/verdicts.parquet` is changed by conditional writes; of two
-verdicts about one stem the later one counts.
+again in another way has none. `review/verdicts.parquet` is changed by conditional writes. Of two
+verdicts about one stem the later one counts, and so does the later one of two notes.
 """
 
 import io
@@ -10,9 +10,9 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from separator.errors import (
     ObjectChanged,
@@ -30,22 +30,29 @@ if TYPE_CHECKING:
 
 ACCEPT, REJECT = "accept", "reject"
 VERDICTS = (ACCEPT, REJECT, "")  # empty: a note alone
+FIELDS = ("verdict", "note", "presence")
+NEVER = datetime.min.replace(tzinfo=UTC)
 FINGERPRINT = re.compile("[0-9a-f]{32}")
 LONGEST_NOTE = 10_000
 MOST_CONFLICTS = 100
 Span = tuple[float, float]
+Time = TypeVar("Time", datetime, None)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Hold what one person decided about one stem; checks itself."""
+    """Hold what people decided about one stem; checks itself. What is empty was not given, unless
+    its own time says when it was taken back."""
 
     fingerprint: str
     verdict: str  # one of VERDICTS
     note: str = ""
     reviewed_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
-    reviewer: str = ""
+    reviewer: str = ""  # who gave the verdict
     presence: tuple[Span, ...] | None = None  # as a person marked it; None: not marked
+    verdict_at: datetime | None = None  # None: at reviewed_at, if it is given
+    note_at: datetime | None = None
+    presence_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if not FINGERPRINT.fullmatch(self.fingerprint):
@@ -59,6 +66,14 @@ class Verdict:
         for start_s, stop_s in self.presence or ():
             if not 0 <= start_s < stop_s:
                 raise RequestError(f"presence=[{start_s}, {stop_s}]: stops before it starts")
+
+    def tell_time(self, name: str) -> datetime:
+        """Tell when one of FIELDS was given or taken back."""
+        given_at = self.reviewed_at if self.has(name) else NEVER
+        return getattr(self, f"{name}_at") or given_at
+
+    def has(self, name: str) -> bool:
+        return getattr(self, name) not in ("", None)
 
 
 def name_verdicts(layout: Layout) -> str:
@@ -105,13 +120,41 @@ def _replace(storage: Storage, uri: str, data: bytes, version: str) -> bool:
 
 
 def merge(old: Mapping[str, Verdict], new: Iterable[Verdict]) -> dict[str, Verdict]:
-    """Keep for each stem the verdict that was given last."""
+    """Keep for each stem the verdict, the note and the presence that were given last."""
     merged = dict(old)
     for verdict in new:
         known = merged.get(verdict.fingerprint)
-        if known is None or known.reviewed_at <= verdict.reviewed_at:
-            merged[verdict.fingerprint] = verdict
+        merged[verdict.fingerprint] = join(known, verdict) if known else verdict
     return merged
+
+
+def join(known: Verdict, other: Verdict) -> Verdict:
+    """Join what was said of one stem twice: of each field what was given, or taken back, last.
+
+    A person takes their own verdict back by a later word without one.
+    """
+    if known.reviewer == other.reviewer != "" and (known.has("verdict") or other.has("verdict")):
+        known, other = (
+            replace(each, verdict_at=each.verdict_at or each.reviewed_at) for each in (known, other)
+        )
+    first, last = sorted((known, other), key=lambda each: each.reviewed_at)
+    latest = {
+        name: max((last, first), key=lambda each, name=name: each.tell_time(name))
+        for name in FIELDS
+    }
+    joined = {name: getattr(each, name) for name, each in latest.items()}
+    for name, each in latest.items():
+        at = each.tell_time(name)
+        is_told = at == NEVER or (each.has(name) and at == last.reviewed_at)
+        joined[f"{name}_at"] = None if is_told else at
+    by = latest["verdict"] if latest["verdict"].tell_time("verdict") > NEVER else last
+    return replace(last, reviewer=by.reviewer, **joined)
+
+
+def guess_time(verdict: str, note: str, reviewed_at: datetime) -> datetime | None:
+    """Tell the time of a verdict where nothing else does: who left it empty, and wrote no note,
+    has taken it back."""
+    return None if verdict or note else reviewed_at
 
 
 def make_schema() -> "pa.Schema":
@@ -126,6 +169,7 @@ def make_schema() -> "pa.Schema":
             ("reviewed_at", pa.timestamp("us", "UTC")),
             ("reviewer", pa.string()),
             ("presence", pa.list_(span)),
+            *((f"{name}_at", pa.timestamp("us", "UTC")) for name in FIELDS),
         ]
     )
 
@@ -154,8 +198,12 @@ def unpack(data: bytes, uri: str) -> dict[str, Verdict]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(data), columns=make_schema().names)
-        rows = table.cast(make_schema()).to_pylist()
+        table = pq.read_table(io.BytesIO(data))
+        is_older = "verdict_at" not in table.column_names
+        for name in FIELDS if is_older else ():
+            nothing = pa.nulls(len(table), pa.timestamp("us", "UTC"))
+            table = table.append_column(f"{name}_at", nothing)
+        rows = table.select(make_schema().names).cast(make_schema()).to_pylist()
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise OutputDamaged(f"{uri}: is no table of verdicts: {reason}") from None
@@ -163,16 +211,18 @@ def unpack(data: bytes, uri: str) -> dict[str, Verdict]:
     for row in rows:
         spans = row.pop("presence")
         marked = None if spans is None else tuple((s["start_s"], s["stop_s"]) for s in spans)
+        if is_older:
+            row["verdict_at"] = guess_time(row["verdict"], row["note"], row["reviewed_at"])
         found[row["fingerprint"]] = Verdict(**row, presence=marked)
     return found
 
 
-def parse_time(key: str, text: object, default: Callable[[], datetime]) -> datetime:
-    """Read a time as a file of verdicts has it; one without a zone is in UTC."""
+def parse_time(key: str, text: object, default: Callable[[], Time]) -> datetime | Time:
+    """Read a time as a file of verdicts has it, in UTC; one without a zone is in UTC."""
     if text in (None, ""):
         return default()
     try:
         found = datetime.fromisoformat(str(text))
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise RequestError(f"{key}={text!r:.60}: is no time in ISO 8601") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

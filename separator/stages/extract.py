@@ -24,6 +24,7 @@ from separator.errors import (
 )
 from separator.media.choose import choose_tracks
 from separator.media.decode import output_rate
+from separator.media.decoder import let_go
 from separator.media.formats import FORMATS, choose_layout
 from separator.media.joined import decode_track, drop_silent
 from separator.media.limits import Limits
@@ -89,16 +90,22 @@ class Extractor:
 
     def _extract(self, asset: Asset, folder: Path) -> Iterator[SpanRow | Failed]:
         with self.storage.on_disk(make_entry(asset), folder) as path:
-            media = probe(path, self.limits)
-            tracks = choose_tracks(media.tracks, asset.tracks, self.group)
-            for track in tracks:
-                of = (asset, describe_track(track, media), len(tracks))
-                try:
-                    sounding, note = drop_silent(path, media, track, self.limits)
-                    of = (asset, describe_track(sounding, media), len(tracks))
-                    yield from self._cut(of, path, media, sounding, note)
-                except ASSET_ERRORS as error:
-                    yield fail(of, error, "extract")
+            try:
+                yield from self._read(asset, path)
+            finally:
+                let_go(self.limits)  # of a copy that is deleted here
+
+    def _read(self, asset: Asset, path: Path) -> Iterator[SpanRow | Failed]:
+        media = probe(path, self.limits)
+        tracks = choose_tracks(media.tracks, asset.tracks, self.group)
+        for track in tracks:
+            of = (asset, describe_track(track, media), len(tracks))
+            try:
+                sounding, note = drop_silent(path, media, track, self.limits)
+                of = (asset, describe_track(sounding, media), len(tracks))
+                yield from self._cut(of, path, media, sounding, note)
+            except ASSET_ERRORS as error:
+                yield fail(of, error, "extract")
 
     def _cut(
         self, of: tuple[Asset, TrackInfo, int], path: Path, media: Media, track: Track, note: str

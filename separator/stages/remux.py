@@ -4,14 +4,17 @@ Knows storage and containers, not how the rendition was made.
 """
 
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from separator.audio.format import AudioFormat
+from separator.errors import LayoutUnsupported
 from separator.media.decode import decode, output_rate
+from separator.media.decoder import let_go
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
-from separator.media.formats import FORMATS
+from separator.media.formats import FORMATS, Format, choose_layout
 from separator.media.groups import find_track
 from separator.media.mux import MUXERS, MuxSettings, NewTrack, holds_mxf, put_tracks
 from separator.media.probe import Media, Track, probe
@@ -23,7 +26,8 @@ from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
 PICTURES = ("video", "subtitle")
-WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis"}
+WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis", "webvtt"}
+MOV_ALONE = ("pcm_", "h263", "amr_")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Remuxer:
         except ASSET_ERRORS as error:
             of = (command.asset, NO_TRACK, len(command.tracks))
             done = fail(of, error, "remux", kind=REMUX, name=command.name)
+        finally:
+            let_go()  # of copies that are deleted
         return replace(done, seconds=Seconds(publish=time.monotonic() - started))
 
     def _remux(self, command: Remux) -> str:
@@ -53,7 +59,9 @@ class Remuxer:
             media = probe(path)
             # Not of `asset.path`, which loses the end of a long name.
             own = Path(find_file_name(asset.uri)).suffix.lower()
-            suffix = choose_suffix(own, media, self.how)
+            named = [at for info in command.tracks for at in info.streams or (info.index,)]
+            replaced = [] if self.how == "add" else named
+            suffix = choose_suffix(own, media, replaced, self.settings.codec)
             mixes: list[tuple[Track, Path]] = []
             for info in command.tracks:
                 mix_path = folder / f"mix-{info.index}.{self.layout.extension}"
@@ -92,29 +100,52 @@ class Remuxer:
         encode(blocks, output_path, audio_format, settings=settings)
 
 
-def choose_suffix(suffix: str, media: Media, how: str) -> str:
-    """Keep the container of the asset where it can hold the new sound; else take Matroska, or mov
-    for an MXF with a picture that ffmpeg cannot write again. Names may have a wrong ending."""
+def choose_suffix(
+    suffix: str, media: Media, replaced: Sequence[int], codec: str | None = None
+) -> str:
+    """Keep the container of the asset where it can hold the new sound and what is copied; else take
+    Matroska, or mov for an MXF with a picture that ffmpeg cannot write again.
+
+    Names may have a wrong ending. `replaced`: tracks that are; `codec`: of the new sound, if set.
+    """
     containers = media.container.split(",")
     has_picture = any(kind in PICTURES for kind in media.stream_kinds)
     if "mxf" in containers and has_picture:
         return ".mxf" if holds_mxf(media) else ".mov"
     muxer, _ = MUXERS.get(suffix, ("", ""))
-    if muxer in containers and muxer != "mxf" and (muxer != "webm" or is_webm(media)):
-        return suffix
+    copied = {track.codec for track in media.tracks if track.index not in replaced}
+    if media.video is not None:
+        copied.add(media.video.codec)
+    if muxer in containers and muxer != "mxf":
+        if muxer == "mp4" and not fits_mp4(copied):
+            return ".mov"
+        if muxer != "webm" or is_webm(media):
+            return suffix
     if "mov" in containers and has_picture:
-        # Matroska does not take its subtitles, and mp4 no PCM.
-        has_pcm = any(track.codec.startswith("pcm_") for track in media.tracks)
-        return ".mov" if has_pcm else ".mp4"
-    is_single = len(media.tracks) == 1 and not has_picture
-    if is_single and how == "replace" and suffix.removeprefix(".") in FORMATS:
+        # Matroska does not take its subtitles. Masters' PCM is replaced by PCM.
+        is_master = any(track.codec.startswith("pcm_") for track in media.tracks)
+        return ".mov" if is_master or not fits_mp4(copied) else ".mp4"
+    (track, *more) = media.tracks
+    form = FORMATS.get(suffix.removeprefix("."))
+    if form and replaced and not more and not has_picture and not codec and fits(form, track):
         return suffix
     return ".mkv" if has_picture else ".mka"
 
 
+def fits(form: Format, track: Track) -> bool:
+    """Tell whether a format holds the channels of a track."""
+    try:
+        choose_layout(form, track.num_channels, track.layout)
+    except LayoutUnsupported:
+        return False
+    return True
+
+
+def fits_mp4(codecs: Iterable[str]) -> bool:
+    """Tell whether ffmpeg writes streams of these codecs into mp4, and not into mov alone."""
+    return not any(codec.startswith(MOV_ALONE) for codec in codecs)
+
+
 def is_webm(media: Media) -> bool:
     """Tell whether a file that libav names Matroska and WebM is one: WebM has few codecs."""
-    codecs = {track.codec for track in media.tracks}
-    if media.video is not None:
-        codecs.add(media.video.codec)
-    return codecs <= WEBM_CODECS
+    return set(media.codecs) <= WEBM_CODECS and "attachment" not in media.stream_kinds

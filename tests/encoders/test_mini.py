@@ -174,3 +174,12 @@ def test_read_mini_refuses_weights_that_are_not_finite(tmp_path):
     write_mini(tmp_path / "x", encoder)
     with pytest.raises(CheckpointError, match="NaN or infinity"):
         read_mini(tmp_path / "x")
+
+
+@pytest.mark.parametrize("damaged", [1e30, 1e300])
+def test_encode_audio_hears_a_sound_with_a_damaged_sample(damaged):
+    encoder = make_encoder()
+    sound_CT = np.random.default_rng(0).standard_normal((2, 32_000))
+    sound_CT[0, 9_000] = damaged
+    condition_D = encoder.encode_audio(sound_CT, 32_000)
+    assert np.linalg.norm(condition_D) == pytest.approx(1, abs=1e-6)

@@ -100,5 +100,11 @@ def test_what_is_no_example_is_refused_by_name(encoder):
     bad = np.full((1, HZ), np.nan, np.float32)
     with pytest.raises(NonFiniteAudio, match=r"nan.wav"):
         encode_examples(encoder, [Sound("nan.wav", bad, HZ)])
+    damaged = good.samples.copy()
+    damaged[0, 100] = 1e30
+    with pytest.raises(
+        AudioError, match=r"spike.wav has samples of up to 1e\+30, full scale is 1.0"
+    ):
+        encode_examples(encoder, [Sound("spike.wav", damaged, HZ)])
     with pytest.raises(RateError, match=r"fast.wav"):
         encode_examples(encoder, [Sound("fast.wav", good.samples, 768_000)])

@@ -220,3 +220,36 @@ def test_remux_that_fails_fails_the_rendition_alone(stage, tmp_path):
         assert record["loudness_lufs"] is not None
     files = {str(p) for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert files == {record["stem_uri"] for record in records}
+
+
+@pytest.mark.parametrize(
+    ("name", "codecs", "how", "kept"),
+    [
+        ("xavc.mp4", ["-c:v", "copy", "-c:a", "pcm_s16be", "-f", "mov"], "add", ".mov"),
+        ("old.3gp", ["-c:v", "h263", "-s", "176x144", "-c:a", "aac"], "replace", ".mov"),
+        ("film.webm", ["-c:v", "libvpx", "-c:a", "libopus"], "replace", ".webm"),
+        ("subs.webm", ["-c:v", "libvpx", "-c:a", "libopus", "-f", "matroska"], "replace", ".mkv"),
+        ("three.m4a", ["-vn", "-c:a", "aac", "-ac", 3], "replace", ".mka"),
+        ("plain.m4a", ["-vn", "-c:a", "aac"], "replace", ".m4a"),
+    ],
+)
+def test_remux_takes_a_container_that_holds_all_streams(stage, name, codecs, how, kept, tmp_path):
+    (tmp_path / "x.srt").write_text("1\n00:00:00,100 --> 00:00:01,000\nhello\n")
+    picture = make.write_picture(tmp_path / "picture.mp4")
+    sound = make.write(tmp_path / "sound.wav", make.make_tones(1, 2 * make.HZ), layout="mono")
+    subtitles = ["-i", tmp_path / "x.srt"] if name == "subs.webm" else []
+    film = tmp_path / name
+    make.start("-i", picture, "-i", sound, *subtitles, *codecs, film)
+    *_, record = remux(stage, film, tmp_path / "out", how)
+    assert record["status"] == "ok", record["error_detail"]
+    assert Path(record["remux_uri"]).suffix == kept
+    assert len(probe(Path(record["remux_uri"])).tracks) == (2 if how == "add" else 1)
+
+
+def test_remux_of_an_m4a_with_another_codec_is_matroska(stage, tmp_path):
+    sound = make.make_tones(1, 2 * make.HZ)
+    film = make.write(tmp_path / "a.m4a", sound, "-c:a", "alac", layout="mono")
+    *_, record = remux(stage, film, tmp_path / "out", "replace", codec="alac")
+    assert record["status"] == "ok", record["error_detail"]
+    (track,) = probe(Path(record["remux_uri"])).tracks
+    assert record["remux_uri"].endswith(".mka") and track.codec == "alac"

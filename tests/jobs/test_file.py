@@ -57,6 +57,7 @@ def test_file_takes_examples_of_a_query(library, tmp_path):
         (["talk.wav", "--query", "x", "--like", "gone.wav"], "gone.wav: no such file"),
         (["a/talk.wav", "a/talk.mp4", "--query", "rain"], "would both write a/talk.rain.flac"),
         (["talk.wav", "talk.rain.flac", "--query", "rain"], "talk.rain.flac is an input"),
+        ([f"{'x' * 246}.wav", "--query", "rain"], "a name of 256 bytes, at most 255"),
         (["s3://b/talk.wav", "--query", "rain"], "`separator run` reads s3://"),
         (["talk.wav", "--query", "rain", "--out", "s3://b/out"], "must be a folder of this mach"),
         (["talk.wav", "--query", "rain", "--query", "Rain"], "the same as queries[0]"),

@@ -290,3 +290,36 @@ def test_markers_name_assets_as_the_library_does_and_know_how_long_they_are(conf
 def test_markers_refuses_a_rate_that_is_none(config, capsys):
     assert main(["markers", config, "--fps", "x"]) == 2
     assert "--fps x: must be a number" in capsys.readouterr().err
+
+
+def test_find_prints_names_of_control_characters_on_one_line_and_gives_them_to_programs(
+    config, output, capsys
+):
+    name = "s3://in/\x1b[2J\nx.wav"
+    row = make_row("", "rain", STRETCHES[:1]) | {"asset_uri": name}
+    write_manifest(Storage(), str(output), [row], "later")
+    assert main(["find", config, "rain"]) == 0
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable() and "s3://in/\\x1b[2J\\nx.wav\n" in out
+    assert main(["find", config, "rain", "--format", "json"]) == 0
+    assert name in {each["asset_uri"] for each in json.loads(capsys.readouterr().out)}
+
+
+def test_find_names_no_query_that_could_not_be_read(config, output, capsys):
+    failed = make_row("d.wav", "", None, query_text="", status="failed", error_code="bad_request")
+    write_manifest(Storage(), str(output), [failed], "later")
+    assert main(["find", config, "dragon"]) == 2
+    assert "there are rain, siren, zebra\n" in capsys.readouterr().err
+
+
+def test_failures_prints_names_and_reasons_of_control_characters_on_one_line(
+    config, output, capsys
+):
+    failed = {"status": "failed", "error_code": "bad_media", "error_detail": "\x1b[2J is\nno name"}
+    row = make_row("", "rain", None) | {"asset_uri": "s3://in/\x1b[2J\nx.wav"} | failed
+    write_manifest(Storage(), str(output), [row], "later")
+    assert main(["failures", config]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "s3://in/\\x1b[2J\\nx.wav",
+        "  bad_media (rain): \\x1b[2J is no name",
+    ]

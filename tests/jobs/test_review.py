@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jobs.cli import main
@@ -11,7 +13,7 @@ from separator.results.paths import Layout
 from separator.results.verdicts import read_verdicts
 from separator.storage import Storage
 from tests.helpers.export_library import make_config, make_records, write_manifest
-from tests.helpers.report_library import write_run_file
+from tests.helpers.report_library import make_record, write_rows, write_run_file
 
 
 @pytest.fixture
@@ -176,3 +178,72 @@ def test_review_of_a_place_without_a_run_is_refused(tmp_path, capsys):
     path = write_page(tmp_path / "r.json", str(tmp_path / "none"), [])
     assert main(["review", "import", path]) == 2
     assert "no run has written there" in capsys.readouterr().err
+
+
+def test_tasks_are_the_most_doubtful_stems_of_all(tmp_path):
+    """Many of one asset, one of many assets; those without a file, whatever their doubt, are not
+    among them."""
+    folder, tasks = tmp_path / "out", tmp_path / "tasks.json"
+    places = [("one.wav", f"q{n}") for n in range(300)] + [(f"{n}.wav", "q") for n in range(300)]
+    unmeasured = {"energy_share": None, "similarity": None}  # doubt is 1 - presence_score
+    rows = [
+        make_record(Path("/in") / asset, "", query, **unmeasured, stem_uri=f"/out/{number}.flac",
+                    presence_score=(n := number * 7 % 600) / 600, duration_s=1.0 + n)
+        for number, (asset, query) in enumerate(places)
+    ]  # fmt: skip
+    rows += [
+        make_record(Path(f"/in/none{n}.wav"), "", "q", **unmeasured, presence_score=0.0)
+        for n in range(100)
+    ]
+    write_rows(Layout(str(folder), ""), rows)
+    assert main(["review", "tasks", str(tasks), "--output", str(folder), "--most", "450"]) == 0
+    found = [task["data"] for task in json.loads(tasks.read_text())]
+    rated = sorted((row["presence_score"], row["fingerprint"]) for row in rows[:600])
+    assert [each["fingerprint"] for each in found] == [key for _, key in rated[:450]]
+    assert sum(each["asset"] == "/in/one.wav" for each in found) > 200
+    doubts = [each["doubt"] for each in found]
+    np.testing.assert_allclose(doubts, np.arange(600, 150, -1) / 600, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("/o/a%3C1%25 ü.flac", "/o/a%253C1%2525%20%C3%BC.flac"),
+        ("s3://bucket/a%3C1%25 ü.flac", "s3://bucket/a%3C1%25 ü.flac"),  # as Label Studio reads it
+        ("file:///o/a%0Ab.flac", "file:///o/a%0Ab.flac"),
+    ],
+)
+def test_tasks_hold_addresses_that_lead_to_the_stems(tmp_path, uri, address):
+    folder, tasks = tmp_path / "out", tmp_path / "tasks.json"
+    write_rows(Layout(str(folder), ""), [make_record(Path("/a.wav"), "", "q", stem_uri=uri)])
+    assert main(["review", "tasks", str(tasks), "--output", str(folder)]) == 0
+    (task,) = json.loads(tasks.read_text())
+    assert task["data"]["audio"] == address
+
+
+def test_a_later_note_leaves_the_verdict_of_another_person(output, tmp_path):
+    folder, rows = output
+    ids = [row["fingerprint"] for row in rows]
+    later = {"reviewed_at": "2026-01-02T12:00:00Z"}
+    files = [
+        [give(row, "reject") for row in rows[:3]],
+        [
+            give(rows[0], "", "hum") | later,
+            give(rows[1], "") | later,  # of an earlier page: taken back
+            give(rows[2], "", "hum") | later | {"verdict_at": later["reviewed_at"]},
+        ],
+    ]
+    for number, verdicts in enumerate(files):
+        path = write_page(tmp_path / f"{number}.json", str(folder), verdicts)
+        assert main(["review", "import", path]) == 0
+    assert choose(folder, "verdict = 'reject'") == {ids[0]}
+    assert choose(folder, "note = 'hum'") == {ids[0], ids[2]}
+
+
+@pytest.mark.parametrize("key", ["reviewed_at", "verdict_at", "note_at"])
+def test_review_names_a_time_that_is_none(output, tmp_path, capsys, key):
+    row = give(output[1][0], "accept") | {key: "0001-01-01T00:00:00+14:00"}
+    path = write_page(tmp_path / "r.json", str(output[0]), [row])
+    assert main(["review", "import", path]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"verdict 1: {key}='0001-01-01T00:00:00+14:00'" in line

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,3 +150,59 @@ def test_tag_reads_a_library_on_s3(files, detector_file, capsys, bucket):
 def test_tag_of_a_folder_without_media_says_so(detector_file, tmp_path, capsys):
     assert tag(detector_file, tmp_path) == 3
     assert f"{tmp_path}: object_missing: no media in it" in capsys.readouterr().err
+
+
+def test_tag_of_a_folder_and_a_file_in_it_tags_the_file_once(
+    files, detector_file, capsys, monkeypatch
+):
+    monkeypatch.chdir(files)
+    names = ("noise.wav", files / "noise.wav", files, "./noise.wav")
+    tag(detector_file, *names, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    stretches = [(row["label"], row["start_s"]) for row in rows if "noise.wav" in row["file"]]
+    assert len(stretches) == len(set(stretches)) > 0
+
+
+def test_tag_goes_on_after_a_track_that_cannot_be_read(detector_file, tmp_path, capsys):
+    """The first of three tracks is of a rate that is not supported; the file is a failure."""
+    noise_T = 0.1 * np.random.default_rng(0).standard_normal(6 * RATE_HZ)
+    soundfile.write(tmp_path / "noise.wav", noise_T, RATE_HZ)
+    soundfile.write(tmp_path / "fast.wav", np.repeat(noise_T, 24), 24 * RATE_HZ)
+    inputs = [x for name in ("fast", "noise", "noise") for x in ("-i", tmp_path / f"{name}.wav")]
+    maps = ("-map", 0, "-map", 1, "-map", 2, "-c:a", "pcm_s16le")
+    start(*inputs, *maps, tmp_path / "three.mkv")
+    argv = (tmp_path / "three.mkv", tmp_path / "noise.wav", "--format", "csv")
+    assert tag(detector_file, *argv) == 3
+    out, err = capsys.readouterr()
+    found = {(Path(r["file"]).name, r["track"]) for r in csv.DictReader(io.StringIO(out))}
+    assert found == {("three.mkv", "1"), ("three.mkv", "2"), ("noise.wav", "0")}
+    (line,) = [line for line in err.splitlines() if "bad_rate" in line]
+    assert line.startswith(f"separator tag: {tmp_path / 'three.mkv'}, track 0: bad_rate: ")
+
+
+def test_tag_of_s3_tells_objects_and_prefixes_by_what_lies_there(
+    files, detector_file, capsys, moto_bucket
+):
+    """A folder with a dot, an object without an extension, a bucket with a dot."""
+    storage = moto_bucket.storage
+    storage.upload(files / "noise.wav", f"{moto_bucket.uri}/arch.2024/noise.wav")
+    storage.upload(files / "noise.wav", f"{moto_bucket.uri}/sounds/take")
+    dotted = f"{moto_bucket.name}.dotted"
+    moto_bucket.admin.create_bucket(Bucket=dotted)
+    storage.upload(files / "noise.wav", f"s3://{dotted}/noise.wav")
+    settings = [f"--storage=endpoint_url={moto_bucket.settings.endpoint_url}", "--format=json"]
+    wanted = {
+        f"{moto_bucket.uri}/arch.2024/": f"{moto_bucket.uri}/arch.2024/noise.wav",
+        f"{moto_bucket.uri}/arch.2024": f"{moto_bucket.uri}/arch.2024/noise.wav",
+        f"{moto_bucket.uri}/sounds/take": f"{moto_bucket.uri}/sounds/take",
+        f"s3://{dotted}/": f"s3://{dotted}/noise.wav",
+        f"s3://{dotted}": f"s3://{dotted}/noise.wav",
+    }
+    for name, uri in wanted.items():
+        assert tag(detector_file, name, *settings) == 0, name
+        assert {row["file"] for row in json.loads(capsys.readouterr().out)} == {uri}
+    gone = (f"{moto_bucket.uri}/gone", "s3://no-such-bucket-here/x.wav")
+    assert tag(detector_file, *gone, f"{moto_bucket.uri}/arch.2024", *settings) == 3
+    out, err = capsys.readouterr()
+    assert f"{gone[0]}: object_missing" in err and f"{gone[1]}: bucket_missing" in err
+    assert {row["file"] for row in json.loads(out)} == {wanted[f"{moto_bucket.uri}/arch.2024"]}

@@ -257,3 +257,17 @@ def test_decode_of_gap_of_days_is_too_large(tmp_path: Path) -> None:
     media = probe(path)
     with pytest.raises(MediaTooLarge, match="max_duration_s"):
         next(decode(path, media, media.tracks[1]))
+
+
+@pytest.mark.parametrize("suffix", [".tta", ".wv", ".flac"])
+def test_frames_with_a_wrong_checksum_are_silence_and_told(suffix: str, tmp_path: Path) -> None:
+    path = make.write(tmp_path / f"x{suffix}", make.make_tones(2, 8 * make.HZ), layout="stereo")
+    whole_CT, _ = make.read(path)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 2] = bytes(255 - byte for byte in data[middle : middle + 2])
+    path.write_bytes(data)
+    found_CT, decoding = make.read(path, limits=Limits(max_error_share=0.9))
+    assert decoding.repairs.describe()
+    different_CT = found_CT[:, : whole_CT.shape[1]] != whole_CT[:, : found_CT.shape[1]]
+    assert not found_CT[:, : whole_CT.shape[1]][different_CT].any(), "damage is heard"

@@ -145,3 +145,14 @@ def test_what_is_no_sound_is_refused(small):
         small.infer(torch.zeros(1, 327_680))
     silence = small.detect(np.zeros((1, 32_000), np.float32), RATE_HZ)
     assert np.isfinite(silence.framewise).all()
+
+
+@pytest.mark.parametrize("duration_s", [4.0, 31.0])
+def test_one_damaged_sample_leaves_the_rest_of_a_track_as_it_is(small, duration_s):
+    track_CT = make_sound(duration_s)
+    clean = small.detect(track_CT, RATE_HZ)
+    track_CT[0, 2 * RATE_HZ] = 1e30
+    found = small.detect(track_CT, RATE_HZ)
+    assert all(np.isfinite(getattr(found, key)).all() for key in KEYS)
+    beyond = int((2 + SLICE / RATE_HZ) / clean.frame_s) + 1
+    np.testing.assert_array_equal(found.framewise[beyond:], clean.framewise[beyond:])

@@ -108,3 +108,15 @@ def test_sizes_that_make_no_network_are_refused():
     with pytest.raises(ValueError, match="five widths"):
         FrameConfig(3, (8, 8))
     assert len(list(FrameNet(FrameConfig(3)).parameters())) > 20
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 12_345, 32_000])
+@pytest.mark.parametrize("damaged", [1e20, -3e38])
+def test_one_damaged_sample_leaves_the_rest_of_a_track_as_it_is(rate_hz, damaged):
+    detector, track_CT = make_frame_detector(), make_track(20, rate_hz)
+    clean = detector.detect(track_CT, rate_hz).framewise
+    track_CT[0, 5 * rate_hz] = damaged
+    found = detector.detect(track_CT, rate_hz)
+    assert np.isfinite(found.framewise).all() and np.isfinite(found.latent).all()
+    beyond = int((5 + detector.context_s) / ROW_S) + 2
+    np.testing.assert_allclose(found.framewise[beyond:], clean[beyond:], atol=1e-4)

@@ -1,13 +1,16 @@
 """A model that another package brings: found by its entry point, run as ours are."""
 
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from separator import load_model
 from separator.errors import CheckpointMismatch, QueryError, RequestError
+from separator.media.decode import USUAL_RATES_HZ
 from separator.model import registry
 from separator.model.entry_points import find_package, list_outside
 from separator.model.outside import OutsideEngine
@@ -125,3 +128,44 @@ def test_a_model_may_change_the_samples_that_it_gets():
     stems = engine.separate(waveform, RATE_HZ, torch.zeros(2, 1))
     assert torch.equal(waveform, before)
     assert torch.equal(stems, 0.5 * torch.stack([before, before]))
+
+
+class Hopping(Halving):
+    def __init__(self, grid_s: float, context_s: float = 0.0) -> None:
+        self.grid_s, self.context_s = grid_s, context_s
+
+
+@pytest.mark.parametrize("grid_s", [0.1, 256 / 16_000, 512 / 44_100, 1 / 3, 5.85])
+def test_spans_begin_on_the_grid_of_the_model_at_every_rate_of_tracks(grid_s):
+    engine = OutsideEngine(Hopping(grid_s, 0.2), "cpu", "fp32")
+    for rate_hz in USUAL_RATES_HZ:
+        spans = engine.plan_spans(200 * rate_hz, rate_hz, 20.0)
+        assert len(spans) > 3
+        for span in spans:
+            for start in (span.start, span.core_start):
+                cells = start / rate_hz / grid_s
+                assert cells == pytest.approx(round(cells), abs=1e-6)
+            assert span.core_start == 0 or span.core_start - span.start >= 0.2 * rate_hz
+
+
+def test_a_context_of_whole_cells_is_not_made_longer():
+    assert OutsideEngine(Hopping(0.2, 0.2), "cpu", "fp32").context_s == Fraction(1, 5)
+
+
+@pytest.mark.parametrize("grid_s", [0.011609977, 4_099 / 44_100])
+def test_a_grid_that_fits_no_rate_of_tracks_is_refused(grid_s):
+    with pytest.raises(CheckpointMismatch, match=r"only every .* give a multiple of 0\.04"):
+        OutsideEngine(Hopping(grid_s), "cpu", "fp32")
+
+
+@pytest.mark.parametrize("rate_hz", [11_025, 22_050])
+def test_files_of_any_usual_rate_are_separated(bandpass, tmp_path, rate_hz):
+    t = np.arange(130 * rate_hz) / rate_hz  # more than one span
+    tones = np.stack([0.2 * np.sin(2 * np.pi * freq_hz * t) for freq_hz in (300, 4_000)])
+    soundfile.write(tmp_path / "tones.wav", tones.sum(0), rate_hz, "FLOAT")
+    model = load_model("band-pass", device="cpu")
+    (stem,) = model.separate_file(tmp_path / "tones.wav", "300 Hz", tmp_path, format="wav")
+    samples_T, stem_hz = soundfile.read(stem.path)
+    assert stem_hz == rate_hz and len(samples_T) == len(t)
+    error_T = (samples_T - tones[0])[rate_hz:-rate_hz]
+    assert np.sqrt(np.mean(error_T**2)) < 0.02

@@ -7,7 +7,14 @@ import pytest
 import soundfile
 
 from separator import load_model
-from separator.errors import MediaUnreadable, ObjectMissing, RequestError, TrackMissing
+from separator.errors import (
+    LayoutUnsupported,
+    MediaUnreadable,
+    ObjectMissing,
+    RateError,
+    RequestError,
+    TrackMissing,
+)
 from separator.notebook.files import opened
 from tests.helpers.job import write_sound
 from tests.helpers.shown import read_players
@@ -104,6 +111,39 @@ def test_mistakes_leave_nothing_behind(model, tmp_path):
     for out in ("text.mp4", "text.mp4/out"):
         with pytest.raises(RequestError, match=r"text\.mp4.*: cannot be made, a file has its name"):
             model.separate_file(tmp_path / "a.wav", "rain", tmp_path / out)
+
+
+@pytest.mark.parametrize(
+    ("channels", "rate_hz", "error", "message"),
+    [
+        (1, 384_000, RateError, "track 1: rate_hz=384000: must be"),
+        (10, 8_000, LayoutUnsupported, "track 1: 10 channels .* do not fit flac"),
+    ],
+)
+def test_a_track_that_cannot_be_separated_is_named_before_another_one_is(
+    model, tmp_path, channels, rate_hz, error, message
+):
+    soundfile.write(tmp_path / "good.wav", np.full(8_000, 0.1), 8_000)
+    soundfile.write(tmp_path / "odd.wav", np.full((rate_hz, channels), 0.1), rate_hz)
+    command = ["ffmpeg", "-v", "error", "-i", tmp_path / "good.wav", "-i", tmp_path / "odd.wav"]
+    command += ["-map", "0", "-map", "1", "-c:a", "pcm_s16le", tmp_path / "two.mkv"]
+    subprocess.run(command, check=True)
+    with pytest.raises(error, match=message):
+        model.separate_file(tmp_path / "two.mkv", "rain", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stem_that_cannot_have_its_name_is_refused_before_anything_is_separated(model, tmp_path):
+    name = "x" * 245
+    for stem in (name, "talk"):
+        soundfile.write(tmp_path / f"{stem}.wav", np.zeros(4_000), 8_000)
+    with pytest.raises(RequestError, match=r"siren\.flac: a name of 256 bytes"):
+        model.separate_file(tmp_path / f"{name}.wav", ["siren", "rain"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "talk.rain.flac").mkdir()
+    with pytest.raises(RequestError, match=r"talk\.rain\.flac: is a folder"):
+        model.separate_file(tmp_path / "talk.wav", ["siren", "rain"], tmp_path)
+    assert not (tmp_path / "talk.siren.flac").exists()
 
 
 def test_mono_stems_of_a_file_with_two_channels(film, tmp_path):

@@ -86,3 +86,58 @@ def test_dump_tasks_writes_one_list():
     tasks = [make_task(make_row(), "x", None)] * 3
     assert json.loads(b"".join(dump_tasks(tasks))) == tasks
     assert json.loads(b"".join(dump_tasks([]))) == []
+
+
+def annotate(**values) -> dict:
+    return make_task(make_row(), "x", None) | {"annotations": [make_annotation(**values)]}
+
+
+def test_read_tasks_leaves_out_relations_and_regions_of_no_length():
+    relation = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
+    click = {"from_name": "presence", "value": {"start": 1.5, "end": 1.5}}
+    result = [*make_annotation()["result"], relation, click]
+    (verdict,) = read_tasks([annotate(result=result)])
+    assert verdict.verdict == "reject" and verdict.presence == ((1.2, 2.0),)
+
+
+@pytest.mark.parametrize(
+    ("completed_by", "reviewer"),
+    [(4, "4"), (None, ""), ({"id": 3, "email": "a@example.org"}, "3"), ({}, "")],
+)
+def test_read_tasks_names_people_by_their_number(completed_by, reviewer):
+    (verdict,) = read_tasks([annotate(completed_by=completed_by)])
+    assert verdict.reviewer == reviewer
+
+
+def test_read_tasks_leaves_out_tasks_of_another_origin_beside_ours():
+    other = {"data": {"text": "x"}, "annotations": [make_annotation(result=[])]}
+    (verdict,) = read_tasks([other, annotate()])
+    assert verdict.verdict == "reject"
+    with pytest.raises(RequestError, match="`separator review tasks` did not write them"):
+        read_tasks([other])
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "said"),
+    [(None, "fingerprint=None: is no text"), (7, "fingerprint=7: is no text"), ("x", "is none of")],
+)
+def test_read_tasks_names_a_task_whose_fingerprint_is_none(fingerprint, said):
+    task = annotate()
+    task["data"]["fingerprint"] = fingerprint
+    with pytest.raises(RequestError, match=f"task 2: .*{said}"):
+        read_tasks([annotate(), task])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"from_name": "presence", "value": {"start": 2.0, "end": 1.0}},
+        {"from_name": "verdict", "value": {"choices": ["maybe"]}},
+        {"from_name": "note", "value": {"text": [None]}},
+        {"from_name": "note"},
+        1,
+    ],
+)
+def test_read_tasks_names_the_task_of_what_cannot_be_read(value):
+    with pytest.raises(RequestError, match=r"^task 2: "):
+        read_tasks([annotate(), annotate(result=[value])])

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from separator.errors import Unreachable
 from separator.report.make import list_made, plan_report
-from separator.report.page import ReportLayout, limit_rows, make_asset, show_path
+from separator.report.page import ReportLayout, describe_run, limit_rows, make_asset, show_path
 from separator.results.paths import Layout
 from separator.storage import Storage
 from tests.helpers.report_library import (
@@ -171,3 +172,65 @@ def test_report_on_s3_is_whole_and_opens_in_browsers(site, moto_bucket, tmp_path
         storage.fetch(uri, path)
     rows, _ = read_stems(tmp_path / "copy")
     assert (tmp_path / "copy/report/previews" / f"{rows[0]['preview']}.js").exists()
+
+
+def test_report_gives_each_stem_its_own_text_where_a_name_has_several(tmp_path):
+    texts = {"/in/a.wav": "a dog barks", "/in/b.wav": "a big dog"}
+    records = [make_record(Path(uri), "", "dog", query_text=text) for uri, text in texts.items()]
+    layout = Layout(str(tmp_path / "out"), "flac")
+    write_rows(layout, records)
+    write_run_file(layout, "/in")
+    write_site_at(layout, "/in", 8, Storage())
+    rows, data = read_stems(tmp_path / "out")
+    found = {data["assets"][row["asset"]][0]: data["queries"][row["query"]] for row in rows}
+    assert found == {uri: ["dog", text] for uri, text in texts.items()}
+
+
+class Unreached(Storage):
+    """Storage whose library does not answer."""
+
+    def stat(self, uri: str):
+        if "/library/" in uri:
+            raise Unreachable(f"{uri}: no answer")
+        return super().stat(uri)
+
+
+def test_report_makes_previews_again_that_lack_the_mixture_for_a_while(tmp_path):
+    made = Made(tmp_path / "report", [])
+    write_rows(made.layout, write_asset(made.root, "a.wav", 1.0, ["siren", "rain"]))
+    write_run_file(made.layout, str(made.root / "library"))
+    write_site(made, storage=Unreached())
+
+    def list_lanes() -> set[tuple[str, ...]]:
+        scripts = [
+            read_script(made.output / "report/previews" / f"{row['preview']}.js")
+            for row in read_stems(made.output)[0]
+        ]
+        return {tuple(lane["kind"] for lane in script["lanes"]) for script in scripts}
+
+    assert list_lanes() == {("stem",)}
+    plan = write_site(made)
+    assert list_lanes() == {("mixture", "stem", "residual")}
+    assert plan.list_work(list_made(Storage(), plan.layout)) == []
+    # What is gone for good is not looked for each time.
+    (tmp_path / "report/library/a.wav").unlink()
+    Storage().clear(plan.layout.previews())
+    write_site(made)
+    assert list_lanes() == {("stem",)}
+    assert plan.list_work(list_made(Storage(), plan.layout)) == []
+
+
+def test_report_deletes_what_a_report_that_was_interrupted_has_left(tmp_path):
+    layout = Layout(str(tmp_path / "out"), "flac")
+    write_rows(layout, [make_record(Path("/in/a.wav"), "", "siren")])
+    write_run_file(layout, "/in")
+    (left := tmp_path / "out/report/previews/asset-0000000000000000").mkdir(parents=True)
+    (left / "x.m4a").write_bytes(b"x")
+    write_site_at(layout, "/in", 8, Storage())
+    assert not left.exists() or not list_files(left)
+
+
+def test_report_calls_a_run_silent_that_was_killed():
+    run = {"run_id": "r", "written_at": "2026-01-01T00:00:00+00:00", "totals": {}}
+    states = [describe_run(run | {"state": state})["state"] for state in ("running", "finished")]
+    assert states == ["silent", "finished"]

@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from separator.report.scan import MOST_EXAMPLES, NUM_BINS, SCANNED, scan_rows
+from separator.report.scan import MOST_EXAMPLES, NUM_BINS, SCANNED, SEVERAL, scan_rows
 
 
 def make_frame(num_rows: int) -> pd.DataFrame:
@@ -84,3 +84,23 @@ def test_scan_rows_of_nothing_and_of_old_files_that_lack_columns():
     found, arrays = scan(few)
     assert found.num_tracks == 0 and arrays.is_stem.sum() == (few.status == "ok").sum()
     assert "decode_warnings" in SCANNED
+
+
+def test_scan_rows_counts_no_query_where_none_could_be_read():
+    frame = make_frame(100)
+    frame.loc[:9, ["query_name", "query_text", "status"]] = ["", "", "failed"]
+    found, _ = scan(frame, 7)
+    assert set(found.queries) == {"siren", "rain", "dog"}
+    assert sum(found.rows.values()) == 100
+
+
+def test_scan_rows_says_where_a_name_has_several_texts():
+    frame = make_frame(100)
+    frame["query_text"] = np.where(frame.query_name == "rain", "rain", "a siren")
+    frame.loc[frame.query_name == "dog", "query_text"] = [
+        f"dog {n % 3}" if n % 2 else "" for n in range((frame.query_name == "dog").sum())
+    ]
+    for rows in (100, 7):
+        found, _ = scan(frame, rows)
+        texts = {name: count.text for name, count in found.queries.items()}
+        assert texts == {"siren": "a siren", "rain": "rain", "dog": SEVERAL}

@@ -195,6 +195,10 @@ def test_of_a_file_and_the_page_the_later_verdict_counts(browser, address, site)
             pack("/x", {"fingerprint": ID, "reviewed_at": "x"}),
             ": verdict 1 has a time that is none",
         ),
+        (
+            pack("/x", {"fingerprint": ID, "verdict": "accept", "verdict_at": 1}),
+            ": verdict 1 has a time that is none",
+        ),
     ],
 )
 def test_a_file_that_is_no_review_is_refused_in_a_sentence(browser, site, text, why):
@@ -206,6 +210,60 @@ def test_a_file_that_is_no_review_is_refused_in_a_sentence(browser, site, text, 
         assert page.inner_text("#review-count") == "" and page.is_disabled("#review-save")
         page.click("[data-verdict=accept]")
         assert page.is_hidden("#review-said")
+
+
+def test_a_note_keeps_its_lines_and_takes_no_keys_of_the_page(browser, address, tmp_path):
+    with opened(browser, address) as page:
+        first, *_ = list_ids(page)
+        row = {"fingerprint": first, "note": "one\ntwo", "reviewed_at": EARLY}
+        load(page, pack("/x", row))
+        wait_for_mark(page, first, "note")
+        page.click("#note")
+        page.keyboard.press("Control+End")
+        page.keyboard.press("Enter")
+        page.keyboard.type("a r j")
+        page.keyboard.press("Escape")
+        (saved,) = json.loads(Path(save(page, tmp_path / "a.json")).read_text())["verdicts"]
+        assert (saved["note"], saved["verdict"]) == ("one\ntwo\na r j", "")
+
+
+def test_a_file_adds_what_the_page_has_not_and_what_is_taken_back_is_told(
+    browser, address, site, tmp_path
+):
+    def read(name: str) -> tuple:
+        (row,) = json.loads(Path(save(page, tmp_path / name)).read_text())["verdicts"]
+        return row["verdict"], row["note"], {key for key in row if key.endswith("_at")}
+
+    when, of_verdict, of_note = "reviewed_at", "verdict_at", "note_at"
+    with opened(browser, address) as page:
+        first, *_ = list_ids(page)
+        # A verdict that was never saved is no more than one that was never given.
+        page.click("[data-verdict=accept]")
+        page.click("[data-verdict=accept]")
+        page.fill("#note", "hum")
+        page.keyboard.press("Escape")
+        assert read("a.json") == ("", "hum", {when})
+        old = {"fingerprint": first, "verdict": "reject", "note": "old", "reviewed_at": EARLY}
+        load(page, pack(site.output, old))
+        wait_for_mark(page, first, "✗ reject")
+        assert page.input_value("#note") == "hum"
+        assert read("b.json") == ("reject", "hum", {when, of_verdict})
+        page.click("[data-verdict=reject]")
+        page.fill("#note", "")
+        page.keyboard.press("Escape")
+        page.reload()
+        list_ids(page)
+        assert read("c.json") == ("", "", {when, of_verdict, of_note})
+        load(page, pack(site.output, old))
+        page.click("[data-verdict=accept]")
+        assert read("d.json") == ("accept", "", {when, of_note})
+        late = {"fingerprint": first, "note": "new", "reviewed_at": LATE}
+        load(page, pack(site.output, late))
+        page.wait_for_function("document.querySelector('#note').value === 'new'")
+        assert read("e.json") == ("accept", "new", {when, of_verdict})
+        load(page, pack(site.output, late | {"note": "", of_verdict: LATE}))
+        page.wait_for_selector("[data-verdict=accept][aria-pressed=false]")
+        assert read("f.json") == ("", "new", {when, of_verdict})
 
 
 def test_space_plays_after_a_click_and_presses_what_the_keyboard_has_come_to(browser, address):

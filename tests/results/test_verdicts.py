@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pandas as pd
 import pytest
@@ -100,3 +101,71 @@ def test_parse_time_takes_utc_where_no_zone_is_given():
     assert parse_time("t", "2026-01-01T12:00:00.000Z", lambda: NOON) == NOON
     with pytest.raises(RequestError, match="t='yesterday'"):
         parse_time("t", "yesterday", lambda: NOON)
+
+
+def tell(verdicts: list[Verdict]) -> Verdict:
+    (found,) = merge({}, verdicts).values()
+    return found
+
+
+NOTE = make(1, "", 2, note="hum", reviewer="b")
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+def test_merge_keeps_of_each_field_what_was_given_last(order):
+    """Whatever comes first: verdicts of several people, notes, presence."""
+    rejected = make(1, "reject", 0, note="?", reviewer="a", presence=((0.5, 1.0),))
+    said = [rejected, NOTE, make(1, "", 3, presence=((1.0, 2.0),), reviewer="c")]
+    found = tell([said[number] for number in order])
+    assert (found.verdict, found.note, found.reviewer) == ("reject", "hum", "a")
+    assert found.presence == ((1.0, 2.0),) and found.reviewed_at == NOON + timedelta(hours=3)
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+def test_merge_lets_go_of_what_was_taken_back(order, tmp_path):
+    from separator.storage import Storage
+
+    layout = Layout(str(tmp_path), "flac")
+    then = NOON + timedelta(hours=1)
+    gone = make(1, "", 1, verdict_at=then, note_at=then)
+    said = [make(1, "accept", note="good"), gone, make(1, "", 2, presence=((1.0, 2.0),))]
+    for number in order:
+        add_verdicts(Storage(), layout, [said[number]])
+    (found,) = read_verdicts(Storage(), layout).values()
+    assert (found.verdict, found.note, found.presence) == ("", "", ((1.0, 2.0),))
+    assert add_verdicts(Storage(), layout, said) == 0
+
+
+def test_merge_lets_a_person_take_their_own_verdict_back():
+    given, empty = make(1, "accept", 0, reviewer="a"), make(1, "", 1, reviewer="a")
+    assert tell([given, empty]).verdict == tell([empty, given]).verdict == ""
+    assert tell([given, make(1, "", 1, reviewer="b")]).verdict == "accept"
+    assert tell([given, make(1, "", 2, note="?"), empty]).verdict == ""
+
+
+def test_read_verdicts_of_an_earlier_version(tmp_path):
+    """Its files do not say what was taken back: there, neither verdict nor note."""
+    from separator.storage import Storage
+
+    layout, path = Layout(str(tmp_path), "flac"), tmp_path / "review/verdicts.parquet"
+    add_verdicts(Storage(), layout, [make(1, "", 1), make(2, "reject"), make(3, "", 1, note="?")])
+    columns = ["fingerprint", "verdict", "note", "reviewed_at", "reviewer", "presence"]
+    pd.read_parquet(path)[columns].to_parquet(path)
+    assert add_verdicts(Storage(), layout, [make(3, "", 1, note="?")]) == 0
+    add_verdicts(Storage(), layout, [make(n, "accept", n == 2) for n in (1, 2, 3)])
+    found = read_verdicts(Storage(), layout)
+    assert [found[f"{n:032x}"].verdict for n in (1, 2, 3)] == ["", "accept", "accept"]
+    assert found[f"{3:032x}"].note == "?"
+
+
+def test_times_are_such_that_the_table_can_be_read_again(tmp_path):
+    from separator.storage import Storage
+
+    layout = Layout(str(tmp_path), "flac")
+    for text in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"):
+        with pytest.raises(RequestError, match="is no time in ISO 8601"):
+            parse_time("t", text, lambda: NOON)
+    for text in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59+12:00"):
+        verdict = replace(make(1), reviewed_at=parse_time("t", text, lambda: NOON))
+        add_verdicts(Storage(), layout, [verdict])
+    assert read_verdicts(Storage(), layout)[f"{1:032x}"].reviewed_at.year == 9999

@@ -14,6 +14,8 @@ from separator.rows import NO_TRACK, Failed, SpanRow
 from separator.stages.extract import Extractor, SpanPlan
 from separator.storage import Storage
 from tests.helpers import media_files as make
+from tests.helpers.decoders import list_decoders
+from tests.helpers.listing import list_assets, make_config
 from tests.helpers.stages import make_asset
 
 SECONDS = 20
@@ -68,3 +70,20 @@ def test_extractor_notes_that_a_track_was_resampled(tmp_path, rate_hz: int, note
     plan = SpanPlan(0.5, Fraction(1, 10), Fraction(1, 100))
     *_, last = Extractor(Storage(), Layout(str(tmp_path / "out"), "flac"), plan)(asset)
     assert isinstance(last, SpanRow) and last.is_last and last.repairs == note
+
+
+def test_extraction_leaves_no_file_open_of_which_nothing_was_decoded(tmp_path):
+    """On the disk the room of a deleted copy is free only then."""
+    (tmp_path / "in").mkdir()
+    make.write_picture(tmp_path / "in/film.mp4", 0.2)
+    tone = make.make_tones(1, 48_000)
+    make.write(tmp_path / "in/tone.wav", tone, layout="mono")
+    extractor = Extractor(
+        Storage(), Layout(str(tmp_path / "out"), "flac"), SpanPlan(8, Fraction(0), Fraction(1))
+    )
+    codes = []
+    for asset in list_assets(make_config(tmp_path, "tracks=[3]")):
+        codes += [row.code for row in extractor(asset) if isinstance(row, Failed)]
+        held = [file.path for each in list_decoders() for file in each.open_files()]
+        assert not [path for path in held if path.startswith(str(tmp_path))]
+    assert codes == ["no_audio", "track_missing"]

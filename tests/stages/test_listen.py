@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from separator import load_detector
 from separator.audio.spans import plan_spans
 from separator.detect.curves import Calibration
 from separator.detect.heard import join_heard, list_presence
 from separator.detect.stretches import StretchRule
 from separator.rows import CLASSES, SIMILARITY, STEM_ITSELF
+from separator.sounds.catalog import make_sound
 from separator.stages.listen import Listener, Way
 from tests.helpers.detectors import LABELS, make_frame_detector
 
@@ -103,3 +105,15 @@ def test_the_stem_of_a_query_without_meaning_tells_nothing(listener):
     (span,) = plan_spans(RATE_HZ, RATE_HZ, 100.0, listener.detector.context_s, 1)
     stem_CT = np.ones((1, RATE_HZ), np.float32)
     assert listener.judge_stem("no words", stem_CT, stem_CT, RATE_HZ, span) is None
+
+
+def test_a_damaged_sample_hides_nothing_that_sounds_elsewhere():
+    track_CT = 1e-3 * np.random.default_rng(0).standard_normal((1, 20 * 32_000))
+    track_CT[0, 12 * 32_000 : 16 * 32_000] += make_sound("siren", 5, 4 * 32_000)
+    track_CT[0, 5 * 32_000] = 1e30
+    listener = Listener({"s": Way(classes=("siren",))}, RULE, PAD_S, load_detector("mini-detector"))
+    (span,) = plan_spans(track_CT.shape[1], 32_000, 100.0, listener.detector.context_s, 1)
+    found = listener.listen(torch.from_numpy(track_CT), 32_000, span, {"s": np.ones(1)})["s"]
+    assert np.isfinite(found.heard.score)
+    (stretch,) = list_presence(found.heard, RULE, 20.0)
+    assert (stretch.start_s, stretch.stop_s) == (pytest.approx(12, abs=1), pytest.approx(16, abs=1))

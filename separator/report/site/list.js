@@ -3,6 +3,7 @@
 Report.list = (() => {
   const { make, name, nameTrack, showNumber, showTime, showCount } = Report;
   const STEP = 200;
+  const NO_NAME = "(no query)"; // of a row of a list whose queries could not be read
   const data = Report.get("data", "stems");
   const find = (id) => document.getElementById(id);
   const stems = data.rows.map(readRow);
@@ -32,6 +33,7 @@ Report.list = (() => {
     data.fields.forEach((field, number) => { stem[field] = values[number]; });
     [stem.asset, stem.path, stem.assetKey] = data.assets[stem.asset];
     [stem.queryName, stem.queryText] = data.queries[stem.query];
+    stem.queryName ||= NO_NAME;
     stem.label = `${stem.queryName}\u0000${stem.path}`;
     stem.search = `${stem.queryName} ${stem.queryText} ${stem.asset}`.toLowerCase();
     return stem;
@@ -45,10 +47,11 @@ Report.list = (() => {
   function fillQueries() {
     const select = find("filter-query");
     const renditions = new Set(stems.filter(({ kind }) => kind === "rendition")
-      .map(({ query }) => query));
-    const options = data.queries.map(([query], value) => make("option", { value }, query));
+      .map(({ queryName }) => queryName));
+    const names = [...new Set(data.queries.map(([query]) => query))].filter(Boolean);
     const [mixes, queries] = [true, false].map((is) =>
-      options.filter((_, number) => renditions.has(number) === is));
+      names.filter((query) => renditions.has(query) === is)
+        .map((value) => make("option", { value }, value)));
     fill(select, hasRenditions ? "All names" : "All queries", []);
     if (!hasRenditions) select.append(...queries);
     else select.append(make("optgroup", { label: "Queries" }, queries),
@@ -115,7 +118,7 @@ Report.list = (() => {
     const ranges = RANGES.map(([key]) => [key, readRange(key)]).filter(([, range]) => range);
     matching = stems.filter((stem) =>
       words.every((word) => stem.search.includes(word))
-      && (query === "" || stem.query === Number(query))
+      && (query === "" || stem.queryName === query)
       && (status === "" || stem.status === status)
       && (verdict === "" || (value(stem, "verdict") || "none") === verdict)
       && ranges.every(([key, [least, most]]) =>
@@ -171,7 +174,11 @@ Report.list = (() => {
     const stem = byId.get(id);
     if (!stem) return false;
     Report.panel.open(stem, stems.filter((each) => each.asset === stem.asset), step);
-    mark(stem);
+    const at = matching.indexOf(stem);
+    if (at >= drawn) {
+      drawn = STEP * Math.ceil((at + 1) / STEP);
+      draw();
+    } else mark(stem);
     const row = find("body").querySelector("tr[aria-current]");
     if (row) row.scrollIntoView({ block: "nearest" });
     return true;

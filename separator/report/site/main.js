@@ -30,9 +30,14 @@
     }
   }
 
+  // Where a narrow window stood in the list, which the panel covers.
+  let top = 0;
+
   function route() {
     const [view, id] = readRoute();
     const isOverview = view === "overview";
+    const wasCovered = document.body.classList.contains("has-panel");
+    if (!wasCovered && !find("view-stems").hidden) top = window.scrollY;
     find("view-stems").hidden = isOverview;
     find("view-overview").hidden = !isOverview;
     for (const [link, here] of [["to-stems", !isOverview], ["to-overview", isOverview]]) {
@@ -46,7 +51,10 @@
     if (view === "stem" && Report.list.open(id)) {
       if (!isWide()) find("panel").focus();
     } else if (isWide() && Report.list.first()) Report.list.open(Report.list.first());
-    else Report.panel.close();
+    else {
+      Report.panel.close();
+      window.scrollTo(0, top);
+    }
   }
 
   const KEYS = {

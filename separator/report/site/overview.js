@@ -100,7 +100,8 @@ Report.showOverview = (root) => {
     const versions = Object.entries(run.versions || {}).map(([key, text]) => `${key} ${text}`);
     const model = (run.config && run.config.model) || {};
     const facts = [
-      ["Run", `${run.run_id}, ${run.state}`], ["Written", run.written_at.replace("T", " ").slice(0, 19)],
+      ["Run", `${run.run_id}, ${run.state}`],
+      ["Written", new Date(run.written_at).toISOString().replace("T", " ").slice(0, 19) + " UTC"],
       ["Model", `${model.name || "–"}, ${run.precision || model.precision}`],
       ["Machine", run.machine], ["Versions", versions.join(", ")], ["Code", run.commit],
       ["Output", data.output],

@@ -110,9 +110,9 @@ Report.panel = (() => {
         type: "button", class: `verdict ${verdict}`, "data-verdict": verdict,
         onclick: () => judge(verdict),
       }, title, make("kbd", {}, key)));
-    const note = make("input", {
-      type: "text", id: "note", class: "note-input", placeholder: "Note", "aria-label": "Note",
-      maxlength: 2000, autocomplete: "off",
+    const note = make("textarea", {
+      id: "note", class: "note-input", placeholder: "Note", "aria-label": "Note",
+      rows: 1, maxlength: 2000, autocomplete: "off",
     });
     note.addEventListener("change", () => Report.review.set(stem.id, { note: note.value.trim() }));
     return make("div", { class: "judge", role: "group", "aria-label": "Verdict" }, buttons, note);

@@ -1,12 +1,15 @@
 "use strict";
 // The verdicts: kept in the browser as they are given, saved as a file for `separator review import`.
-// Of two about one stem the later one counts, from whichever tab or file it comes.
+// Of two about one stem the later one counts, from whichever tab or file it comes; an empty verdict
+// or note of a file replaces none, unless it was taken back.
 Report.review = (() => {
   const overview = Report.get("data", "overview");
   const KEY = `separator-review:${overview.output}`;
   const FORMAT = "separator-review";
   const TIME = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/;
   const LONGEST_NOTE = 10_000;
+  const FIELDS = ["verdict", "note"];
+  const TIMES = FIELDS.map((key) => `${key}_at`); // given or taken back then; empty: neither
   const listeners = [];
   const verdicts = {};
 
@@ -26,13 +29,25 @@ Report.review = (() => {
     }
   }
 
-  // Add entries to those of this tab: of two about one stem the later one stays.
+  // Add what this browser keeps to what this tab does: of two about one stem the later one stays.
   function add(entries) {
     for (const [id, each] of entries) {
       const known = verdicts[id];
       if (!known || Date.parse(known.reviewed_at) <= Date.parse(each.reviewed_at))
         verdicts[id] = each;
     }
+  }
+
+  // Add an entry of a file: of its fields, and of ours, those that were given last stay.
+  function join(id, entry) {
+    const known = verdicts[id] || entry;
+    const last = (key) => (known[key] > entry[key] ? known : entry);
+    const now = { ...last("reviewed_at"), saved: true };
+    TIMES.forEach((time, number) => {
+      const key = FIELDS[number];
+      [now[key], now[time]] = [last(time)[key], last(time)[time]];
+    });
+    verdicts[id] = now;
   }
 
   // `id`: the one stem whose verdict has changed; without it all are shown again.
@@ -47,11 +62,11 @@ Report.review = (() => {
   }
 
   function get(id) {
-    return verdicts[id] || { verdict: "", note: "" };
+    return verdicts[id] || { verdict: "", note: "", verdict_at: "", note_at: "" };
   }
 
-  // What was taken back stays as an empty verdict, which takes it back from the output too, if a
-  // file may have brought it there.
+  // What was taken back stays as such, which takes it back from the output too, if a file may have
+  // brought it there.
   function set(id, change) {
     add(read());
     const known = verdicts[id];
@@ -59,6 +74,9 @@ Report.review = (() => {
     if (!known && !now.verdict && !now.note) return;
     const least = known ? Date.parse(known.reviewed_at) + 1 : 0; // another clock may be ahead
     now.reviewed_at = new Date(Math.max(Date.now(), least)).toISOString();
+    Object.keys(change).forEach((key) => {
+      now[`${key}_at`] = now[key] || now.saved ? now.reviewed_at : "";
+    });
     verdicts[id] = now;
     say("");
     keep(id);
@@ -68,9 +86,16 @@ Report.review = (() => {
     return Boolean(verdict || note || saved);
   }
 
+  // Times are left out where they say nothing new.
   function pack() {
     const rows = Object.entries(verdicts).filter(([, each]) => isToSave(each))
-      .map(([fingerprint, { saved, ...each }]) => ({ fingerprint, ...each }));
+      .map(([fingerprint, { saved, ...each }]) => {
+        FIELDS.forEach((key, number) => {
+          const time = TIMES[number];
+          if (!each[time] || (each[key] && each[time] === each.reviewed_at)) delete each[time];
+        });
+        return { fingerprint, ...each };
+      });
     rows.sort((a, b) => (a.fingerprint < b.fingerprint ? -1 : 1));
     const about = { format: FORMAT, version: 1, output: overview.output };
     return JSON.stringify({ ...about, verdicts: rows }, null, 1) + "\n";
@@ -98,13 +123,21 @@ Report.review = (() => {
       return "is neither accept nor reject nor empty";
     if (typeof note !== "string") return "has a note that is no text";
     if (note.length > LONGEST_NOTE) return "has a note that is too long";
-    return when === "" || readTime(when) ? "" : "has a time that is none";
+    const times = [when, ...TIMES.map((key) => row[key] ?? "")];
+    return times.every((time) => time === "" || readTime(time)) ? "" : "has a time that is none";
   }
 
-  // Take an entry that `check` has found good.
-  function take({ verdict, note, reviewed_at }) {
-    const when = reviewed_at ? readTime(reviewed_at) : new Date();
-    return { verdict: verdict ?? "", note: note ?? "", reviewed_at: when.toISOString() };
+  // Take an entry that `check` has found good. Of an earlier page those without verdict and note had
+  // a verdict that was taken back.
+  function take({ verdict, note, reviewed_at, verdict_at, note_at }) {
+    const show = (time) => time && readTime(time).toISOString();
+    const now = reviewed_at ? show(reviewed_at) : new Date().toISOString();
+    const isEarlier = !verdict && !note && (verdict_at ?? note_at ?? null) === null;
+    return {
+      verdict: verdict ?? "", note: note ?? "", reviewed_at: now,
+      verdict_at: show(verdict_at) ?? (verdict || isEarlier ? now : ""),
+      note_at: show(note_at) ?? (note ? now : ""),
+    };
   }
 
   // A time without a zone is in UTC.
@@ -141,7 +174,7 @@ Report.review = (() => {
       return;
     }
     add(read());
-    add(content.verdicts.map((row) => [row.fingerprint, { ...take(row), saved: true }]));
+    content.verdicts.forEach((row) => join(row.fingerprint, take(row)));
     const [its, ours] = [content.output, overview.output].map((uri) => uri.replace(/\/+$/, ""));
     say(its === ours ? ""
       : `${file.name} is a review of another output: ${its}. Its verdicts were added.`);
