@@ -63,7 +63,7 @@ def list_checks(config: "JobConfig", storage: "Storage") -> Iterator[tuple[str, 
     yield "config", lambda: f"{len(config.parse_queries())} queries"
     yield "decoder", check_decoder
     if config.output.remux != "none":
-        yield "ffmpeg", lambda: check_program("ffmpeg")
+        yield "ffmpeg", lambda: ", ".join(map(check_program, ("ffmpeg", "ffprobe")))
     yield "disk", check_disk
     yield "input", lambda: check_input(config, storage)
     yield "output", lambda: check_output(config.output.uri, storage)
@@ -97,7 +97,7 @@ def check_program(program: str) -> str:
     from separator.media.limits import Limits
 
     said = run_program([program, "-version"], Path(program), Limits(), 1 << 16).decode()
-    return said.split()[2]
+    return f"{program} {said.split()[2]}"
 
 
 def check_disk() -> str:

@@ -83,11 +83,10 @@ def render(options: argparse.Namespace) -> None:
     names = options.classes.split(",") if options.classes else list(CLASSES)
     if unknown := [name for name in names if name not in CLASSES]:
         raise RequestError(f"--classes: {unknown[0]!r} is none of {', '.join(CLASSES)}")
+    check_settings(options.folder, options)
     if options.bank:
         fill_bank(options.bank, options.processes)
         os.environ[FOLDER_VARIABLE] = str(options.bank.resolve())  # read by the processes below
-    options.folder.mkdir(parents=True, exist_ok=True)
-    check_settings(options.folder, options)
     num_samples = round(options.seconds * RATE_HZ)
     seeds = range(options.first_seed, options.first_seed + options.takes)
     jobs = [
@@ -111,8 +110,9 @@ def render(options: argparse.Namespace) -> None:
 
 def check_settings(folder: Path, options: argparse.Namespace) -> None:
     """Refuse a folder with sounds of other settings, as those that are there are kept."""
-    from separator.storage.atomic import write_whole
+    from separator.storage.atomic import make_folder, write_whole
 
+    make_folder(folder)
     path = folder / "settings.json"
     own = {
         "seconds": options.seconds,
@@ -123,8 +123,8 @@ def check_settings(folder: Path, options: argparse.Namespace) -> None:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
         found = own
-    except ValueError:
-        found = None
+    except ValueError as error:
+        raise RequestError(f"{path}: is no JSON ({error}); take another folder") from None
     if found != own:
         raise RequestError(
             f"{path}: the sounds there were made with {found}, not with {own}; take another folder"

@@ -112,7 +112,7 @@ def list_media(storage: "Storage", names: list[str]) -> "Iterator[tuple[str, Ent
     for name in names:
         if is_library(storage, name):
             is_empty = True
-            for entry in storage.list(name, list_media_patterns()):
+            for entry in list_library(storage, name, list_media_patterns()):
                 is_empty = False
                 if entry.uri not in seen:
                     seen.add(entry.uri)
@@ -122,6 +122,16 @@ def list_media(storage: "Storage", names: list[str]) -> "Iterator[tuple[str, Ent
         elif (uri := parse_uri(name).uri) not in seen:
             seen.add(uri)
             yield name, None
+
+
+def list_library(storage: "Storage", name: str, patterns: list[str]) -> "Iterator[Entry]":
+    """List the files of a folder or prefix; what cannot be listed is an entry with its error."""
+    from separator.storage import Entry
+
+    try:
+        yield from storage.list(name, patterns, with_errors=True)
+    except StorageError as error:
+        yield Entry(name, 0, "", datetime.now(UTC), error)
 
 
 def is_library(storage: "Storage", name: str) -> bool:

@@ -142,10 +142,11 @@ def check_renditions(output: OutputSettings, queries: Sequence[Query]) -> None:
 
 
 def check_residuals(output: OutputSettings, queries: Sequence[Query]) -> None:
-    """Refuse a query whose residual would have the file name of the residual of all stems."""
+    """Refuse a query whose residual has the file name of the residual of all stems: where
+    `output.residual` is changed later, one would replace the other."""
     taken = [query.name for query in queries if query.name.casefold() == JOINT]
     if taken and output.residual != "none":
         raise QueryError(
-            f"query {taken[0]!r}: residual/{JOINT}.* is the residual of all stems; give the query"
-            " another name: {name: everything, text: ...}"
+            f"query {taken[0]!r}: residual/{JOINT}.* is the file of output.residual=joint; give the"
+            " query another name: {name: everything, text: ...}"
         )

@@ -131,7 +131,7 @@ def test_values_from_the_environment(monkeypatch):
         ),
         (
             ["output.residual=per_query", "queries=[{name: All, text: a siren}]"],
-            "query 'All': residual/all.* is the residual of all stems",
+            "query 'All': residual/all.* is the file of output.residual=joint",
         ),
     ],
 )

@@ -162,8 +162,8 @@ def borrow_decoder(path: Path, limits: Limits) -> Iterator[Decoder]:
 
 
 def let_go(limits: Limits | None = None) -> None:
-    """Let idle processes close the files that they probed and nothing decoded: on the disk the room
-    of a deleted file is free only then."""
+    """Close files in idle processes that probed but did not decode them. A deleted file takes its
+    room on the disk until it is closed."""
     waiting = _idle.get((os.getpid(), (limits or Limits()).memory_bytes), [])
     for decoder in [each for each in waiting if each.is_holding]:
         try:

@@ -45,9 +45,8 @@ MOST_CUT_S = 0.1
 # Options of the copied streams; data streams (time codes, telemetry) cannot be copied.
 COPY: dict[str, object] = {
     "c": "copy",
-    # In microseconds: streams of a file may lie far apart, and what waits for one that has nothing
-    # for a long time (a cover, subtitles) lies in memory.
-    "max_interleave_delta": 30_000_000,
+    # The streams of a file may lie far apart: the muxer waits until each has come.
+    "max_interleave_delta": 0,
     # The same input gives the same bytes: Matroska would get a random id.
     "fflags": "+bitexact",
 }
@@ -59,12 +58,15 @@ LOSSLESS_INSTEAD = {
     "pcm_bluray": "flac",
     "pcm_dvd": "flac",
     "s302m": "flac",
+    "pcm_s8": "pcm_s16le",
     "pcm_f32be": "pcm_f32le",
     "pcm_f64be": "pcm_f64le",
 }
 # Players show the name of the handler where a container has no titles of tracks.
 HANDLER_MUXERS, HANDLER = ("mp4", "mov"), "SoundHandler"
-# ffmpeg writes Dolby Vision, stereo 3D and spherical pictures there if that is asked for.
+# What waits for a stream that has nothing for a long time lies in memory: 30 s of it, at most.
+SPARSE, PATIENT = ("picture", "subtitle"), {"max_interleave_delta": 30_000_000}
+# ffmpeg marks Dolby Vision, stereo 3D and spherical pictures in mp4 and mov only with this option.
 MORE_BOXES = {"strict": "unofficial"}
 MAX_START_BYTES = 1 << 10
 COPIED_KINDS = ("video", "picture", "audio", "subtitle", "attachment")
@@ -173,6 +175,7 @@ def build_command(
     order += [("audio", -1, i) for i, new in enumerate(tracks) if not new.replaces]
     streams, options, num_audio = [], dict(COPY), 0
     options |= MORE_BOXES if muxer in HANDLER_MUXERS else {}
+    options |= PATIENT if set(SPARSE) & set(media.stream_kinds) else {}
     codecs = {track.stream_index: track.codec for track in media.tracks}
     for kind, at, number in order:
         if number is not None:

@@ -16,7 +16,14 @@ import numpy as np
 
 from separator.audio.pictures import draw_spectrogram, measure_loudest, measure_peaks
 from separator.audio.window import WHOLE_S, EnvelopeMeter, Span, choose_window
-from separator.errors import AudioError, MediaError, ObjectChanged, RequestError, StorageError
+from separator.errors import (
+    AccessDenied,
+    AudioError,
+    MediaError,
+    ObjectChanged,
+    RequestError,
+    StorageError,
+)
 from separator.media.cut import Sound, cut, read_blocks
 from separator.media.decode import output_rate
 from separator.media.groups import find_track
@@ -167,7 +174,7 @@ def opened(storage: Storage, work: AssetWork, folder: Path) -> Iterator[Source]:
             source = Source(path, probe(path))
         except ERRORS as error:
             source.trouble = f"{error.code}: {error}"
-            source.may_come = error.may_pass and not isinstance(error, ObjectChanged)
+            source.may_come = error.may_pass and not isinstance(error, ObjectChanged | AccessDenied)
         yield source
 
 

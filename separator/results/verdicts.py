@@ -129,14 +129,7 @@ def merge(old: Mapping[str, Verdict], new: Iterable[Verdict]) -> dict[str, Verdi
 
 
 def join(known: Verdict, other: Verdict) -> Verdict:
-    """Join what was said of one stem twice: of each field what was given, or taken back, last.
-
-    A person takes their own verdict back by a later word without one.
-    """
-    if known.reviewer == other.reviewer != "" and (known.has("verdict") or other.has("verdict")):
-        known, other = (
-            replace(each, verdict_at=each.verdict_at or each.reviewed_at) for each in (known, other)
-        )
+    """Join what was said of one stem twice: of each field what was given, or taken back, last."""
     first, last = sorted((known, other), key=lambda each: each.reviewed_at)
     latest = {
         name: max((last, first), key=lambda each, name=name: each.tell_time(name))
@@ -211,7 +204,7 @@ def unpack(data: bytes, uri: str) -> dict[str, Verdict]:
     for row in rows:
         spans = row.pop("presence")
         marked = None if spans is None else tuple((s["start_s"], s["stop_s"]) for s in spans)
-        if is_older:
+        if is_older and marked is None:
             row["verdict_at"] = guess_time(row["verdict"], row["note"], row["reviewed_at"])
         found[row["fingerprint"]] = Verdict(**row, presence=marked)
     return found

@@ -140,7 +140,8 @@ def estimate(plan: Plan, flow: Flow, looks: Sequence[_Look]) -> None:
     plan.hours = plan.bytes_pending * seconds_per_byte / 3600
     plan.device_hours = plan.bytes_to_separate * seconds_per_byte / plan.real_time / 3600
     sounds_bytes = plan.bytes_written * seconds_per_byte * stem_bytes_per_s
-    plan.output_bytes = sounds_bytes + plan.bytes_remuxed
+    usable_share = sum(look.num_bytes for look in looks) / max(1, plan.bytes_looked_into)
+    plan.output_bytes = sounds_bytes + plan.bytes_remuxed * usable_share
 
 
 def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:

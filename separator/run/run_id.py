@@ -19,7 +19,7 @@ def follow_runs(run_id: str, run_uris: Iterable[str]) -> str:
     started later may have ended before this one begins."""
     names = (uri.rpartition("/")[2].removesuffix(".json") for uri in run_uris)
     newest = max(filter(None, map(read_time, names)), default=None)
-    if newest is None or f"{newest:{TIME}}" < run_id[:LENGTH]:
+    if newest is None or newest < datetime.strptime(run_id[:LENGTH], TIME):
         return run_id
     return make_run_id(newest + timedelta(seconds=1))
 

@@ -27,7 +27,8 @@ from separator.storage.temporary import temporary_folder
 
 PICTURES = ("video", "subtitle")
 WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis", "webvtt"}
-MOV_ALONE = ("pcm_", "h263", "amr_")
+# Codecs that ffmpeg writes into mov and not into mp4, by the beginnings of their names.
+MOV_ALONE = ("pcm_", "adpcm_", "amr_", "h263", "prores", "dnxhd")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def choose_suffix(
     """Keep the container of the asset where it can hold the new sound and what is copied; else take
     Matroska, or mov for an MXF with a picture that ffmpeg cannot write again.
 
-    Names may have a wrong ending. `replaced`: tracks that are; `codec`: of the new sound, if set.
+    Names may have a wrong ending. `replaced`: the tracks that are replaced, by index; `codec`: of
+    the new sound, if it is set.
     """
     containers = media.container.split(",")
     has_picture = any(kind in PICTURES for kind in media.stream_kinds)
@@ -119,6 +121,8 @@ def choose_suffix(
     if muxer in containers and muxer != "mxf":
         if muxer == "mp4" and not fits_mp4(copied):
             return ".mov"
+        if muxer == "mpegts" and "pcm_bluray" in copied:  # ffmpeg would write it as data
+            return ".mkv" if has_picture else ".mka"
         if muxer != "webm" or is_webm(media):
             return suffix
     if "mov" in containers and has_picture:

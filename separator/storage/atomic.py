@@ -28,7 +28,8 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     sweep(path.parent)
     while True:
         # Only part of the name: a long one has no room for a suffix.
-        temporary = path.with_name(f".{path.name[:60]}.{HERE}.{uuid.uuid4().hex}.tmp")
+        part = os.fsencode(path.name)[:60].decode(errors="ignore")
+        temporary = path.with_name(f".{part}.{HERE}.{uuid.uuid4().hex}.tmp")
         with temporary.open("xb") as lock:
             with suppress(OSError):  # file systems without locks are not swept
                 fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,6 +1,7 @@
 """Make one boto3 client per process and settings, and call it with retries."""
 
 import os
+import re
 import threading
 from functools import lru_cache
 from typing import Any
@@ -52,8 +53,8 @@ def _make_client(settings: StorageSettings, pid: int) -> Any:
 def _open_session(settings: StorageSettings) -> Session:
     try:
         return Session(profile_name=settings.profile, region_name=settings.region)
-    except ProfileNotFound:
-        name = settings.profile or os.environ.get("AWS_PROFILE")
+    except ProfileNotFound as error:
+        name = error.kwargs["profile"]
         raise RequestError(
             f"storage.profile={name!r}: no such profile in the AWS configuration"
         ) from None
@@ -62,7 +63,7 @@ def _open_session(settings: StorageSettings) -> Session:
 
 
 def _explain(error: Exception) -> RequestError:
-    reason = " ".join(str(error).split())
+    reason = re.sub("//[^/]*@", "//", " ".join(str(error).split()))  # without a password
     return RequestError(
         f"the settings of S3: {reason}; look at storage.endpoint_url, storage.region,"
         " storage.ca_bundle, the variables AWS_... and ~/.aws/config"

@@ -53,7 +53,9 @@ class MinedPairs:
         self.names = list(self.kinds)
         self.groups = list_groups(self.kinds)
         if len(self.names) < 2 or len({source.group for source in sources}) < 2:
-            raise RequestError(f"data.lists: only {self.names}; sounds of two groups are needed")
+            raise RequestError(
+                f"data.lists: only {self.names}; sounds of two labels and of two groups are needed"
+            )
 
     def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
         """Make the examples of these numbers, of which the first is even."""
@@ -62,7 +64,7 @@ class MinedPairs:
         skipped = 0
         for number in numbers[::2]:
             rng = np.random.default_rng([self.seed, number // 2])
-            (one, one_T), (other, other_T), more = self._draw_pair(number // 2, rng)
+            (one, one_T), (other, other_T), more = self.draw_pair(number // 2, rng)
             gain_db = rng.uniform(-1, 1) * self.settings.level_db
             other_T = match_first(one_T, other_T) * np.float32(10 ** (gain_db / 20))
             mixture_T = one_T + other_T  # as loud as it comes, over full scale too: so in the paper
@@ -70,7 +72,7 @@ class MinedPairs:
                 mixture_T, one_T, other_T = set_level(rng, level_db, mixture_T, one_T, other_T)
             for source, target_T in ((one, one_T), (other, other_T)):
                 if rng.random() < self.settings.absent_ratio:
-                    absent = self._choose(rng, (one, other))
+                    absent = self._choose(rng, {one.group, other.group}, {one.kind, other.kind})
                     source = absent or source
                     target_T = np.zeros_like(target_T) if absent else target_T
                 made["mixture"].append(mixture_T)
@@ -80,7 +82,7 @@ class MinedPairs:
         batch = {name: np.stack(arrays) for name, arrays in made.items()}
         return batch | {"num_skipped": np.array([skipped])}
 
-    def _draw_pair(self, number: int, rng: np.random.Generator) -> tuple[Drawn, Drawn, int]:
+    def draw_pair(self, number: int, rng: np.random.Generator) -> tuple[Drawn, Drawn, int]:
         """Draw two sounds of the next two labels in a queue of all, shuffled again and again."""
         first, second = (draw_turn(self.seed, 2 * number + i, self.names) for i in (0, 1))
         one, one_T, skipped = self._draw(rng, first, [])
@@ -94,15 +96,18 @@ class MinedPairs:
 
         def choose() -> Source:
             source = choose_source(self.kinds[name], rng)
-            if not any(s.kind == name or s.group == source.group for s in present):
+            kinds, groups = {s.kind for s in present}, {s.group for s in present}
+            if name not in kinds and source.group not in groups:
                 return source
-            return self._choose(rng, present) or source
+            # Where each other label has sounds of these groups alone, another group must do.
+            other = self._choose(rng, groups, kinds) or self._choose(rng, groups, set())
+            assert other is not None, groups
+            return other
 
         return self.drawer.draw(rng, choose)
 
-    def _choose(self, rng: np.random.Generator, present: Sequence[Source]) -> Source | None:
-        """Choose a sound of another label and group than those present, if there is one."""
-        kinds, groups = {s.kind for s in present}, {s.group for s in present}
+    def _choose(self, rng: np.random.Generator, groups: set[str], kinds: set[str]) -> Source | None:
+        """Choose a sound of none of these groups and labels, if there is one."""
         names = [name for name in self.names if name not in kinds and self.groups[name] - groups]
         if not names:
             return None

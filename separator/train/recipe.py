@@ -7,7 +7,6 @@ from omegaconf import MISSING
 
 from separator.config_file import check_choice, check_number
 from separator.errors import RequestError
-from separator.queries import check_name
 from separator.storage import StorageSettings
 
 LOSSES = ("l1", "log")
@@ -186,7 +185,8 @@ class TrainSettings:
     optim: OptimSettings = field(default_factory=OptimSettings)
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        if "/" in self.name or self.name in ("", ".", ".."):
+            raise RequestError(f"name={self.name!r}: must be the name of a folder in the output")
         counts = dict.fromkeys(("workers", "readers", "checkpoint_every", "keep"), (1.0, MOST))
         check_numbers(self, "", counts | {"seed": (0, MOST)})
         if self.task == "tags" and not self.data.num_sounds[0]:

@@ -70,8 +70,7 @@ def train(state: State, task: Task, settings: TrainSettings, history: History, s
     """Run the steps that are left; write a checkpoint every `checkpoint_every` and at the end."""
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    name = settings.name.replace("/", "-")
-    rescue_path = Path(tempfile.gettempdir()) / f"{name}-loss-not-finite-{rank}.pt"
+    rescue_path = Path(tempfile.gettempdir()) / f"{settings.name}-loss-not-finite-{rank}.pt"
     started = last_line = time.monotonic()
     first_step, num_steps = state.step, settings.optim.num_steps
     device = next(state.net.parameters()).device

@@ -23,6 +23,7 @@ from tests.helpers.stages import make_stage, run_stages
 SLOW = pytest.mark.slow
 SAME = Rendition("same", {"a": 1.0, "b": 1.0})  # the track itself, so that it can be told
 LOUD = Rendition("loud", {"a": 4.0})
+DISC = ["-mpegts_m2ts_mode", 1, "-ac", 2]
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +228,8 @@ def test_remux_that_fails_fails_the_rendition_alone(stage, tmp_path):
     [
         ("xavc.mp4", ["-c:v", "copy", "-c:a", "pcm_s16be", "-f", "mov"], "add", ".mov"),
         ("old.3gp", ["-c:v", "h263", "-s", "176x144", "-c:a", "aac"], "replace", ".mov"),
+        ("prores.mp4", ["-c:v", "prores", "-c:a", "aac", "-f", "mov"], "replace", ".mov"),
+        ("disc.ts", [*DISC, "-c:v", "mpeg2video", "-c:a", "pcm_bluray"], "add", ".mkv"),
         ("film.webm", ["-c:v", "libvpx", "-c:a", "libopus"], "replace", ".webm"),
         ("subs.webm", ["-c:v", "libvpx", "-c:a", "libopus", "-f", "matroska"], "replace", ".mkv"),
         ("three.m4a", ["-vn", "-c:a", "aac", "-ac", 3], "replace", ".mka"),

@@ -206,3 +206,14 @@ def test_tag_of_s3_tells_objects_and_prefixes_by_what_lies_there(
     out, err = capsys.readouterr()
     assert f"{gone[0]}: object_missing" in err and f"{gone[1]}: bucket_missing" in err
     assert {row["file"] for row in json.loads(out)} == {wanted[f"{moto_bucket.uri}/arch.2024"]}
+
+
+def test_tag_goes_on_after_what_cannot_be_looked_at(detector_file, tmp_path, capsys):
+    """A link to itself in a folder."""
+    noise_T = 0.1 * np.random.default_rng(0).standard_normal(6 * RATE_HZ)
+    soundfile.write(tmp_path / "noise.wav", noise_T, RATE_HZ)
+    (tmp_path / "a.wav").symlink_to("a.wav")
+    assert tag(detector_file, tmp_path, "--format", "json") == 3
+    out, err = capsys.readouterr()
+    assert {Path(row["file"]).name for row in json.loads(out)} == {"noise.wav"}
+    assert "a.wav" in err and "Too many levels of symbolic links" in err

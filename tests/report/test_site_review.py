@@ -222,6 +222,8 @@ def test_a_note_keeps_its_lines_and_takes_no_keys_of_the_page(browser, address, 
         page.keyboard.press("Control+End")
         page.keyboard.press("Enter")
         page.keyboard.type("a r j")
+        # Kept while it is written: the tab may be closed now.
+        page.wait_for_function("Object.values(localStorage).join().includes('a r j')")
         page.keyboard.press("Escape")
         (saved,) = json.loads(Path(save(page, tmp_path / "a.json")).read_text())["verdicts"]
         assert (saved["note"], saved["verdict"]) == ("one\ntwo\na r j", "")

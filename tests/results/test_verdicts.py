@@ -136,11 +136,22 @@ def test_merge_lets_go_of_what_was_taken_back(order, tmp_path):
     assert add_verdicts(Storage(), layout, said) == 0
 
 
-def test_merge_lets_a_person_take_their_own_verdict_back():
-    given, empty = make(1, "accept", 0, reviewer="a"), make(1, "", 1, reviewer="a")
-    assert tell([given, empty]).verdict == tell([empty, given]).verdict == ""
-    assert tell([given, make(1, "", 1, reviewer="b")]).verdict == "accept"
-    assert tell([given, make(1, "", 2, note="?"), empty]).verdict == ""
+def test_merge_gives_the_same_in_any_order_and_twice():
+    """An annotation without a choice says nothing of the verdict, whoever made it."""
+    said = [
+        make(1, "accept", 0, reviewer="a"),
+        make(1, "reject", 1, reviewer="b"),
+        make(1, "", 2, reviewer="b"),
+        make(1, "", 3, note="?", reviewer="a"),
+        replace(make(1, "", 4), presence=((0.0, 1.0),)),
+        replace(make(1, "", 5), note_at=make(1, "", 5).reviewed_at),
+    ]
+    for number in range(1, len(said) + 1):
+        found = {repr(tell(list(order))) for order in permutations(said[:number])}
+        assert found == {repr(tell([tell(said[:number]), *said[:number]]))}
+    last = tell(said)
+    assert (last.verdict, last.reviewer, last.note) == ("reject", "b", "")
+    assert last.presence == ((0.0, 1.0),)
 
 
 def test_read_verdicts_of_an_earlier_version(tmp_path):

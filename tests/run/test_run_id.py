@@ -26,4 +26,5 @@ def test_an_id_follows_a_run_of_the_same_second():
 def test_an_id_ignores_files_whose_names_only_look_like_ids():
     run_id = "20261130-120500-000000"
     runs = ["99999999-999999-abcdef.json", "99991231-235959-abcdef.json", "20261399-000000-aaaaaa"]
+    runs += ["08000101-000000-abcdef.json"]
     assert follow_runs(run_id, runs) == run_id

@@ -60,7 +60,9 @@ def test_sounds_command_renders_and_continues(tmp_path, capsys, monkeypatch):
     assert main([str(tmp_path), "--classes", "kazoo"]) == 2
     assert "kazoo" in capsys.readouterr().err
     # What is there is kept, so it must be of the settings that are asked for now.
-    assert main([*arguments, "--held-out", "--processes", "1"]) == 2
+    bank = tmp_path / "bank"
+    assert main([*arguments, "--held-out", "--processes", "1", "--bank", str(bank)]) == 2
+    assert not bank.exists(), "hours of rendering before a refusal"
     assert "the sounds there were made with {'seconds': 1.0, 'held_out': False" in (
         capsys.readouterr().err
     )

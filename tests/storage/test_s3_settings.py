@@ -12,6 +12,8 @@ from separator.storage import Storage, StorageSettings
         ("AWS_ENDPOINT_URL", "minio:9000", "Invalid endpoint: minio:9000"),
         ("AWS_DEFAULT_REGION", "us east", "us east"),
         ("AWS_RETRY_MODE", "x", "mode"),
+        ("AWS_ENDPOINT_URL", "http://user:hunter2@a b", "Invalid endpoint: http://a b;"),
+        ("AWS_DEFAULT_PROFILE", "nope", "storage.profile='nope': no such profile"),
         ("AWS_PROFILE", "nope", "storage.profile='nope': no such profile"),
         ("AWS_CONFIG_FILE", "broken", "broken"),
     ],

@@ -110,6 +110,20 @@ def test_pairs_of_one_label_are_not_made_where_each_sound_has_a_group(sources):
         assert find_tone(batch["target"][i]) != find_tone(batch["target"][i + 1])
 
 
+def test_pairs_of_one_group_are_not_made_where_labels_share_groups(sources):
+    """`low` has two groups and `mid` one of these: where no other label is left, a group is."""
+    names = {"low": ["x", "y"], "mid": ["x", "x"]}
+    mixed = [
+        replace(source, group=names[source.kind][number % 2])
+        for number, source in enumerate(sources)
+        if source.kind in names
+    ]
+    pairs = make_pairs(mixed)
+    for number in range(40):
+        (one, _), (other, _), _ = pairs.draw_pair(number, np.random.default_rng(number))
+        assert one.group != other.group
+
+
 def test_make_batch_with_one_other_example_never_takes_the_target(sources):
     batch = make_pairs(sources, own_ratio=0.0, most_examples=1).make_batch(range(60))
     for i in range(0, 60, 2):  # the first of a pair keeps its level: its number

@@ -133,7 +133,7 @@ def test_check_start_makes_paths_absolute_and_keeps_names(folder, networks):
         ("data.real_ratio=0.5", "four kinds of recordings"),
         ("data.lists=[lonely.jsonl]", "only the group 'hum'"),
         ("seed=-1", "seed=-1: must be a number from 0"),
-        ("name=../evil", "name='../evil': contains '/'"),
+        ("name=../evil", "name='../evil': must be the name of a folder"),
         ("data.level_db=-5", "data.level_db=-5"),
         ("data.third_ratio=5", "data.third_ratio=5"),
         ("data.changes.high_pass_hz=20000", "data.changes.high_pass_hz=20000"),

@@ -114,7 +114,7 @@ Report.panel = (() => {
       id: "note", class: "note-input", placeholder: "Note", "aria-label": "Note",
       rows: 1, maxlength: 2000, autocomplete: "off",
     });
-    note.addEventListener("change", () => Report.review.set(stem.id, { note: note.value.trim() }));
+    note.addEventListener("input", () => Report.review.set(stem.id, { note: note.value.trim() }));
     return make("div", { class: "judge", role: "group", "aria-label": "Verdict" }, buttons, note);
   }
 

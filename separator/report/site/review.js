@@ -102,13 +102,13 @@ Report.review = (() => {
   }
 
   function save() {
+    add(read());
     const blob = new Blob([pack()], { type: "application/json" });
     const link = Report.make("a", { href: URL.createObjectURL(blob), download: "review.json" });
     document.body.append(link);
     link.click();
     link.remove();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    add(read());
     Object.values(verdicts).filter(isToSave).forEach((each) => { each.saved = true; });
     keep();
   }
@@ -135,8 +135,8 @@ Report.review = (() => {
     const isEarlier = !verdict && !note && (verdict_at ?? note_at ?? null) === null;
     return {
       verdict: verdict ?? "", note: note ?? "", reviewed_at: now,
-      verdict_at: show(verdict_at) ?? (verdict || isEarlier ? now : ""),
-      note_at: show(note_at) ?? (note ? now : ""),
+      verdict_at: show(verdict_at) || (verdict || isEarlier ? now : ""),
+      note_at: show(note_at) || (note ? now : ""),
     };
   }
 
