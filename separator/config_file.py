@@ -162,7 +162,7 @@ def _shape_value(hint: Any, value: Any, where: str, key: str) -> Any:
     if value is None and get_origin(hint) in (list, dict):
         raise RequestError(f"{where}{key}: has no value; write one, or leave the key out")
     if get_origin(hint) is dict and not is_interpolation(value):
-        _check_mapping(value, f"{where}{key}", key)
+        _check_mapping(value, get_args(hint)[1], f"{where}{key}", key)
     if get_origin(hint) is list:
         if isinstance(value, str) and not is_interpolation(value):
             return [value]
@@ -182,11 +182,13 @@ def is_interpolation(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("${")
 
 
-def _check_mapping(value: Any, where: str, key: str) -> None:
+def _check_mapping(value: Any, item: Any, where: str, key: str) -> None:
+    """Refuse what is no mapping to values of the kind `item`; numbers and texts are single ones."""
     way_out = f"write {key}={{name: value}}, also for names with a dot"
     if not isinstance(value, Mapping):
         raise RequestError(f"{where}={value!r:.80}: must be names with their values; {way_out}")
-    if nested := [name for name, each in value.items() if isinstance(each, Mapping | list)]:
+    nested = [name for name, each in value.items() if isinstance(each, Mapping | list)]
+    if nested and item in (str, int, float):
         raise RequestError(f"{where}: {nested[0]!r} has no single value; {way_out}")
 
 

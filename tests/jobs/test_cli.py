@@ -138,7 +138,7 @@ def test_importing_the_commands_loads_nothing_heavy():
         (["plan", "absent.yaml"], "separator plan: absent.yaml: No such file or directory"),
         (["file", "talk.wav"], "separator file: the following arguments are required: --query"),
         (["convert", "mini", "mini.ckpt"], "separator convert: mini.ckpt: must end in"),
-        (["sounds", "folder", "--takes", "0"], "separator sounds: --takes must be at least 1"),
+        (["sounds", "folder", "--takes", "0"], "separator sounds: --takes 0: must be at least 1"),
         (["sounds", "real", "f", "--packages", "x"], "separator sounds: 'x' is none of 0ad-data"),
     ],
 )
