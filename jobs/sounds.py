@@ -7,7 +7,6 @@ more.jsonl (kinds that `mini` has no word for). What is there already is kept.
 """
 
 import argparse
-import io
 import json
 import os
 import sys
@@ -95,7 +94,7 @@ def render(options: argparse.Namespace) -> None:
         for seed in seeds
     ]
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
-        for done, _ in enumerate(pool.map(write_sound, jobs, chunksize=16), start=1):
+        for done, _ in enumerate(pool.map(render_sound, jobs, chunksize=16), start=1):
             if done % 500 == 0 or done == len(jobs):
                 print(f"{done} of {len(jobs)} sounds", flush=True)
     lines = []
@@ -152,20 +151,15 @@ def render_part(job: "tuple[Path, Part]") -> None:
     build_part(*job, seed=0, minutes=BANK_MINUTES)
 
 
-def write_sound(job: tuple[Path, str, int, int, bool]) -> None:
+def render_sound(job: tuple[Path, str, int, int, bool]) -> None:
     """Render one sound; a file that is there already is kept."""
-    import soundfile
-
     from separator.sounds.catalog import make_sound
-    from separator.storage.atomic import write_whole
+    from separator.sounds.real import write_sound
 
     path, name, seed, num_samples, held_out = job
     if path.exists():
         return
-    samples_T = make_sound(name, seed, num_samples, RATE_HZ, held_out)
-    file = io.BytesIO()
-    soundfile.write(file, samples_T, RATE_HZ, "PCM_16", format="WAV")
-    write_whole(path, file.getvalue())
+    write_sound(path, make_sound(name, seed, num_samples, RATE_HZ, held_out), RATE_HZ)
 
 
 SOUNDS = Command(

@@ -27,8 +27,7 @@ LONGEST_TEXT = 512
 OR_NONE = ", or leave the name out to have it made from the text"
 LONGEST_NAME_BYTES = 100
 # Names made from texts are shorter: extensions and suffixes are added to them.
-LONGEST_SLUG_BYTES = 72
-HASH_DIGITS = 8
+LONGEST_SLUG_BYTES, HASH_DIGITS = 72, 8
 LATEST_S = 1e9  # of a frame: no video is as long
 MOST_SOUNDS = 1_000  # of one query: far more than help
 FILE_KINDS = ("audio", "image", "video")
@@ -93,7 +92,8 @@ def parse_queries(
 
 def _parse_query(item: str | Mapping[str, Any], where: str, with_samples: bool = False) -> Query:
     if isinstance(item, str):
-        return Query(make_name(text := clean_text(item, where)), text)
+        text = clean_text(item, where)
+        return Query(make_name(text), text)
     if not isinstance(item, Mapping):
         raise QueryError(
             f"{where}={_show(item)}: must be a text or {{name, text}}, not "

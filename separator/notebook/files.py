@@ -19,13 +19,11 @@ import soundfile
 import torch
 
 from separator.audio.format import AudioFormat
-from separator.audio.spans import check_rate, cut_spans
+from separator.audio.spans import cut_spans
 from separator.audio.window import EnvelopeMeter, Span, choose_window
 from separator.errors import (
     AudioError,
-    LayoutUnsupported,
     ObjectMissing,
-    RateError,
     RequestError,
 )
 from separator.media.choose import choose_tracks
@@ -33,8 +31,8 @@ from separator.media.cut import Sound, cut
 from separator.media.decode import decode, output_rate
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
-from separator.media.formats import FORMATS, choose_layout
 from separator.media.probe import Media, Track, probe
+from separator.media.usable import check_track
 from separator.model.track import SPAN_S, TrackSeparator
 from separator.notebook.players import MOST_PLAYERS, Preview, make_page
 from separator.queries import Query
@@ -93,7 +91,7 @@ class FileTask:
             for name, condition_D in zip(names, conditions_QD, strict=True)
         ]
         for track in chosen:
-            check_track(track, self.settings.format, engine.policy)
+            check_track(track, engine.policy, self.settings.format)
         for *_, path in stems:
             check_stem_path(path)
         if taken := [path for *_, path in stems if path.resolve() in self.kept]:
@@ -124,18 +122,6 @@ class FileTask:
         loudest = choose_window(envelope, report.num_samples / rate_hz, None)
         facts = (track.index, track.language, rate_hz, report.num_samples, loudest)
         return StemFile(path, query, *facts)
-
-
-def check_track(track: Track, format: str, channels: str) -> None:
-    """Raise an error that names the track, unless it can be separated and a stem can hold it."""
-    if not track.rate_hz:
-        raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
-    try:
-        check_rate(output_rate(track))
-        if channels != "mono":
-            choose_layout(FORMATS[format], track.num_channels, track.layout)
-    except (RateError, LayoutUnsupported) as error:
-        raise type(error)(f"track {track.index}: {error}") from None
 
 
 def check_stem_path(path: Path) -> None:

@@ -20,11 +20,12 @@ from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
 from separator.media.joined import decode_track
 from separator.media.probe import probe
+from separator.media.usable import check_track
 from separator.model.track import check_samples
 from separator.results.withdrawn import list_marks
 from separator.rows import RENDITION, STEM, Asset
 from separator.run.prepare import Flow, Target, load_flow, prepare_target
-from separator.stages.extract import ASSET_ERRORS, check_asset, check_track, make_entry
+from separator.stages.extract import ASSET_ERRORS, check_asset, make_entry
 from separator.stages.separate import EngineRecipe
 from separator.storage import Storage
 from separator.storage.temporary import temporary_folder

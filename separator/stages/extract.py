@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.audio.spans import check_rate, cut_spans
+from separator.audio.spans import cut_spans
 from separator.errors import (
     AudioError,
-    LayoutUnsupported,
     MediaError,
     RequestError,
     StorageError,
@@ -25,10 +24,10 @@ from separator.errors import (
 from separator.media.choose import choose_tracks
 from separator.media.decode import output_rate
 from separator.media.decoder import let_go
-from separator.media.formats import FORMATS, choose_layout
 from separator.media.joined import decode_track, drop_silent
 from separator.media.limits import Limits
 from separator.media.probe import Media, Track, probe
+from separator.media.usable import check_track
 from separator.results.folders import find_folder, withdraw
 from separator.results.paths import Layout
 from separator.results.record import select_done
@@ -141,17 +140,6 @@ def check_asset(asset: Asset) -> None:
 def make_entry(asset: Asset) -> Entry:
     """Describe the asset as it was listed."""
     return Entry(asset.uri, asset.num_bytes, asset.etag, datetime.fromisoformat(asset.modified_at))
-
-
-def check_track(track: Track, channels: str, extension: str) -> int:
-    """Refuse a track that cannot be separated, or that no stem can hold; return its stems' rate."""
-    rate_hz = output_rate(track)
-    if not rate_hz:
-        raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
-    check_rate(rate_hz)
-    if channels != "mono":
-        choose_layout(FORMATS[extension], track.num_channels, track.layout)
-    return rate_hz
 
 
 def describe_track(track: Track, media: Media) -> TrackInfo:

@@ -42,7 +42,7 @@ def _find_folder(pattern: str) -> str:
 
 
 def _is_fixed(part: str) -> bool:
-    """Tell whether a part of a pattern matches one folder name only; others than of ASCII may be
+    """Tell whether a part of a pattern matches one folder name only. A name with accents may be
     written in two ways."""
     is_name = part not in ("", ".", "..") and not set(part) & set("*?[]")
     return is_name and part.isascii() and part.lower() == part.upper()

@@ -147,11 +147,7 @@ class Examples:
     def _choose(self, rng: np.random.Generator, groups: set[str], is_real: bool | None) -> Source:
         if not (kinds := self._outside(groups, is_real)):
             kinds, is_real = self._outside(groups, None), None
-        kind = kinds[int(rng.integers(len(kinds)))]
-        packages = self.pools[is_real][kind]
-        if self.groups[is_real][kind] & groups:
-            packages = leave_out(packages, groups)
-        return choose_source(packages, rng)
+        return choose_outside(kinds, self.pools[is_real], self.groups[is_real], groups, rng)
 
     def _draw(
         self, rng: np.random.Generator, groups: set[str], is_real: bool | None
@@ -192,6 +188,21 @@ def leave_out(packages: list[list[Source]], groups: set[str]) -> list[list[Sourc
     """Leave out the sounds of these groups."""
     left = [[source for source in package if source.group not in groups] for package in packages]
     return [package for package in left if package]
+
+
+def choose_outside(
+    names: Sequence[str],
+    kinds: Mapping[str, list[list[Source]]],
+    own_groups: Mapping[str, set[str]],
+    groups: set[str],
+    rng: np.random.Generator,
+) -> Source:
+    """Choose one of the named kinds, and a source of it that is in none of the groups."""
+    name = names[int(rng.integers(len(names)))]
+    packages = kinds[name]
+    if own_groups[name] & groups:
+        packages = leave_out(packages, groups)
+    return choose_source(packages, rng)
 
 
 def choose_source(packages: list[list[Source]], rng: np.random.Generator) -> Source:

@@ -16,7 +16,12 @@ from separator.audio.pairs import match_first
 from separator.errors import RequestError
 from separator.storage import Storage
 from separator.train.draw import MOST_DRAWS, draw_turn, make_drawer, set_level
-from separator.train.examples import choose_source, group_by_package, leave_out, list_groups
+from separator.train.examples import (
+    choose_outside,
+    choose_source,
+    group_by_package,
+    list_groups,
+)
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
 
@@ -109,13 +114,7 @@ class MinedPairs:
     def _choose(self, rng: np.random.Generator, groups: set[str], kinds: set[str]) -> Source | None:
         """Choose a sound of none of these groups and labels, if there is one."""
         names = [name for name in self.names if name not in kinds and self.groups[name] - groups]
-        if not names:
-            return None
-        name = names[int(rng.integers(len(names)))]
-        packages = self.kinds[name]
-        if self.groups[name] & groups:
-            packages = leave_out(packages, groups)
-        return choose_source(packages, rng)
+        return choose_outside(names, self.kinds, self.groups, groups, rng) if names else None
 
     def _find_condition(self, source: Source, rng: np.random.Generator) -> np.ndarray:
         """Return the target's own embedding, or the mean of a few others of its label."""

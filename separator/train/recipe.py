@@ -13,6 +13,7 @@ LOSSES = ("l1", "log")
 TASKS = ("text", "examples", "tags", "times")
 DRIVEN = ("text", "examples")  # tasks that train a separator
 KINDS = ("resunet", "unet")
+ANY_LICENCE, PERMISSIVE = "all", "permissive"
 MOST = 1_000_000_000
 Range = tuple[float, float]
 RATIO: Range = (0.0, 1.0)
@@ -22,9 +23,6 @@ def check_numbers(settings: object, section: str, ranges: Mapping[str, Range]) -
     """Refuse settings of a section that lie outside their ranges."""
     for name, (least, most) in ranges.items():
         check_number(f"{section}{name}", getattr(settings, name), least, most)
-
-
-ANY_LICENCE, PERMISSIVE = "all", "permissive"
 
 
 @dataclass
