@@ -11,7 +11,6 @@ from separator.config import JobConfig, read_config, read_output
 from separator.config_output import RenditionSettings
 from separator.errors import RequestError
 from separator.queries import KEYS
-from separator.storage import is_within
 from separator.storage.tables import SUFFIXES
 from tests.helpers.settings import list_numbers, try_odd_numbers
 
@@ -153,34 +152,6 @@ def test_gains_of_nothing_at_all():
     text = json.dumps(config.to_dict(), allow_nan=False)
     again = OmegaConf.merge(OmegaConf.structured(JobConfig), json.loads(text))
     assert OmegaConf.to_object(again) == config
-
-
-@pytest.mark.parametrize(
-    ("uri", "folder", "within"),
-    [
-        ("/a/b", "/a", True),
-        ("/a", "/a/", True),
-        ("/ab", "/a", False),
-        ("s3://bkt/x/y", "s3://bkt/x", True),
-        ("s3://bkt/x", "/x", False),
-    ],
-)
-def test_a_place_within_another(uri, folder, within):
-    assert is_within(uri, folder) == within
-
-
-def test_output_may_not_lead_into_the_input_by_a_link(tmp_path):
-    (tmp_path / "in/stems").mkdir(parents=True)
-    (tmp_path / "out").symlink_to(tmp_path / "in/stems")
-    (tmp_path / "also").symlink_to(tmp_path / "in")
-    for place, library in (("out", "in"), ("in/new", "also"), ("out/new", "also")):
-        given = [f"input.uri={tmp_path / library}", f"output.uri={tmp_path / place}"]
-        with pytest.raises(RequestError, match="lies inside input"):
-            read_config(Path("configs/local.yaml"), given)
-    given = [f"input.uri={tmp_path / 'out'}", f"output.uri={tmp_path / 'in'}"]
-    with pytest.raises(RequestError, match="lies in the stems"):
-        read_config(Path("configs/local.yaml"), given)
-    read_config(Path("configs/local.yaml"), ["input.uri=/out/films", "output.uri=/out"])
 
 
 @pytest.mark.parametrize("name", ["no", "off", "5"])

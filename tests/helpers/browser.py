@@ -62,6 +62,18 @@ def choose(page, asset: str, name: str) -> None:
     page.wait_for_selector(".columns", state="attached")
 
 
+def list_ids(page) -> list[str]:
+    """List the ids of the stems in the list, once one of them is shown."""
+    page.wait_for_selector("tr[aria-current]")
+    return page.eval_on_selector_all("#body tr", "all => all.map(a => a.dataset.id)")
+
+
+def choose_stem(page, stem_id: str) -> None:
+    """Click a stem, and wait until it is the one that is shown."""
+    page.click(f"tr[data-id='{stem_id}'] a")
+    page.wait_for_selector(f"tr[aria-current][data-id='{stem_id}']")
+
+
 def is_playing(page) -> bool:
     return page.eval_on_selector_all(".player audio", "all => all.some(a => !a.paused)")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
-from separator.results.found import is_meant
 from separator.results.paths import Layout, name_presence
 from separator.results.verdicts import Verdict, add_verdicts
 from separator.storage import Storage
@@ -70,17 +69,6 @@ def test_find_takes_a_part_of_the_text_and_a_least_score(config, capsys):
     assert main(["find", config, "rain", "--format", "json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["asset_uri"] == "/in/c.wav" and found["stop_s"] == 3.36
-
-
-@pytest.mark.parametrize(
-    ("query", "is_found"),
-    [("rain", True), ("Rain", True), ("heavy rain", True), ("drop", True), ("train", False),
-     ("ain", False), ("rai", False), ("heavy", True), (".", False)],
-)  # fmt: skip
-def test_find_takes_whole_words(query, is_found):
-    row = {"query_name": "q", "query_text": "heavy rain, and drops of it"}
-    assert is_meant(row, query) is is_found
-    assert not is_meant({"query_name": "choo", "query_text": "a train passing"}, "rain")
 
 
 def test_find_takes_what_was_heard_last(config, output, capsys):
@@ -310,16 +298,3 @@ def test_find_names_no_query_that_could_not_be_read(config, output, capsys):
     write_manifest(Storage(), str(output), [failed], "later")
     assert main(["find", config, "dragon"]) == 2
     assert "there are rain, siren, zebra\n" in capsys.readouterr().err
-
-
-def test_failures_prints_names_and_reasons_of_control_characters_on_one_line(
-    config, output, capsys
-):
-    failed = {"status": "failed", "error_code": "bad_media", "error_detail": "\x1b[2J is\nno name"}
-    row = make_row("", "rain", None) | {"asset_uri": "s3://in/\x1b[2J\nx.wav"} | failed
-    write_manifest(Storage(), str(output), [row], "later")
-    assert main(["failures", config]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "s3://in/\\x1b[2J\\nx.wav",
-        "  bad_media (rain): \\x1b[2J is no name",
-    ]

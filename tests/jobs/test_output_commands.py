@@ -6,23 +6,17 @@ import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from jobs.cli import main
-from separator.config import read_config
 from separator.machine import count_cpus
 from separator.results.paths import Layout, name_presence
-from separator.run.estimate import make_plan
 from separator.run.lock import STALE_S
 from separator.run.status import describe_state, read_failures, read_status
 from separator.storage import Storage
 from tests.helpers.export_library import write_manifest
 from tests.helpers.job import check_whole, read_tree, run_job, write_config
 from tests.helpers.records import make_record
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -37,24 +31,6 @@ def list_files(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
-def test_plan_of_a_new_library(library, tmp_path, capsys):
-    config = write_config(tmp_path / "c.yaml", str(library), str(tmp_path / "out"))
-    assert main(["plan", str(config)]) == 0
-    out = capsys.readouterr().out
-    lines = [line.split() for line in out.splitlines() if line]
-    assert lines[0] == ["assets", "5", "done", "0", "pending", "5"]
-    assert lines[2][:2] == ["stems", "10"]
-    assert "estimated from 3 assets (2 more could not be used)" in out
-    # 26 s are there; what is broken has bytes and no sound.
-    audio_s = float(lines[4][1].removesuffix("s").removesuffix("min")) * (
-        60 if "min" in lines[4][1] else 1
-    )
-    assert audio_s == 26
-    assert lines[5][0] == "cpu" and float(lines[5][2].removesuffix("x")) > 0
-    assert max(map(len, out.splitlines())) <= 80
-    assert not (tmp_path / "out").exists()
-
-
 def test_run_says_that_earlier_presence_stays(output, caplog):
     """Nothing is left to do, so Ray is not started."""
     _, config = output
@@ -63,33 +39,6 @@ def test_run_says_that_earlier_presence_stays(output, caplog):
     caplog.clear()
     assert main(["run", config, "run.failed_assets=ok"]) == 0
     assert "keeps the presence" not in caplog.text
-
-
-def test_plan_tells_how_the_queries_of_a_list_are_heard(tmp_path, capsys):
-    soundfile.write(tmp_path / "a.wav", np.full((8_000, 1), 0.1), 8_000)
-    rows = tmp_path / "list.jsonl"
-    rows.write_text('{"uri": "a.wav", "q": ["rain", "a zebra"]}\n')
-    config = write_config(tmp_path / "c.yaml", str(rows), str(tmp_path / "out"), "[]")
-    overrides = ["input.queries_column=q", "queries=[{name: horn, text: a siren}]"]
-    assert main(["plan", str(config), *overrides, "detect.model=auto"]) == 0
-    heard_by = capsys.readouterr().out.partition("queries are heard by:")[2]
-    lines = [line.split(maxsplit=1)[0] for line in heard_by.strip().splitlines()]
-    assert lines == ["horn", "rain", "a"]
-
-
-def test_plan_counts_the_copies_of_a_remux(library, tmp_path):
-    (tmp_path / "in").mkdir()
-    shutil.copy(library / "talk.wav", tmp_path / "in/a.wav")
-    num_bytes = (tmp_path / "in/a.wav").stat().st_size
-    out_bytes = []
-    for remux in ("none", "add"):
-        given = [f"input.uri={tmp_path / 'in'}", f"output.uri={tmp_path / 'out'}"]
-        mixes = "[{name: m, gains_db: {siren: 0}}, {name: n, gains_db: {siren: -6}}]"
-        given += ["queries=[siren]", f"output.renditions={mixes}", f"output.remux={remux}"]
-        plan = make_plan(read_config(ROOT / "configs/local.yaml", given))
-        assert plan.output_bytes is not None
-        out_bytes.append(plan.output_bytes)
-    assert out_bytes[1] - out_bytes[0] == pytest.approx(2 * num_bytes, rel=1e-3)
 
 
 def test_plan_where_only_broken_assets_are_left(output, capsys):
@@ -101,32 +50,6 @@ def test_plan_where_only_broken_assets_are_left(output, capsys):
     assert main(["plan", config]) == 0
     assert "done 3   pending 0   failed before 2" in capsys.readouterr().out
     assert list_files(folder) == before
-
-
-def test_plan_of_assets_that_cannot_be_used(tmp_path, capsys):
-    """A list whose queries cannot be read, and a track without a sample."""
-    soundfile.write(tmp_path / "empty.wav", np.zeros((0, 1)), 8_000)
-    (tmp_path / "list.csv").write_text("uri,q\nempty.wav,[\n")
-    config = write_config(
-        tmp_path / "c.yaml", str(tmp_path / "list.csv"), str(tmp_path / "out"), "[]"
-    )
-    for override in ("input.queries_column=q", "queries=[rain]"):
-        assert main(["plan", str(config), override]) == 0
-        out = capsys.readouterr().out
-        assert "pending 1" in out and "estimated" not in out
-
-
-def test_plan_looks_past_assets_that_a_run_would_refuse(library, tmp_path, capsys):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    shutil.copy(library / "talk.wav", folder)
-    soundfile.write(folder / "fast.wav", np.zeros((800_000, 1)), 384_000)
-    soundfile.write(folder / "nan.wav", np.full((90_000, 1), np.nan), 8_000, "FLOAT")
-    soundfile.write(folder / "wide.wav", np.zeros((90_000, 10)), 8_000)
-    config = write_config(tmp_path / "c.yaml", str(folder), str(tmp_path / "out"))
-    assert main(["plan", str(config)]) == 0
-    out = capsys.readouterr().out
-    assert "estimated" in out and "3" in out
 
 
 def test_status_counts_assets_and_rows(output, capsys):
@@ -312,3 +235,15 @@ def test_status_and_failures_ignore_foreign_files_by_name(output, capsys, caplog
     assert capsys.readouterr().out.startswith(before)
     assert all(f"{name}.json" in caplog.text for name in FOREIGN)
     assert "empty.parquet" in caplog.text
+
+
+def test_failures_prints_names_and_reasons_of_control_characters_on_one_line(tmp_path, capsys):
+    failed = {"status": "failed", "error_code": "bad_media", "error_detail": "\x1b[2J is\nno name"}
+    row = make_record("s3://in/\x1b[2J\nx.wav", "rain") | failed
+    write_manifest(Storage(), str(tmp_path / "out"), [row])
+    (tmp_path / "c.yaml").write_text(f"output: {{uri: {tmp_path / 'out'}}}\n")
+    assert main(["failures", str(tmp_path / "c.yaml")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "s3://in/\\x1b[2J\\nx.wav",
+        "  bad_media (rain): \\x1b[2J is no name",
+    ]

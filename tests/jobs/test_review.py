@@ -186,11 +186,12 @@ def test_tasks_are_the_most_doubtful_stems_of_all(tmp_path):
     folder, tasks = tmp_path / "out", tmp_path / "tasks.json"
     places = [("one.wav", f"q{n}") for n in range(300)] + [(f"{n}.wav", "q") for n in range(300)]
     unmeasured = {"energy_share": None, "similarity": None}  # doubt is 1 - presence_score
-    rows = [
-        make_record(Path("/in") / asset, "", query, **unmeasured, stem_uri=f"/out/{number}.flac",
-                    presence_score=(n := number * 7 % 600) / 600, duration_s=1.0 + n)
-        for number, (asset, query) in enumerate(places)
-    ]  # fmt: skip
+    rows = []
+    for number, (asset, query) in enumerate(places):
+        order = number * 7 % 600
+        about = {"presence_score": order / 600, "duration_s": 1.0 + order}
+        about |= {"stem_uri": f"/out/{number}.flac"} | unmeasured
+        rows.append(make_record(Path("/in") / asset, "", query, **about))
     rows += [
         make_record(Path(f"/in/none{n}.wav"), "", "q", **unmeasured, presence_score=0.0)
         for n in range(100)

@@ -20,14 +20,12 @@ def address(tmp_path_factory) -> str:
     def make(folder):
         layout = Layout(str(folder / "out"), "flac")
         # The doubt of row n is 1 - n / 1,000: it comes as number n.
-        records = [
-            make_record(
-                Path(f"/in/{number % NUM_ASSETS}.wav"), "", f"q{number // NUM_ASSETS:02}",
-                query_text=f"{'dogs' if number % NUM_ASSETS else 'cats'} {number}",
-                presence_score=number / 1_000, energy_share=None, duration_s=1.0,
-            )
-            for number in range(NUM_ASSETS * NUM_QUERIES)
-        ]  # fmt: skip
+        records = []
+        for number in range(NUM_ASSETS * NUM_QUERIES):
+            query, asset = divmod(number, NUM_ASSETS)
+            about = {"query_text": f"{'dogs' if asset else 'cats'} {number}", "duration_s": 1.0}
+            about |= {"presence_score": number / 1_000, "energy_share": None}
+            records.append(make_record(Path(f"/in/{asset}.wav"), "", f"q{query:02}", **about))
         failed = {"status": "failed", "error_code": "bad_request", "track_index": -1}
         nothing = {"query_text": "", "energy_share": None, "loudness_lufs": None}
         records.append(make_record(Path("/in/list.wav"), "", "", **failed, **nothing))

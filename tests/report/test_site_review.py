@@ -1,4 +1,4 @@
-"""Verdicts on the page in Chromium: in two tabs, taken back, loaded, by mouse and keys."""
+"""Verdicts on the page in Chromium: in two tabs, taken back, loaded, with notes."""
 
 import json
 from pathlib import Path
@@ -8,33 +8,12 @@ import pytest
 from jobs.cli import main
 from separator.results.verdicts import read_verdicts
 from separator.storage import Storage
-from tests.helpers.browser import is_playing, opened, served
-from tests.helpers.report_library import PATIENCE_MS, Made, write_rows, write_run_file
+from tests.helpers.browser import choose_stem, list_ids, opened
+from tests.helpers.report_library import Made, write_rows, write_run_file
 
 pytestmark = pytest.mark.browser
 EARLY, LATE = "2020-01-01T00:00:00.000Z", "2099-01-01T00:00:00.000Z"
 ID = "0" * 32
-
-
-def list_ids(page) -> list[str]:
-    page.wait_for_selector("tr[aria-current]")
-    return page.eval_on_selector_all("#body tr", "all => all.map(a => a.dataset.id)")
-
-
-def choose(page, stem_id: str) -> None:
-    page.click(f"tr[data-id='{stem_id}'] a")
-    page.wait_for_selector(f"tr[aria-current][data-id='{stem_id}']")
-
-
-def wait_for_sounds(page, stem_id: str) -> None:
-    """Wait until the panel shows this stem and all that its player plays is loaded."""
-    page.wait_for_selector(f"tr[aria-current][data-id='{stem_id}']")
-    page.wait_for_function(
-        """() => {
-            const sounds = [...document.querySelectorAll('.player audio')];
-            return sounds.length > 0 && sounds.every(sound => sound.readyState >= 3);
-        }"""
-    )
 
 
 def wait_for_mark(page, stem_id: str, text: str) -> None:
@@ -66,14 +45,14 @@ def test_two_tabs_show_and_keep_the_verdicts_of_both(browser, address):
         other = page.context.new_page()
         other.goto(address)
         list_ids(other)
-        choose(other, second)
-        choose(page, first)
+        choose_stem(other, second)
+        choose_stem(page, first)
         page.click("[data-verdict=accept]")
         wait_for_mark(other, first, "✓ accept")
         other.fill("#note", "hum")
         other.click("[data-verdict=reject]")
         wait_for_mark(page, second, "✗ reject")
-        choose(page, second)
+        choose_stem(page, second)
         assert page.get_attribute("[data-verdict=reject]", "aria-pressed") == "true"
         other.click("[data-verdict=reject]")
         page.wait_for_selector("[data-verdict=reject][aria-pressed=false]")
@@ -91,7 +70,7 @@ def test_two_tabs_show_and_keep_the_verdicts_of_both(browser, address):
             }""",
             [third, EARLY],
         )
-        choose(page, first)
+        choose_stem(page, first)
         page.click("[data-verdict=reject]")
         assert page.inner_text("#review-count") == "0 accepted, 2 rejected"
 
@@ -133,7 +112,7 @@ def test_a_verdict_taken_back_before_a_save_is_in_no_file(browser, address, tmp_
         page.click("[data-verdict=accept]")
         page.wait_for_selector("[data-verdict=accept][aria-pressed=false]")
         assert page.is_disabled("#review-save")
-        choose(page, second)
+        choose_stem(page, second)
         page.click("[data-verdict=reject]")
         page.reload()
         list_ids(page)
@@ -155,7 +134,7 @@ def test_of_a_file_and_the_page_the_later_verdict_counts(browser, address, site)
         assert page.inner_text("#review-count") == "1 accepted, 1 rejected"
         assert page.is_hidden("#review-said")
         # One that is given here counts from now on, even if the other's clock was ahead.
-        choose(page, second)
+        choose_stem(page, second)
         page.click("[data-verdict=accept]")
         page.reload()
         list_ids(page)
@@ -266,70 +245,3 @@ def test_a_file_adds_what_the_page_has_not_and_what_is_taken_back_is_told(
         load(page, pack(site.output, late | {"note": "", of_verdict: LATE}))
         page.wait_for_selector("[data-verdict=accept][aria-pressed=false]")
         assert read("f.json") == ("", "new", {when, of_verdict})
-
-
-def test_space_plays_after_a_click_and_presses_what_the_keyboard_has_come_to(browser, address):
-    with opened(browser, address) as page:
-        first, second, *_ = list_ids(page)
-        steps = [
-            ("[data-verdict=accept]", first),
-            (f"tr[data-id='{second}'] a", second),
-            ("[data-kind=residual]", second),
-        ]
-        for place, shown in steps:
-            page.wait_for_selector(".player")
-            page.click(place)
-            wait_for_sounds(page, shown)
-            page.keyboard.press(" ")
-            assert is_playing(page), place
-            page.keyboard.press(" ")
-            assert not is_playing(page), place
-        assert page.inner_text("#review-count") == "1 accepted, 0 rejected"
-        page.click("[data-verdict=accept]")
-        page.keyboard.press("1")  # a key after a click is no coming by keyboard
-        page.keyboard.press(" ")
-        assert is_playing(page)
-        page.keyboard.press(" ")
-        page.keyboard.press("Tab")
-        page.keyboard.press(" ")
-        assert page.inner_text("#review-count") == "1 accepted, 1 rejected"
-        assert not is_playing(page)
-
-
-def test_a_stem_left_before_its_sounds_came_keeps_none_of_them(browser, site):
-    """On a server sounds are fetched as a whole: what comes late would stay in memory for good."""
-    with served(site.output) as root, opened(browser, f"{root}/report/index.html") as page:
-        first, second, third, *_ = list_ids(page)
-        wait_for_sounds(page, first)
-        page.evaluate(
-            """() => {
-                const { createObjectURL, revokeObjectURL } = URL;
-                window.kept = new Set();
-                URL.createObjectURL = blob => {
-                    const address = createObjectURL(blob);
-                    window.kept.add(address);
-                    return address;
-                };
-                URL.revokeObjectURL = address => {
-                    window.kept.delete(address);
-                    revokeObjectURL(address);
-                };
-            }"""
-        )
-        late = []
-        page.route("**/*.m4a", lambda route: late.append(route))
-        choose(page, second)
-        page.wait_for_selector(".player")
-        lanes = page.locator(".player audio").count()
-        for _ in range(PATIENCE_MS // 20):
-            if len(late) == lanes:
-                break
-            page.wait_for_timeout(20)
-        assert len(late) == lanes
-        page.route("**/*.m4a", lambda route: route.continue_())
-        choose(page, third)
-        for route in late:
-            route.continue_()
-        wait_for_sounds(page, third)
-        sounds = page.eval_on_selector_all(".player audio", "all => all.map(a => a.src).sort()")
-        assert page.evaluate("[...window.kept].sort()") == sounds
