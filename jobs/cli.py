@@ -1,4 +1,4 @@
-"""The command `separator`: every job of this package by one name."""
+"""Offer every job of this package as a subcommand of one command, `separator`."""
 
 import sys
 from argparse import RawDescriptionHelpFormatter

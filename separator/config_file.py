@@ -139,7 +139,7 @@ def _explain_yaml(error: yaml.YAMLError, text: str, where: str) -> str:
 
 
 def shape_section(kind: type, tree: Mapping[Any, Any], where: str, prefix: str) -> dict[str, Any]:
-    """A section's values as its dataclass wants them: unknown keys are refused, and a text alone
+    """Shape the values of a section as its dataclass wants them, and refuse unknown keys. A text
     stands for a list of one (`queries: siren`) or for a section's `uri` (`input: /media`)."""
     hints, shaped = get_type_hints(kind), {}
     for key, value in tree.items():

@@ -38,6 +38,6 @@ class _Copy:
         self.event = torch.cuda.current_stream(result.device).record_event()
 
     def wait(self) -> Tensor:
-        """Only this thread waits."""
+        """Wait for the copy, in this thread alone, and return it."""
         self.event.synchronize()
         return self.host

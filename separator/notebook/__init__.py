@@ -1,1 +1,1 @@
-"""Results that show themselves in a notebook: stems as arrays, stems as files, their players."""
+"""Show results in a notebook: stems as arrays, stems as files, and players for them."""

@@ -173,7 +173,7 @@ def _read_arrays(columns: Columns, known: dict[str, int]) -> Arrays:
 
 
 def _is_of_kind(columns: Columns, kind: str) -> np.ndarray:
-    """Manifests of earlier versions have no `kind`: all were stems."""
+    """Find the rows of a kind. Rows of earlier versions have no kind: all were stems."""
     found = columns.equals("kind", kind)
     return found | columns.equals("kind", "") if kind == STEM else found
 

@@ -36,7 +36,7 @@ STEMS, PARTS, RECORD = "stems", ".parts", "record.json"
 
 
 def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
-    """Below `stems/`: relative to the folder that was listed, else the whole name."""
+    """Name an asset's folder below `stems/`: its path within `root_uri`, else its whole URI."""
     try:
         whole = _name_whole(asset_uri)
     except RequestError:  # what a list may hold; its record has to lie somewhere

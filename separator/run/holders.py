@@ -1,4 +1,4 @@
-"""Holders of the lock of an output: which of them overlap, and which are alive."""
+"""Tell which holders of the lock of an output overlap, and which of them are alive."""
 
 import re
 import time

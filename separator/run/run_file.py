@@ -1,4 +1,4 @@
-"""The file below runs/ that a run keeps of itself, for `separator status` and later questions."""
+"""Keep a file about a run below runs/, for `separator status` and later questions."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Ids of runs: they sort by time, and behind those of all earlier runs on an output."""
+"""Make ids of runs that sort by time, and behind the ids of all earlier runs on an output."""
 
 import re
 import uuid

@@ -186,7 +186,7 @@ def _write_new(place: Place, blocks: Iterable[bytes]) -> None:
 
 
 def _hash(data: bytes) -> str:
-    """Unlike an etag of size and time, it tells two writes within one clock tick apart."""
+    """Hash an object: unlike size and time, the hash tells two writes in one clock tick apart."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 

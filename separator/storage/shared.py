@@ -1,4 +1,4 @@
-"""One small JSON object that processes of several machines change without losing a change.
+"""Share one small JSON object among processes of several machines; no change to it is lost.
 
 A change reads the object, decides, and writes on the condition that nobody wrote in between.
 Without conditional writes (`storage.conditional_writes=false`) the object is read again after a

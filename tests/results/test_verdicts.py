@@ -111,7 +111,7 @@ def tell(verdicts: list[Verdict]) -> Verdict:
 NOTE = make(1, "", 2, note="hum", reviewer="b")
 
 
-@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_merge_keeps_of_each_field_what_was_given_last(order):
     """Whatever comes first: verdicts of several people, notes, presence."""
     rejected = make(1, "reject", 0, note="?", reviewer="a", presence=((0.5, 1.0),))
@@ -121,7 +121,7 @@ def test_merge_keeps_of_each_field_what_was_given_last(order):
     assert found.presence == ((1.0, 2.0),) and found.reviewed_at == NOON + timedelta(hours=3)
 
 
-@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_merge_lets_go_of_what_was_taken_back(order, tmp_path):
     from separator.storage import Storage
 
