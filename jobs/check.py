@@ -233,7 +233,7 @@ def check_ray(config: "JobConfig") -> str:
         if is_ours:
             ray.shutdown()
     num_gpus = int(resources.get("GPU", 0))
-    if config.model.device == "cuda" and not num_gpus and "RAY_ADDRESS" not in os.environ:
+    if config.model.device == "cuda" and not num_gpus and not os.environ.get("RAY_ADDRESS"):
         raise RequestError("model.device='cuda': this machine has no GPU; use auto or cpu")
     num_cpus = int(resources.get("CPU", 0))
     return f"{ray.__version__}, nodes {num_nodes}, CPUs {num_cpus}, GPUs {num_gpus}"

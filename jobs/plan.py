@@ -36,6 +36,8 @@ def print_plan(plan: "Plan", form: str) -> None:
     print(f"{'pending':10}{show_bytes(plan.bytes_pending):>12}")
     print(f"{'stems':10}{plan.stems_pending:>12,}   if every asset has one track")
     if plan.hours is None or plan.device_hours is None or plan.output_bytes is None:
+        if plan.looked_into:
+            print(f"\nno estimate: none of {plan.looked_into} assets that were tried can be used")
         return
     print(f"\nestimated from {plan.looked_into - plan.unusable} assets", end="")
     print(f" ({plan.unusable} more could not be used):" if plan.unusable else ":")

@@ -86,7 +86,8 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
 
 def refuse_lost_output(uri: str) -> None:
     """Refuse an output in the folder that Ray copied for a job: Ray deletes it some time."""
-    if JOB_FOLDER in str(Path.cwd()) and "://" not in uri and not Path(uri).is_absolute():
+    is_relative = "://" not in uri and not uri.startswith(("/", "~/"))
+    if is_relative and JOB_FOLDER in str(Path.cwd()):
         raise RequestError(
             f"output.uri={uri!r}: would lie in Ray's copy of the working directory, which does not "
             "last; give an absolute path, or s3://..."
@@ -95,7 +96,8 @@ def refuse_lost_output(uri: str) -> None:
 
 def read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # A pipe, as of `run <(make-config)`, can be read once only.
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
     except (OSError, UnicodeDecodeError):  # reported by who reads the config
         return ""
 
@@ -116,11 +118,11 @@ def require_ffmpeg(codec: str | None = None) -> None:
     """Refuse to start without ffmpeg, which puts sound back into films, or without its encoder. A
     cluster's nodes have their own."""
     if shutil.which("ffmpeg") is None:
-        if "RAY_ADDRESS" in os.environ:
+        if os.environ.get("RAY_ADDRESS"):
             say("ffmpeg is not installed on this machine; all nodes of the cluster need it")
             return
         raise RequestError("ffmpeg is not installed: install ffmpeg 5 or newer")
-    if codec is not None and "RAY_ADDRESS" not in os.environ:
+    if codec is not None and not os.environ.get("RAY_ADDRESS"):
         from separator.media.ffmpeg import has_encoder
 
         if not has_encoder(codec):
@@ -163,8 +165,10 @@ def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool =
 
 def describe_nothing(summary: "RunStats", config: "JobConfig") -> str:
     """Say why no asset was worked on."""
+    from separator.storage.uri import show_uri
+
     if not summary.assets_skipped:
-        return f"no assets in {config.input.uri}"
+        return f"no assets in {show_uri(config.input.uri)}"
     return (
         "nothing has failed" if config.run.only == "failed" else "all that was asked for is there"
     )

@@ -24,7 +24,12 @@ from separator.config_file import (
     read_settings,
     read_switches,
 )
-from separator.config_output import OutputSettings, check_renditions, check_residuals
+from separator.config_output import (
+    OutputSettings,
+    check_places,
+    check_renditions,
+    check_residuals,
+)
 from separator.config_report import ReportSettings
 from separator.detect.stretches import StretchRule
 from separator.errors import RequestError
@@ -32,8 +37,7 @@ from separator.media.choose import check_tracks
 from separator.media.formats import list_media_patterns
 from separator.media.groups import GROUPS
 from separator.queries import Query, parse_queries
-from separator.results.paths import name_stems
-from separator.storage import StorageSettings, leads_into, parse_uri
+from separator.storage import StorageSettings, parse_uri
 from separator.storage.patterns import make_selector
 from separator.storage.tables import SUFFIXES, is_list
 
@@ -46,7 +50,7 @@ SMOOTH_S = 0.4  # of curves, by the median
 ON_FAILED = ("exit3", "ok")
 LOG_FORMATS = ("text", "json")
 ONLY = ("all", "failed")
-LABEL = re.compile(r"([a-z0-9.-]+/)?\w([\w.-]{0,61}\w)?", re.ASCII)
+LABEL = re.compile(r"([a-z0-9.-]+/)?[^\W_]([\w.-]{0,61}[^\W_])?", re.ASCII)
 LEAST_CPUS = 0.001  # Ray counts no smaller parts; without any, tasks would have no limit
 MOST_ACTORS, MOST_SPANS_AT_ONCE = 100_000, 64
 
@@ -72,6 +76,10 @@ class InputSettings:
         check_choice("input.group", self.group, GROUPS)
         if self.allow_local not in ("auto", True, False):
             raise RequestError(f"input.allow_local={self.allow_local!r}: auto, true or false")
+        if is_list(self.uri) and (self.exclude or self.include != list_media_patterns()):
+            raise RequestError(
+                f"input.include and exclude: are for a folder; input.uri={self.uri!r} is a list"
+            )
         for key in ("uri_column", "queries_column", "tracks_column", "carry"):
             value = getattr(self, key)
             if value and not is_list(self.uri):
@@ -174,6 +182,8 @@ class ActorSettings(StageSettings):
         if self.spans_at_once != "auto":
             check_whole(f"{key}.spans_at_once", self.spans_at_once, 1, MOST_SPANS_AT_ONCE)
         check_number(f"{key}.num_gpus", self.num_gpus, 0.01, 64)
+        if self.num_gpus > 1 and self.num_gpus % 1:
+            raise RequestError(f"{key}.num_gpus={self.num_gpus:g}: above 1 Ray gives whole GPUs")
 
 
 @dataclass(frozen=True)
@@ -246,16 +256,7 @@ class JobConfig:
     report: ReportSettings = field(default_factory=ReportSettings)
 
     def __post_init__(self) -> None:
-        if leads_into(self.output.uri, self.input.uri):
-            raise RequestError(
-                f"output.uri={self.output.uri!r}: lies inside input.uri={self.input.uri!r}, so "
-                "that stems would be taken for assets; choose another place"
-            )
-        if leads_into(self.input.uri, name_stems(self.output.uri)):
-            raise RequestError(
-                f"input.uri={self.input.uri!r}: lies in the stems of output.uri="
-                f"{self.output.uri!r}, which would grow while they are read; choose another output"
-            )
+        check_places(self.input.uri, self.output.uri)
         queries = self.parse_queries()
         check_tracks(self.tracks)
         check_residuals(self.output, queries)

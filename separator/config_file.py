@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
@@ -17,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from separator.errors import RequestError
+from separator.storage.uri import hide_secret, show_uri
 
 Settings = TypeVar("Settings")
 
@@ -33,6 +35,9 @@ HINTS = {
     '"': 'this " is never closed',
 }
 INDENTED = "put quotes around a value that holds ': '; or the line is indented too far"
+NO_VALUE = "has no value; write one, or leave the key out"
+NULLS = ("", "null", "~")
+SWITCHES = {"true": "on", "yes": "on", "on": "on", "false": "off", "no": "off", "off": "off"}
 
 
 def read_settings(kind: type[Settings], path: Path, overrides: list[str]) -> Settings:
@@ -42,7 +47,7 @@ def read_settings(kind: type[Settings], path: Path, overrides: list[str]) -> Set
 
 def read_overrides(kind: type[Settings], overrides: list[str]) -> Settings:
     """Build the dataclass `kind` from key=value alone, without a file."""
-    trees = [shape_section(kind, _read_override(each), "", "") for each in overrides]
+    trees = [shape_section(kind, _read_override(kind, each), "", "") for each in overrides]
     with _one_line("arguments"):
         tree = OmegaConf.merge(OmegaConf.structured(kind), *trees)
     return build(tree, "arguments")
@@ -51,7 +56,7 @@ def read_overrides(kind: type[Settings], overrides: list[str]) -> Settings:
 def merge_settings(kind: type, path: Path, overrides: list[str]) -> Any:
     """Merge file and overrides into a tree of known keys; values are not checked yet."""
     trees = [shape_section(kind, read_yaml(path), f"{path}: ", "")]
-    trees += [shape_section(kind, _read_override(each), "", "") for each in overrides]
+    trees += [shape_section(kind, _read_override(kind, each), "", "") for each in overrides]
     with _one_line(path):
         tree = OmegaConf.merge(OmegaConf.structured(kind), trees[0])
     for override, each in zip(overrides, trees[1:], strict=True):
@@ -65,7 +70,24 @@ def build(tree: Any, path: Path | str) -> Any:
     with _one_line(path):
         if missing := sorted(OmegaConf.missing_keys(tree)):
             raise RequestError(f"{path}: {missing[0]} is not set; add {missing[0]}=...")
+        _refuse_secrets(OmegaConf.to_container(tree, resolve=True), "")
         return OmegaConf.to_object(tree)
+
+
+def _refuse_secrets(value: Any, key: str) -> None:
+    """Refuse a URI with a password or a signature: values are shown in errors, and runs keep
+    them."""
+    if isinstance(value, str) and (hidden := hide_secret(value)):
+        raise RequestError(
+            f"{key}: {show_uri(hidden)}: holds a password or is a signed link; name objects as "
+            "s3://bucket/key, and give credentials by the environment or storage.profile"
+        )
+    if isinstance(value, dict):
+        for name, each in value.items():
+            _refuse_secrets(each, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            _refuse_secrets(each, f"{key}[{number}]")
 
 
 @contextmanager
@@ -77,7 +99,7 @@ def _one_line(where: Path | str) -> Iterator[None]:
         key = key if key.isprintable() else ascii(key)[1:-1]
         reason = str(error).splitlines()[0]
         if reason.startswith("Incompatible value 'None'"):
-            reason = "has no value; write one, or leave the key out"
+            reason = NO_VALUE
         raise RequestError(f"{where}: {key}{reason}") from None
     except (RequestError, UnicodeDecodeError):
         raise
@@ -105,17 +127,43 @@ def read_yaml(path: Path) -> Any:
     return tree
 
 
-def _read_override(override: str) -> Any:
+def _read_override(kind: type, override: str) -> Any:
+    """Read key=value: a text as it stands, unless it is in quotes; all other values as YAML, which
+    would end a path at ` #` and make 8 of 0010."""
     key, found, value = override.partition("=")
     if not found:
         raise RequestError(
             f"argument {override!r}: has no '='; did you mean key=value, such as output.uri=stems?"
         )
+    hint, value = _find_hint(kind, key), value.strip()
+    if is_dataclass(hint) and value in NULLS:
+        raise RequestError(f"{key}: {NO_VALUE}")
+    if _is_plain_text(hint, value):
+        tree: Any = value
+        for name in reversed(key.split(".")):
+            tree = {name: tree}
+        return tree
     try:
         with _one_line(f"argument {override!r:.80}"):
             return OmegaConf.to_container(OmegaConf.from_dotlist([override]))
     except yaml.YAMLError as error:
         raise RequestError(f"{key}: {_explain_yaml(error, value, '')}") from None
+
+
+def _find_hint(kind: type, key: str) -> Any:
+    """Find the type of a dotted key; None of an unknown one."""
+    hint: Any = kind
+    for name in key.split("."):
+        hint = get_type_hints(hint).get(name) if is_dataclass(hint) else None
+    return hint
+
+
+def _is_plain_text(hint: Any, value: str) -> bool:
+    if value in NULLS or value.startswith(('"', "'")):
+        return False
+    if is_dataclass(hint):
+        return "uri" in get_type_hints(hint) and not value.startswith("{")
+    return hint is str or (get_origin(hint) is UnionType and str in get_args(hint))
 
 
 def _explain_yaml(error: yaml.YAMLError, text: str, where: str) -> str:
@@ -160,7 +208,7 @@ def _shape_value(hint: Any, value: Any, where: str, key: str) -> Any:
             raise RequestError(f"{where}{key}={value!r}: a section; its keys: {', '.join(names)}")
         return shape_section(hint, value, where, f"{key}.")
     if value is None and get_origin(hint) in (list, dict):
-        raise RequestError(f"{where}{key}: has no value; write one, or leave the key out")
+        raise RequestError(f"{where}{key}: {NO_VALUE}")
     if get_origin(hint) is dict and not is_interpolation(value):
         _check_mapping(value, get_args(hint)[1], f"{where}{key}", key)
     if get_origin(hint) is list:
@@ -220,7 +268,7 @@ def read_switches(settings: Any, *names: str) -> None:
     """Take `on` and `off` of YAML, which are true and false there, as the words they are."""
     for name in names:
         value = str(getattr(settings, name))
-        object.__setattr__(settings, name, {"True": "on", "False": "off"}.get(value, value))
+        object.__setattr__(settings, name, SWITCHES.get(value.lower(), value))
 
 
 def check_whole(key: str, value: Any, least: int, most: int) -> None:

@@ -11,7 +11,9 @@ from separator.config_file import check_choice, check_number, named, read_switch
 from separator.errors import QueryError, RequestError
 from separator.media.encode_settings import EncodeSettings
 from separator.queries import Query, check_name
-from separator.storage import parse_uri
+from separator.results.paths import name_stems
+from separator.storage import leads_into, parse_uri
+from separator.storage.uri import UNPRINTABLE
 
 SIMILARITY = ("auto", "off")
 PRESENCE = "presence"  # of `within_s`: where one of the rendition's queries is heard
@@ -91,7 +93,7 @@ class OutputSettings:
 
     def __post_init__(self) -> None:
         with named("output.uri: "):
-            parse_uri(self.uri)
+            check_folder(self.uri)
         with named("output."):
             integer_bits = self.encode.integer_bits
         read_switches(self, "similarity")
@@ -124,6 +126,30 @@ class OutputSettings:
     def edits(self) -> Edits:
         renditions = tuple(rendition.parse() for rendition in self.renditions)
         return Edits(self.residual, self.encode.integer_bits, renditions)
+
+
+def check_places(input_uri: str, output_uri: str) -> None:
+    """Refuse an output in the input, and an input in the stems of the output."""
+    if leads_into(output_uri, input_uri):
+        raise RequestError(
+            f"output.uri={output_uri!r}: lies inside input.uri={input_uri!r}, so "
+            "that stems would be taken for assets; choose another place"
+        )
+    if leads_into(input_uri, name_stems(output_uri)):
+        raise RequestError(
+            f"input.uri={input_uri!r}: lies in the stems of output.uri={output_uri!r}, "
+            "which would grow while they are read; choose another output"
+        )
+
+
+def check_folder(uri: str) -> None:
+    """Refuse a folder whose name is no clean text: names below it would be percent-decoded, and
+    could lead out of it."""
+    place = parse_uri(uri)
+    if UNPRINTABLE.search(place.key):
+        raise RequestError(
+            f"{place.shown}: holds a control character or is not UTF-8; give it another name"
+        )
 
 
 def check_renditions(output: OutputSettings, queries: Sequence[Query]) -> None:

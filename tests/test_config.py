@@ -71,6 +71,12 @@ def test_values_from_the_environment(monkeypatch):
         (["storage.timeout_s=.inf"], "storage.timeout_s=inf"),
         (["run.shard=0/3"], "run.shard='0/3'"),
         (["run.actors=0"], "run.actors=0"),
+        (["run.separate.num_gpus=1.5"], "run.separate.num_gpus=1.5: above 1 Ray gives whole GPUs"),
+        (["run.publish.labels={disk: _fast}"], "run.publish.labels: disk='_fast'"),
+        (
+            ["input.uri=/in.csv", "input.exclude=a*"],
+            "exclude: are for a folder; input.uri='/in.csv'",
+        ),
         (["model.precision=fp16"], "model.precision='fp16'"),
         (["model.channels=both"], "model.channels"),
         (["output.bit_depth=8"], "bit_depth=8"),

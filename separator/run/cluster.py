@@ -24,7 +24,7 @@ GPU_DRIVER = Path("/dev/nvidiactl")
 
 def is_cluster() -> bool:
     """Tell whether the run is on a cluster that somebody else started."""
-    return "RAY_ADDRESS" in os.environ
+    return bool(os.environ.get("RAY_ADDRESS"))
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from separator.run.process import list_children
 
 MOST_STARTS = 3
 KNOCK_S = 10.0
-START_ERRORS = (OSError, RuntimeError, ray.exceptions.RayError)
+# ValueError: of an address without a port.
+START_ERRORS = (OSError, RuntimeError, ValueError, ray.exceptions.RayError)
 
 
 def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
@@ -39,7 +40,7 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
     # Ray gives its workers the niceness 15: beside other busy programs they would hardly run.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    address = os.environ.get("RAY_ADDRESS", "local")
+    address = os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"num_cpus": num_cpus} if address == "local" else {}
     for attempt in range(1, MOST_STARTS + 1):
         before = list_children()

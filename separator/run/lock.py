@@ -62,11 +62,11 @@ class RunLock:
         """List the runs that hold a share of the output and took it before this one."""
         run_ids = list(self._change(lambda holders, _: holders))
         if self.run_id not in run_ids:
-            raise LockLost(f"run {self.run_id} stops: taken for dead")
+            raise LockLost(f"run {self.run_id} stops: its heartbeat expired")
         return run_ids[: run_ids.index(self.run_id)]
 
     def check(self) -> None:
-        """Raise LockLost if another run took this one for dead."""
+        """Raise LockLost if another run took the lock over."""
         if not self._thread.is_alive():
             raise LockLost(f"run {self.run_id} stops: {self._lost}")
         # A process that was stopped, or its machine, goes on before its heartbeat does.
@@ -123,7 +123,7 @@ class RunLock:
 
     def _renew(self, holders: Holders, _: Verdicts) -> Holders:
         if (own := holders.get(self.run_id)) is None:
-            raise LockLost(f"taken for dead; at work now: {', '.join(holders) or 'no run'}")
+            raise LockLost(f"its heartbeat expired; at work now: {', '.join(holders) or 'no run'}")
         return holders | {self.run_id: replace(own, heartbeat=own.heartbeat + 1)}
 
     def _leave_or_own(self, holders: Holders, verdicts: Verdicts) -> Holders | None:

@@ -184,7 +184,7 @@ def load_flow(target: Target, run_id: str) -> Flow:
         texts.by_key,
         calibration,
         audio_encoder() if calibration else None,
-        texts.warnings,
+        [text for text, warning in texts.warnings.items() if warning == lookup.UNKNOWN],
     )
     cuts = widen_context(cuts, listening)
     return Flow(

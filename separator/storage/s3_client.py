@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 import threading
 from functools import lru_cache
 from typing import Any
@@ -11,11 +12,13 @@ from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from separator.errors import AccessDenied, RequestError
-from separator.storage.s3_errors import retry
+from separator.errors import AccessDenied, RequestError, StorageError
+from separator.storage.s3_errors import Unexplained, retry
 from separator.storage.s3_settings import StorageSettings
 from separator.storage.uri import Place
 
+# `auto` is the path where there is an endpoint; only `virtual` is never the path.
+STYLES = {None: "auto", True: "path", False: "virtual"}
 _lock = threading.Lock()
 
 
@@ -27,27 +30,40 @@ def get_client(settings: StorageSettings) -> Any:
 
 @lru_cache(maxsize=8)
 def _make_client(settings: StorageSettings, pid: int) -> Any:
-    path_style = settings.path_style
-    if path_style is None:
-        path_style = settings.endpoint_url is not None
     config = Config(
         # No retries here: botocore's do not cover the body of an answer.
         retries={"total_max_attempts": 1},
         connect_timeout=min(10.0, settings.timeout_s),
         read_timeout=settings.timeout_s,
         max_pool_connections=settings.connections,
-        s3={"addressing_style": "path" if path_style else "auto"},
+        s3={"addressing_style": STYLES[settings.path_style]},
         request_checksum_calculation=settings.checksums,  # pyright: ignore[reportArgumentType]
         response_checksum_validation=settings.checksums,  # pyright: ignore[reportArgumentType]
         signature_version=botocore.UNSIGNED if settings.anonymous else None,
     )
     session = _open_session(settings)
+    if settings.ca_bundle is not None:
+        check_ca_bundle(settings.ca_bundle)
     try:
         return session.client(
             "s3", endpoint_url=settings.endpoint_url, verify=settings.ca_bundle, config=config
         )
     except (BotoCoreError, ValueError) as error:
         raise _explain(error) from None
+
+
+def check_ca_bundle(path: str) -> None:
+    """Refuse a file without certificates: boto3 would say that the store's is not trusted. Where
+    one machine of many lacks the file, a later run tries its assets again."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        reason = "holds no certificates (PEM)"
+    except OSError as error:
+        reason = error.strerror
+    else:
+        return
+    raise StorageError(f"storage.ca_bundle={path!r}: {reason}")
 
 
 def _open_session(settings: StorageSettings) -> Session:
@@ -87,4 +103,20 @@ class Client:
 
     def call(self, name: str, place: Place, **arguments: Any) -> dict[str, Any]:
         method = getattr(self.api, name)
-        return retry(self.settings, place.shown, lambda: method(Bucket=place.bucket, **arguments))
+        try:
+            return retry(
+                self.settings, place.shown, lambda: method(Bucket=place.bucket, **arguments)
+            )
+        except Unexplained:
+            if name == "head_object":
+                self._ask_reason(place, **arguments)
+            raise
+
+    def _ask_reason(self, place: Place, **arguments: Any) -> None:
+        """Ask for the first byte: the answer to HEAD has no words, such as that a token expired."""
+
+        def ask() -> None:
+            answer = self.api.get_object(Bucket=place.bucket, Range="bytes=0-0", **arguments)
+            answer["Body"].close()
+
+        retry(self.settings, place.shown, ask)

@@ -37,6 +37,10 @@ class UploadMissing(StorageError):
     """The parts of an upload are gone. Handled by the upload itself, never shown."""
 
 
+class Unexplained(StorageError):
+    """The answer holds a status and no word of S3 about it."""
+
+
 KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, storage.profile, or the machine's role"
 DENIED = f"access denied; {KEYS}, and what they are allowed"
 EXPIRED = "the session's credentials have expired; renew them"
@@ -137,13 +141,15 @@ def explain(uri: str, answer: Mapping[str, Any]) -> StorageError:
         if kind is WrongRegion and (region := _find_region(answer)):
             reason = f"{REGION}={region}"
         return kind(f"{uri}: {reason} ({code})")
-    kind = StorageBusy if status >= 500 and status != 501 else StorageError
+    is_busy = status >= 500 and status != 501
     if code == str(status):  # it names no error of S3; 500 is also botocore's word for a broken 200
         answered = "200 or 500" if status == 500 else str(status)
+        kind = StorageBusy if is_busy else Unexplained
         return kind(
             f"{uri}: answered {answered}, and what came is no S3 answer, or only the beginning of "
             "one; check storage.endpoint_url"
         )
+    kind = StorageBusy if is_busy else StorageError
     return kind(f"{uri}: the store answered {status} {code}")
 
 

@@ -35,7 +35,7 @@ class StorageSettings:
     def __post_init__(self) -> None:
         if self.endpoint_url is not None:
             parts = urlsplit(self.endpoint_url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
                 raise RequestError(
                     f"storage.endpoint_url={hide_password(self.endpoint_url)!r}: must look like "
                     "https://host:port"

@@ -1,9 +1,9 @@
 """Parse URIs of local files and S3 objects. Nothing is opened here; only the folders before a
 `..` are looked at, which may be links.
 
-A local path and `file://` name files, `s3://bucket/key` objects. The key of an S3 URI is taken as
-it stands: `%`, `?` and `#` are characters like any other. A `file://` URI is percent-encoded; `?`
-and `#` need not be.
+A local path (`~/` is the user's own folder) and `file://` name files, `s3://bucket/key` objects.
+The key of an S3 URI is taken as it stands: `%`, `?` and `#` are characters like any other. A
+`file://` URI is percent-encoded; `?` and `#` need not be.
 """
 
 import os
@@ -68,7 +68,8 @@ def parse_uri(uri: str) -> Place:
         )
     try:
         if not found:
-            return Place("", _make_absolute(os.fsencode(uri)))
+            path = os.path.expanduser(uri) if uri.startswith("~/") else uri  # noqa: PTH111
+            return Place("", _make_absolute(os.fsencode(path)))
         if scheme == "file":
             return Place("", _make_absolute(_read_file_uri(shown, rest)))
         rest.encode()
@@ -143,7 +144,10 @@ def name_file(path: str) -> str:
 
 
 def is_within(uri: str, folder_uri: str) -> bool:
-    return f"{parse_uri(uri).uri}/".startswith(parse_uri(folder_uri).uri.rstrip("/") + "/")
+    place, folder = parse_uri(uri), parse_uri(folder_uri)
+    # By keys: of two local places one may have a `file://` URI and the other a path.
+    inside = f"{folder.bucket}/{folder.key}".rstrip("/") + "/"
+    return f"{place.bucket}/{place.key}/".startswith(inside)
 
 
 def join_uri(folder_uri: str, *names: str) -> str:

@@ -51,7 +51,7 @@ def test_run_that_slept_ends_by_itself_after_another_took_over(tmp_path):
         check_same(out, wanted)
     finally:
         signal_all(asleep, signal.SIGCONT)
-    line = end_in_one_line(asleep, 1, f"lock_lost: run {first} stops: taken for dead; ")
+    line = end_in_one_line(asleep, 1, f"lock_lost: run {first} stops: its heartbeat expired; ")
     assert "at work now: no run" in line
     check_same(out, wanted)
     assert "nothing to do" in run_job(config, *EDITS)

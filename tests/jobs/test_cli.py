@@ -1,6 +1,7 @@
 """The command `separator`: help, exit codes, and one line for what a user gets wrong."""
 
 import argparse
+import os
 import re
 import signal
 import subprocess
@@ -256,6 +257,18 @@ def test_a_run_on_an_empty_folder_says_so(tmp_path, capsys):
     config = write_config(tmp_path / "c.yaml", str(tmp_path / "in"), str(tmp_path / "out"))
     code, out, _ = call(capsys, "run", config)
     assert code == 0 and f"nothing to do: no assets in {tmp_path / 'in'}\n" in out
+
+
+def test_a_run_takes_its_config_from_a_pipe(tmp_path, capsys):
+    """As of `separator run <(make-config)`: it can be read once only."""
+    (tmp_path / "in").mkdir()
+    config = write_config(tmp_path / "c.yaml", str(tmp_path / "in"), str(tmp_path / "out"))
+    reader, writer = os.pipe()
+    os.write(writer, config.read_bytes())
+    os.close(writer)
+    code, out, err = call(capsys, "run", f"/dev/fd/{reader}")
+    os.close(reader)
+    assert code == 0 and "nothing to do: no assets" in out, err
 
 
 def test_commands_are_reached_by_their_modules():

@@ -84,3 +84,13 @@ def test_plan_looks_past_assets_that_a_run_would_refuse(library, tmp_path, capsy
     assert main(["plan", str(config)]) == 0
     out = capsys.readouterr().out
     assert "estimated" in out and "3" in out
+
+
+def test_plan_says_why_it_has_no_estimate(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.mp3").write_text("no sound")
+    config = write_config(tmp_path / "c.yaml", str(tmp_path / "in"), str(tmp_path / "out"))
+    assert main(["plan", str(config)]) == 0
+    assert (
+        "\nno estimate: none of 1 assets that were tried can be used\n" in capsys.readouterr().out
+    )

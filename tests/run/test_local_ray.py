@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import ray.data
 
-from separator.run.local_ray import quiet_loggers
+from separator.errors import ClusterUnreachable
+from separator.run.cluster import is_cluster
+from separator.run.local_ray import join_ray, quiet_loggers
 
 
 def test_quiet_loggers_keeps_warnings_of_hangs_and_high_memory():
@@ -33,6 +35,41 @@ except ClusterUnreachable as error:
     print(error)
 print(len(list_children()), "left")
 """
+
+
+@pytest.mark.parametrize("address", ["head", "head.example.com", "127.0.0.1"])
+def test_an_address_without_a_port_is_one_line(address, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ClusterUnreachable, match=f"RAY_ADDRESS='{address}'") as caught:
+        join_ray()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_address_names_no_cluster(monkeypatch):
+    """As where a file of variables leaves it empty."""
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    assert not is_cluster()
+
+
+EMPTY = """
+from separator.run.local_ray import join_ray
+join_ray(1)
+import ray
+print(ray.cluster_resources()["CPU"])
+"""
+
+
+@pytest.mark.slow
+def test_join_ray_starts_its_own_where_the_address_is_empty():
+    done = subprocess.run(
+        [sys.executable, "-c", EMPTY],
+        env=os.environ | {"RAY_ADDRESS": ""},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1.0\n"
 
 
 @pytest.mark.slow

@@ -105,7 +105,7 @@ def test_check_raises_after_another_run_took_over(local):
     second.acquire()
     storage.is_away = False
     wait_until(lambda: is_lost(first))
-    with pytest.raises(LockLost, match="run 1 stops: taken for dead; at work now: 2"):
+    with pytest.raises(LockLost, match="run 1 stops: its heartbeat expired; at work now: 2"):
         first.check()
     with pytest.raises(LockLost):
         first.try_alone()
@@ -122,7 +122,7 @@ def test_check_after_a_long_stop_raises_before_the_heartbeat_found_the_takeover(
     first.check()
     write_lock(local, "2")
     time.sleep(0.1)
-    with pytest.raises(LockLost, match="run 1 stops: taken for dead; at work now: 2"):
+    with pytest.raises(LockLost, match="run 1 stops: its heartbeat expired; at work now: 2"):
         first.check()
     first.release()
     assert list(read_lock(local)) == ["2"]

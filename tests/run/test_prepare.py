@@ -82,6 +82,16 @@ def test_identity_of_a_file_is_forgotten_when_the_file_changes(tmp_path):
     assert find_sha256(path) == "def"
 
 
+def test_queries_of_several_sounds_are_listened_for_and_those_without_meaning_are_not(tmp_path):
+    (tmp_path / "in").mkdir()
+    queries = "queries=[a dog and rain, everything but rain, xylophone]"
+    config = make_config(tmp_path, "detect.model=encoder", "model.precision=fp32", queries)
+    listening = load_flow(prepare_target(config, Storage()), "r").listening
+    assert listening is not None
+    found = {text: told for text, told in listening.told.items() if told != "similarity"}
+    assert found == {"xylophone": "nothing"} and listening.unknown == {"xylophone"}
+
+
 def test_load_flow_refuses_weights_that_changed_since_the_ids_were_made(tmp_path):
     (tmp_path / "in").mkdir()
     path = tmp_path / "model.safetensors"

@@ -50,7 +50,7 @@ def list_left_by_a_lost_run(output: Path, num_well: int) -> list[str]:
 
     def check() -> None:
         if next(checks, True):
-            raise LockLost("taken for dead")
+            raise LockLost("its heartbeat expired")
 
     storage, layout = Storage(), Layout(str(output), "flac")
     writer = ManifestWriter(storage, layout, "r", 1_000)

@@ -229,3 +229,18 @@ def test_ca_bundle_is_needed_for_a_private_authority(tmp_path):
             reach(server, "https").write("s3://bucket/key", b"data")
         reach(server, "https", ca_bundle=str(tmp_path / "ca.pem")).write("s3://bucket/key", b"d")
     assert [command for command, _ in server.seen] == ["PUT"]
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_stat_asks_for_the_reason_that_an_answer_to_head_cannot_give(status):
+    """AWS answers 400 to HEAD where a token has expired: the run is to end, not each asset."""
+    reason = fail(400, "ExpiredToken")
+    # botocore itself asks twice after 400, for the bucket may be in another region.
+    answers = [Answer(status)] * (2 if status == 400 else 1)
+    with serve(*answers, reason) as server, pytest.raises(TokenExpired, match="have expired"):
+        reach(server).stat("s3://bucket/key")
+
+
+def test_stat_of_what_is_no_store_says_so():
+    with serve(Answer(400)) as server, pytest.raises(StorageError, match="is no S3 answer"):
+        reach(server).stat("s3://bucket/key")

@@ -2,8 +2,9 @@
 
 import pytest
 
-from separator.errors import RequestError
+from separator.errors import RequestError, StorageError
 from separator.storage import Storage, StorageSettings
+from separator.storage.s3_client import get_client
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,30 @@ def test_variables_that_boto3_cannot_use_are_one_line(
 def test_an_endpoint_that_is_no_address_is_one_line(credentials):
     with pytest.raises(RequestError, match=r"http://minio_1:9; look at storage.endpoint_url"):
         Storage(StorageSettings(endpoint_url="http://minio_1:9")).read("s3://bucket/key")
+
+
+@pytest.mark.parametrize(
+    ("path_style", "address"),
+    [
+        (None, "http://store.test/bucket/key"),
+        (True, "http://store.test/bucket/key"),
+        (False, "http://bucket.store.test/key"),
+    ],
+)
+def test_path_style_says_where_the_bucket_stands(path_style, address, credentials):
+    settings = StorageSettings("http://store.test", "us-east-1", path_style=path_style)
+    about = {"Bucket": "bucket", "Key": "key"}
+    signed = get_client(settings).generate_presigned_url("get_object", Params=about)
+    assert signed.partition("?")[0] == address
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "No such file"), ("", "no certificates"), ("x", "no certificates")]
+)
+def test_ca_bundle_that_holds_no_certificates_is_named(text, message, tmp_path, credentials):
+    path = tmp_path / "ca.pem"
+    if text is not None:
+        path.write_text(text)
+    settings = StorageSettings("https://127.0.0.1:9", ca_bundle=str(path), attempts=1)
+    with pytest.raises(StorageError, match=f"storage.ca_bundle='{path}': .*{message}"):
+        Storage(settings).read("s3://bucket/key")

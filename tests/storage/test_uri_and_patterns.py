@@ -104,6 +104,14 @@ def test_a_place_has_one_name_also_with_dots_and_links(tmp_path, monkeypatch):
     assert not is_within("../out", ".")
 
 
+def test_a_path_from_home_is_no_folder_named_tilde(tmp_path, monkeypatch):
+    """Shells leave the tilde of `output.uri=~/stems` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse_uri("~/a b/").uri == f"{tmp_path}/a b/"
+    for own in ("./~/x", "~x", "/~/x", "file:///~/x", "s3://bucket/~/x"):
+        assert parse_uri(own).key.endswith(own.rpartition("~")[1] + own.rpartition("~")[2])
+
+
 def test_shown_uri_is_one_line():
     assert parse_uri("s3://bucket/a\nb").shown == "s3://bucket/a\\nb"
 
@@ -113,6 +121,7 @@ def test_shown_uri_is_one_line():
     [
         ({"endpoint_url": "localhost:9000"}, "endpoint_url='localhost:9000'"),
         ({"endpoint_url": "https://me:hunter2@host"}, "holds a password"),
+        ({"endpoint_url": "https://host/?key=hunter2"}, "must look like https://host:port"),
         ({"checksums": "never"}, "checksums='never'"),
         ({"anonymous": True, "profile": "x"}, "choose one"),
         ({"part_bytes": 1}, "part_bytes=1"),
