@@ -15,6 +15,7 @@ may not be there.
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,15 +24,16 @@ from typing import Any
 from separator.errors import QueryError, RequestError
 from separator.storage.uri import parse_uri
 
-LONGEST_TEXT = 512
 OR_NONE = ", or leave the name out to have it made from the text"
-LONGEST_NAME_BYTES = 100
+LONGEST_TEXT, LONGEST_NAME_BYTES = 512, 100
 # Names made from texts are shorter: extensions and suffixes are added to them.
 LONGEST_SLUG_BYTES, HASH_DIGITS = 72, 8
 LATEST_S = 1e9  # of a frame: no video is as long
 MOST_SOUNDS = 1_000  # of one query: far more than help
 FILE_KINDS = ("audio", "image", "video")
 KEYS = ("name", "text", *FILE_KINDS, "at_s", "classes")
+# Soft hyphens, zero-width and direction marks come along with texts that are copied.
+INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 # Windows refuses the first nine; `#` ends the path of a URI, and `%` escapes characters in it.
 UNSAFE = frozenset('/\\<>:"|?*#%')
 RESERVED = frozenset(
@@ -188,13 +190,13 @@ def _check_sound(sound: Any, where: str, with_samples: bool) -> Any:
 
 
 def clean_text(text: object, where: str = "text") -> str:
-    """Normalise a text to NFKC and white space to single spaces; refuse what names no sound."""
+    """Normalise a text: NFKC, single spaces, no invisible marks; refuse what names no sound."""
     if not isinstance(text, str):
         raise QueryError(
             f"{where}={_show(text)}: must be a text, not {type(text).__name__}; "
             "in YAML, put quotes around it"
         )
-    clean = " ".join(unicodedata.normalize("NFKC", text).split())
+    clean = " ".join(unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).split())
     if not any(char.isalnum() for char in clean):
         raise QueryError(f"{where}={_show(text)}: has no letter or digit; name a sound in words")
     if len(clean) > LONGEST_TEXT:
@@ -202,11 +204,10 @@ def clean_text(text: object, where: str = "text") -> str:
             f"{where}={_show(text)}: {len(clean)} characters, at most {LONGEST_TEXT} are allowed; "
             "name one sound in a short phrase"
         )
-    for char in clean:
-        if unicodedata.category(char) in ("Cc", "Cs"):
-            raise QueryError(
-                f"{where}={_show(text)}: contains the control character {char!r}; remove it"
-            )
+    if control := re.search("[\x00-\x1f\x7f-\x9f\ud800-\udfff]", clean):
+        raise QueryError(
+            f"{where}={_show(text)}: contains the control character {control[0]!r}; remove it"
+        )
     return clean
 
 
@@ -273,8 +274,7 @@ def _find_problem(name: str) -> str | None:
 
 
 def _refuse_duplicates(queries: list[Query]) -> None:
-    texts: dict[str, int] = {}
-    names: dict[str, int] = {}
+    texts, names = dict[str, int](), dict[str, int]()
     for i, query in enumerate(queries):
         first = i if query.files else texts.setdefault(_fold(query.text, "NFKC"), i)
         if first != i:

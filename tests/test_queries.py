@@ -81,6 +81,8 @@ def test_parse_queries_takes_rows_of_a_table_where_a_query_lacks_most_columns() 
         ("cafe\u0301", "caf\u00e9"),
         ("Siren", "Siren"),
         ("ﬁre", "fire"),
+        ("\ufeffa si\u00adren\u200b", "a siren"),  # marks of a copied text
+        ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e"),  # which belongs to the spelling
     ],
 )
 def test_parse_queries_normalises_texts(text: str, stored: str) -> None:

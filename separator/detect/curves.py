@@ -186,8 +186,8 @@ def measure_frames(
 
 
 def measure_level_db(samples_CT: np.ndarray) -> float:
-    """Return the level in dBFS of the loudest channel."""
-    power = np.square(samples_CT, dtype=np.float64).mean(1).max(initial=0) if samples_CT.size else 0
+    """Return the level in dBFS of the mean of the channels, which is what encoders hear."""
+    power = np.square(samples_CT.mean(0, dtype=np.float64)).mean() if samples_CT.size else 0
     return 10 * float(np.log10(power)) if power > 0 else -np.inf
 
 

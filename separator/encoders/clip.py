@@ -29,6 +29,7 @@ END_TOKEN = 49_407
 VOCABULARY = 49_408
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 SPREAD = (0.26862954, 0.26130258, 0.27577711)
+LONGEST_SHARE = 16  # of the shorter side: more is never in the middle square
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def prepare_image(image_HW3: np.ndarray, size: int) -> Tensor:
         raise QueryError(
             f"image of shape {image_HW3.shape}, {image_HW3.dtype}: (height, width, 3) bytes needed"
         )
+    image_HW3 = cut_middle(image_HW3)
     height, width = image_HW3.shape[:2]
     scale = size / min(height, width)
     new = (max(size, int(width * scale)), max(size, int(height * scale)))
@@ -112,6 +114,14 @@ def prepare_image(image_HW3: np.ndarray, size: int) -> Tensor:
     square = scaled[top : top + size, left : left + size].astype(np.float32) / 255
     normal = (square - np.array(MEAN, np.float32)) / np.array(SPREAD, np.float32)
     return torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)))
+
+
+def cut_middle(image_HW3: np.ndarray) -> np.ndarray:
+    """Cut off the ends of a very long image: scaled to its shorter side it would fill memory."""
+    height, width = image_HW3.shape[:2]
+    longest = LONGEST_SHARE * min(height, width)
+    top, left = (max(0, length - longest) // 2 for length in (height, width))
+    return np.ascontiguousarray(image_HW3[top : top + longest, left : left + longest])
 
 
 def is_clip(encoder_id: str | None) -> bool:

@@ -88,7 +88,9 @@ def embed_sound(
     pieces = cut_pieces(mono_T) if rule == "official" else cut_pieces_uss(mono_T)
     if not pieces:
         heard = "2 s are above -58 dBFS" if rule == "official" else f"peak is > {SILENCE_PEAK}"
-        raise QueryError(f"{which} is silent (of no piece the {heard}): leave it out")
+        raise QueryError(
+            f"{which} is silent (with its channels averaged, of no piece the {heard}): leave it out"
+        )
     return detector.infer(torch.stack(pieces)).latent.double().numpy()
 
 

@@ -71,11 +71,11 @@ def encode_texts(
     if mini.is_mini(encoder_id):  # faster than a cache
         encoder = load_encoder()
         assert isinstance(encoder, mini.MiniEncoder)
-        warnings = dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
         kinds = list_kinds()
-        warnings |= {text: SEVERAL for text in texts if names_several(text, kinds)}
+        warnings = {text: SEVERAL for text in texts if names_several(text, kinds)}
         found = {text: NEGATION.search(text) for text in texts}
         warnings |= {text: NEGATED.format(word=word[0]) for text, word in found.items() if word}
+        warnings |= dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
         return encoder.encode_texts(texts), warnings
     if encoder_id.startswith(PACKAGE_PREFIX):  # of any size: its package may keep them
         return load_encoder().encode_texts(texts), {}

@@ -39,6 +39,6 @@ class SimilarityMeter:
     def compare(self, samples_CT: np.ndarray, rate_hz: int, condition_D: np.ndarray) -> float:
         """Return the cosine of the loudest `listen_s` seconds and the query; NaN for silence."""
         loudest_CT = samples_CT[:, find_loudest(samples_CT, round(self.encoder.listen_s * rate_hz))]
-        if not loudest_CT.any():
+        if not loudest_CT.mean(0).any():  # nor where channels cancel each other out
             return math.nan
         return float(self.encoder.encode_audio(loudest_CT, rate_hz) @ condition_D)

@@ -75,8 +75,8 @@ class AudioSounds:
         loud = [piece_1T.numpy() for piece_1T in pieces if is_loud(piece_1T)]
         if not loud:
             raise QueryError(
-                f"{sound.name} is silent (none of its pieces of {PIECE_S:g} s is above -58 dBFS): "
-                "leave it out"
+                f"{sound.name} is silent (with its channels averaged, none of its pieces of "
+                f"{PIECE_S:g} s is above -58 dBFS): leave it out"
             )
         pieces_PD = np.stack([self.encoder.encode_audio(piece, rate_hz) for piece in loud])
         return pieces_PD.astype(np.float64)

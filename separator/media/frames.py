@@ -27,7 +27,8 @@ def read_frames(
     form = find_image_format(path)
     command = ["ffmpeg", *QUIET, "-threads", "1", "-protocol_whitelist", "file"]
     if form:
-        command += ["-f", form, "-i", name_input(path), "-frames:v", "1"]
+        # Half a JPEG would be filled up with grey.
+        command += ["-err_detect", "explode", "-f", form, "-i", name_input(path), "-frames:v", "1"]
     else:
         command += ["-format_whitelist", SAFE_INPUT["format_whitelist"]]
         command += ["-ss", f"{at_s:.3f}"] if at_s is not None else []
@@ -35,6 +36,8 @@ def read_frames(
         command += ["-frames:v", "1"] if at_s is not None else []
         command += ["-vf", "fps=1", "-frames:v", str(MOST_FRAMES)] if at_s is None else []
     frames = split_ppm(path, run([*command, *PPM], path, limits or Limits(), MOST_BYTES))
+    if not frames and not form and at_s is None:  # less than half a second long
+        return read_frames(path, limits, 0.0)
     if not frames:
         what = f"no frame at {at_s:g} s" if at_s is not None else "no picture in it"
         raise MediaUnreadable(f"{show_name(path)}: {what}")

@@ -259,6 +259,11 @@ def read_queries(value: Any) -> list[Query]:
             f"query {named[0]!r}: a list's own queries are texts; sounds and images are given "
             "in the config, for all assets"
         )
+    if named := [query.name for query in queries if query.classes]:
+        raise QueryError(
+            f"query {named[0]!r}: a list's own queries have no classes; give them in the config, "
+            "to a query of this text: they count for its text in all rows"
+        )
     return queries
 
 

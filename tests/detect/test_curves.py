@@ -117,3 +117,13 @@ def test_every_sample_is_in_one_frame_where_a_frame_is_no_whole_number_of_them(n
     bounds = [0, 1_102, 2_205, 3_308, 4_410]
     frames = [samples_1T[0, a:b] for a, b in pairwise(bounds) if a < num_samples]
     np.testing.assert_allclose(power_N, [np.square(frame_T).mean() for frame_T in frames])
+
+
+def test_similarity_hears_nothing_where_channels_cancel_each_other_out():
+    """Of such a track the mean of the channels is silent, and only that is ever embedded."""
+    encoder = Loudness()
+    by = BySimilarity(encoder, {"q": np.array([0, 1.0])}, {"q": Calibration(4, -2)})
+    tone_T = np.sin(np.arange(4 * RATE_HZ) * 0.3)
+    scores_N = by.measure(np.stack([tone_T, -tone_T]), RATE_HZ)["q"].scores
+    assert not scores_N.any() and not encoder.lengths
+    assert by.measure(np.stack([tone_T, 0 * tone_T]), RATE_HZ)["q"].scores.all()

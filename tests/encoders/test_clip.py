@@ -143,3 +143,14 @@ def test_other_weights_are_refused(names, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(EncoderError, match="no CLIP with two transformers"):
         read_clip(path)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_very_long_image_is_read_at_its_middle(files, axis):
+    """Scaled as a whole it would be 224 by more pixels than memory holds."""
+    encoder, length = read_clip(files["openai"]), 10_000_000
+    line_N13 = np.zeros((length, 1, 3), np.uint8)
+    line_N13[length // 2 - 10 : length // 2 + 10] = 200
+    found_D = encoder.encode_images([line_N13 if axis == 0 else line_N13.transpose(1, 0, 2)])
+    grey_HW3 = np.full((3, 3, 3), 200, np.uint8)
+    np.testing.assert_allclose(found_D, encoder.encode_images([grey_HW3]), atol=1e-6)

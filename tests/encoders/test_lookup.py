@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from separator.encoders.lookup import encode_texts, find_audio_encoder, find_sound_encoder
+from separator.encoders.lookup import UNKNOWN, encode_texts, find_audio_encoder, find_sound_encoder
 from separator.encoders.mini import read_mini
 from separator.encoders.sound_encoder import AudioSounds, LatentSounds
 from separator.errors import (
@@ -119,3 +119,11 @@ def test_a_query_that_denies_a_sound_is_warned_of(text, word):
     )
     told = f"says {word!r}, and the mini model hears only which sounds are named"
     assert warnings.get(text, "").startswith(told) == bool(word)
+
+
+def test_a_query_without_a_known_word_is_warned_of_as_such_whatever_else_it_says():
+    texts = ["no xylophone", "a xylophone"]
+    _, warnings = encode_texts(
+        texts, read_separator(BUNDLED).encoder_id, lambda: read_mini(BUNDLED)
+    )
+    assert warnings == dict.fromkeys(texts, UNKNOWN)

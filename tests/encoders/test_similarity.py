@@ -52,3 +52,10 @@ def test_compare_uses_the_loudest_seconds(meter, conditions):
 def test_compare_of_silence_is_nan(meter, conditions, length):
     silence_CT = np.zeros((2, length), np.float32)
     assert math.isnan(meter.compare(silence_CT, 32_000, conditions["rain"]))
+
+
+def test_compare_of_channels_that_cancel_each_other_out_is_nan(meter, conditions):
+    sound_CT = make_sound("rain", 5, 64_000).astype(np.float32)[None]
+    assert not math.isnan(meter.compare(sound_CT, 32_000, conditions["rain"]))
+    cancelled_CT = np.concatenate([sound_CT, -sound_CT])
+    assert math.isnan(meter.compare(cancelled_CT, 32_000, conditions["rain"]))

@@ -95,6 +95,9 @@ def test_what_is_no_example_is_refused_by_name(encoder):
     silence = Sound("s3://b/quiet.wav", np.full((1, 3 * HZ), 1e-4, np.float32), HZ)
     with pytest.raises(QueryError, match=r"s3://b/quiet.wav is silent .*: leave it out"):
         encode_examples(encoder, [good, silence])
+    cancelled = Sound("phase.wav", np.concatenate([good.samples, -good.samples]), HZ)
+    with pytest.raises(QueryError, match=r"phase.wav is silent \(with its channels averaged, "):
+        encode_examples(encoder, [cancelled])
     with pytest.raises(AudioError, match=r"short.wav has 0.0100 s: 0.02 s are needed"):
         encode_examples(encoder, [Sound("short.wav", good.samples[:, :320], HZ)])
     bad = np.full((1, HZ), np.nan, np.float32)

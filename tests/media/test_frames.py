@@ -42,6 +42,12 @@ def test_video_gives_one_frame_a_second_or_the_one_at_a_time(video):
         read_frames(video, at_s=9)
 
 
+def test_video_of_less_than_half_a_second_gives_its_first_frame(tmp_path):
+    start("-f", "lavfi", "-i", "color=blue:s=64x48:r=10:d=0.3", tmp_path / "short.mp4")
+    (frame,) = read_frames(tmp_path / "short.mp4")
+    np.testing.assert_allclose(frame.mean((0, 1)), COLOURS[2], atol=8)
+
+
 def test_file_without_pictures_is_a_typed_error(tmp_path):
     start("-f", "lavfi", "-i", "sine=d=1", tmp_path / "a.wav")
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
@@ -49,3 +55,15 @@ def test_file_without_pictures_is_a_typed_error(tmp_path):
     for name in ("a.wav", "list.m3u8", "half.png"):
         with pytest.raises(MediaError, match=name):
             read_frames(tmp_path / name)
+
+
+def test_half_a_photograph_is_refused_and_a_missing_end_mark_is_not(tmp_path):
+    path = tmp_path / "a.jpg"
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(MediaError, match=r"a\.jpg"):
+        read_frames(path)
+    path.write_bytes(data[:-2])
+    assert len(read_frames(path)) == 1

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from separator.config import JobConfig
-from separator.errors import RequestError, Unreachable
+from separator.errors import QueryError, RequestError, Unreachable
 from separator.results.paths import Layout, tell_apart
 from separator.stages.extract import Extractor, SpanPlan
 from separator.stages.listing import Listing, collect_texts
+from separator.stages.work import read_queries
 from separator.storage import Entry, Storage
 from tests.helpers.listing import (
     list_assets,
@@ -210,3 +211,8 @@ def test_rows_that_cannot_be_read_become_assets_that_fail(library):
     assert codes == [
         "media_unreadable", "object_missing", "bad_request", "bad_request", "layout_unsupported",
     ]  # fmt: skip
+
+
+def test_classes_in_a_list_are_refused_because_nothing_would_listen_by_them():
+    with pytest.raises(QueryError, match="query 'siren': a list's own queries have no classes"):
+        read_queries('[{"text": "siren", "classes": ["alarm"]}]')
