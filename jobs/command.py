@@ -5,9 +5,11 @@ A module of this package defines one `Command` or more. `jobs.cli` puts all of t
 """
 
 import argparse
+import codecs
 import contextlib
 import difflib
 import errno
+import io
 import os
 import re
 import shutil
@@ -122,6 +124,7 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     A bug is no `SeparatorError`: it leaves a traceback, and Python exits with 1.
     """
     prog, resumes = parser.prog, True
+    accept_all_names()
     stop = _Stop()
     previous = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -219,8 +222,18 @@ def check_new_file(path: Path, force: bool) -> None:
         raise RequestError(f"{path}: must end in .safetensors")
     if not path.parent.is_dir():
         raise RequestError(f"{path.parent}: no such folder")
+    if path.is_dir():
+        raise RequestError(f"{path}: is a folder; choose another name")
     if path.exists() and not force:
         raise RequestError(f"{path}: exists; --force overwrites it")
+
+
+def accept_all_names() -> None:
+    """Let standard output take every name of a library: its bytes where it is in UTF-8, else an
+    escape for what the encoding lacks."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        is_utf_8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf_8 else "backslashreplace")
 
 
 def silence_stdout() -> None:

@@ -1,6 +1,7 @@
 """Convert a checkpoint to safetensors, without its optimizer.
 
-A safetensors file holds no code. The largest change of a weight and the sha256 are printed.
+A safetensors file holds no code. The largest change of a weight is printed, and the sha256 of the
+weights, as the manifest has it: not that of the file.
 """
 
 import argparse
@@ -48,7 +49,7 @@ def convert(options: argparse.Namespace) -> None:
         f"{before_bytes / 1e6:,.1f} MB -> {dst.stat().st_size / 1e6:,.1f} MB {options.dtype},"
         f" {num_parameters:,} parameters, largest error {measure_error(before, after):.1e}"
     )
-    print(f"sha256 {sha256}")
+    print(f"weights sha256 {sha256}")
 
 
 def pack_encoder(path: Path, encoder_id: str | None, dtype: "torch.dtype") -> tuple[dict, dict]:

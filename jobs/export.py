@@ -8,13 +8,14 @@ Face Hub, where it is private.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import sys
 from typing import TYPE_CHECKING
 
 from jobs.command import OK, SOME_FAILED, Command, add_config_arguments, say, show_bytes, show_time
-from separator.errors import ObjectExists, ObjectMissing, RequestError, tell_install
+from separator.errors import ObjectExists, ObjectMissing, OutputDamaged, RequestError, tell_install
 
 if TYPE_CHECKING:
     from separator.export.select import Selection
@@ -83,24 +84,47 @@ def claim(
                 f"output.uri={config.output.uri!r}: holds a {uri.rpartition('/')[2]} that is not"
                 " ours; choose another place"
             )
-    try:
-        write_about(storage, layout, selection, config, "begun")
-        return {}
-    except ObjectExists:
-        before = json.loads(storage.read(layout.about()))["selection"]
+        with contextlib.suppress(ObjectExists):  # of an export that begins at the same moment
+            write_about(storage, layout, selection, config, "begun")
+            return {}
+    before = read_selection(storage, layout)
     if before != selection.name:
         raise RequestError(
             f"output.uri={config.output.uri!r}: holds another data set ({before}, this one would be"
             f" {selection.name}: other stems or settings); choose another place or remove it"
         )
+    found = {}
+    for uri in list_sizes(storage, layout.indexes()):
+        with contextlib.suppress(ValueError):  # a damaged index is none
+            contents = Contents.from_json(storage.read(uri))
+            found[uri.rpartition("/")[2].removesuffix(".json")] = contents
+    sizes = list_sizes(storage, layout.data(""))
+    # A shard with missing stems is written again: they may be back.
+    return {
+        name: each
+        for name, each in found.items()
+        if each.is_whole
+        and all(sizes.get(layout.file(file.name)) == file.num_bytes for file in each.files)
+    }
+
+
+def read_selection(storage: "Storage", layout: "ExportLayout") -> str:
+    """Read which selection the data set that is there holds."""
     try:
-        uris = [entry.uri for entry in storage.list(layout.indexes(), ["*.json"])]
+        return json.loads(storage.read(layout.about()))["selection"]
+    except (ValueError, TypeError, KeyError):
+        raise OutputDamaged(
+            f"{layout.about()}: is no description of an export; choose another output.uri, or move"
+            " it away"
+        ) from None
+
+
+def list_sizes(storage: "Storage", folder: str) -> dict[str, int]:
+    """Return the bytes of each file in a folder by its URI."""
+    try:
+        return {entry.uri: entry.num_bytes for entry in storage.list(folder)}
     except ObjectMissing:
         return {}
-    names = {uri: uri.rpartition("/")[2].removesuffix(".json") for uri in uris}
-    found = {name: Contents.from_json(storage.read(uri)) for uri, name in names.items()}
-    # A shard with missing stems is written again: they may be back.
-    return {name: contents for name, contents in found.items() if contents.is_whole}
 
 
 def write_about(
@@ -127,7 +151,7 @@ def print_summary(contents: "list[Contents]", config: "ExportConfig") -> None:
             f"   shards {total.num_shards:,}"
         )
     for licence, number in sum_up(contents, "licence").most_common(5):
-        print(f"  {licence or 'no licence given':32}{number:>8,}")
+        print(f"  {' '.join(licence.split()) or 'no licence given':32}{number:>8,}")
     if missing := sum(len(each.missing) for each in contents):
         print(f"{missing:,} stems are gone from storage, or damaged; index/ names them")
     if too_loud := sum(len(each.too_loud) for each in contents):

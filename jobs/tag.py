@@ -230,7 +230,9 @@ class Printer:
 
     def add(self, title: str, rows: list[Row]) -> None:
         """Print a track's rows in at most 80 columns; only its title may be longer."""
-        print(title, flush=True)
+        from separator.storage.uri import show_uri
+
+        print(show_uri(title), flush=True)
         if not rows:
             print("  no label reaches --min-score")
             return

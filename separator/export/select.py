@@ -6,7 +6,6 @@ Order and split come from hashes: the same manifest and settings give the same s
 import contextlib
 import hashlib
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,13 +204,13 @@ def open_manifest(folder: Path, memory_bytes: float) -> duckdb.DuckDBPyConnectio
 def make_selection(expressions: Expressions, config: ExportConfig) -> Selection:
     where, by, licence = config.input.where, config.split.by, config.output.licence
     connection = expressions.connection
-    found = connection.table("latest").filter(f"status = 'ok' AND kind = '{config.input.kind}'")
+    made = f"status = 'ok' AND kind = '{config.input.kind}' AND stem_uri <> ''"
+    found = connection.table("latest").filter(made)
     # Tables, not views: each expression is evaluated once, even one that is random.
     expressions.evaluate("input.where", where, lambda chosen: found.filter(chosen).create("found"))
     cut = CUT.format(pad_s=float(config.input.pad_s)) if config.is_cut else WHOLE
     connection.sql(cut).create("samples")
-    path = json.dumps(f"{licence}", ensure_ascii=False).replace("'", "''")
-    carried = "''" if licence is None else f"coalesce(carried ->> '$.{path}', '')"
+    carried = "''" if licence is None else f"coalesce(carried ->> {quote_pointer(licence)}, '')"
     given = (
         duckdb.StarExpression(exclude=VERDICT_KEYS),
         duckdb.SQLExpression(carried).alias("licence"),
@@ -245,6 +244,12 @@ def make_selection(expressions: Expressions, config: ExportConfig) -> Selection:
     connection.sql(SHARDED).create_view("sharded")
     name = hashlib.sha256(f"{config.describe()} {num_stems} {digest}".encode()).hexdigest()[:16]
     return Selection(connection, name, num_stems)
+
+
+def quote_pointer(key: str) -> str:
+    """Write a key of JSON as a JSON pointer in SQL: a path of DuckDB's would take `*` for all."""
+    pointer = "/" + key.replace("~", "~0").replace("/", "~1")
+    return "'" + pointer.replace("'", "''") + "'"
 
 
 def check_residuals(connection: duckdb.DuckDBPyConnection) -> None:

@@ -38,7 +38,9 @@ class Contents:
         day = row["created_at"].date().isoformat()
         self.days = [min([day, *self.days]), max([day, *self.days])]
         network = f"{row['model_name']}, weights with sha256 {row['checkpoint_sha256']}"
-        counted = {column: row[column] for column in COUNTED}
+        # Example sounds have no text.
+        asked = row["query_text"] or row["query_name"]
+        counted = {"query_text": asked, "licence": row["licence"]}
         for column, value in (counted | {NETWORK: network, SUFFIX: suffix}).items():
             counts = self.counts.setdefault(column, {})
             counts[value] = counts.get(value, 0) + 1
@@ -58,9 +60,13 @@ class Contents:
 
     @classmethod
     def from_json(cls, data: bytes) -> "Contents":
-        about = json.loads(data.decode("utf-8", "surrogateescape"))
-        about.pop("num_bytes", None)  # an earlier version wrote it
-        return cls(**about | {"files": [ShardFile(**each) for each in about.get("files", [])]})
+        """Read an index; ValueError if it is none, or damaged."""
+        try:
+            about = json.loads(data.decode("utf-8", "surrogateescape"))
+            about.pop("num_bytes", None)  # an earlier version wrote it
+            return cls(**about | {"files": [ShardFile(**each) for each in about.get("files", [])]})
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"is no index of a shard: {error}") from None
 
 
 class Total(NamedTuple):

@@ -1,7 +1,7 @@
 """Read from manifests where queries are heard."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,16 +58,7 @@ def read_presence(
     names: set[str] = set()
     unheard: set[str] = set()  # names of queries that are meant, and that nothing listened for
     layouts = [Layout(name_presence(output_uri), ""), Layout(output_uri, "")]
-    if not any(list_entries(storage, layout) for layout in layouts):
-        if found_nothing(storage, layouts):
-            raise RequestError(
-                f"output.uri={output_uri!r}: the runs so far found no assets; check input.uri and "
-                "input.include of the run"
-            )
-        raise RequestError(
-            f"output.uri={output_uri!r}: no manifest there; `separator run` and `separator detect` "
-            "write it on their way and at their end"
-        )
+    check_manifests(storage, layouts)
     for layout in layouts:
         for batch in read_latest(storage, layout, COLUMNS):
             for row in batch.to_pylist():
@@ -85,10 +76,11 @@ def read_presence(
                 if other is not None:
                     # The output's own rows come last: theirs are the fingerprints of stems.
                     found[key] = other | {"fingerprint": row.get("fingerprint", "")}
-    if query and not found and unheard:
+    if not found and unheard:
+        unknown = ", ".join(sorted(unheard)[:MOST_NAMES])
         raise RequestError(
-            f"{query!r}: nothing has listened for {', '.join(sorted(unheard)[:MOST_NAMES])}: its "
-            "rows failed, its words mean nothing to the model, or detect.model was off"
+            f"{query or output_uri!r}: nothing has listened for {unknown}: its rows failed, its "
+            "words mean nothing to the model, or detect.model was off"
         )
     if query and not found:
         raise RequestError(
@@ -101,6 +93,22 @@ def read_presence(
     known = read_verdicts(storage, layouts[-1])
     given = {fingerprint: each.verdict for fingerprint, each in known.items()}
     return [row for row in rows if (given.get(row.get("fingerprint", "")) or UNREVIEWED) == verdict]
+
+
+def check_manifests(storage: Storage, layouts: Sequence[Layout]) -> None:
+    """Refuse an output, named last, in which nothing has written a manifest."""
+    if any(list_entries(storage, layout) for layout in layouts):
+        return
+    output_uri = layouts[-1].root_uri
+    if found_nothing(storage, layouts):
+        raise RequestError(
+            f"output.uri={output_uri!r}: the runs so far found no assets; check input.uri and "
+            "input.include of the run"
+        )
+    raise RequestError(
+        f"output.uri={output_uri!r}: no manifest there; `separator run` and `separator detect` "
+        "write it on their way and at their end"
+    )
 
 
 def is_meant(row: dict[str, Any], query: str) -> bool:

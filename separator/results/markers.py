@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from separator.errors import RequestError, tell_install
 
@@ -67,12 +68,13 @@ def add_dropped(frame: int, hz: int) -> int:
 
 def read_timecode(text: str, rate: Fraction) -> Frames:
     """Read the time code of an asset's first frame: 01:00:00:00, or 01:00:00;00 for drop frame."""
-    is_drop = ";" in text or "." in text.rpartition(":")[2]
     parts = text.replace(";", ":").replace(".", ":").split(":")
     if len(parts) != 4 or not all(part.isdecimal() for part in parts):
         raise RequestError(f"time code {text!r}: must be HH:MM:SS:FF")
     hours, minutes, seconds, frame = map(int, parts)
     hz = max(1, round(rate))
+    # Drop frame is of 30 and 60 frames; programs write its sign at other rates, too.
+    is_drop = hz % 30 == 0 and (";" in text or "." in text.rpartition(":")[2])
     number = ((hours * 60 + minutes) * 60 + seconds) * hz + frame
     if is_drop:
         total_minutes = 60 * hours + minutes
@@ -150,6 +152,13 @@ def to_ascii(text: str) -> str:
     return " ".join(text.encode("ascii", "replace").decode().replace("|", "/").split())
 
 
+def to_url(asset_uri: str) -> str:
+    """Write a path as a URL where OpenTimelineIO would not take it as it stands: it decodes `%`,
+    and cuts off what follows `#`, `?` or `;`."""
+    is_plain = "://" in asset_uri or not set(asset_uri) & set("%#?;")
+    return asset_uri if is_plain else f"file://{quote(asset_uri)}"
+
+
 def _write_otio(title: str, markers: "Sequence[Found]", frames: Frames, duration_s: float) -> str:
     try:
         import opentimelineio as otio
@@ -168,7 +177,7 @@ def _write_otio(title: str, markers: "Sequence[Found]", frames: Frames, duration
     title = to_line(title)
     clip = otio.schema.Clip(title, source_range=make_range(0, whole))
     clip.media_reference = otio.schema.ExternalReference(
-        markers[0].asset_uri, available_range=make_range(0, whole)
+        to_url(markers[0].asset_uri), available_range=make_range(0, whole)
     )
     for m in markers:
         start = frames.find(m.start_s)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from separator.errors import (
     ObjectChanged,
@@ -202,12 +202,22 @@ def unpack(data: bytes, uri: str) -> dict[str, Verdict]:
         raise OutputDamaged(f"{uri}: is no table of verdicts: {reason}") from None
     found = {}
     for row in rows:
-        spans = row.pop("presence")
-        marked = None if spans is None else tuple((s["start_s"], s["stop_s"]) for s in spans)
-        if is_older and marked is None:
-            row["verdict_at"] = guess_time(row["verdict"], row["note"], row["reviewed_at"])
-        found[row["fingerprint"]] = Verdict(**row, presence=marked)
+        try:
+            found[row["fingerprint"]] = _read_row(row, is_older)
+        except (RequestError, TypeError, AttributeError) as error:
+            reason = str(error) if isinstance(error, RequestError) else "a value is missing"
+            raise OutputDamaged(
+                f"{uri}: is no table of verdicts: {row['fingerprint']}: {reason}"
+            ) from None
     return found
+
+
+def _read_row(row: dict[str, Any], is_older: bool) -> Verdict:
+    spans = row.pop("presence")
+    marked = None if spans is None else tuple((s["start_s"], s["stop_s"]) for s in spans)
+    if is_older and marked is None:
+        row["verdict_at"] = guess_time(row["verdict"], row["note"], row["reviewed_at"])
+    return Verdict(**row, presence=marked)
 
 
 def parse_time(key: str, text: object, default: Callable[[], Time]) -> datetime | Time:

@@ -57,6 +57,13 @@ def test_select_takes_stems_that_are_ok_and_renditions_on_request(manifest):
     }
 
 
+def test_rows_without_a_stem_are_not_selected(tmp_path):
+    """As `detect` writes them."""
+    records = make_records(str(tmp_path / "out"), 4)
+    records[0] |= {"stem_uri": ""}
+    assert len(get_rows(choose(write(tmp_path, records)))) == 7
+
+
 def test_where_sees_all_columns_and_carried_ones(manifest):
     where = (
         "energy_share >= 0.5 and query_text like '%a' and carried ->> '$.licence' is not null"
@@ -237,8 +244,8 @@ def test_manifest_without_the_kind_column_holds_stems(tmp_path):
     assert len(get_rows(choose(write(tmp_path, records)))) == 17
 
 
-def test_licence_column_may_have_any_name(tmp_path):
-    name = 'Lizenz\'schlüssel "x"'
+@pytest.mark.parametrize("name", ['Lizenz\'schlüssel "x"', "*", "a.b", "x/y~1"])
+def test_licence_column_may_have_any_name(tmp_path, name):
     records = make_records(str(tmp_path / "out"), 3)
     output = write(tmp_path, [row | {"carried": json.dumps({name: "MIT"})} for row in records])
     config = make_config(output, "split.valid=0")

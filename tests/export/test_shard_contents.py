@@ -27,6 +27,14 @@ def test_contents_are_the_same_after_writing_and_reading():
     )
 
 
+def test_contents_count_example_sounds_by_the_name_of_their_query():
+    contents = make_contents()
+    row = {"duration_s": 1.0, "created_at": datetime(2026, 1, 1, tzinfo=UTC), "query_text": ""}
+    row |= {"query_name": "bird", "licence": "", "model_name": "m", "checkpoint_sha256": "abc"}
+    contents.add(row, ".flac")
+    assert contents.counts["query_text"] == {"a dog": 3, "bird": 1}
+
+
 def test_shard_is_whole_if_nothing_is_missing_and_its_hashes_are_known():
     contents = make_contents()
     assert contents.is_whole

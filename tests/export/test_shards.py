@@ -213,8 +213,11 @@ def test_sound_too_long_for_a_parquet_row_is_named(output, tmp_path, monkeypatch
 
 
 def test_card_counts_splits_queries_and_licences(output, tmp_path):
-    export(output, tmp_path / "set", "output.licence=licence", "split.valid=0.3")
+    where = "query_name || '|' <> '|'"
+    given = ["output.licence=licence", "split.valid=0.3", f"input.where={where}"]
+    export(output, tmp_path / "set", *given)
     card = (tmp_path / "set/README.md").read_text()
+    assert f"- Selected: `{where}`\n" in card
     assert card.startswith("---\nconfigs:\n")
     assert "| CC-BY-4.0 |" in card and "| not given |" in card
     assert "| a sound \\| a | 40 |" in card and 'glob("data/train-*.tar")' in card

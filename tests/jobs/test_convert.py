@@ -48,7 +48,8 @@ def test_fp32_keeps_every_value(
     assert read_metadata(dst)["source_sha256"] == hash_file(src)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and max(map(len, lines)) <= 80
-    assert lines[0].endswith("largest error 0.0e+00") and after.sha256 in lines[1]
+    assert lines[0].endswith("largest error 0.0e+00")
+    assert lines[1] == f"weights sha256 {after.sha256}"
 
 
 def test_bf16_halves_the_file(
@@ -92,6 +93,7 @@ def test_nothing_is_overwritten_unasked(
     [
         ("a.ckpt", "b.ckpt", "must end in .safetensors"),
         ("a.ckpt", "absent/b.safetensors", "no such folder"),
+        ("a.ckpt", "folder.safetensors", "is a folder"),
         ("absent.ckpt", "b.safetensors", "no such file"),
         ("text.ckpt", "b.safetensors", "begins with"),
         ("s3://bucket/a.ckpt", "b.safetensors", "s3://"),
@@ -110,6 +112,7 @@ def test_bad_requests_are_one_line_and_write_nothing(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "cache"))
     Path("text.ckpt").write_text("hello")
+    Path("folder.safetensors").mkdir()
     before = list_names(tmp_path)
     assert main([src_name, dst_name]) == 2
     out, err = capsys.readouterr()

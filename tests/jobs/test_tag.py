@@ -1,8 +1,11 @@
 """`separator tag`: what sounds in files, and when."""
 
+import contextlib
 import csv
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +220,18 @@ def test_tag_goes_on_after_what_cannot_be_looked_at(detector_file, tmp_path, cap
     out, err = capsys.readouterr()
     assert {Path(row["file"]).name for row in json.loads(out)} == {"noise.wav"}
     assert "a.wav" in err and "Too many levels of symbolic links" in err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_tag_prints_every_name_that_a_file_can_have(files, detector_file, tmp_path, form, encoding):
+    """Names that are no text, in a terminal whose encoding lacks them, and with its commands."""
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff\x1b[31m\xe2\x82\xac.wav"))
+    shutil.copy(files / "noise.wav", path)
+    out = io.TextIOWrapper(io.BytesIO(), encoding, errors="strict")
+    with contextlib.redirect_stdout(out):
+        assert tag(detector_file, path, "--format", form) == 0
+    said = out.buffer.getvalue()
+    assert said.count(b".wav") and (b"\x1b" in said) is (form == "csv")
+    if (form, encoding) == ("csv", "utf-8"):
+        assert bytes(path) in said

@@ -2,7 +2,11 @@
 
 import pytest
 
-from separator.results.found import is_meant
+from separator.errors import RequestError
+from separator.results.found import is_meant, read_presence
+from separator.storage import Storage
+from tests.helpers.export_library import write_manifest
+from tests.helpers.records import make_record
 
 
 @pytest.mark.parametrize(
@@ -23,3 +27,14 @@ def test_find_takes_whole_words(query, is_found):
     row = {"query_name": "q", "query_text": "heavy rain, and drops of it"}
     assert is_meant(row, query) is is_found
     assert not is_meant({"query_name": "choo", "query_text": "a train passing"}, "rain")
+
+
+@pytest.mark.parametrize("query", ["", "siren"])
+def test_an_output_in_which_nothing_has_listened_is_not_one_that_hears_nothing(tmp_path, query):
+    rows = [make_record("/in/a.wav", name) | {"presence": None} for name in ("siren", "rain")]
+    write_manifest(Storage(), str(tmp_path / "off"), rows)
+    with pytest.raises(RequestError, match=r"nothing has listened for .*siren"):
+        read_presence(Storage(), str(tmp_path / "off"), query)
+    rows[1]["presence"] = []
+    write_manifest(Storage(), str(tmp_path / "on"), rows)
+    assert len(read_presence(Storage(), str(tmp_path / "on"))) == 1

@@ -3,6 +3,7 @@
 import csv
 import io
 from fractions import Fraction
+from urllib.parse import unquote, urlsplit
 
 import opentimelineio as otio
 import pytest
@@ -46,6 +47,19 @@ def test_otio_reads_its_time_line_with_markers_at_their_times(tmp_path, code, ra
         begins = (found.marked_range.start_time - start).to_seconds()
         assert begins == pytest.approx(wanted.start_s, abs=0.51 / float(rate))
         assert found.metadata["separator"]["query"] == wanted.query
+
+
+@pytest.mark.parametrize("name", ["plain ü.wav", "50%20.wav", "a#1.wav", "why?.wav", "x;y.wav"])
+def test_otio_finds_the_file_of_every_name(tmp_path, name):
+    path = tmp_path / "a.otio"
+    marker = Found(str(tmp_path / name), 0, "siren", 0.0, 1.0, 0.5)
+    path.write_text(write_markers("otio", name, [marker], Frames()))
+    (clip,) = otio.adapters.read_from_file(str(path)).find_clips()
+    url = urlsplit(clip.media_reference.target_url)
+    assert unquote(url.path) == str(tmp_path / name) and not (url.query or url.fragment)
+    if "%" not in name:  # OpenTimelineIO 0.18 decodes twice
+        read = otio.url_utils.filepath_from_url(clip.media_reference.target_url)
+        assert read == str(tmp_path / name)
 
 
 @pytest.mark.parametrize(("duration_s", "length"), [(8.0, 200), (0.0, 106), (4.0, 106)])
@@ -93,6 +107,13 @@ def test_drop_frame_codes_are_those_of_opentimelineio(rate):
         wanted = otio.opentime.RationalTime(number, float(rate)).to_timecode(float(rate), True)
         assert found == wanted
         assert read_timecode(found, rate).first == number
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(24_000, 1_001), Fraction(50)])
+def test_the_sign_of_drop_frame_drops_none_at_rates_that_have_no_drop_frame(rate):
+    frames = read_timecode("10:00:00;00", rate)
+    hour = 3_600 * frames.count_hz
+    assert (frames.first, frames.show(hour)) == (10 * hour, "11:00:00:00")
 
 
 def test_what_is_no_time_code_is_refused():

@@ -6,6 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -47,6 +48,20 @@ def test_duckdb_reads_the_same_rows_as_pandas(files, manifest):
     np.testing.assert_array_equal(rows.rms_db, wanted.rms_db)
     loud = duckdb.sql(f"select query_name from '{files}' where rms_db > -30").df()
     assert len(loud) == (manifest.rms_db > -30).sum() > 0
+
+
+def test_a_manifest_of_two_releases_is_read_with_all_columns(files, manifest, tmp_path):
+    """As docs/job.md says: the older file, which comes first, lacks a column."""
+    table = pq.read_table(Path(files).parent)
+    pq.write_table(table.drop_columns(["rms_db"]), tmp_path / "1.parquet")
+    pq.write_table(table, tmp_path / "2.parquet")
+    pattern = f"read_parquet('{tmp_path}/*.parquet', union_by_name=true)"
+    ((num_rows, num_levels),) = duckdb.sql(
+        f"select count(*), count(rms_db) from {pattern}"
+    ).fetchall()
+    rows = pd.read_parquet(tmp_path, schema=pq.read_schema(tmp_path / "2.parquet"))
+    assert num_rows == len(rows) == 2 * len(manifest)
+    assert num_levels == rows.rms_db.count() == manifest.rms_db.count()
 
 
 def test_polars_reads_the_same_rows_as_pandas(files, manifest):

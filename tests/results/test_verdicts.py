@@ -92,6 +92,27 @@ def test_read_verdicts_names_a_file_that_is_none(tmp_path):
             read_verdicts(Storage(), layout)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("note", None, "a value is missing"),
+        ("reviewed_at", None, "a value is missing"),
+        ("presence", [{"start_s": None, "stop_s": 1.0}], "a value is missing"),
+        ("verdict", "yes", "verdict='yes': must be accept, reject or empty"),
+    ],
+)
+def test_read_verdicts_names_the_row_of_another_program(tmp_path, column, value, said):
+    from separator.storage import Storage
+
+    layout, path = Layout(str(tmp_path), "flac"), tmp_path / "review/verdicts.parquet"
+    add_verdicts(Storage(), layout, [make(1)])
+    table = pd.read_parquet(path)
+    table[column] = pd.Series([value], dtype=table[column].dtype)
+    table.to_parquet(path)
+    with pytest.raises(OutputDamaged, match=f"is no table of verdicts: {1:032x}: {said}"):
+        read_verdicts(Storage(), layout)
+
+
 def test_merge_of_equal_times_takes_the_new_one():
     assert merge({f"{1:032x}": make(1)}, [make(1, "reject")])[f"{1:032x}"].verdict == "reject"
 
