@@ -21,6 +21,7 @@ from jobs.command import OK, SOME_FAILED, Command, check_least, say
 from separator.errors import RequestError, tell_install
 
 MOST_SHOWN = 5  # cases that are left out
+MOST_LEVEL_DB = 100
 BENCHMARKS = ("musdb18", "audioset")
 # Options that only a list of cases reads, with their defaults.
 OF_LISTS = {
@@ -97,8 +98,10 @@ def parse_levels(text: str) -> list[float]:
         levels_db = [float(level_db) for level_db in text.split(",")]
     except ValueError:
         levels_db = [math.nan]
-    if not all(map(math.isfinite, levels_db)):
-        raise argparse.ArgumentTypeError(f"{text!r}: numbers with commas, such as 0,-10")
+    if not all(abs(level_db) <= MOST_LEVEL_DB for level_db in levels_db):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: numbers with commas, such as 0,-10, of {MOST_LEVEL_DB} dB at most"
+        )
     return levels_db
 
 

@@ -182,12 +182,18 @@ def test_separate_refuses_bad_queries_before_loading_encoder(model):
         ("channels", "left"),
         ("memory_bytes", "9"),
         ("memory_bytes", float("nan")),
+        ("memory_bytes", float("inf")),
         ("context", float("nan")),
     ],
 )
 def test_load_model_checks_settings(small, setting, value):
     with pytest.raises(RequestError, match=str(value)):
         load_model(small, **{setting: value})
+
+
+def test_load_model_takes_a_memory_limit_of_any_number_type(small):
+    model = load_model(small, device="cpu", memory_bytes=np.int64(50_000_000))  # pyright: ignore
+    assert model.engine.config.rate_hz == 32_000
 
 
 @pytest.mark.parametrize("name", ["", None, b"mini", "a\0.ckpt", "s3://bucket/a\0.ckpt"])

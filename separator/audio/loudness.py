@@ -57,6 +57,9 @@ LAYOUTS = {
     "7.1(wide)": "FL+FR+FC+LFE+BL+BR+FLC+FRC",
     "7.1(wide-side)": "FL+FR+FC+LFE+FLC+FRC+SL+SR",
     "octagonal": "FL+FR+FC+BL+BR+BC+SL+SR",
+    "hexadecagonal": "FL+FR+FC+BL+BR+BC+SL+SR+TFL+TFC+TFR+TBL+TBC+TBR+WL+WR",
+    "22.2": "FL+FR+FC+LFE+BL+BR+FLC+FRC+BC+SL+SR+TC+TFL+TFC+TFR+TBL+TBC+TBR+LFE2+TSL+TSR+BFC+BFL"
+    "+BFR",
 }
 SURROUND_WEIGHT = 1.41
 # Loudspeakers 60 to 120 degrees to the side, at the height of the ears.

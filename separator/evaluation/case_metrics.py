@@ -6,7 +6,7 @@ Shapes: T samples, D condition or embedding.
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
@@ -27,10 +27,11 @@ from separator.audio.metrics import (
 )
 from separator.audio.resample import resample
 from separator.audio.speech_metrics import score_speech
+from separator.config_file import check_choice
 from separator.encoders.similarity import SimilarityMeter
 from separator.errors import RequestError, tell_install
 from separator.evaluation.over_units import Row
-from separator.evaluation.protocol import Figure
+from separator.evaluation.protocol import Figure, Protocol
 
 SPEECH_HZ = 16_000  # of wide-band PESQ and of DNSMOS
 NO_SCORES = ("pesq", "ssnr_db", "llr", "wss", "csig", "cbak", "covl")
@@ -45,6 +46,14 @@ FIGURES = {
     "speech": [("PESQ", "pesq"), ("CSIG", "csig"), ("CBAK", "cbak"), ("COVL", "covl"),
                ("SSNR", "ssnr_db")],
 }  # fmt: skip
+# All columns that a metric adds to the rows.
+COLUMNS = {
+    "bss": ("bss_sir_db", "bss_sar_db"),
+    "clap": ("clap_score", "clap_score_a"),
+    "dnsmos": ("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak"),
+    "fad": (EMBEDDING,),
+    "speech": NO_SCORES,
+}
 # Packages that a metric needs, and the extra that brings them.
 PACKAGES = {
     "bss": ("museval.metrics", "bss"),
@@ -67,6 +76,22 @@ def list_figures(metric: str) -> list[Figure]:
     """List the columns that a metric adds to a table."""
     take = "frechet" if metric == "fad" else ""
     return [Figure(name, column, take) for name, column in FIGURES[metric]]
+
+
+def check_figures(protocol: Protocol, more: Sequence[str]) -> None:
+    """Refuse figures of columns that the rows will not have."""
+    nothing_T = np.zeros(1, np.float32)
+    known = [*measure_separation(Estimate(nothing_T, nothing_T, nothing_T, SPEECH_HZ))]
+    known += [column for metric in more for column in COLUMNS[metric]]
+    for figure in protocol.figures:
+        where = f"figure {figure.name}: metric={figure.metric!r}"
+        for metric, columns in COLUMNS.items():
+            if figure.metric in columns and metric not in more:
+                raise RequestError(f"{where}: set protocol.metrics=[{metric}] for it")
+        check_choice(f"figure {figure.name}: metric", figure.metric, known)
+        is_distance = (figure.take or protocol.take) == "frechet"
+        if is_distance != (figure.metric == EMBEDDING):
+            raise RequestError(f"{where}: take=frechet is for the metric {EMBEDDING} alone")
 
 
 def load_package(metric: str) -> Any:

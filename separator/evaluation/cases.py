@@ -5,6 +5,7 @@ Shapes: T samples.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from separator.audio.metrics import (
     compute_sdri_db,
     compute_si_sdr_db,
 )
-from separator.errors import AudioError, RequestError
+from separator.errors import AudioError, QueryError, RequestError
+from separator.queries import parse_queries
 from separator.storage import Storage
 from separator.storage.tables import Row, resolve_uri
 from separator.train.draw import draw_sound
@@ -75,12 +77,22 @@ def plan_cases(
             if not texts:
                 raise RequestError(f"{named.uri}: has no paraphrases; take --style caption")
             query = texts[int(rng.integers(len(texts)))]
+            if not num_examples:
+                check_query(named.uri, query)
             examples = ()
             if num_examples:
                 rng = np.random.default_rng([seed, number, 1])
                 examples = choose_examples(by_kind[named.kind], named, num_examples, rng)
             cases.append(Case(number, tuple(chosen), query, style, level_db, examples))
     return cases
+
+
+def check_query(where: str, query: Any) -> None:
+    """Refuse what no model could be asked by, before anything is scored."""
+    try:
+        parse_queries([query])
+    except QueryError as error:
+        raise RequestError(f"{where}: {error}") from None
 
 
 def choose_examples(
@@ -127,6 +139,7 @@ def read_cases(storage: Storage, uri: str) -> list[Row]:
                 f"{uri}: row {i} has no {missing[0]}; needed are mixture, target and query"
             )
         row |= {key: resolve_uri(uri, row[key]) for key in ("mixture", "target")}
+        check_query(f"{uri}: row {i}", row["query"])
         row["kind"] = str(row.get("kind") or row["query"])
         rows.append(row)
     return rows

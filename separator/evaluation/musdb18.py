@@ -136,12 +136,15 @@ def find_conditions(
 def read_conditions(path: str) -> np.ndarray:
     """Read the four conditions (Q, D) of a file that an earlier run wrote."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            return np.stack([data[stem] for stem in STEMS])
-    except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
+        with np.load(Path(path).expanduser(), allow_pickle=False) as data:
+            conditions_QD = np.stack([data[stem] for stem in STEMS])
+        if conditions_QD.dtype.kind not in "fiu" or conditions_QD.ndim != 2:
+            raise ValueError(f"{conditions_QD[0].dtype} of shape {conditions_QD[0].shape}")
+    except (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile) as error:
         raise RequestError(
             f"queries={path}: {error}; needed are four vectors of one length: {', '.join(STEMS)}"
         ) from None
+    return conditions_QD
 
 
 def make_units(kind: str, songs: list[Song], identity: list[Any]) -> list[Unit]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,12 @@ def read_parts(units: Sequence[Unit], folder: Path | None) -> dict[str, list[Row
     if folder is None:
         return {}
     check_folder(folder)
-    paths = {unit.name: name_part(folder, unit) for unit in units}
-    return {name: json.loads(path.read_bytes()) for name, path in paths.items() if path.exists()}
+    found = {}
+    for unit in units:
+        # A part that is not whole, after a disk lost it, is done again.
+        with suppress(FileNotFoundError, ValueError):
+            found[unit.name] = json.loads(name_part(folder, unit).read_bytes())
+    return found
 
 
 def name_part(folder: Path, unit: Unit) -> Path:

@@ -12,16 +12,23 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+from separator.audio.spans import HIGHEST_HZ, LOWEST_HZ
 from separator.config_file import check_choice, check_number
 from separator.errors import RequestError
 from separator.evaluation.benchmark import BenchmarkSettings
 from separator.evaluation.published import SURE, Published, Table
 
-MIXING = ("given", "at_snr", "halves", "generated")
 TAKES = ("mean", "median", "class_mean", "class_median", "frechet")
 QUERY_KINDS = ("text", "audio", "image", "video", "generated")
 MORE = ("bss", "clap", "dnsmos", "fad", "speech")
-FIELD = re.compile(r"{(\w+)}")
+FIELD = re.compile(r"{([^\W\d]\w*)}")
+# Patterns of files that each way of mixing takes.
+PARTS = {
+    "given": ("target", "mixture"),
+    "at_snr": ("target", "noise"),
+    "halves": ("target",),
+    "generated": (),
+}
 
 
 @dataclass
@@ -118,6 +125,11 @@ class Generated:
     absent: int = 0  # two sounds, and a query for neither
     seconds: float = 5.0
 
+    def __post_init__(self) -> None:
+        for name in ("pairs", "three", "absent"):
+            check_number(f"protocol.generated.{name}", getattr(self, name), 0, 10_000)
+        check_number("protocol.generated.seconds", self.seconds, 0.1, 600)
+
 
 @dataclass
 class Protocol:
@@ -144,14 +156,42 @@ class Protocol:
     check: Check = field(default_factory=Check)
 
     def __post_init__(self) -> None:
-        check_choice("protocol.mixing", self.mixing, MIXING)
+        check_choice("protocol.mixing", self.mixing, tuple(PARTS))
         check_choice("protocol.take", self.take, TAKES)
         for metric in self.metrics:
             check_choice("protocol.metrics", metric, MORE)
         if not self.queries:
             raise RequestError("protocol.queries: is empty; say what is asked: {caption: {...}}")
+        self.check_rates()
+        self.check_cases()
         own = {} if self.mixing == "generated" else list_own_queries()
         self.queries = self.queries | {k: v for k, v in own.items() if k not in self.queries}
+
+    def check_rates(self) -> None:
+        """Refuse rates that no sound has."""
+        for name in ("rate_hz", "separate_hz", "score_hz"):
+            if (value := getattr(self, name)) or name == "rate_hz":
+                check_number(f"protocol.{name}", value, LOWEST_HZ, HIGHEST_HZ)
+
+    def check_cases(self) -> None:
+        """Refuse a protocol that does not say where its cases come from."""
+        for part in PARTS[self.mixing]:
+            if not getattr(self, part):
+                raise RequestError(
+                    f"protocol.{part}: is empty; with mixing={self.mixing} it names files of the "
+                    f"data: {part}-{{idx}}.wav"
+                )
+        if self.mixing == "generated":
+            if not (self.generated.pairs or self.generated.three or self.generated.absent):
+                raise RequestError("protocol.generated: no cases; set pairs, three or absent")
+        elif not (self.cases.file or self.cases.folder):
+            raise RequestError("protocol.cases: is empty; set file (a list) or folder (a pattern)")
+        if self.mixing == "halves":
+            check_number("protocol.num_samples", self.num_samples, 2, 1e9)
+            if not self.noises.file:
+                raise RequestError("protocol.noises.file: is empty; mixing=halves draws from it")
+        if self.cases.most_of_kind and not self.kind:
+            raise RequestError("protocol.cases.most_of_kind: set protocol.kind, a column, too")
 
     @property
     def patterns(self) -> dict[str, str]:

@@ -158,7 +158,8 @@ def add_columns(
                 f"{protocol.classes.key} is needed: is this the list of another set?"
             )
         by_key = {row[protocol.classes.key].strip(): row for row in table}
-        rows = [by_key.get(row[protocol.classes.of], {}) | row for row in rows]
+        # Their own columns stay first: by the first of all a table of the user's is joined.
+        rows = [row | by_key.get(row[protocol.classes.of], {}) | row for row in rows]
     if also:
         key = next(iter(rows[0]))
         table = parse_rows(also, storage.read(also))
@@ -184,6 +185,7 @@ def check_columns(
     needed = [name for pattern in protocol.patterns.values() for name in list_fields(pattern)]
     needed += [protocol.kind] if protocol.kind else []
     needed += ["snr"] if protocol.mixing == "at_snr" else []
+    needed += ["audio", "frames", "num_frames"] if protocol.mixing == "halves" else []
     for number, row in enumerate(rows, start=1):
         if missing := [name for name in dict.fromkeys(needed) if name not in row]:
             raise RequestError(
@@ -223,6 +225,11 @@ def draw_noises(
     the three frames of the row's own video that an image query takes."""
     noises, note = read_table(storage, lists, protocol.noises)
     notes.append(note)
+    for name in ("num_frames", *list_fields(protocol.target)):
+        if name not in noises[0]:
+            raise RequestError(
+                f"{protocol.noises.file}: has the columns {', '.join(noises[0])}; {name} is needed"
+            )
     names = []
     for number in range(count):
         drawn = noises[random.Random(number).randint(0, len(noises) - 1)]

@@ -14,6 +14,7 @@ from separator.evaluation.musdb18 import MusdbSettings, run_musdb18
 from separator.evaluation.protocol import ProtocolSettings
 from separator.evaluation.run_protocol import run_protocol
 from separator.evaluation.sound_events import EventSettings, run_sound_events
+from separator.storage.atomic import take_folder
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ def read_protocol(path: Path, overrides: list[str]) -> Callable[[Show], str]:
     check_choice(f"{path}: benchmark", benchmark, ("", "musdb18", "audioset", "sound_events"))
     if benchmark == "musdb18":
         musdb = read_settings(MusdbFile, path, overrides)
-        return partial(run_musdb18, musdb.data, Path(musdb.output), musdb)
+        return partial(run_musdb18, musdb.data, take_folder(musdb.output), musdb)
     if benchmark == "audioset":
         pairs = read_settings(AudiosetFile, path, overrides)
-        return partial(run_audioset, pairs.data, Path(pairs.output), pairs)
+        return partial(run_audioset, pairs.data, take_folder(pairs.output), pairs)
     if benchmark == "sound_events":
         return partial(run_sound_events, read_settings(EventSettings, path, overrides))
     return partial(run_protocol, read_settings(ProtocolSettings, path, overrides))

@@ -32,7 +32,7 @@ from separator.evaluation.generated_cases import make_examples
 from separator.evaluation.over_units import Row, Score
 from separator.evaluation.protocol import Protocol, ProtocolSettings
 from separator.evaluation.protocol_queries import Task
-from separator.evaluation.protocol_sounds import CaseSounds, make_sounds
+from separator.evaluation.protocol_sounds import CaseSounds, make_sounds, read_snr
 from separator.model import registry
 from separator.model.checkpoint import read_encoder_id
 from separator.model.zero_shot_files import is_detector_id
@@ -105,8 +105,8 @@ class ProtocolScorer:
         if self.meter and "fad" in self.more:
             row[f"target_{EMBEDDING}"] = embed(self.meter, target_T, to_hz)
         row["perfect_sdr_db"] = compute_official_sdr_db(target_T, target_T)
-        if "snr" in task.case.columns:
-            row["snr_db"] = float(task.case.columns["snr"])
+        if self.protocol.mixing == "at_snr":
+            row["snr_db"] = read_snr(task.case)
         return row
 
 

@@ -3,6 +3,7 @@
 Shapes: T samples.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from separator.storage import Storage
 from separator.train.mixer import declip
 from separator.train.sound_lists import read_rate, read_whole
 
+MOST_SNR_DB = 200
 FIRST = 3  # cases whose rates are looked at before anything is done
 
 
@@ -80,12 +82,17 @@ def read_at(storage: Storage, uri: str, rate_hz: int) -> np.ndarray:
 
 
 def read_snr(case: Case) -> float:
+    """Read the level of the target against the noise."""
     try:
-        return float(case.columns["snr"])
+        snr_db = float(case.columns["snr"])
     except ValueError:
+        snr_db = math.nan
+    if not abs(snr_db) <= MOST_SNR_DB:
         raise RequestError(
-            f"case {case.number}: snr={case.columns['snr']!r}: must be a number"
-        ) from None
+            f"case {case.number}: snr={case.columns['snr']!r}: must be a number of dB from "
+            f"{-MOST_SNR_DB} to {MOST_SNR_DB}"
+        )
+    return snr_db
 
 
 def mix_at_snr(

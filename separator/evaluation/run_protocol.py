@@ -4,6 +4,7 @@ All units of all queries go through `score_units`: on Ray, resumable, each model
 """
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,14 +14,20 @@ from separator.api import Separator, load_model
 from separator.encoders.lookup import AUTO
 from separator.errors import RequestError
 from separator.evaluation.benchmark import Show, write_rows, write_table
-from separator.evaluation.case_metrics import EMBEDDING, PACKAGES, list_figures, load_package
+from separator.evaluation.case_metrics import (
+    EMBEDDING,
+    PACKAGES,
+    check_figures,
+    list_figures,
+    load_package,
+)
 from separator.evaluation.generated_cases import plan_generated
 from separator.evaluation.over_units import Row, Unit, score_units
 from separator.evaluation.protocol import Protocol, ProtocolSettings
 from separator.evaluation.protocol_cases import Case, find_cases
 from separator.evaluation.protocol_queries import NAMED, make_tasks, make_units, takes
 from separator.evaluation.protocol_scores import make_scorer
-from separator.evaluation.protocol_sounds import check_rates
+from separator.evaluation.protocol_sounds import check_rates, read_snr
 from separator.evaluation.protocol_tables import (
     Asked,
     check_rows,
@@ -31,11 +38,14 @@ from separator.evaluation.protocol_tables import (
 from separator.model.download import hash_file
 from separator.model.registry import find_package, resolve
 from separator.storage import Storage
+from separator.storage.atomic import take_folder
+
+PICTURE = re.compile(r"\d+-.+-\d{5,}\.png")  # the names that write_pictures gives
 
 
 def run_protocol(settings: ProtocolSettings, show: Show) -> str:
     """Score all models on the cases, write rows, classes and pictures, and return the table."""
-    out, protocol = Path(settings.output), add_figures(settings)
+    out, protocol = take_folder(settings.output), add_figures(settings)
     cases, notes = list_cases(settings)
     num_cases = len(cases)
     cases = cases[: settings.limit or None]
@@ -69,11 +79,12 @@ def run_protocol(settings: ProtocolSettings, show: Show) -> str:
 
 def add_figures(settings: ProtocolSettings) -> Protocol:
     """Return the protocol with columns for the metrics that were asked for beside its own; refuse
-    those whose packages are not there, before anything is done."""
+    what cannot be computed, before anything is done."""
     protocol = settings.protocol
     for metric in settings.more_metrics:
         if metric in PACKAGES:
             load_package(metric)
+    check_figures(protocol, settings.more_metrics)
     more = [metric for metric in settings.more_metrics if metric not in protocol.metrics]
     added = [figure for metric in more for figure in list_figures(metric)]
     return replace(protocol, figures=[*protocol.figures, *added])
@@ -95,6 +106,9 @@ def list_cases(settings: ProtocolSettings) -> tuple[list[Case], list[str]]:
         storage, protocol, settings.data, settings.lists, settings.also, settings.asked
     )
     check_rates(storage, protocol, found[0])
+    if protocol.mixing == "at_snr":
+        for case in found[0]:
+            read_snr(case)
     return found
 
 
@@ -152,9 +166,10 @@ def score_model(
 
 def write_pictures(folder: Path, rows: list[Row], models: Sequence[str]) -> None:
     """Take the pictures out of the rows and write them, by model, query and case; those of an
-    earlier run go."""
+    earlier run go, and no others."""
     for old in folder.glob("*.png"):
-        old.unlink()
+        if PICTURE.fullmatch(old.name):
+            old.unlink()
     for row in rows:
         if picture := row.pop("picture", None):
             place = folder / f"{models.index(row['model'])}-{row['query']}-{row['number']:05}.png"

@@ -38,6 +38,7 @@ from separator.model.detection import SoundDetector
 from separator.model.detector import HOP, RATE_HZ
 from separator.model.zero_shot_files import NUM_AUDIOSET, find_column
 from separator.storage import Entry, Storage
+from separator.storage.atomic import take_folder
 from separator.train.sound_lists import read_whole
 
 COLUMNS = ("filename", "onset", "offset", "event_label")
@@ -93,9 +94,9 @@ class Clip:
 
 def run_sound_events(settings: EventSettings, show: Show) -> str:
     """Score all detectors on all clips, write `scores.parquet`, and return the table."""
-    storage = Storage(settings.storage)
+    out, storage = take_folder(settings.output), Storage(settings.storage)
     clips = list_clips(storage, settings)[: settings.limit or None]
-    out, rows = Path(settings.output), []
+    rows: list[Row] = []
     for model in settings.model:
         show(f"{model}: {len(clips)} clips ...")
         units = make_units(clips, [*settings.identify(model), *settings.describe_rule()])

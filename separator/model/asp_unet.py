@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from separator.model.resunet import batch_norm
+from separator.model.resunet import batch_norm, check_sizes
 from separator.model.spectrogram import compute_whole_spectrum, invert_spectrum
 
 # Six poolings halve both frames and bins.
@@ -35,8 +35,7 @@ class AspConfig:
     def __post_init__(self) -> None:
         if len(self.widths) != LEVELS + 1 or min(self.widths) < 1:
             raise ValueError(f"widths={self.widths}: {LEVELS + 1} channel counts needed")
-        if self.n_fft < 2 * GRID_FRAMES or self.n_fft % (2 * GRID_FRAMES):
-            raise ValueError(f"n_fft={self.n_fft}: must be a multiple of {2 * GRID_FRAMES}")
+        check_sizes(self.rate_hz, self.n_fft, self.hop, self.condition_size)
 
     @property
     def num_bins(self) -> int:

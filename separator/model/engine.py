@@ -1,7 +1,8 @@
 """Separate waveforms: one spectrum per span, the network over its windows, one inverse per stem.
 
-It knows arrays, rates and one device. The stems do not depend on how the work was cut: windows
-carry all the context the network can see, and the inverse runs over the whole span.
+The engine handles arrays and rates, on one device. With exact context, stems do not depend on how
+the work was cut: windows carry all the context that the network can see, and the inverse covers
+the span's core and a grid cell on either side.
 
 Shapes: C channels, T samples, N frames, F bins, Q queries, D condition, P passes, S shifts.
 """
@@ -34,12 +35,12 @@ log = logging.getLogger(__name__)
 
 
 class Engine(TrackSeparator):
-    """A network prepared for one device. Not for two threads at once, unless it is shared.
+    """A network prepared for one device, for one thread at a time unless `is_shared`.
 
-    `context` is "exact", seconds (less is faster on short windows and no longer exact), or
+    `context` is "exact", seconds (fewer are faster on short windows but not exact), or
     "pieces": each 2 s alone, see pieces.py.
     `memory_bytes` limits one forward; by default it is a share of the device's memory.
-    `is_shared`: threads may separate at once, see sharing.py.
+    `is_shared`: several threads may separate at once, see sharing.py.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Engine(TrackSeparator):
         make = SharedForward if is_shared else Forward
         self.net = net
         self.forward = make(net, choose_device(device), precision, compile, memory_bytes)
-        self.in_fp32: Forward | None = None  # for sounds that fp16 is too narrow for
+        self.in_fp32: Forward | None = None  # for sounds that overflow fp16, made when needed
         self.lock = Lock()
         self.device, self.precision = self.forward.device, self.forward.precision
         self.grid_frames = self.forward.grid_frames
@@ -69,7 +70,8 @@ class Engine(TrackSeparator):
         self.last_gain = self.forward.net.last_gain
 
     def announce(self, seconds: float) -> None:
-        """Tell how much sound is to come, counted once for each pass: compiling may pay."""
+        """Announce work in seconds of sound x queries x passes: the network is compiled if that
+        pays."""
         self.forward.expect(seconds)
 
     def compute_stems(
@@ -94,8 +96,8 @@ class Engine(TrackSeparator):
     def _separate_windows(
         self, waveform_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
-        """Yield the core (C, T) of each query's stem in the track's rate, of a waveform in the
-        network's."""
+        """Yield the core (C, T) of each query's stem at the track's rate; `waveform_CT` is at the
+        network's rate."""
         spectrum = compute_whole_spectrum(waveform_CT, self.config.n_fft, self.config.hop)
         input_PNF, filtered_CNF = choose_passes(spectrum, self.policy)
         first, last = self._frames_to_keep(span, rate_hz, input_PNF.shape[1])
@@ -113,7 +115,7 @@ class Engine(TrackSeparator):
             yield outer[:, core]
 
     def _frames_to_keep(self, span: Span, rate_hz: int, num_frames: int) -> tuple[int, int]:
-        """Return the frames whose gains the core needs: its cells and one more at each side."""
+        """Return the frames whose gains the core needs: its grid cells and one more on each side."""
         frame_s, grid = Fraction(self.config.hop, self.config.rate_hz), self.grid_frames
         first = int(Fraction(span.core.start, rate_hz) / frame_s) // grid - 1
         last = -(-int(Fraction(span.core.stop, rate_hz) / frame_s) // grid) + 1
@@ -153,8 +155,8 @@ class Engine(TrackSeparator):
             q += len(gains)
 
     def _fold_in_fp32(self) -> Forward:
-        """Fold the network in fp32, once. Others still get fp16: no stem depends on what else was
-        separated."""
+        """Fold the network in fp32, once, for queries that overflow. All other queries stay in
+        fp16, so that no stem depends on which other queries were separated."""
         with self.lock:
             if self.in_fp32 is None:
                 log.warning("fp16 is too narrow for some of these sounds: those again in fp32")

@@ -4,6 +4,8 @@ import contextlib
 import logging
 import os
 from collections import defaultdict
+from math import inf
+from numbers import Real
 from threading import Lock
 from typing import Literal, get_args
 
@@ -66,7 +68,7 @@ class Forward:
         self.maps_per_frame = KEPT_MAPS if self.net.slice_frames else PEAK_MAPS.get(device.type, 8)
         self.last_shape = torch.Size()
         self.budget_bytes = choose_budget(device) if memory_bytes is None else memory_bytes
-        if not (isinstance(self.budget_bytes, int | float) and self.budget_bytes > 0):
+        if not (isinstance(self.budget_bytes, Real) and 0 < self.budget_bytes < inf):
             raise RequestError(f"memory_bytes={memory_bytes!r}: must be a positive number of bytes")
         if compile == "on":
             self.use_compiled()

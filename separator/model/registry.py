@@ -15,6 +15,7 @@ from separator.errors import CheckpointMissing, ChecksumMismatch, RequestError
 from separator.model import entry_points
 from separator.model.download import check_sha256, download, keep_sha256, remove_download
 from separator.storage.atomic import replacing
+from separator.storage.uri import hide_secret
 
 FetchUri = Callable[[str, Path], object]
 
@@ -140,8 +141,9 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
         if x.startswith("s3://"):
             return _resolve_uri(x, fetch_uri)
         if "://" in x:
+            shown = (hide_secret(x) or x).split("?")[0]
             raise RequestError(
-                f"{x.split('?')[0]!r}: only s3:// URIs can be read; download it and give its path"
+                f"{shown!r}: only s3:// URIs can be read; download it and give its path"
             )
     try:
         path = Path(x).expanduser()

@@ -39,22 +39,27 @@ class NetworkConfig:
         object.__setattr__(self, "widths", tuple(self.widths))
         if len(self.widths) != 6 or not all(1 <= w <= LARGEST_SIZE for w in self.widths):
             raise ValueError(f"widths={self.widths}: six channel counts to {LARGEST_SIZE} needed")
-        if self.n_fft % (2 * GRID_BINS) or not 0 < self.n_fft <= LARGEST_SIZE:
-            raise ValueError(
-                f"n_fft={self.n_fft}: must be a multiple of {2 * GRID_BINS} up to {LARGEST_SIZE}"
-            )
-        # Short hops take memory without end: each frame is a whole spectrum.
-        lowest, highest = max(1, self.n_fft // MOST_OVERLAP), self.n_fft // 2
-        if not lowest <= self.hop <= highest:
-            raise ValueError(f"hop={self.hop}: must lie in {lowest}..n_fft/2={highest}")
-        if not LOWEST_HZ <= self.rate_hz <= HIGHEST_HZ:
-            raise ValueError(f"rate_hz={self.rate_hz}: must lie in {LOWEST_HZ}..{HIGHEST_HZ}")
-        if not 1 <= self.condition_size <= LARGEST_SIZE:
-            raise ValueError(f"condition_size={self.condition_size}: must lie in 1..{LARGEST_SIZE}")
+        check_sizes(self.rate_hz, self.n_fft, self.hop, self.condition_size)
 
     @property
     def num_bins(self) -> int:
         return self.n_fft // 2 + 1
+
+
+def check_sizes(rate_hz: int, n_fft: int, hop: int, condition_size: int) -> None:
+    """Raise ValueError for sizes that no network has: a file may ask for any."""
+    if n_fft % (2 * GRID_BINS) or not 0 < n_fft <= LARGEST_SIZE:
+        raise ValueError(
+            f"n_fft={n_fft}: must be a multiple of {2 * GRID_BINS} up to {LARGEST_SIZE}"
+        )
+    # Short hops take memory without end: each frame is a whole spectrum.
+    lowest, highest = max(1, n_fft // MOST_OVERLAP), n_fft // 2
+    if not lowest <= hop <= highest:
+        raise ValueError(f"hop={hop}: must lie in {lowest}..n_fft/2={highest}")
+    if not LOWEST_HZ <= rate_hz <= HIGHEST_HZ:
+        raise ValueError(f"rate_hz={rate_hz}: must lie in {LOWEST_HZ}..{HIGHEST_HZ}")
+    if not 1 <= condition_size <= LARGEST_SIZE:
+        raise ValueError(f"condition_size={condition_size}: must lie in 1..{LARGEST_SIZE}")
 
 
 def batch_norm(num_channels: int) -> nn.BatchNorm2d:

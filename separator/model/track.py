@@ -1,7 +1,7 @@
-"""Separate whole tracks span by span, and check what goes in and comes out.
+"""Separate whole tracks span by span, and check input and output.
 
-The part of an engine that does not depend on the network: ours (engine.py) and those of other
-packages (outside.py) fill in `compute_stems`.
+`TrackSeparator` is the part of an engine that does not depend on the network. Our engine
+(engine.py) and the one for models of other packages (outside.py) implement `compute_stems`.
 
 Shapes: C channels, T samples, Q queries, D condition.
 """
@@ -28,22 +28,22 @@ LARGEST_CONDITION = 1e6
 
 
 class TrackSeparator(ABC):
-    """What the API and the job ask of an engine."""
+    """The interface of an engine, as the API and the job use it."""
 
     config: Any  # has rate_hz and condition_size
     policy: ChannelPolicy
     device: torch.device
     precision: str  # fp32 or bf16
     grid_s: Fraction  # spans start on multiples of this
-    context_s: Fraction  # and carry this much sound to either side
+    context_s: Fraction  # spans carry this much sound on either side
 
     @abstractmethod
     def compute_stems(
         self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
-        """Do the work of `separate_span`, from arguments that have been checked."""
+        """Yield the stems of `separate_span`, whose arguments have been checked."""
 
-    @torch.no_grad()  # as a decorator: a `with` around a yield would reach into the caller
+    @torch.no_grad()  # as a decorator: a `with` around a yield would also act on the caller
     def separate_span(
         self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
@@ -57,7 +57,7 @@ class TrackSeparator(ABC):
             yield from self.compute_stems(samples_CT, rate_hz, conditions_QD, span)
 
     def announce(self, seconds: float) -> None:  # noqa: B027 # most engines need not know
-        """Tell how much sound is to come."""
+        """Announce work in seconds of sound x queries x passes."""
 
     def plan_spans(self, num_samples: int, rate_hz: int, span_s: float = SPAN_S) -> list[Span]:
         """List the spans of a track, on the network's grid and with its context."""
@@ -87,7 +87,7 @@ class TrackSeparator(ABC):
         return stems
 
     def check(self, waveform_CT: Tensor, rate_hz: int, conditions_QD: Tensor) -> None:
-        """Raise AudioError or RequestError for what cannot be separated."""
+        """Raise AudioError or RequestError for input that cannot be separated."""
         check_rate(rate_hz)
         check_samples(waveform_CT)
         size = self.config.condition_size
@@ -134,17 +134,17 @@ def check_samples(waveform_CT: Tensor) -> None:
 
 
 def is_finite(samples: Tensor) -> bool:
-    """Tell whether all are finite: the extremes are not if any is not, and are found faster."""
+    """Tell whether all samples are finite; it is enough, and faster, to test the extremes."""
     return samples.numel() == 0 or all(math.isfinite(x) for x in samples.aminmax())
 
 
 def check_stem(stem_CT: Tensor, samples_CT: Tensor) -> Tensor:
-    """Return a stem whose samples are finite; else raise, for no NaN may pass as sound."""
+    """Return the stem; raise NonFiniteAudio if any of its samples is NaN or infinite."""
     if is_finite(stem_CT):
         return stem_CT
     peak = samples_CT.abs().max().item()
     way_out = "try precision=fp32, or another checkpoint"
-    if peak > LOUDEST:  # smaller ones are not to blame for an overflow
+    if peak > LOUDEST:  # smaller samples do not cause an overflow
         way_out = "scale them to a full scale of 1.0"
     raise NonFiniteAudio(
         f"the network's output is NaN or infinite, from samples of up to {peak:.3g}; {way_out}"

@@ -141,6 +141,9 @@ def test_weigh_channels_by_layout():
     assert weigh_channels("FL+FR+LFE", 3).tolist() == [one, one, none]
     # The back pair of 7.1 stands behind 120 degrees.
     assert weigh_channels("7.1", 8).tolist() == [one, one, one, none, one, one, side, side]
+    studio = dict(zip(LAYOUTS["22.2"].split("+"), weigh_channels("22.2", 24), strict=True))
+    assert [name for name, weight in studio.items() if weight == none] == ["LFE", "LFE2"]
+    assert [name for name, weight in studio.items() if weight == side] == ["SL", "SR"]
     for unknown in (None, "", "a layout of tomorrow", "5.1"):
         assert weigh_channels(unknown, 4).tolist() == [one] * 4
 

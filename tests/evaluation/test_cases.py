@@ -132,6 +132,16 @@ def test_read_cases_resolves_paths_and_names_a_missing_column(tmp_path):
         read_cases(STORAGE, str(tmp_path / "c.csv"))
 
 
+def test_list_cases_refuses_a_query_that_names_no_sound_with_its_row(sounds_list, tmp_path):
+    (tmp_path / "a.csv").write_text("mixture,target,query\nm.wav,t.wav,rain\nm.wav,t.wav,?!\n")
+    with pytest.raises(RequestError, match=r"a\.csv: row 2: .*'\?!': has no letter or digit"):
+        read_cases(STORAGE, str(tmp_path / "a.csv"))
+    sources = [replace(source, captions=("...",)) for source in list_sources(sounds_list)]
+    with pytest.raises(RequestError, match=r"wav: .*'\.\.\.': has no letter or digit"):
+        plan_cases(sources, 1, "caption", 0.0, 2, seed=1)
+    assert plan_cases(sources, 1, "caption", 0.0, 2, seed=1, num_examples=1)
+
+
 def test_score_refuses_different_lengths():
     with pytest.raises(AudioError, match="one length"):
         score(np.zeros(3), np.zeros(4), np.zeros(4))

@@ -158,3 +158,27 @@ def test_conditions_of_another_file_are_refused(tmp_path):
     with pytest.raises(ValueError, match="needed are four vectors of one length: vocals"):
         read_conditions(str(tmp_path / "q.npz"))
     assert MusdbSettings(model=["mini"]).num_queries == 90
+
+
+@pytest.mark.parametrize(
+    ("vector", "message"),
+    [
+        (np.float32(1), "float32 of shape ()"),
+        (np.ones((1, 4)), "float64 of shape (1, 4)"),
+        (np.array(["a", "b"]), "<U1 of shape (2,)"),
+        (np.ones(4, complex), "complex128 of shape (4,)"),
+    ],
+)
+def test_conditions_that_are_no_vectors_of_numbers_are_refused(vector, message, tmp_path):
+    np.savez(tmp_path / "q.npz", **dict.fromkeys(STEMS, vector))
+    with pytest.raises(RequestError, match=re.escape(message)):
+        read_conditions(str(tmp_path / "q.npz"))
+    (tmp_path / "empty.npz").touch()
+    with pytest.raises(RequestError, match="No data left in file"):
+        read_conditions(str(tmp_path / "empty.npz"))
+
+
+@pytest.mark.parametrize("levels", ["nan", "0,x", "1e9", "0,-101"])
+def test_levels_that_no_sound_can_have_are_refused(levels, tmp_path, capsys):
+    assert main(["evaluate", "mini", "sounds.csv", str(tmp_path), f"--levels={levels}"]) == 2
+    assert "numbers with commas, such as 0,-10, of 100 dB at most" in capsys.readouterr().err

@@ -57,6 +57,13 @@ def test_what_is_there_is_not_done_again(tmp_path):
     assert read_parts([*UNITS, Unit("c", 1)], folder).keys() == {"a", "b"}
 
 
+@pytest.mark.parametrize("left", [b"", b'[{"root": 1.4', b"\0\0\0\0", b"\xff\xfe"])
+def test_a_part_that_is_not_whole_is_not_taken_for_done(left, tmp_path):
+    name_part(tmp_path, UNITS[0]).write_bytes(left)
+    name_part(tmp_path, UNITS[1]).write_text('[{"root": 2.0}]')
+    assert read_parts(UNITS, tmp_path) == {"b": [{"root": 2.0}]}
+
+
 def test_names_tell_values_apart():
     assert hash_name("a", 1, [2.5]) == hash_name("a", 1, [2.5])
     assert len({hash_name("a", 1), hash_name("a1"), hash_name("a", "1"), hash_name(["a", 1])}) == 4

@@ -203,9 +203,11 @@ def test_resolve_refuses_uris_that_cannot_be_read(monkeypatch: pytest.MonkeyPatc
     for uri in ("s3://bucket/folder/", "s3://bucket/.."):
         with pytest.raises(RequestError, match="names a folder"):
             resolve(uri, lambda uri, path: None)
-    with pytest.raises(RequestError, match="only s3://") as caught:
-        resolve("https://host/w.ckpt?token=secret")
-    assert "secret" not in str(caught.value)
+    for uri in ("https://host/w.ckpt?token=secret", "https://user:secret@host/w.ckpt"):
+        with pytest.raises(RequestError, match="only s3://") as caught:
+            resolve(uri)
+        assert "secret" not in str(caught.value)
+        assert "host/w.ckpt" in str(caught.value)
     monkeypatch.setenv("SEPARATOR_OFFLINE", "1")
     with pytest.raises(CheckpointMissing, match="SEPARATOR_OFFLINE"):
         resolve("s3://bucket/w.ckpt", lambda uri, path: None)

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from separator import load_model
 from separator.api import load_htsat
@@ -122,6 +123,18 @@ def test_a_detector_is_named_by_load_model(detector_file, detector_state, tmp_pa
     inner = {f"at_model.{name}": tensor for name, tensor in detector_state.items()}
     message = refuse(load_model, tmp_path / "a.ckpt", inner)
     assert "without the separator: take the detector's own file" in message
+
+
+@pytest.mark.parametrize(
+    "config",
+    ['{"hop": 0}', '{"hop": -320}', '{"hop": 1}', '{"hop": 2048}', '{"rate_hz": 0}',
+     '{"rate_hz": -3}', '{"rate_hz": 1000000000000}'],
+)  # fmt: skip
+def test_load_model_refuses_senseless_settings_of_a_separator_by_examples(config, tmp_path):
+    metadata = {"format": "separator/1", "config": config}
+    save_file(golden_zs.make_small_unet().state_dict(), tmp_path / "asp.safetensors", metadata)
+    with pytest.raises(CheckpointMismatch, match=r"another separator: \w+=-?\d+: must"):
+        load_model(tmp_path / "asp.safetensors")
 
 
 def test_pickled_classes_are_refused_by_name(detector_state, tmp_path):
