@@ -1,11 +1,12 @@
-"""Run the benchmark that needs no data (configs/eval/bundled.yaml), and renew its table everywhere.
+"""Run the benchmark that needs no data (configs/eval/bundled.yaml), and update its tables.
 
     python benchmarks/bundled.py                         # or: make bundled
-    python benchmarks/bundled.py model=[mini,mine.safetensors]   # prints and keeps nothing
+    python benchmarks/bundled.py model=[mini,mine.safetensors]   # updates no table
 
-Without arguments, benchmarks/results/bundled.json and the tables between the marks `bundled` in
-README.md and docs/evaluation.md are written anew. What is in runs/bundled/parts is not computed
-again: other weights make other parts. After a change to the generator of sounds, delete the folder.
+Without arguments the script rewrites benchmarks/results/bundled.json, and the tables between the
+marks `bundled` in README.md and docs/evaluation.md. It reuses the scores in runs/bundled/parts,
+which are stored by the hash of the weights: delete the folder after a change to the generator of
+sounds.
 """
 
 import json
@@ -32,7 +33,7 @@ ASKED = {"caption": "caption", "paraphrase": "other words", "sound": "three exam
 
 
 def describe_machine() -> str:
-    """Name the processor, and count what of it may be used."""
+    """Name the processor, and count the cores that may be used."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]

@@ -1,10 +1,11 @@
-"""Compare the engine's speed with the plain network's, in turn, in a table and a JSON.
+"""Compare the engine's speed with the plain network's, in a table and a JSON file.
 
-The plain network runs in fp32, eager, NCHW, by torch.stft, batch 1, one query at a time, in a
-process of its own, because memory that the engine keeps in the heap makes it twice as fast ("pages
-kept": in the engine's process). It cannot hold minutes of audio: its figures for long tracks are
-the 10 s figure scaled up, which favours it (exact windows would cost more). `--long-mode` adds what
-the official program does with long files (windows of 5 s), on a minute, in a process of its own.
+The plain network runs in fp32, eager, NCHW, with torch.stft, batch 1, one query at a time. It has a
+process of its own: memory that the engine keeps in the heap would make it twice as fast ("pages
+kept" measures it in the engine's process). Minutes of audio do not fit into its memory, so its
+figures for long tracks are the 10 s figure scaled up, which favours it (exact windows would cost
+more). `--long-mode` also measures the official program's way with long files (windows of 5 s), on a
+minute of audio, in another process.
 """
 
 import argparse
@@ -101,7 +102,7 @@ def run_plainly(name: str, device: str) -> float:
 
 
 def run_in_long_mode(audio_s: int) -> float:
-    """Run the plain ResUNet as the official long-file mode runs its own: windows of 5 s every 3 s.
+    """Run the plain ResUNet as the official long-file mode does: in windows of 5 s every 3 s.
 
     Its loop also separates the window after each one as if it were the last, so that the network
     sees all windows but the first and the last twice.
@@ -191,8 +192,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", default="10x1,10x8,600x1", help="seconds x queries, ...")
     parser.add_argument("--variants", default=",".join(VARIANTS))
-    parser.add_argument("--long-mode", action="store_true", help="the ResUNet on a CPU: minutes")
-    parser.add_argument("--out", type=Path, help="a JSON file")
+    parser.add_argument("--long-mode", action="store_true", help="takes minutes; ResUNet on a CPU")
+    parser.add_argument("--out", type=Path, help="JSON file with the results")
     args = parser.parse_args()
     work = [(int(s), int(q)) for s, q in (item.split("x") for item in args.work.split(","))]
     if args.long_mode and (args.net, args.device) != ("resunet", "cpu"):

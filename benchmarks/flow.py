@@ -1,12 +1,12 @@
-"""The job on many short assets and on few long ones: what an asset costs beside its sound, and how
-busy the device is.
+"""Measure the job on many short assets and on few long ones: the cost per asset apart from its
+audio, and how busy the device is.
 
     python benchmarks/flow.py [--short 2000] [--seconds 10] [--long 2] [--minutes 30]
         [--queries 2] [--model tiny|full|mini|PATH] [--detect off|auto] [--spans 8] [--gpus 0.5]
 
-`tiny` is a network of next to no work: what is left is the job itself; `full` has AudioSep's size
-and random weights. One library a case, made of copies; clock times, so nothing else should run on
-the machine.
+`tiny` is a network that does hardly any work, so the times are those of the job itself; `full` has
+AudioSep's size and random weights. Each case has a library of copies of one file. Times are by the
+clock, so nothing else should run on the machine.
 """
 
 import argparse
@@ -57,7 +57,7 @@ NETS = {
 
 
 def make_model(config: NetworkConfig, path: Path) -> None:
-    """Random weights, with the encoder of the bundled model."""
+    """Write a network with random weights, and the encoder of the bundled model."""
     encoder = read_mini(resolve("mini", Storage().fetch))
     torch.manual_seed(0)
     net = ResUNet(config).eval()
@@ -66,7 +66,7 @@ def make_model(config: NetworkConfig, path: Path) -> None:
 
 def make_library(folder: Path, count: int, seconds: float) -> None:
     folder.mkdir()
-    # One minute again and again: hours of samples at once are more than a machine holds.
+    # One minute is repeated: hours of samples do not fit into memory.
     block_s = min(60.0, seconds)
     noise_CT = 0.1 * np.random.default_rng(0).standard_normal((2, round(block_s * HZ)))
     blocks = itertools.repeat(noise_CT.astype(np.float32), round(seconds / block_s))
@@ -82,8 +82,8 @@ PROGRAMS = "other programs"
 
 
 class Watch:
-    """All processes of a run, looked at twice a second: the most that one of a stage held for
-    itself, and the CPU time of all of them."""
+    """Observe all processes of a run twice a second: the peak of unshared memory of one process of
+    each stage, and the CPU time of all processes."""
 
     def __init__(self) -> None:
         self.peaks_mb: dict[str, float] = {}
@@ -101,7 +101,7 @@ class Watch:
         self._thread.join()
 
     def mark(self) -> None:
-        """Start counting anew."""
+        """Count CPU time from this moment on."""
         self._look()
         self._since = {pid: dict(spent) for pid, spent in self._cpu_s.items()}
 
@@ -123,14 +123,14 @@ class Watch:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 line = " ".join(process.cmdline())
                 if not line or line.split()[0].endswith(("ffmpeg", "ffprobe")):
-                    continue  # counted with the process that waits for it
+                    continue  # its time counts for the process that waits for it
                 found = [name for part, name in STAGES.items() if part in line]
                 name = "driver" if process.pid == os.getpid() else (found or ["others"])[0]
                 memory, cpu = process.memory_info(), process.cpu_times()
                 held_mb = (memory.rss - memory.shared) / 1e6
                 self.peaks_mb[name] = max(held_mb, self.peaks_mb.get(name, 0.0))
                 spent = self._cpu_s.setdefault(process.pid, {})
-                # A worker takes another name between tasks: its own time is what is left.
+                # A worker has another name between tasks: keep the time of its child processes.
                 waited_s = cpu.children_user + cpu.children_system if name in STAGES.values() else 0
                 waited_s = max(waited_s, spent.get(PROGRAMS, 0.0))
                 own = "separate" if "separate" in (name, *spent) else name

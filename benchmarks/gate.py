@@ -3,10 +3,10 @@
     python benchmarks/gate.py --assets 10
     python benchmarks/gate.py --listen 60
 
-Every asset is a minute with one sound of its own kind and two of kinds that nobody asks for; the
-queries are the kinds of all assets. Seconds are those of detection and of the network on the CPU,
-with and without the gate in turn; the SDR of a stem is over the minute, against the sound alone.
-`--listen` separates nothing: it counts what the gate keeps of so many libraries.
+Every asset is a minute with one sound of its own kind, and two sounds of kinds without a query; the
+queries are the kinds of all assets. The table has the seconds of detection and network on the CPU,
+with and without the gate, and the SDR of the stem over the whole minute. `--listen N` separates
+nothing: it counts for N libraries the pairs of asset and query for which the gate opens.
 """
 
 import argparse

@@ -84,7 +84,7 @@ def show_speed(name: str, total_s: float, work: Callable[[], object]) -> None:
 
 
 def report_files(folder: Path, count: int) -> None:
-    """Report the cost of a small file, and the part of it that is the start of ffmpeg."""
+    """Report the cost of a small file, and how much of it the start of ffmpeg takes."""
     first = folder / "0.flac"
     encode([make_music(0.5)], first, STEREO, settings=EncodeSettings("flac", 16))
     paths = [first, *(folder / f"{i}.flac" for i in range(1, count))]

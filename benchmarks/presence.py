@@ -3,13 +3,15 @@
     python benchmarks/presence.py mini-detector --scenes 60 --fit 40
     python benchmarks/presence.py mini --by similarity      (or examples, or stem)
 
-Prints for each kind, and over all, the F1 of events and of segments of 1 s and the area under ROC
-for presence in a scene. Each kind's threshold is the one that is best for its segments on `--fit`
-other scenes, if they hold it three times; else, and with `--one-threshold` for all, it is the one
-that is best over all kinds. A stretch goes on while the curve is above half of it.
+Prints for each kind, and over all kinds, the F1 of events, the F1 of segments of 1 s, and the area
+under ROC for presence in a scene. A kind's threshold is the one with the best segment F1 on `--fit`
+other scenes, if at least three of them hold the kind. Other kinds, and with `--one-threshold` all
+kinds, get the threshold that is best over all. A stretch lasts while the curve is above half of the
+threshold.
 
-`similarity` asks a separator's encoder by each kind's caption, `examples` by three other sounds of
-the kind; `stem` separates the kinds of each scene and four others, and counts these alone.
+`similarity` compares the sound with each kind's caption in a separator's encoder, `examples` with
+three other sounds of the kind; `stem` separates the kinds of each scene and four absent ones, and
+counts only these.
 """
 
 import argparse
@@ -31,14 +33,14 @@ from separator.sounds.catalog import CLASSES, make_sound
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
 WAYS = ("classes", "similarity", "examples", "stem")
-FIT_SEED = 500_000  # of the first scene that the threshold is fixed on
+FIT_SEED = 500_000  # of the first scene that thresholds are fitted on
 FEWEST = 3  # fit scenes that must hold a kind for a threshold of its own
 SMOOTH_S = 0.9  # three rows
 
 
 @dataclass
 class Figures:
-    """What is counted for one kind, or over all."""
+    """Counts and scores of one kind, or over all kinds."""
 
     events: Counts = field(default_factory=Counts)
     segments: Counts = field(default_factory=Counts)
@@ -56,8 +58,8 @@ Scored = list[tuple[Scene, dict[str, Curve]]]
 
 CurvesOf = Callable[[Scene, int], dict[str, Curve]]
 EXAMPLES, EXAMPLE_S, EXAMPLE_SEED = 3, 4.0, 8_000_000
-OTHERS = 4  # kinds that are separated though they are not there
-FROM_COSINE = Calibration(10.0, -4.0)  # only to bring cosines between 0 and 1: the order counts
+OTHERS = 4  # absent kinds that are separated too
+FROM_COSINE = Calibration(10.0, -4.0)  # maps cosines to 0 to 1; only their order matters
 
 
 def listen_by_classes(name: str) -> CurvesOf:

@@ -1,10 +1,10 @@
-"""List a very large archive on S3, and find out what of it is left to do: seconds and memory.
+"""Measure the time and memory to list a very large archive on S3, and to find the work left in it.
 
     python benchmarks/scale.py [--assets 1000000] [--done 125000] [--queries 8] [--out FILE]
 
-A server of this script lists the archive page by page, as S3 does; nothing is downloaded. The
-manifest of the first `--done` assets is written, one row for each query. Each of the three figures
-comes from a process of its own.
+A server in this script lists the archive page by page, as S3 does; nothing is downloaded. One step
+writes a manifest of the first `--done` assets, with one row per query. Each of the four steps runs
+in a process of its own.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from separator.run.prepare import Target, prepare_target
 from separator.sounds.catalog import CLASSES
 from separator.storage import Storage, StorageSettings
 
-PAGE = 1_000  # keys: as many as S3 gives
+PAGE = 1_000  # keys per page, as on S3
 ROWS_PER_FILE = 50_000
 COLUMNS = (*KEY_COLUMNS, "status", "asset_path")
 ROW = (
@@ -118,13 +118,13 @@ def pick_rows(assets: Iterator[Any], made_at: datetime) -> Iterator[tuple[object
 
 
 def measure(work: Callable[..., int], *arguments: Any) -> dict[str, Any]:
-    """Do a piece of work in a process of its own; say how long it took and what memory it held."""
+    """Do a piece of work in a process of its own; return its result, time and memory."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
         target=run_alone, args=(theirs, work, arguments)
     )
     process.start()
-    theirs.close()  # or a process that dies would be waited for
+    theirs.close()  # otherwise `recv` would wait for ever for a process that died
     found = ours.recv()
     process.join()
     return found

@@ -1,7 +1,7 @@
 """Make the library of `make demo`: films and recordings, and the sounds that were mixed in.
 
 Most scenes are made of synthetic sounds. Two more are made of recordings that no model was trained
-on, where their packages can be had.
+on, if their packages can be downloaded.
 
 Shapes: T samples.
 """
@@ -66,7 +66,7 @@ def list_recordings() -> "dict[str, list[Recording]]":
 
 
 def bring_recordings(folder: Path, show: Callable[[str], None]) -> bool:
-    """Bring the recordings, those that are not there; tell whether all are there now."""
+    """Download the recordings that are missing; tell whether all are there now."""
     from separator.sounds.real import bring, keep_present
 
     wanted = [r for members in list_recordings().values() for r in members]
@@ -102,7 +102,7 @@ def make_file(path: Path, scene: Scene, recordings: Path) -> None:
         if path.suffix != ".m4a":
             picture = f"testsrc2=size=320x180:rate=25:duration={scene.seconds}"
             streams.append(ffmpeg.input(picture, format="lavfi"))
-        # A mkv does not say how much of aac's beginning is padding, so it could not be compared.
+        # An mkv does not say how much of aac's beginning is padding: stems could not be compared.
         codec = "flac" if path.suffix == ".mkv" else "aac"
         options: dict[str, object] = {"acodec": codec, "vcodec": "mpeg4", "audio_bitrate": "160k"}
         for index, (language, kinds) in enumerate(scene.tracks):

@@ -1,6 +1,7 @@
 """List what failed in `run` and `detect`, with codes and reasons.
 
-Of the config only output.uri and storage are needed. What has been made since is not listed.
+Of the config only output.uri and storage are needed. Failures that a later run has mended are not
+listed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Write what a run says as a JSON object in each line: progress to stdout, warnings to stderr."""
+"""Write a run's messages as one JSON object a line: progress to stdout, warnings to stderr."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class JsonConsole(Console):
-    """Write a JSON object in each line: phases, progress, and what the run waits for."""
+    """Write one JSON object a line: phases, progress, and what the run waits for."""
 
     def __init__(self) -> None:
         super().__init__(is_terminal=False)
@@ -45,7 +45,7 @@ def format_json(level: str, message: str, more: dict[str, Any]) -> str:
 
 
 def log_as_json() -> None:
-    """Have warnings of the driver written as JSON, to stderr."""
+    """Write warnings of the driver as JSON to stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,7 +1,7 @@
 """Find and embed the 2 s of each label in a list of sounds.
 
-The labels of a list are of whole files; a detector says when they sound. The Parquet list that is
-written is what `separator train configs/train-zeroshot.yaml` learns from.
+The labels of a list apply to whole files; a detector finds when they sound. `separator train
+configs/train-zeroshot.yaml` learns from the Parquet list that is written.
 """
 
 import argparse

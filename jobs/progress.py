@@ -1,6 +1,6 @@
 """Show a run while it is at work: a bar on a terminal, lines elsewhere.
 
-Imports nothing heavy: the first word must not wait for it.
+Imports nothing heavy: the first line must not wait for imports.
 """
 
 import shutil
@@ -23,7 +23,7 @@ class Console:
     def __init__(self, is_terminal: bool) -> None:
         self.is_terminal = is_terminal
         self.phase = self.waiting = ""
-        self.drawn_s = 0.0  # of the run, when the last line was shown
+        self.drawn_s = 0.0  # seconds of the run when the last line was shown
         self.first: tuple[float, int, float] | None = None
         self.has_results = False
         self.bar: Any = None
@@ -67,7 +67,7 @@ class Console:
             silence_stdout()  # a full disk under a log is no reason to end a run
 
     def _draw(self, stats: "RunStats", first: tuple[float, int, float]) -> None:
-        """Draw hours of audio, of as many as all listed assets have if they are as long."""
+        """Draw the hours of audio so far, and those of all listed assets if they are as long."""
         audio_s, of_all = stats.audio_s, stats.assets_listed / stats.assets
         if self.bar is None:
             from tqdm import tqdm
@@ -81,7 +81,7 @@ class Console:
         if stats.assets_failed:
             words.append(f"{stats.assets_failed:,} failed")
         line = (stats.waiting or "  ".join(words))[: self.bar.ncols - 6]
-        # What it waits for needs the room of the bar.
+        # The line about waiting needs the room of the bar.
         shape = "{percentage:3.0f}%  " if stats.waiting else "{percentage:3.0f}% |{bar}| "
         if of_all < 1:  # not all assets are listed yet
             shape = ""

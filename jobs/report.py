@@ -1,7 +1,7 @@
 """Make a page to look at and listen to, report/index.html.
 
 The page is a static site with relative addresses: open it from the folder, from a copy, or from a
-store that serves files. Run again, it makes only previews that are new.
+store that serves files. The same command again makes only previews that are missing.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def write(storage: "Storage", layout: "Layout", most: int) -> int | None:
 
 
 def make_previews(maker: "PreviewMaker", work: "list[AssetWork]") -> dict[str, str]:
-    """Make previews, an asset a task; return what went wrong, by their names."""
+    """Make previews, one task for each asset; return what went wrong, by name of the preview."""
     from separator.run.tasks import run_tasks
 
     if work:

@@ -3,7 +3,7 @@
 Training and evaluation read the list, FOLDER/sounds.jsonl. With `real` before the folder nothing
 is rendered: the public packages of the project's list are downloaded through apt-get and npm,
 decoded, and listed in FOLDER/train.jsonl, held_out.jsonl (packages kept from training) and
-more.jsonl (kinds that `mini` has no word for). What is there already is kept.
+more.jsonl (kinds that `mini` has no word for). Existing files are kept.
 """
 
 import argparse
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from separator.sounds.bank import Part
 
 RATE_HZ = 32_000
-BANK_MINUTES = 1.5  # of each voice and instrument
+BANK_MINUTES = 1.5  # minutes rendered of each voice and instrument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def bring_real(options: argparse.Namespace) -> int:
-    """Bring what was asked for; the lists hold all that is in the folder then."""
+    """Download the chosen recordings; list all recordings that are in the folder then."""
     from separator.sounds import real, recordings
 
     listed = recordings.read_recordings()
@@ -108,7 +108,7 @@ def render(options: argparse.Namespace) -> None:
 
 
 def check_settings(folder: Path, options: argparse.Namespace) -> None:
-    """Refuse a folder with sounds of other settings, as those that are there are kept."""
+    """Refuse a folder with sounds of other settings, because existing sounds are kept."""
     from separator.storage.atomic import make_folder, write_whole
 
     make_folder(folder)

@@ -1,7 +1,8 @@
 """Say what has been done so far, also while a run is at work.
 
-What `detect` has done comes after that. Of the config only output.uri and storage are needed.
-Assets and rows of the manifest are counted as they stand now: a row is one query of one track.
+The results of `run` come first, then those of `detect`. Of the config only output.uri and storage
+are needed. Assets and rows of the manifest are counted as they are now: a row is one query of one
+track.
 """
 
 import argparse

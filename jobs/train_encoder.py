@@ -55,8 +55,8 @@ def train(options: argparse.Namespace) -> None:
 
 
 def is_own(path: Path) -> bool:
-    """Tell whether a file is an encoder alone, as this command writes it: the same command again
-    makes it anew."""
+    """Tell whether a file is an encoder alone, as this command writes it: the same command may
+    overwrite it without --force."""
     from separator.encoders.mini import TENSORS, is_mini
     from separator.errors import CheckpointError
     from separator.model.tensors import read_tensors

@@ -1,6 +1,6 @@
-"""Offer the API for notebooks: `load_model`, `load_detector`. Tie network, engine and queries.
+"""Load models and separate sounds in a notebook: `load_model`, `Separator`, `load_detector`.
 
-Arrays in, arrays of the same kind out; this module knows no rows, tracks or Ray.
+Stems are arrays of the same kind as the input; nothing here depends on rows or Ray.
 """
 
 import logging
@@ -52,7 +52,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-MOST_PEAK = 100.0  # of floats; what is louder was an integer
+MOST_PEAK = 100.0  # louder samples are integers that were converted without scaling
 QueryLike = str | Mapping[str, Any]
 Queries = Sequence[QueryLike] | None
 
@@ -107,16 +107,17 @@ class Separator:
             waveform: samples (C, T) in floating point, full scale 1.0; up to 64 channels.
             rate_hz: any whole number from 1000 to 192000.
             queries: texts, mappings such as {"name": "siren", "text": "an emergency siren"}, or
-                example sounds: {"name": "bird", "audio": ["a.wav", "s3://b/birds/", pair]}; these
-                are files, folders, and pairs of samples (C, T) and rate; for a model that was
-                trained with CLIP also {"name": "dog", "image": "dog.jpg"} and {..., "video": ...}.
+                example sounds: {"name": "bird", "audio": ["a.wav", "s3://b/birds/", pair]}, a
+                list of files, folders, and pairs of samples (C, T) and rate. A model that was
+                trained with CLIP also takes {"name": "dog", "image": "dog.jpg"} and
+                {..., "video": ...}.
             conditions: embeddings (Q, D) of queries, for example from `encode`.
 
         Returns:
             Stems (Q, C, T) in float32 at the same rate, the same kind of array as `waveform` (a
             tensor on the same device). With `channels="mono"` C is 1. Stems hold no frequency
-            above half the network's rate (16 kHz). They know their queries: `stems["siren"]`,
-            `stems.residual`, `stems.save(folder)`; in a notebook they show players.
+            above half the network's rate (16 kHz). They also have names (`stems["siren"]`),
+            `stems.residual` and `stems.save(folder)`; in a notebook they show players.
         """
         if (queries is None) == (conditions is None):
             raise RequestError("give either queries=[...] or conditions=array, not both")
@@ -149,8 +150,8 @@ class Separator:
         Args:
             path: video or audio, in a folder or on S3.
             queries: as in `separate`.
-            out: the folder; it is made. talk.mp4 gives talk.siren.flac, or, if several tracks
-                are separated, talk.track-0.siren.flac and so on. What is there is replaced.
+            out: the folder, made if missing. talk.mp4 gives talk.siren.flac, or, if several tracks
+                are separated, talk.track-0.siren.flac and so on. Existing files are replaced.
             tracks: `all`, `default`, `first`, positions, or {"language": [...]}.
             format: flac or wav (24 bits), ogg, mp3, m4a.
 
@@ -167,8 +168,8 @@ class Separator:
 
     @plain_torch()
     def encode(self, queries: str | Sequence[QueryLike]) -> np.ndarray:
-        """Return conditions (Q, D). Those of texts are cached on disk; what is new loads the
-        encoder."""
+        """Return conditions (Q, D) of queries. Large text encoders (CLAP, CLIP) are loaded only
+        for texts that are not in the cache on disk."""
         parsed = parse_queries(queries, with_samples=True)
         texts = [query.text for query in parsed if not query.files]
         conditions: dict[str, np.ndarray] = {}  # by text
@@ -203,7 +204,7 @@ class Separator:
 
 
 def warn_of_scale(samples_CT: Tensor) -> None:
-    """Warn of floats that look like integers: models know sounds of a full scale of 1.0."""
+    """Warn of floats that look like integers: models expect a full scale of 1.0."""
     if not samples_CT.numel():
         return
     low, high = (float(x) for x in samples_CT.detach().aminmax())
@@ -228,24 +229,24 @@ def load_model(
 
     Args:
         name: a path, an `s3://` URI, or a published name such as `mini`, `audiosep` or
-            `audiosep-hive`, which is downloaded once, or that of a model of another installed
-            package (docs/models.md). The separator of zero-shot separation
+            `audiosep-hive`, which is downloaded once, or the name of a model that another
+            installed package provides (docs/models.md). The separator of zero-shot separation
             (`zeroshot-asp`) takes example sounds only, no texts.
         device: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`.
         precision: `fp32`, `bf16` (at least 35 dB SNR against fp32), or `auto`: bf16 if the device
             multiplies it natively.
-        compile: `on` (about a minute at the first call), `off`, or `auto`: on a GPU, once the
-            announced work pays for it.
+        compile: `on` (takes about a minute at the first call), `off`, or `auto`: on a GPU, once
+            there is enough work to repay that minute.
         channels: `linked` (default: separate the mean, apply its gain to every channel), `each`
             (separate every channel), or `mono` (stems of the mean, one channel).
         context: audio on both sides of a window: `exact` (default: the result does not depend on
             windows), seconds (fewer are faster and not exact), or `pieces`: each 2 s alone, as
             the official program of zero-shot separation does, for parity with its tables.
         memory_bytes: limit of one forward; None: 40 % of RAM or 60 % of the GPU's memory.
-        detector: of a zero-shot separator, what makes conditions of example sounds: a name, path
-            or URI; `auto`: the copy in the separator's own file, else `stsed`.
-        storage: what reads `s3://` URIs, also those of example files, for example
-            `Storage(StorageSettings(endpoint_url=...))` of separator.storage; None: with the
+        detector: name, path or URI of the detector that turns example sounds into conditions for
+            a zero-shot separator; `auto`: the copy in the separator's own file, else `stsed`.
+        storage: access to `s3://` URIs, also those of example files, for example
+            `Storage(StorageSettings(endpoint_url=...))` of separator.storage; None: use the
             credentials of the usual AWS environment.
     """
     if isinstance(name, str) and (package := registry.find_package(name)):
@@ -280,7 +281,7 @@ def load_model(
 def make_outside(
     name: str, package: Package, device: str, precision: str, channels: str
 ) -> Separator:
-    """Load a model that another package brings."""
+    """Load a model that another installed package provides."""
     engine = OutsideEngine(package, device, precision, channels)
     identity = hash_package(name, package)
     encoder_id = f"{PACKAGE_PREFIX}{identity[:16]}"

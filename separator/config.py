@@ -1,7 +1,7 @@
 """Define every setting of the job and check it beside its field.
 
-`read_config` turns everything that cannot work into one `RequestError` that names the key. The
-meaning of each key stands beside it in configs/local.yaml.
+`read_config` reports a setting that cannot work as one `RequestError` that names the key.
+configs/local.yaml explains each key.
 """
 
 import json
@@ -45,13 +45,13 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILE = ("auto", "on", "off")
 GATES = ("on", "off")
-LOW_SHARE = 0.5  # of the threshold, where a stretch that has reached it begins and ends
-SMOOTH_S = 0.4  # of curves, by the median
+LOW_SHARE = 0.5  # of the threshold: the level at which stretches begin and end
+SMOOTH_S = 0.4  # length of the median filter over curves
 ON_FAILED = ("exit3", "ok")
 LOG_FORMATS = ("text", "json")
 ONLY = ("all", "failed")
 LABEL = re.compile(r"([a-z0-9.-]+/)?[^\W_]([\w.-]{0,61}[^\W_])?", re.ASCII)
-LEAST_CPUS = 0.001  # Ray counts no smaller parts; without any, tasks would have no limit
+LEAST_CPUS = 0.001  # Ray counts no smaller parts; with 0, it would start tasks without limit
 MOST_ACTORS, MOST_SPANS_AT_ONCE = 100_000, 64
 
 
@@ -152,11 +152,11 @@ class DetectSettings:
 
 @dataclass(frozen=True)
 class StageSettings:
-    """What one task of a stage asks of its machine."""
+    """The resources that one task of a stage asks of its machine."""
 
     num_cpus: float = 1.0
     memory_bytes: Any = "auto"
-    labels: dict[str, str] = field(default_factory=dict)  # of machines, as Ray knows them
+    labels: dict[str, str] = field(default_factory=dict)  # Ray's labels of suitable machines
 
     def check(self, key: str, least_cpus: float = LEAST_CPUS) -> None:
         check_number(f"{key}.num_cpus", self.num_cpus, least_cpus, MOST_ACTORS)
@@ -171,10 +171,10 @@ class StageSettings:
 
 @dataclass(frozen=True)
 class ActorSettings(StageSettings):
-    """What one network asks of its machine."""
+    """The resources that one actor asks of its machine."""
 
-    num_cpus: float = 0.0  # with 1, reading would wait for networks that wait for it
-    num_gpus: float = 1.0  # where it is on a GPU
+    num_cpus: float = 0.0  # with 1, actors could take all CPUs, and wait for spans for ever
+    num_gpus: float = 1.0  # if it runs on a GPU
     spans_at_once: Any = "auto"
 
     def check(self, key: str, least_cpus: float = LEAST_CPUS) -> None:
@@ -278,7 +278,7 @@ class JobConfig:
             )
 
     def parse_queries(self) -> list[Query]:
-        """Return the queries for all assets; none where a column of the list has them."""
+        """Return the queries for all assets; none if only a column of the list has queries."""
         if self.input.queries_column is not None and not self.queries:
             return []
         return parse_queries(self.queries)
@@ -293,7 +293,7 @@ def read_config(path: Path, overrides: list[str]) -> JobConfig:
 
 
 def read_output(path: Path, overrides: list[str]) -> tuple[OutputSettings, StorageSettings]:
-    """Read the sections that say where the output lies; of the others only keys are checked."""
+    """Read the sections `output` and `storage`; of the other sections only keys are checked."""
     tree = merge_settings(JobConfig, path, overrides)
     if OmegaConf.is_missing(tree.output, "uri"):
         raise RequestError(f"{path}: output.uri is not set; add output.uri=...")

@@ -22,7 +22,7 @@ from separator.storage.uri import hide_secret, show_uri
 
 Settings = TypeVar("Settings")
 
-# What the character at which YAML gives up says about the mistake.
+# The likely mistake, by the character at which YAML gives up.
 HINTS = {
     "\t": "a tab; indent with spaces",
     "*": 'a * begins a name of YAML\'s own: put quotes around it, such as "*.mp4"',
@@ -128,8 +128,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def _read_override(kind: type, override: str) -> Any:
-    """Read key=value: a text as it stands, unless it is in quotes; all other values as YAML, which
-    would end a path at ` #` and make 8 of 0010."""
+    """Read key=value. A text without quotes is taken as it stands, because YAML would end a path at
+    ` #` and make 8 of 0010; all other values are read as YAML."""
     key, found, value = override.partition("=")
     if not found:
         raise RequestError(
@@ -151,7 +151,7 @@ def _read_override(kind: type, override: str) -> Any:
 
 
 def _find_hint(kind: type, key: str) -> Any:
-    """Find the type of a dotted key; None of an unknown one."""
+    """Find the type of a dotted key; None if the key is unknown."""
     hint: Any = kind
     for name in key.split("."):
         hint = get_type_hints(hint).get(name) if is_dataclass(hint) else None
@@ -171,7 +171,7 @@ def _explain_yaml(error: yaml.YAMLError, text: str, where: str) -> str:
     if not isinstance(error, yaml.MarkedYAMLError):
         return f"{where}not YAML: {' '.join(str(error).split())}"
     problem, mark = str(error.problem), error.problem_mark
-    # Of something never closed its beginning helps, the end of the file does not.
+    # If something is never closed, point to its beginning and not to the end of the file.
     is_open = "did not find expected ',' or" in problem or "unexpected end" in problem
     if error.context_mark is not None and (is_open or "alias" in str(error.context)):
         mark = error.context_mark
@@ -226,12 +226,12 @@ def _shape_value(hint: Any, value: Any, where: str, key: str) -> Any:
 
 
 def is_interpolation(value: Any) -> bool:
-    """Tell whether a value stands for that of another key."""
+    """Tell whether a value refers to the value of another key."""
     return isinstance(value, str) and value.startswith("${")
 
 
 def _check_mapping(value: Any, item: Any, where: str, key: str) -> None:
-    """Refuse what is no mapping to values of the kind `item`; numbers and texts are single ones."""
+    """Refuse a value that is no mapping, or that nests values although `item` is a single one."""
     way_out = f"write {key}={{name: value}}, also for names with a dot"
     if not isinstance(value, Mapping):
         raise RequestError(f"{where}={value!r:.80}: must be names with their values; {way_out}")
@@ -265,7 +265,7 @@ def check_choice(key: str, value: str, allowed: Collection[str]) -> None:
 
 
 def read_switches(settings: Any, *names: str) -> None:
-    """Take `on` and `off` of YAML, which are true and false there, as the words they are."""
+    """Turn `on` and `off`, which YAML reads as true and false, back into these words."""
     for name in names:
         value = str(getattr(settings, name))
         object.__setattr__(settings, name, SWITCHES.get(value.lower(), value))
@@ -278,7 +278,7 @@ def check_whole(key: str, value: Any, least: int, most: int) -> None:
 
 
 def check_number(key: str, value: Any, least: float, most: float) -> None:
-    """Refuse what is no number of that range; NaN is in none."""
+    """Refuse a value that is not a number within the range; NaN never is."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (is_number and least <= value <= most):
         if most >= sys.maxsize:

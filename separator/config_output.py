@@ -16,14 +16,14 @@ from separator.storage import leads_into, parse_uri
 from separator.storage.uri import UNPRINTABLE
 
 SIMILARITY = ("auto", "off")
-PRESENCE = "presence"  # of `within_s`: where one of the rendition's queries is heard
+PRESENCE = "presence"  # value of `within_s`: wherever one of the rendition's queries is heard
 HIGHEST_GAIN_DB = 40.0
 BITRATES_BPS = (1_000, 10_000_000)
 
 
 @dataclass(frozen=True)
 class RenditionSettings:
-    name: Any = MISSING  # a text: YAML takes no and off for false
+    name: Any = MISSING  # a text; not typed as one, because YAML reads `no` and `off` as false
     gains_db: dict[str, float] = field(default_factory=dict)
     rest_db: float = 0.0
     within_s: Any = field(default_factory=list)
@@ -168,8 +168,8 @@ def check_renditions(output: OutputSettings, queries: Sequence[Query]) -> None:
 
 
 def check_residuals(output: OutputSettings, queries: Sequence[Query]) -> None:
-    """Refuse a query whose residual has the file name of the residual of all stems: where
-    `output.residual` is changed later, one would replace the other."""
+    """Refuse a query whose residual would have the file name of the joint residual: if
+    `output.residual` is changed later, one file would replace the other."""
     taken = [query.name for query in queries if query.name.casefold() == JOINT]
     if taken and output.residual != "none":
         raise QueryError(

@@ -1,4 +1,4 @@
-"""Measure the CPUs and memory that the process's container lets it use, and return memory."""
+"""Measure the CPUs and RAM that the container allows, and return free memory to the system."""
 
 import ctypes
 import math
@@ -60,7 +60,7 @@ def release_pages() -> None:
 
 
 def share_heaps(most: int = 2) -> None:
-    """Let all threads of this process allocate from a few heaps, not from eight for each core: the
-    holes that one thread leaves are filled by another."""
+    """Let all threads of this process allocate from a few heaps instead of eight for each core, so
+    that one thread fills the holes that another leaves."""
     if glibc := find_glibc():
         glibc.mallopt(M_ARENA_MAX, most)

@@ -5,12 +5,12 @@ becomes its file name.
     queries: [{name: voice, text: a person speaking}]  # stems are called voice.flac
     queries: [{name: bird, audio: s3://queries/bird/}] # the sounds in a folder
     queries: [{name: dog, audio: [a.wav, b.mp3]}]      # two sounds
-    queries: [{name: dog, image: dog.jpg}]             # what makes it; for models with CLIP
-    queries: [{name: x, video: a.mp4, at_s: 3}]        # the frame there; without at_s one a second
-    queries: [{text: siren, classes: [Siren]}]         # by which classes a detector hears it
+    queries: [{name: dog, image: dog.jpg}]             # shows the source; for models with CLIP
+    queries: [{name: x, video: a.mp4, at_s: 3}]        # the frame at 3 s; else one each second
+    queries: [{text: siren, classes: [Siren]}]         # the classes by which a detector hears it
 
-Encoders and storage are not involved: a valid query may still mean nothing to one, and its sounds
-may not be there.
+Encoders and storage are not involved: a valid query may still mean nothing to an encoder, and its
+sounds may be missing.
 """
 
 import hashlib
@@ -28,8 +28,8 @@ OR_NONE = ", or leave the name out to have it made from the text"
 LONGEST_TEXT, LONGEST_NAME_BYTES = 512, 100
 # Names made from texts are shorter: extensions and suffixes are added to them.
 LONGEST_SLUG_BYTES, HASH_DIGITS = 72, 8
-LATEST_S = 1e9  # of a frame: no video is as long
-MOST_SOUNDS = 1_000  # of one query: far more than help
+LATEST_S = 1e9  # latest time of a frame: no video is as long
+MOST_SOUNDS = 1_000  # example files of one query: far more than help
 FILE_KINDS = ("audio", "image", "video")
 KEYS = ("name", "text", *FILE_KINDS, "at_s", "classes")
 # Soft hyphens, zero-width and direction marks come along with texts that are copied.
@@ -54,14 +54,14 @@ class Query:
     text: str = ""  # what the encoder reads, in NFKC with single spaces: "A dog barking"
     # Example sounds instead of a text: files, folders; from a notebook also (samples (C, T), rate)
     audio: tuple[Any, ...] = ()
-    version: str = ""  # of the files, once they have been looked at
-    classes: tuple[str, ...] = ()  # of a detector, by which it is listened for; empty: found out
+    version: str = ""  # hash of the encoder and of the files' versions, once these are known
+    classes: tuple[str, ...] = ()  # of a detector, to listen for; empty: found by the text
     image: tuple[str, ...] = ()  # or images
     video: tuple[str, ...] = ()  # or videos: one frame a second, or
     at_s: float | None = None  # the one at this time
 
     @property
-    def files(self) -> tuple[Any, ...]:  # that it gives instead of a text
+    def files(self) -> tuple[Any, ...]:  # the examples that stand for a text
         return self.audio or self.image or self.video
 
     @property
@@ -76,8 +76,8 @@ class Query:
 def parse_queries(
     items: str | Sequence[str | Mapping[str, Any]], with_samples: bool = False
 ) -> list[Query]:
-    """Check queries, in the same order: one text, or a list of texts, of {text, name} and of
-    {name, audio}, image or video in its place. `with_samples`: sounds may be (samples, rate)."""
+    """Parse queries in their order: one text, or a list of texts, of {text, name} and of
+    {name, audio} (or image, or video). `with_samples`: sounds may be (samples, rate)."""
     if isinstance(items, str):
         return [_parse_query(items, "queries")]
     if not isinstance(items, Sequence) or isinstance(items, bytes):
@@ -128,7 +128,7 @@ def _parse_query(item: str | Mapping[str, Any], where: str, with_samples: bool =
 
 
 def _check_classes(classes: Any, where: str) -> tuple[str, ...]:
-    """Check names of classes; which there are, a detector tells."""
+    """Check the form of class names; whether they exist, only a detector knows."""
     if classes is None:
         return ()
     names = [classes] if isinstance(classes, str) else classes
@@ -238,7 +238,7 @@ def make_name(text: str) -> str:
 
 
 def check_name(name: object, where: str = "name", other: str = "") -> str:
-    """Return the name in NFC; refuse one that is no file name somewhere. `other`: a way out."""
+    """Return the name in NFC; refuse one that is no file name on some system. `other`: a hint."""
     if not isinstance(name, str):
         raise QueryError(f"{where}={_show(name)}: must be a text, not {type(name).__name__}")
     name = unicodedata.normalize("NFC", name)

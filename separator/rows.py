@@ -7,8 +7,8 @@
     assemble    -> StemWritten | Failed
     remux       -> Remuxed | Failed
 
-The class of a row says what became of the work; no column is empty to say something. Only `to_ray`
-and `from_ray` make tables of rows, which Ray moves, only `to_json` and `read_json` texts.
+The class of a row says what became of the work; an empty column never does. Only `to_ray` and
+`from_ray` convert rows to and from Ray's tables, only `to_json` and `read_json` to and from JSON.
 """
 
 import json
@@ -22,7 +22,7 @@ from separator.errors import SeparatorError
 
 # The kinds of files that are made of an asset.
 STEM, RESIDUAL, RENDITION, REMUX = "stem", "residual", "rendition", "remux"
-CLASSES, SIMILARITY, STEM_ITSELF = "classes", "similarity", "stem"  # what heard a query
+CLASSES, SIMILARITY, STEM_ITSELF = "classes", "similarity", "stem"  # how a query was heard
 NO_SAMPLES = np.zeros((0, 0), np.float32)
 
 
@@ -32,29 +32,29 @@ class WorkItem:
 
     id: str  # hash of everything that changes it
     kind: str  # STEM or RENDITION
-    name: str  # of the query or the rendition: the name of its file
-    text: str  # of the query; of a rendition its gains
+    name: str  # name of the query or the rendition, and of its file
+    text: str  # text of the query, or gains of the rendition
     needs: tuple[str, ...] = ()  # names of the work items that are made in the same pass
-    warning: str = ""  # told in the record of a stem that is ok and doubtful
-    former_id: str = ""  # its id by the rule of the first release, which outputs still hold
-    absent_id: str = ""  # of a stem that is absent: the same for every threshold of a gate
-    threshold: float = 0.0  # of the gate; a record that says absent holds below it
-    sounds: str = ""  # version of the sounds or images of its query, which then has no text
-    source: str = ""  # JSON: files and folders of these, as they were given
-    asked_by: str = "audio"  # audio, image or video: what these are
+    warning: str = ""  # goes into the record of a stem that is ok but doubtful
+    former_id: str = ""  # its id by the rule of the first release, which old outputs still hold
+    absent_id: str = ""  # its id if the stem is absent: the same for every threshold of a gate
+    threshold: float = 0.0  # an absent record counts as done if its score is below this
+    sounds: str = ""  # version of the query's example sounds or images, if it has no text
+    source: str = ""  # JSON: the files and folders of these examples, as the config gives them
+    asked_by: str = "audio"  # kind of these examples: audio, image or video
 
     @property
-    def condition(self) -> str:  # names the condition of its query
+    def condition(self) -> str:  # the key of its query's condition
         return self.sounds or self.text
 
     @property
-    def ids(self) -> tuple[str, ...]:  # that its records may have
+    def ids(self) -> tuple[str, ...]:  # all ids that its records may have
         return self.id, self.former_id, self.absent_id
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One media object of the library, as it was listed, with the work that is left to do on it."""
+    """One media object of the library, as listed, with its work items: all, or those pending."""
 
     uri: str
     path: str  # below stems/, see results/paths.py
@@ -63,30 +63,30 @@ class Asset:
     modified_at: str  # ISO 8601
     items: tuple[WorkItem, ...]
     tracks: Any = "all"  # as `tracks` in the config
-    trouble: str = ""  # the reason why it cannot be worked on, if listing it found one
+    trouble: str = ""  # why the asset cannot be processed, if listing found a reason
     trouble_code: str = ""
-    carried: str = ""  # JSON: columns of its list that go into its records as they are
+    carried: str = ""  # JSON: columns of its list that are copied into its records
     is_whole: bool = True  # false: only one of its items is here, see `keep_item`
 
     def list_names(self, kind: str) -> list[str]:
         return [item.name for item in self.items if item.kind == kind]
 
     def keep_item(self, name: str) -> "Asset":
-        """Leave out the items of other names (of a name that no item has: all but the first one):
-        rows of an asset with hundreds of queries would else carry hundreds of items each."""
+        """Keep only the items of this name, or the first item if none has it: otherwise each row of
+        an asset with hundreds of queries would carry hundreds of items."""
         own = [item for item in self.items if item.name == name]
         return replace(self, items=tuple(own or self.items[:1]), is_whole=False)
 
 
 @dataclass(frozen=True)
 class TrackInfo:
-    index: int  # among the audio streams of its asset; -1 where no track was reached
+    index: int  # among the audio streams of its asset; -1 if no track was reached
     rate_hz: int = 0
     num_channels: int = 0
     layout: str | None = None  # such as 5.1(side)
     language: str = ""
     picture: str = ""  # frame rate and time code of its asset: "25/1 10:00:00:00"
-    streams: tuple[int, ...] = ()  # of a group: the audio streams that are its channels
+    streams: tuple[int, ...] = ()  # if it is a group: the audio streams that are its channels
 
 
 NO_TRACK = TrackInfo(-1)
@@ -94,7 +94,7 @@ NO_TRACK = TrackInfo(-1)
 
 @dataclass(frozen=True)
 class Seconds:
-    """Time spent on a row in each stage; each second is in one row only."""
+    """Time spent on a row in each stage; each second is counted in one row only."""
 
     extract: float = 0.0
     separate: float = 0.0
@@ -106,7 +106,7 @@ class Heard:
     """Where a query is heard in a span, or in a track: see detect/heard.py."""
 
     by: str  # what listened: CLASSES, SIMILARITY or STEM_ITSELF
-    score: float  # the highest anywhere
+    score: float  # the highest score in the span or track
     runs: tuple[tuple[float, float, float], ...] = ()  # start, stop, score: above the low threshold
 
 
@@ -118,25 +118,25 @@ class AssetBatch:
 @dataclass(frozen=True)
 class OfTrack:
     asset: Asset
-    track: TrackInfo  # NO_TRACK where none was reached
-    num_tracks: int  # of this asset in this run
+    track: TrackInfo  # NO_TRACK if none was reached
+    num_tracks: int  # tracks of this asset that this run processes
 
     def of(self) -> tuple[Asset, TrackInfo, int]:
-        """Give the first three arguments of a row of the same track."""
+        """Return the first three arguments for another row of the same track."""
         return self.asset, self.track, self.num_tracks
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpanRow(OfTrack):
-    """A stretch of one track with context on both sides: sample numbers are those of the track."""
+    """A stretch of one track with context on both sides; sample numbers count within the track."""
 
-    number: int = 0  # of the span in its track
+    number: int = 0  # position of the span in its track
     is_last: bool = True
     start: int = 0
     core_start: int = 0
     core_stop: int = 0
     samples: np.ndarray = field(default_factory=lambda: NO_SAMPLES)  # (C, T) float32
-    repairs: str = ""  # of the decoder, told by the last span of a track
+    repairs: str = ""  # repairs by the decoder; only the last span of a track carries them
     seconds: Seconds = Seconds()
 
 
@@ -156,10 +156,10 @@ class StemRow(OfStem):
     number: int = 0
     is_last: bool = True
     samples: np.ndarray = field(default_factory=lambda: NO_SAMPLES)  # (C, T) float32
-    num_silent: int = 0  # samples of silence instead: the query is not heard in the span
-    null_error: float = 0.0  # of a residual: distance of stem + residual from the track
-    similarity: float = math.nan  # to the query, of a stem or its residual; NaN: not measured
-    energy_in: float = 0.0  # of the track in this span, summed over channels
+    num_silent: int = 0  # so many samples of silence replace `samples`: the query is not heard
+    null_error: float = 0.0  # for a residual: distance of stem + residual from the track
+    similarity: float = math.nan  # of a stem or its residual to the query; NaN: not measured
+    energy_in: float = 0.0  # energy of the track in this span, summed over channels
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Measures:
     num_channels: int
     num_samples: int
     energy: float  # summed over channels
-    energy_in: float  # of the track in the same stretch
+    energy_in: float  # energy of the track in the same stretch
     peak: float
     null_error: float = 0.0
     similarity: float = math.nan
@@ -177,7 +177,7 @@ class Measures:
 
 @dataclass(frozen=True, kw_only=True)
 class PartWritten(OfStem):
-    """A stem of several spans has one more part on storage, or one that is silent."""
+    """One more part of a stem of several spans is on storage, or is silent and not written."""
 
     measures: Measures
     number: int = 0
@@ -187,11 +187,11 @@ class PartWritten(OfStem):
 
 @dataclass(frozen=True, kw_only=True)
 class StemWritten(OfStem):
-    """A stem, a residual or a rendition lies whole under its final key."""
+    """A stem, a residual or a rendition is complete under its final key."""
 
     measures: Measures
     uri: str = ""
-    gain: float = 1.0  # of the file, against what `measures` says
+    gain: float = 1.0  # factor from the sound that `measures` describes to that in the file
     num_clipped: int = 0
     loudness_lufs: float = 0.0
     true_peak_dbtp: float = 0.0
@@ -202,13 +202,13 @@ class StemWritten(OfStem):
 class Remuxed:
     asset: Asset
     name: str  # of the rendition
-    uri: str  # of the asset with its sound
+    uri: str  # of the copy of the asset that has the rendition as its sound
     seconds: Seconds = Seconds()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed(OfTrack):
-    """Work that could not be done: a file; without a name a track; with NO_TRACK the asset."""
+    """A failure of one file, of a track (if `name` is empty) or of the asset (with NO_TRACK)."""
 
     code: str = ""
     stage: str = ""
@@ -246,8 +246,8 @@ def fail(of: Any, error: SeparatorError, stage: str, **more: Any) -> Failed:
 
 
 def to_ray(row: Any, with_samples: bool = False) -> dict[str, Any]:
-    """Make a table row. `with_samples`: the table has a column for arrays, also where this row has
-    none, because one None would turn the column into pickled objects."""
+    """Make a table row. `with_samples`: fill the column for arrays even if this row has no array,
+    because one None would turn the column into pickled objects."""
     kind = type(row).__name__
     ray_row: dict[str, Any] = {"kind": kind, "content": to_json(row)}
     if with_samples:
@@ -256,7 +256,7 @@ def to_ray(row: Any, with_samples: bool = False) -> dict[str, Any]:
 
 
 def from_ray(ray_row: dict[str, Any]) -> Any:
-    """Make a row of what `to_ray` made of it. Its samples are read-only."""
+    """Turn a table row that `to_ray` made back into a row. Its samples are read-only."""
     kind = TYPES[ray_row["kind"]]
     content = json.loads(ray_row["content"])
     if ray_row["kind"] in WITH_SAMPLES:
@@ -265,7 +265,7 @@ def from_ray(ray_row: dict[str, Any]) -> Any:
 
 
 def to_json(row: Any) -> str:
-    """Write a row without its samples. NaN and lone surrogates survive, as Python writes them."""
+    """Write a row as JSON, without its samples. NaN and lone surrogates survive."""
     content = {f.name: getattr(row, f.name) for f in fields(row) if f.name != "samples"}
     return json.dumps(content, default=asdict)
 
@@ -288,7 +288,7 @@ def _build_asset(content: dict[str, Any]) -> Asset:
     return replace(Asset(**content), items=items)
 
 
-# Fields that hold more than numbers and texts, by name.
+# Builders of the fields that hold more than numbers and texts, by name of the field.
 NESTED = {
     "asset": _build_asset,
     "assets": lambda contents: tuple(map(_build_asset, contents)),

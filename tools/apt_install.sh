@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install Debian packages, or say how and fail: apt_install.sh NAME PACKAGE...
+# Install Debian packages, or print how to install them and fail: apt_install.sh NAME PACKAGE...
 set -u
 name=$1; shift
 sudo=""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Chromium, fonts for names in many scripts, and axe-core (npm) for the tests marked `browser`.
+# Install Chromium, fonts for many scripts, and axe-core (npm), for the tests marked `browser`.
 set -u
 install="$(dirname "$0")/apt_install.sh"
 if ! command -v chromium >/dev/null; then

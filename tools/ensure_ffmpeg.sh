@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ffmpeg and ffprobe on the PATH: installed where the system's package manager allows, else said how.
+# Install ffmpeg and ffprobe with the system's package manager, or print how to install them.
 set -u
 command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null && exit 0
 sudo=""

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# espeak-ng, fluidsynth and a General MIDI soundfont for made sounds and the tests marked `espeak`;
-# npm for recordings, which come from its packages and from Debian's.
+# Install espeak-ng, fluidsynth and a General MIDI soundfont for synthetic sounds and for tests marked
+# `espeak`, and npm for recordings, which come from packages of npm and Debian.
 set -u
 install="$(dirname "$0")/apt_install.sh"
 command -v npm >/dev/null || bash "$install" npm npm || exit 1

@@ -2,12 +2,12 @@
 
     .venv/bin/python tools/fuzz.py FOLDER [--inputs 2000] [--first 0] [--seed 25]
 
-Makes a file of each container in FOLDER/whole, damages them (truncation, flipped bits, bytes cut
-out, doubled, zeroed, or spliced in from another file), and lets the extract stage probe, decode and
-cut each one. Prints how often each outcome came; inputs that showed a fault stay in FOLDER, and the
-program ends with 1 if there are any. An input is made of the seed and its number alone, so
-`--first NUMBER --inputs 1` makes it again. No limit of memory but ffmpeg's own: the program prints
-the growth of the extracting process.
+Makes one file of each container in FOLDER/whole, damages copies (truncation, flipped bits, bytes
+cut out, doubled, zeroed, or spliced in from another file), and lets the extract stage probe, decode
+and cut each one. Prints how often each outcome occurred. Inputs that showed a fault stay in FOLDER,
+and the program then ends with 1. An input depends only on the seed and its number, so
+`--first NUMBER --inputs 1` makes it again. Only ffmpeg limits memory, so the program prints how
+much the extracting process has grown.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def write_whole(folder: Path) -> list[Path]:
 
 
 def damage(paths: list[Path], seed: int, number: int) -> tuple[Path, bytes]:
-    """Return (the whole file, damaged bytes) of one input."""
+    """Return the undamaged file and the damaged bytes of one input."""
     rng = np.random.default_rng([seed, number])
     path = paths[number % len(paths)]
     data = bytearray(path.read_bytes())
@@ -83,7 +83,7 @@ def damage(paths: list[Path], seed: int, number: int) -> tuple[Path, bytes]:
             case 1:
                 for at in rng.integers(len(data), size=rng.integers(1, 30)) if data else ():
                     data[at] ^= 1 << rng.integers(8)
-            case 2:  # headers lie at the start
+            case 2:  # headers are at the start
                 for at in rng.integers(min(400, len(data)), size=3) if data else ():
                     data[at] = rng.choice([0, 1, 127, 128, 254, 255])
             case 3:

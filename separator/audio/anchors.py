@@ -16,7 +16,7 @@ FRAMES, BOX_USS = CLIP // HOP + 1, 201
 def find_anchor(presence: np.ndarray) -> tuple[int, int]:
     """Return the first and last sample (exclusive) of the segment, from a curve over 10 s.
 
-    The curve may have fewer rows than 1024, the 32 of a detector, say: each is repeated.
+    The curve may have fewer rows than 1024, for example the 32 of a detector: each is repeated.
     """
     if presence.ndim != 1 or not len(presence) or ROWS % len(presence):
         raise ValueError(f"presence of shape {presence.shape}: {ROWS} rows or a part of it needed")
@@ -28,7 +28,7 @@ def find_anchor(presence: np.ndarray) -> tuple[int, int]:
 
 
 def find_anchor_uss(presence: np.ndarray) -> tuple[int, int]:
-    """Return the same by the rule of USS: a mean over 201 of 1001 frames, the ends repeated."""
+    """Return the segment by the rule of USS: a mean over 201 of 1001 frames, the ends repeated."""
     place = np.arange(FRAMES) * len(presence) // FRAMES
     frames = np.pad(presence.astype(np.float64)[place], BOX_USS // 2, mode="edge")
     best = int(np.argmax(np.convolve(frames, np.ones(BOX_USS), "valid")))

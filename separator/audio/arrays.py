@@ -1,8 +1,7 @@
-"""Turn the arrays and rates that a caller gives into what torch takes, or say why not. Pure.
+"""Convert the arrays and rates of a caller to tensors and integers, or raise with a reason. Pure.
 
-What can be converted without a guess is converted: byte order, strides, long doubles, integral
-rates of any type. A guess is never made: integers have no known full scale, complex values no
-known meaning.
+Byte order, strides, long doubles and integral rates of any type are converted, because this needs
+no guess. Nothing is guessed: integers have no known full scale, complex values no known meaning.
 """
 
 from numbers import Real
@@ -16,7 +15,7 @@ from separator.errors import RequestError
 
 # The kinds of numpy's dtypes that torch has too: floats, integers, complex values, booleans.
 NUMBERS = "fiucb"
-LONG = {"g": np.float64, "G": np.complex128}  # long doubles, which torch has not
+LONG = {"g": np.float64, "G": np.complex128}  # long doubles, which torch does not have
 
 
 def as_tensor(values: Any, what: str) -> Tensor:
@@ -38,18 +37,18 @@ def as_tensor(values: Any, what: str) -> Tensor:
     if values.dtype.char in LONG:
         dtype = LONG[values.dtype.char]
     # torch takes no negative strides, and warns of arrays that cannot be written.
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as that
+    with np.errstate(over="ignore"):  # too large values become infinite, which is refused later
         return torch.from_numpy(np.require(values, dtype, ["C", "W"]))
 
 
 def is_dense(tensor: Tensor) -> bool:
-    """Tell whether a tensor has one value, in memory, for each of its places."""
+    """Tell whether a tensor has one value, in memory, for each of its elements."""
     is_other = tensor.is_nested or tensor.is_quantized or tensor.is_meta
     return tensor.layout == torch.strided and not is_other
 
 
 def as_rate(rate_hz: Any) -> Any:
-    """Convert a whole number of any type to int; leave what is none to the check of rates."""
+    """Convert a whole number of any type to int; return other values as they are, for checks."""
     if isinstance(rate_hz, Tensor) and rate_hz.ndim == 0:
         rate_hz = rate_hz.item()
     if isinstance(rate_hz, Real) and not isinstance(rate_hz, bool):

@@ -1,7 +1,7 @@
 """Compute SDR, SDRi and SI-SDR exactly as AudioSep's benchmark does: float32, its floors.
 
 metrics.py has the same figures in float64. They differ for silence (there a floor is added to the
-mean squares, here each is raised to it), and where float32 ends, near 80 dB.
+mean squares, here it is their least value), and where float32 ends, near 80 dB.
 
 Shapes: T samples.
 """
@@ -29,7 +29,7 @@ def compute_official_sdri_db(
 
 
 def compute_official_si_sdr_db(estimate_T: np.ndarray, target_T: np.ndarray) -> float:
-    """Compute the SDR against the multiple of the target that is nearest, of sums, not means."""
+    """Compute the SDR against the nearest multiple of the target, from sums instead of means."""
     estimate_T, target_T = _as_float32(estimate_T, target_T)
     scale = (EPSILON + np.dot(target_T, estimate_T)) / (np.dot(target_T, target_T) + EPSILON)
     scaled_T = scale * target_T

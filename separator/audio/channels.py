@@ -1,4 +1,4 @@
-"""Choose what a mono network gets of several channels: the channel policies. Pure.
+"""Choose how a mono network processes several channels: the channel policies. Pure.
 
 - `mono`: the mean of all channels is separated; the stem has one channel.
 - `each`: every channel is separated on its own.

@@ -1,4 +1,4 @@
-"""Convolve and multiply in full fp32 on a GPU, or with TF32 where its ten bits are enough."""
+"""Convolve and multiply in full fp32 on a GPU, or with TF32 if its ten bits are enough."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,10 +25,10 @@ def plain_torch() -> Iterator[None]:
 
 @contextmanager
 def computing(device: torch.device, is_exact: bool = True) -> Iterator[None]:
-    """Start convolutions and matrix products here, and wait for their results outside.
+    """Start convolutions and matrix products in this context, and wait for their results outside.
 
-    Where they are exact, cuDNN takes only algorithms that give the same bits each time. The
-    switches are one for all threads, and count when an operation is started.
+    With `is_exact`, cuDNN uses only algorithms that give the same bits each time. The switches are
+    shared by all threads, and take effect when an operation is started.
     """
     if device.type != "cuda":
         yield

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class AudioFormat:
     """The format of a track or stem, e.g. `AudioFormat(48_000, 6, "5.1")`.
 
-    `layout` is ffmpeg's name of the channel order; None where it is unknown or the usual one.
+    `layout` is ffmpeg's name of the channel order; None if it is unknown or the usual one.
     """
 
     rate_hz: int

@@ -14,7 +14,7 @@ def compute_frechet_distance(first_MD: np.ndarray, second_ND: np.ndarray) -> flo
     """Compute |m1 - m2|² + Tr(C1 + C2 - 2 (C1 C2)^½) of the means and the covariances.
 
     The trace of the root is the sum of the singular values of A1 A2ᵀ, where C = AᵀA: no root of a
-    matrix is taken, so that fewer sounds than dimensions are no trouble.
+    matrix is taken, so there may be fewer sounds than dimensions.
     """
     if first_MD.ndim != 2 or first_MD.shape[1:] != second_ND.shape[1:]:
         raise AudioError(

@@ -1,4 +1,4 @@
-"""Find the loudest stretch of an array of samples, and say what is too loud for a sound.
+"""Find the loudest stretch of an array of samples, and define what is too loud for a sound.
 
 Shapes: C channels, T samples.
 """
@@ -11,7 +11,7 @@ STEPS = 20  # a stretch is placed to a twentieth of its length
 
 
 def find_loudest(samples_CT: np.ndarray, num_samples: int) -> slice:
-    """Find the `num_samples` samples in a row with the most energy; a shorter array whole."""
+    """Find the `num_samples` consecutive samples with the most energy; all of a shorter array."""
     if samples_CT.shape[1] <= num_samples:
         return slice(0, samples_CT.shape[1])
     step = max(1, num_samples // STEPS)

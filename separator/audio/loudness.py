@@ -12,7 +12,7 @@ import numpy as np
 
 from separator.audio.format import AudioFormat
 
-# The reading of meters where no block passes the absolute gate.
+# The reading of meters if no block passes the absolute gate.
 SILENCE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
 OFFSET_LU = -0.691  # cancels the gain of the filters at 997 Hz
@@ -137,9 +137,9 @@ class Meter:
 
     def _weigh(self, samples_CT: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """Return the weighted energy of each whole hop, that of the rest, and the filter state."""
-        from scipy.signal import sosfilt  # imported here: it costs 2 s
+        from scipy.signal import sosfilt  # imported here: the import takes 2 s
 
-        if not samples_CT.shape[1]:  # sosfilt refuses it
+        if not samples_CT.shape[1]:  # sosfilt refuses an empty array
             return np.zeros(0), 0.0, self._state_SC2
         filtered_CT, state_SC2 = sosfilt(self._sos_S6, samples_CT, zi=self._state_SC2)
         np.square(filtered_CT, out=filtered_CT)

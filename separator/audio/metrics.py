@@ -16,7 +16,7 @@ from separator.errors import AudioError
 
 # -100 dB: keeps the figures of silence finite.
 FLOOR = 1e-10
-# Of zero-shot separation's figure of silence: -80 dB.
+# -80 dB: the floor of zero-shot separation's figure for silence.
 QUIETEST = 1e-8
 
 
@@ -77,7 +77,7 @@ def compute_window_sdr_db(
 
 
 def compute_quieting_db(heard_T: np.ndarray, stem_T: np.ndarray) -> float:
-    """Compute by how much a stem is quieter than what was heard, down to -80 dB of full scale."""
+    """Compute by how much a stem is quieter than the input `heard_T`, down to -80 dBFS."""
     heard, left = (
         max(QUIETEST, float(np.square(x.astype(np.float64)).mean())) for x in (heard_T, stem_T)
     )
@@ -85,6 +85,6 @@ def compute_quieting_db(heard_T: np.ndarray, stem_T: np.ndarray) -> float:
 
 
 def take_median(figures: Iterable[float]) -> float:
-    """Return the median of what is not NaN; NaN if nothing is left."""
+    """Return the median of the figures that are not NaN; NaN if there are none."""
     left = [figure for figure in figures if not np.isnan(figure)]
     return float(np.median(left)) if left else float("nan")

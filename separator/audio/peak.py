@@ -12,7 +12,7 @@ import numpy as np
 from separator.audio.format import AudioFormat
 
 SILENCE_DBTP = -200.0
-TAPS = 32  # samples that a point between two of them is interpolated from
+TAPS = 32  # samples from which each point between two samples is interpolated
 CELL = 32
 STRETCH = 8  # cells that are interpolated together
 PIECE = 512 * CELL  # bounds the memory for long blocks

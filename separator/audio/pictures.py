@@ -86,7 +86,7 @@ def make_palette() -> np.ndarray:
 def pack_png(pixels_HW: np.ndarray, palette: np.ndarray) -> bytes:
     """Write numbers of colors (H, W) as a PNG with a palette; equal pixels give equal bytes."""
     height, width = pixels_HW.shape
-    rows = np.pad(pixels_HW.astype(np.uint8), ((0, 0), (1, 0)))  # each begins with its filter: none
+    rows = np.pad(pixels_HW.astype(np.uint8), ((0, 0), (1, 0)))  # a row begins with filter 0: none
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     body = zlib.compress(rows.tobytes(), 9)
     chunks = [(b"IHDR", header), (b"PLTE", palette.tobytes()), (b"IDAT", body), (b"IEND", b"")]
@@ -98,7 +98,7 @@ def _pack_chunk(name: bytes, data: bytes) -> bytes:
 
 
 def measure_peaks(waveform_CT: np.ndarray, num_columns: int) -> np.ndarray:
-    """Measure the largest sample (any sign, any channel) of each of so many equal stretches."""
+    """Measure the largest sample (any sign and channel) in each of `num_columns` stretches."""
     peaks_T = np.abs(waveform_CT).max(0) if waveform_CT.size else np.zeros(0, np.float32)
     if not len(peaks_T):
         return np.zeros(num_columns, np.float32)

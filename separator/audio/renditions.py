@@ -28,9 +28,9 @@ class Rendition:
     gains: Mapping[str, float] = field(default_factory=dict)
     rest: float = 1.0
     within_s: Sequence[tuple[float, float]] = ()  # where the mix applies; empty: everywhere
-    where_heard: bool = False  # only where one of its queries is heard: `within_s` is found out
+    where_heard: bool = False  # only where one of its queries is heard: presence gives `within_s`
     fade_s: float = 0.02
-    loudness_lufs: float | None = None  # of the finished mix; None: as it comes
+    loudness_lufs: float | None = None  # of the finished mix; None: not adjusted
     true_peak_dbtp: float = -1.0  # limits the gain towards `loudness_lufs`
 
 

@@ -1,7 +1,8 @@
 """Resample from any rate to any other by windowed sinc, on the device of the samples.
 
-The output holds `ceil(T * to / from)` samples, sample 0 lies on sample 0. The filter reaches
-`TAPS` zero crossings (2.1 ms at 32 kHz) to either side, so a stretch can be resampled on its own.
+The output holds `ceil(T * to / from)` samples; its sample 0 is at sample 0 of the input. The filter
+reaches `TAPS` zero crossings (2.1 ms at 32 kHz) to either side, so a stretch can be resampled on
+its own.
 
 Shapes: C channels, T samples, P phases (samples of the output that are computed together), K taps,
 N steps.
@@ -38,11 +39,11 @@ def resample(waveform_CT: Tensor, from_hz: int, to_hz: int) -> Tensor:
 
 
 class Resampler(torch.nn.Module):
-    """Computes at least `TOGETHER` samples of the output by each row of a convolution: with the two
-    or three of the smallest ratios it would be up to six times slower."""
+    """Computes at least `TOGETHER` samples of the output in each step of a convolution: small
+    ratios alone give two or three, which would be up to six times slower."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
-        # torchaudio computes the table of phases; imported here: it costs 0.3 s
+        # torchaudio computes the table of phases; imported here: the import takes 0.3 s
         from torchaudio.transforms import Resample
 
         super().__init__()
@@ -86,7 +87,7 @@ def resample_by_sample(
 ) -> Tensor:
     """Resample with weights computed for every output sample: for rates without a small ratio.
 
-    The weights come again after a period of `to_hz / gcd` samples of the output.
+    The weights repeat after a period of `to_hz / gcd` samples of the output.
     """
     device, common = waveform_CT.device, gcd(from_hz, to_hz)
     step, period = from_hz // common, to_hz // common

@@ -1,11 +1,11 @@
-"""Compute the quality of cleaned speech as the tables of Voicebank-DEMAND have it. Pure functions.
+"""Compute the quality of cleaned speech as in the tables of Voicebank-DEMAND. Pure functions.
 
 Segmental SNR, log-likelihood ratio (LLR), weighted spectral slope (WSS), and the three composite
 scores made of these and PESQ: CSIG (the voice), CBAK (the background), COVL (overall), from 1 to 5.
 
-Two kinds of code are about. One divides signals by 32768 inside WSS though they are floats, so more
-bands end at the floor: its CSIG came out 0.08 to 0.11 higher, CBAK and COVL 0.06 to 0.09.
-Here nothing is divided, which is what both do with 16-bit numbers.
+Two implementations are in use. One divides signals by 32768 inside WSS although they are floats, so
+more bands end at the floor: its CSIG is 0.08 to 0.11 higher, CBAK and COVL 0.06 to 0.09. Here
+nothing is divided, which is what both do with 16-bit numbers.
 
 Shapes: T samples, K frames, W samples of a frame, L lags, B bands, F bins.
 """
@@ -173,7 +173,7 @@ def measure_bands_db(frames_KW: np.ndarray, filters_BF: np.ndarray) -> np.ndarra
 def find_peaks(energy_KB: np.ndarray, slope_KB: np.ndarray) -> np.ndarray:
     """Return the energy (K, B - 1) of the peak that each band's slope leads to.
 
-    Uphill the official code looks one band short of the top, which is kept.
+    Uphill, the official code stops one band short of the top; so does this one.
     """
     num_slopes = slope_KB.shape[1]
     peak_KB = np.empty_like(slope_KB)

@@ -1,7 +1,7 @@
-"""Let the stems of one mixture share it: one step of a Wiener filter over all of them. Pure.
+"""Divide a mixture among its stems by one step of a Wiener filter over all of them. Pure.
 
-It is what open-unmix's filter does with one iteration and a soft mask for one channel, in closed
-form. A stem depends on the other stems' magnitudes.
+The result is that of open-unmix's filter with one iteration and a soft mask for one channel, in
+closed form. A stem depends on the other stems' magnitudes.
 
 Shapes: S stems, N frames, F bins.
 """

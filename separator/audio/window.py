@@ -44,7 +44,7 @@ class EnvelopeMeter:
 def choose_window(envelope: np.ndarray, duration_s: float, spans: Sequence[Span] | None) -> Span:
     """Choose 10 to 30 s around the loudest presence, or around the loudest part.
 
-    `spans`: the presence, None where it was not measured. Tracks of up to 30 s are played whole.
+    `spans`: the presence; None if it was not measured. Tracks of up to 30 s are played whole.
     """
     if duration_s <= WHOLE_S or not len(envelope):
         return 0.0, duration_s

@@ -1,4 +1,4 @@
-"""Find when a sound that is alone is heard. Pure.
+"""Find when a sound is heard in a recording that holds nothing else. Pure.
 
 Shapes: T samples, N rows in time.
 """
@@ -8,12 +8,12 @@ import numpy as np
 from separator.detect.curves import LEVEL_FRAME_S, measure_frames
 from separator.detect.stretches import Curve, StretchRule, Times, find_stretches
 
-HEARD_DB = -40.0  # of the loudest moment of a sound
-SHORTEST_GAP_S = 1.0  # shorter pauses do not part a sound
+HEARD_DB = -40.0  # relative to the loudest moment of a sound
+SHORTEST_GAP_S = 1.0  # shorter pauses do not interrupt a sound
 
 
 def find_active(sound_T: np.ndarray, rate_hz: int, start_s: float = 0.0) -> list[Times]:
-    """Find where a sound is heard: no more than 40 dB below its loudest 0.1 s."""
+    """Find the stretches in which a sound is at most 40 dB below its loudest 0.1 s."""
     power_N = measure_frames(sound_T[None], rate_hz)
     least = max(float(power_N.max(initial=0)) * 10 ** (HEARD_DB / 10), 1e-12)
     rule = StretchRule(least, least, shortest_gap_s=SHORTEST_GAP_S)

@@ -1,10 +1,10 @@
 """Find the classes of a detector that a query's text means, by names and synonyms. Pure.
 
-In this order: classes set by hand; a class of that very name, with its synonyms; phrases of the
-table of synonyms and names of classes that are found in the text. A phrase within a longer one that
-is found too does not count: "car alarm" is neither "car" nor "alarm". What matched is part of the
-answer, so that it can be shown; a text in which nothing is found gives `NoClasses`, never the
-nearest guess.
+The first of these that matches counts: classes set by hand; a class of that very name, with its
+synonyms; phrases of the table of synonyms and names of classes that are found in the text. A phrase
+within a longer one that is found too does not count: "car alarm" is neither "car" nor "alarm". The
+answer says how it was found; a text in which nothing is found gives `NoClasses`, never the nearest
+guess.
 """
 
 import difflib
@@ -85,7 +85,7 @@ def sort_by(labels: Sequence[str], chosen: Sequence[str]) -> tuple[str, ...]:
 
 @cache
 def split_names(label: str) -> tuple[str, ...]:
-    """List the names in a label: itself, and what its commas part, without brackets."""
+    """List the names in a label: the label, and its parts between commas, without brackets."""
     bare = re.sub(r"\(.*?\)", "", label)
     names = [label, bare, *bare.split(",")]
     return tuple(dict.fromkeys(name.strip().casefold() for name in names if name.strip()))
@@ -99,7 +99,7 @@ def stem_name(name: str) -> Words:
 def find_meant(text: str, labels: Sequence[str]) -> list[str]:
     """List the classes of all phrases and names that are found in a text.
 
-    Where the labels are kinds of ours, a phrase of another kind of ours stands for no class:
+    If all labels are kinds of our generator, a phrase of another of its kinds stands for no class:
     "chopping wood" is no chopper.
     """
     words = frozenset(split_words(text))
@@ -135,9 +135,9 @@ def list_phrases() -> list[tuple[Words, tuple[str, ...]]]:
 
 @cache
 def index_kind_phrases() -> dict[str, list[tuple[Words, str]]]:
-    """List what people call our kinds, as stems, with the kind, by the first stem.
+    """Index the phrases that mean our generator's kinds: (stems of words, kind), by the first stem.
 
-    A single word counts only where it is the whole text: "running" names steps, and "a running
+    A single word counts only if it is the whole text: "running" means steps, and "a running
     engine" an engine.
     """
     index: dict[str, list[tuple[Words, str]]] = {}

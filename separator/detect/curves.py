@@ -1,13 +1,13 @@
 """Detect queries: three ways from samples to one curve of scores for each query.
 
-- `ByClasses`: the classes of a detector that was trained to name sounds. The best where a query is
-  one of its classes; knows nothing else. Its rows are as long as the detector's.
+- `ByClasses`: the classes of a detector that was trained to name sounds. It is the best way if a
+  query is one of the classes, and knows nothing else. Its rows are as long as the detector's.
 - `BySimilarity`: how close an encoder's embedding of a moving window is to the condition of a
-  query. For any text and for example sounds; weak where several sounds are mixed, because a window
-  has one embedding, and blurred to the window's 2 s. A cosine is no probability without a
+  query. It takes any text and example sounds, but is weak if several sounds are mixed, because a
+  window has one embedding, and blurred to the window's 2 s. A cosine is no probability without a
   calibration.
-- `FromStem`: where a separated stem stands out of its mixture. For all that can be separated, fine
-  in time, but only after separation, and only as good as it: leakage counts as presence.
+- `FromStem`: where a separated stem stands out of its mixture. It takes any query and is fine in
+  time, but comes after separation and is only as good as the stem: leakage counts as presence.
 
 Shapes: C channels, T samples, N rows in time, K classes, D condition.
 """
@@ -26,7 +26,7 @@ from separator.detect.stretches import Curve
 from separator.errors import AudioError
 from separator.model.detection import SoundDetector
 
-GRID_S = Fraction(1)  # of spans: whole samples at every rate
+GRID_S = Fraction(1)  # of spans: a whole number of samples at every rate
 SPAN_S = 120.0
 WINDOW_S, HOP_S = 2.0, 0.5
 LEVEL_FRAME_S = 0.1
@@ -141,7 +141,7 @@ def reach(rate_hz: int) -> tuple[float, float]:
 
 
 class FromStem:
-    """Score queries by what share of the energy in each 0.1 s is their stem's.
+    """Score queries by the share of their stem in the energy of each 0.1 s.
 
     0.5 says that a stem is as loud as all the rest, 0.1 that it is about 10 dB below it. Where a
     stem is below -60 dBFS the score is 0, so that silence is no presence. `stems` are (C, T) each.
@@ -193,7 +193,7 @@ def measure_level_db(samples_CT: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class TrackScores:
-    """The scores of a whole track for each class of a detector, and what was heard of it."""
+    """The scores of a whole track for each class of a detector, its length and its peak."""
 
     framewise: np.ndarray  # (N, K)
     frame_s: float
@@ -204,9 +204,9 @@ class TrackScores:
 def detect_blocks(
     detector: SoundDetector, blocks: Iterable[np.ndarray], rate_hz: int, span_s: float = SPAN_S
 ) -> TrackScores:
-    """Detect in a track that comes in blocks (C, T); the result is that of `detect` on the whole.
+    """Detect in a track that comes in blocks (C, T), with the scores of `detect` on the whole.
 
-    A span with its context is held, and the scores: for 10 hours 83 MB with 46 classes every
+    Memory holds one span with its context, and the scores: for 10 hours 83 MB with 46 classes every
     0.08 s, 240 MB with AudioSet's 527 every 0.31 s.
     """
     rows: list[np.ndarray] = []

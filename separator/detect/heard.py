@@ -1,8 +1,8 @@
-"""Note span by span where a query is heard, and put the notes of a track together. Pure.
+"""Find in each span where a query is heard, and join the findings of a track. Pure.
 
-What is noted of a span can be joined exactly: runs of rows that reach the low threshold, with the
-highest score of each. The stretches of the whole track are made of the joined runs, so they do not
-depend on where the track was cut.
+The findings of a span are runs of rows that reach the low threshold, with the highest score of each
+run. Runs can be joined exactly, and the stretches of a track are made from the joined runs, so they
+do not depend on where the track was cut.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ def smooth_curve(curve: Curve, rule: StretchRule) -> Curve:
 
 
 def hear(curve: Curve, rule: StretchRule, core: Times, by: str) -> Heard:
-    """Note the rows of a smoothed curve that begin in the core of a span."""
+    """Find the runs of a smoothed curve among the rows that begin in the core of a span."""
     row_N = np.arange(len(curve.scores))
     start_N = curve.start_s + row_N * curve.frame_s
     in_core_N = (start_N >= core[0] - TOUCHING_S) & (start_N < core[1] - TOUCHING_S)
@@ -39,9 +39,9 @@ def hear(curve: Curve, rule: StretchRule, core: Times, by: str) -> Heard:
 
 
 def join_heard(parts: Sequence[Heard | None]) -> Heard | None:
-    """Join the notes of a track's spans, in their order; None if one of them was not listened to.
+    """Join the findings of a track's spans, in their order; None if a span was not listened to.
 
-    Runs that meet at a border are one.
+    Runs that meet at a border become one.
     """
     known = [part for part in parts if part is not None]
     if not known or len(known) < len(parts):
@@ -72,7 +72,7 @@ def list_presence(heard: Heard, rule: StretchRule, duration_s: float) -> list[St
 
 
 def find_near(curve: Curve, least: float, pad_s: float) -> list[Times]:
-    """Find what is no further than `pad_s` from a row that reaches `least`."""
+    """List the stretches that are within `pad_s` of a row that reaches `least`."""
     start_N = curve.start_s + np.flatnonzero(curve.scores >= least) * curve.frame_s
     found: list[Times] = []
     for start_s in start_N:

@@ -1,8 +1,8 @@
 """Turn a curve of scores over time into the stretches in which something sounds. Pure functions.
 
 A curve has one score for each row of `frame_s` seconds. The steps of `find_stretches`, in order:
-smoothing; two thresholds; gaps that are too short are filled; sounds that are too short are
-dropped; the rest is padded, and what then touches is one stretch.
+smoothing; two thresholds; gaps that are too short are filled; stretches that are too short are
+dropped; the others are padded, and those that then touch are merged.
 
 Shapes: N rows in time, W rows of a smoothing window.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from separator.errors import RequestError
 
-EDGE = 1e-9  # of a row: seconds are not whole in floats
+EDGE = 1e-9  # of a row: tolerance for seconds, which are not exact in floats
 Times = tuple[float, float]  # start and stop in seconds
 
 
@@ -46,11 +46,11 @@ class Stretch:
 
 @dataclass(frozen=True)
 class StretchRule:
-    """The numbers by which `find_stretches` goes.
+    """The parameters of `find_stretches`.
 
     A stretch is a run of rows that reach `low`, of which at least one reaches `high`. `smooth_s`
-    is the width of the smoothing window; 0 smooths nothing. `score` is that of a stretch: `max`,
-    its highest smoothed row, or `top`, the mean of the highest quarter of its rows, at least one.
+    is the width of the smoothing window; 0 smooths nothing. `score` says how to score a stretch:
+    `max`, by its highest smoothed row, or `top`, by the mean of the highest quarter of its rows.
     """
 
     high: float = 0.5
@@ -154,7 +154,7 @@ def fill_gaps(runs: Sequence[tuple[int, int]], shortest: float) -> list[tuple[in
 def merge_padded(
     padded: Sequence[tuple[float, float, np.ndarray]],
 ) -> list[tuple[float, float, np.ndarray]]:
-    """Merge what touches; a merged stretch has the rows of both, without the padding."""
+    """Merge stretches that touch; a merged stretch has the rows of both, without the padding."""
     merged: list[tuple[float, float, np.ndarray]] = []
     for start_s, stop_s, rows_N in padded:
         if merged and start_s <= merged[-1][1]:

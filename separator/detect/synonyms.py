@@ -1,8 +1,8 @@
-"""List what people call sounds, and the classes of detectors that are meant.
+"""List phrases that people use for sounds, and the classes of detectors that they mean.
 
-A line of `TABLE` is `phrases: classes`, both parted by `;`. A phrase is found in a text that has
-all its words, in any order and inflection. Classes are those of AudioSet and of our generator's
-kinds; which of them a detector has is looked up later.
+A line of `TABLE` is `phrases: classes`, each separated by `;`. A phrase is found in a text that has
+all its words, in any order and inflection. Classes are those of AudioSet and the kinds of our
+generator; `classes.py` looks up which of them a detector has.
 """
 
 TABLE = """

@@ -29,8 +29,8 @@ def encode_cached(
 ) -> np.ndarray:
     """Return conditions (Q, 512) of the texts; load the encoder only for those not in the cache.
 
-    `read` and `write` get and put the whole cache file, as those of `FileCache`. If two runs write
-    at once the later one wins, and the other's conditions are computed again when needed.
+    `read` and `write` get and put the whole cache file, like the methods of `FileCache`. If two
+    runs write at once, the later one wins; the other one's conditions are computed again.
     """
     names = [name_entry(encoder_id, text) for text in texts]
     entries = unpack(read())
@@ -62,7 +62,7 @@ def name_entry(encoder_id: str, text: str) -> str:
 
 
 def pack(entries: dict[str, tuple[str, np.ndarray]]) -> bytes:
-    """Write {name: (label, condition)} as safetensors; labels say which encoder and text it is."""
+    """Write {name: (label, condition)} as safetensors; a label names the encoder and the text."""
     conditions = {name: np.ascontiguousarray(entry[1]) for name, entry in entries.items()}
     return save(conditions, {name: entry[0] for name, entry in entries.items()})
 

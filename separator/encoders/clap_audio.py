@@ -33,7 +33,7 @@ class ClapAudio(nn.Module):
     def __init__(self, branch: Htsat, projection: nn.Sequential) -> None:
         super().__init__()
         self.branch, self.projection = branch, projection
-        self.in_bf16 = False  # takes half the time where the processor has bf16, exact to 3 digits
+        self.in_bf16 = False  # takes half the time on a processor with bf16, exact to 3 digits
 
     def forward(self, stretches_BT: Tensor) -> Tensor:
         picture_B1HW = self.branch.draw(stretches_BT)

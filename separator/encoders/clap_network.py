@@ -2,7 +2,7 @@
 
 laion-clap is not imported whole, and its constructor is not used as it is:
 
-- `import laion_clap` asks a hub for three tokenizers: over 5 minutes of retries where no hub is
+- `import laion_clap` asks a hub for three tokenizers: over 5 minutes of retries if no hub can be
   reached. HF_HUB_OFFLINE=1 stops that only if it is set before huggingface_hub is imported, and
   would then also forbid the download of our checkpoints. It costs 2.9 s of CPU time more than torch
   and transformers do; importing the one module with the networks costs 0.1 s.

@@ -1,8 +1,8 @@
 """Encode texts, images and frames of videos as conditions with CLIP (ViT-B/32 and its kind).
 
 transformers is imported when an encoder is loaded, not before; nothing is downloaded. Whether a
-condition has length 1 or the network's own (near 10) is part of the encoder's id: a separator must
-be asked as it was trained.
+condition has length 1 or the network's own (near 10) is part of the encoder's id: a separator needs
+conditions of the length that it was trained with.
 
 Shapes: H height, W width, N images, Q queries, L tokens, D condition.
 """
@@ -29,7 +29,7 @@ END_TOKEN = 49_407
 VOCABULARY = 49_408
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 SPREAD = (0.26862954, 0.26130258, 0.27577711)
-LONGEST_SHARE = 16  # of the shorter side: more is never in the middle square
+LONGEST_SHARE = 16  # longest side, in shorter sides: the middle square needs no more
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ClipEncoder:
         self.encoder_id = encoder_id
         self.has_length_1 = not encoder_id.endswith(RAW)
         self._model, self._sizes = model, sizes
-        import_clap_module("tokenizer")  # an absent package is told now, not at the first text
+        import_clap_module("tokenizer")  # raises now, not at the first text, if it is missing
 
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> np.ndarray:
@@ -85,8 +85,8 @@ class ClipEncoder:
 
 
 def tokenize(texts: list[str], length: int = 77) -> Tensor:
-    """Return token ids (Q, L) by OpenAI's table, zeros behind the end; a long text is cut off with
-    its end."""
+    """Return token ids (Q, L) by OpenAI's table, filled up with zeros; a text that is too long is
+    cut off and still ends with END_TOKEN."""
     tokens_QL = import_clap_module("tokenizer").tokenize(texts, length)
     tokens_QL[tokens_QL[:, -1] != 0, -1] = END_TOKEN
     return tokens_QL
@@ -134,7 +134,7 @@ def read_clip(path: Path | None = None, is_raw: bool = False) -> ClipEncoder:
 
 
 def find_own_clip(encoder_id: str) -> ClipEncoder:
-    """Load the user's CLIP; refuse another one than a checkpoint was trained with."""
+    """Load the user's CLIP; refuse it if the checkpoint was trained with another one."""
     encoder = read_clip(is_raw=encoder_id.endswith(RAW))
     if encoder.encoder_id != encoder_id:
         raise EncoderMissing(
@@ -170,7 +170,7 @@ def load_clip(weights: ClipWeights, is_raw: bool = False) -> ClipEncoder:
 
 
 def hash_clip(weights: ClipWeights, is_raw: bool) -> str:
-    """Name the encoder by all that changes a condition."""
+    """Return the encoder's id: a hash of all that changes a condition."""
     digest = hashlib.sha256(weights.activation.encode())
     for name in sorted(weights.state):
         tensor = weights.state[name]
@@ -180,7 +180,7 @@ def hash_clip(weights: ClipWeights, is_raw: bool) -> str:
 
 
 def read_sizes(state: Mapping[str, Tensor]) -> ClipSizes:
-    """Read the sizes from the shapes; refuse what has no condition of 512 values."""
+    """Read the sizes from the tensors' shapes; refuse another vocabulary or condition size."""
     try:
         vocabulary, text_width = state["text_model.embeddings.token_embedding.weight"].shape
         image_width, _, patch, _ = state["vision_model.embeddings.patch_embedding.weight"].shape

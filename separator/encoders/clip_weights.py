@@ -1,6 +1,6 @@
 """Read the weights of a CLIP in the layouts of OpenAI, open_clip and Hugging Face.
 
-All become the names of transformers' `CLIPModel`. OpenAI's file is a TorchScript archive: its
+All names become those of transformers' `CLIPModel`. OpenAI's file is a TorchScript archive: its
 program is never run, only its tensors are read. transformers is not imported here.
 """
 
@@ -21,7 +21,7 @@ from separator.errors import CheckpointUnsafe, EncoderError, EncoderMissing
 from separator.model import registry
 from separator.model.tensors import DAMAGED, read_tensors
 
-CLIP = "clip"  # names the user's own copy, wherever it lies
+CLIP = "clip"  # names the user's own copy, wherever it is stored
 OPENAI_FILE = "ViT-B-32.pt"
 OPENAI_URI = "https://openaipublic.azureedge.net/clip/models/"
 OPENAI_URI += f"40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/{OPENAI_FILE}"
@@ -31,7 +31,7 @@ REPOSITORIES = {
     "openai/clip-vit-base-patch32": FILES,
     "timm/vit_base_patch32_clip_224.openai": OPEN_CLIP_FILES,
 }
-# What OpenAI's archive holds beside the weights; open_clip's files lack it.
+# Tensors of OpenAI's archive that are not weights; open_clip's files lack them.
 CONSTANTS = ("input_resolution", "context_length", "vocab_size")
 ACTIVATIONS = ("quick_gelu", "gelu")
 WHOLE = {
@@ -71,14 +71,14 @@ class ClipWeights:
 
 
 def find_clip(home: Path | None = None, openai_cache: Path | None = None) -> Path:
-    """Find the user's copy: in our folder, in that of OpenAI's package, in the hub's cache."""
+    """Find the user's copy: in our folder, in OpenAI's package's folder, or in the hub's cache."""
     own = registry.home() if home is None else home
     other = Path.home() / ".cache/clip" if openai_cache is None else openai_cache
     named = [own / CLIP / name for name in (*FILES, *OPEN_CLIP_FILES)]
     for path in (own / OPENAI_FILE, *named, other / OPENAI_FILE):
         if path.is_file():
             return path
-    from huggingface_hub import try_to_load_from_cache  # imported here: it costs 0.3 s
+    from huggingface_hub import try_to_load_from_cache  # imported here: the import takes 0.3 s
 
     for repository, names in REPOSITORIES.items():
         for name in names:
@@ -92,7 +92,7 @@ def find_clip(home: Path | None = None, openai_cache: Path | None = None) -> Pat
 
 
 def read_clip_file(path: Path) -> ClipWeights:
-    """Read a file of any of the layouts; one that does not tell its activation is refused."""
+    """Read a file in any of the layouts; refuse a file whose activation is unknown."""
     state, is_openai = read_any(path)
     state = {name: t for name, t in state.items() if not POSITIONS.match(name)}
     if "visual.conv1.weight" in state:
@@ -107,7 +107,7 @@ def read_clip_file(path: Path) -> ClipWeights:
 
 
 def read_any(path: Path) -> tuple[dict[str, Tensor], bool]:
-    """Read the tensors, and tell whether they are OpenAI's own file."""
+    """Read the tensors, and tell whether they come from OpenAI's own file."""
     if is_archive(path):
         state = read_archive(path)
     else:
@@ -117,7 +117,7 @@ def read_any(path: Path) -> tuple[dict[str, Tensor], bool]:
 
 
 def read_activation(path: Path) -> str:
-    """Read it from the config beside the weights: without it half of all files would be wrong."""
+    """Read the activation from the config beside the weights; a guess would be wrong for many."""
     for name in ("config.json", "open_clip_config.json"):
         place = path.parent / name
         if not place.is_file():
@@ -125,7 +125,7 @@ def read_activation(path: Path) -> str:
         try:
             config = json.loads(place.read_text(encoding="utf-8"))
             if name == "config.json":
-                # Files of transformers leave out what is its default, quick_gelu.
+                # Configs of transformers leave out its default, quick_gelu.
                 found = config.get("text_config", {}).get("hidden_act", ACTIVATIONS[0])
             else:
                 found = ACTIVATIONS[0 if config["model_cfg"].get("quick_gelu") else 1]
@@ -142,7 +142,7 @@ def read_activation(path: Path) -> str:
 
 
 def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring the names of OpenAI and open_clip to those of transformers."""
+    """Convert the names of OpenAI and open_clip to those of transformers."""
     renamed: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name in WHOLE:
@@ -190,7 +190,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
 
 
 class Part:
-    """Stand in for a module of the archive: it holds what the file says, and can do nothing."""
+    """Stand in for a module of the archive: it holds the file's values, and runs no code."""
 
     def __init__(self, *args: object) -> None: ...
 

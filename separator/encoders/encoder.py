@@ -1,4 +1,4 @@
-"""Define the interface of encoders: they turn a query into a condition, a vector of length 1.
+"""Define the interface of encoders, which turn a query into a condition (a vector).
 
     encoder = read_mini(path)
     encoder.encode_texts(["rain", "an emergency siren"])    # (2, 512), float32
@@ -23,9 +23,11 @@ class TextEncoder(Protocol):
 
     @property
     def encoder_id(self) -> str:
-        """Hash the weights and all else that changes a condition: equal ids, equal conditions."""
+        """A hash of the weights and all else that changes a condition: equal ids, equal
+        conditions."""
         ...
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
-        """Return conditions (Q, 512), float32, of length 1; each depends on its own text alone."""
+        """Return conditions (Q, 512), float32; each depends on its own text alone. Their length is
+        1, except with a CLIP whose id ends in `:raw`."""
         ...

@@ -34,7 +34,7 @@ from separator.storage.temporary import temporary_folder
 
 log = logging.getLogger(__name__)
 
-LONGEST_S = 600.0  # of a sound, of which the rest is not used
+LONGEST_S = 600.0  # of a sound; the rest of it is not used
 MOST_BYTES = 4 << 30  # of a file
 IMAGE_PATTERNS = [f"*.{end}" for end in ("jpg", "jpeg", "png", "webp", "bmp")]
 WANTED = {
@@ -75,7 +75,7 @@ def _list_media(storage: Storage, uri: str, kind: str) -> list[Entry]:
     root, is_media = f"{own_uri}/", make_selector(patterns, ())
     entries = list(storage.list(uri))
     if [entry.uri for entry in entries] == [own_uri]:
-        return entries  # named by itself: any name will do
+        return entries  # a file that is named directly may have any ending
     if not entries and parse_uri(uri).bucket:  # S3 knows no empty folders
         raise ObjectMissing(f"{uri}: nothing lies there")
     media = [entry for entry in entries if is_media(entry.uri.removeprefix(root))]
@@ -85,7 +85,7 @@ def _list_media(storage: Storage, uri: str, kind: str) -> list[Entry]:
 
 
 def describe_versions(entries: Iterable[Entry]) -> list[list[Any]]:
-    """Say which bytes the sounds are: what enters the ids of work items, wherever they lie."""
+    """List each file's ETag and size, which enter the ids of work items; its URI does not."""
     return [[entry.etag, entry.num_bytes] for entry in entries]
 
 
@@ -100,8 +100,8 @@ def decode_examples(
 
 
 def decode_example(storage: Storage, entry: Entry, limits: Limits | None = None) -> Sound:
-    """Decode the default track of a file of any container, its channels averaged; of a long one
-    the first ten minutes."""
+    """Decode the default track of a file of any container, with its channels averaged; use only the
+    first ten minutes."""
     if entry.num_bytes > MOST_BYTES:
         raise QueryError(
             f"{entry.num_bytes:,} bytes; an example sound has at most {MOST_BYTES:,}: cut it out"
@@ -125,7 +125,7 @@ def decode_example(storage: Storage, entry: Entry, limits: Limits | None = None)
 
 
 def gather_examples(storage: Storage, query: Query) -> Iterator[Sound]:
-    """Yield the sounds of a query from a notebook: samples as they are, files decoded."""
+    """Yield the sounds of a notebook's query: samples as they are, and decoded files."""
     number = 0
     for sound in query.audio:
         if isinstance(sound, str):
@@ -139,7 +139,7 @@ def gather_examples(storage: Storage, query: Query) -> Iterator[Sound]:
 
 @contextlib.contextmanager
 def named(query: Query, uri: str = "") -> Iterator[None]:
-    """Begin the message of an error with the query, and the file, that it is about."""
+    """Put the query, and the file if given, before the message of an error."""
     try:
         yield
     except (StorageError, MediaError, QueryError, RateError) as error:

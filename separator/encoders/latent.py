@@ -1,9 +1,9 @@
 """Turn example sounds into the condition of a zero-shot separator: a mean of latent embeddings.
 
-Two rules. `official` is that of the paper's code: pieces of 2 s from the start, the remainder
-dropped, quiet pieces dropped. `uss` is that of the later USS: silence is cut out first, and the
-last piece is repeated up to 2 s instead of being dropped. Both take the mean over the pieces of
-each sound, then over the sounds.
+There are two rules. `official` is the rule of the paper's code: pieces of 2 s from the start; the
+remainder and quiet pieces are dropped. `uss` is the rule of the later USS: silence is cut out
+first, and the last piece is repeated up to 2 s instead of being dropped. Both take the mean over
+the pieces of each sound, then over the sounds.
 
 Shapes: C channels, T samples, P pieces, Q conditions, D features.
 """
@@ -39,8 +39,8 @@ SILENCE_SAMPLES, SILENCE_PEAK = RATE_HZ // 10, 0.02
 class LatentQuery:
     """Conditions (Q, D) of example sounds: one in all, or one for each sound.
 
-    `spread` tells how much the pieces differ: 1 less the mean cosine of all pairs, 0 for one piece.
-    A large one says that the examples hold different sounds, whose mean is none of them.
+    `spread` tells how much the pieces differ: 1 minus the mean cosine of all pairs, 0 for one
+    piece. If it is large, the examples hold different sounds, whose mean is like none of them.
     """
 
     conditions: np.ndarray
@@ -112,7 +112,8 @@ def average_channels(waveform: np.ndarray | Tensor, rate_hz: int, which: str) ->
 
 
 def cut_pieces(mono_T: Tensor) -> list[Tensor]:
-    """Cut a sound by the official rule; one below 2 s, which that refuses, is a piece as it is."""
+    """Cut a sound by the official rule; one below 2 s, which the official code refuses, is one
+    piece."""
     whole = max(1, len(mono_T) // PIECE)
     pieces = [mono_T[i * PIECE : (i + 1) * PIECE] for i in range(whole)]
     return [piece_T for piece_T in pieces if is_loud(piece_T)]
@@ -133,7 +134,7 @@ def cut_pieces_uss(mono_T: Tensor) -> list[Tensor]:
 
 
 def measure_spread(pieces_PD: np.ndarray) -> float:
-    """Return 1 less the mean cosine of all pairs of pieces."""
+    """Return 1 minus the mean cosine of all pairs of pieces."""
     count = len(pieces_PD)
     if count == 1:
         return 0.0

@@ -179,8 +179,8 @@ def pack_mini(
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors and metadata that a checkpoint holds beside the network's.
 
-    Empty for another kind of encoder: those stay in files of their own. A rounded encoder gives
-    other conditions, so it has another id.
+    Return nothing for other kinds of encoders, which stay in files of their own. A rounded encoder
+    gives other conditions, so it has another id.
     """
     if not isinstance(encoder, MiniEncoder):
         return {}, {}

@@ -12,16 +12,16 @@ from separator.audio.level import find_loudest
 from separator.encoders.clap_audio import ClapAudio
 from separator.encoders.mini import MiniEncoder
 
-# Both are torch modules with `encode_audio(waveform_CT, rate_hz) -> (D,)` and `listen_s`: the
-# seconds of a stem that are enough to compare it.
+# Both are torch modules with `encode_audio(waveform_CT, rate_hz) -> (D,)` and `listen_s`, the
+# seconds of a stem that are enough for a comparison.
 AudioEncoder = MiniEncoder | ClapAudio
 
 
 def place_encoder(
     encoder: AudioEncoder, device: torch.device | str, precision: str
 ) -> AudioEncoder:
-    """Move an encoder to where it is used."""
-    # mini's convolutions take a third less time on a CPU.
+    """Move an encoder to its device, and set its precision."""
+    # With channels last, mini's convolutions take a third less time on a CPU.
     encoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if isinstance(encoder, ClapAudio):
         encoder.in_bf16 = precision == "bf16"
@@ -39,6 +39,6 @@ class SimilarityMeter:
     def compare(self, samples_CT: np.ndarray, rate_hz: int, condition_D: np.ndarray) -> float:
         """Return the cosine of the loudest `listen_s` seconds and the query; NaN for silence."""
         loudest_CT = samples_CT[:, find_loudest(samples_CT, round(self.encoder.listen_s * rate_hz))]
-        if not loudest_CT.mean(0).any():  # nor where channels cancel each other out
+        if not loudest_CT.mean(0).any():  # silence, or channels that cancel each other out
             return math.nan
         return float(self.encoder.encode_audio(loudest_CT, rate_hz) @ condition_D)

@@ -1,7 +1,7 @@
 """Encode example sounds as one condition: one interface for every kind of model.
 
-A zero-shot separator takes the latent embedding of its detector, a separator of AudioSep's kind
-what the audio side of its text encoder makes of the sounds.
+A zero-shot separator takes the latent embedding of its detector; a separator of AudioSep's kind
+takes the embedding of its text encoder's audio side.
 
 Shapes: T samples, P pieces, D condition.
 """
@@ -20,7 +20,8 @@ from separator.model.detector import Detector
 
 PIECE_S = 10.0
 SHORTEST_REST_S = 1.0  # of the last piece, if there are others
-# With mini, sounds of one kind have up to 0.4, a pair of them up to 0.56, of four kinds 0.8.
+# With mini, sounds of one kind have a spread of up to 0.4 (a pair of them up to 0.56), and sounds
+# of four kinds 0.8.
 LARGE_SPREAD = 0.6
 
 
@@ -40,7 +41,7 @@ class SoundCondition:
 class SoundEncoder(Protocol):
     """Embed the pieces of one example sound."""
 
-    has_length_1: bool  # whether conditions do
+    has_length_1: bool  # whether conditions have length 1
 
     def embed(self, sound: Sound) -> np.ndarray:
         """Return the embeddings (P, D) of the pieces that are not quiet; one at least."""
@@ -83,7 +84,7 @@ class AudioSounds:
 
 
 def encode_examples(encoder: SoundEncoder, sounds: Iterable[Sound]) -> SoundCondition:
-    """Average over the pieces of each sound, then over the sounds: a long sound weighs no more."""
+    """Average over the pieces of each sound, then over the sounds, which all weigh the same."""
     embedded = [encoder.embed(sound) for sound in sounds]
     mean_D = np.mean([pieces_PD.mean(0) for pieces_PD in embedded], axis=0)
     if encoder.has_length_1:

@@ -24,7 +24,7 @@ def find_tokenizer(home: Path | None = None, hub_cache: Path | None = None) -> P
     own = (registry.home() if home is None else home) / "roberta-base"
     if all((own / name).is_file() for name in FILES):
         return own
-    from huggingface_hub import try_to_load_from_cache  # imported here: it costs 0.3 s
+    from huggingface_hub import try_to_load_from_cache  # imported here: the import takes 0.3 s
 
     for repository in REPOSITORIES:
         paths = [try_to_load_from_cache(repository, name, cache_dir=hub_cache) for name in FILES]

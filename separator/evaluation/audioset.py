@@ -94,7 +94,7 @@ def make_table(settings: AudiosetSettings, rows: list[Row], num_pairs: int, left
 
 
 def make_units(pairs: list[Pair], identity: list[str]) -> list[Unit]:
-    """Put some pairs into each unit; its name holds all that its figures depend on."""
+    """Put some pairs into each unit; a unit's name is a hash of all that its figures depend on."""
     units = []
     for start in range(0, len(pairs), PAIRS_IN_UNIT):
         part = pairs[start : start + PAIRS_IN_UNIT]
@@ -108,5 +108,5 @@ def make_scorer(settings: AudiosetSettings, model: str) -> Score:
     loaded, detector = load_by_examples(*settings.name_files(model))
     assert detector
     for number in CLASSES[settings.classes]:
-        find_column(detector.labels, number)  # before anything is scored
+        find_column(detector.labels, number)  # refuses a missing class before anything is scored
     return PairsScorer(loaded, detector, Storage(settings.storage))

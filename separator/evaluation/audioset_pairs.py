@@ -1,8 +1,9 @@
-"""Score a model on pairs of AudioSet's sounds, as zero-shot separation is validated.
+"""Score a model on pairs of AudioSet's sounds, as the zero-shot paper validates its models.
 
-Two sounds of 10 s with a class each: the detector finds the 2 s in which the class is strongest;
-these are the query and the target. Each pair is heard in three modes: mixed, the target alone, the
-other one alone. The same over the ten classes that were held out of a model's training.
+A pair has two sounds of 10 s, each with a class. In each sound the detector finds the 2 s in which
+the class is strongest; these are the query and the target. The model gets each pair in three modes:
+mixed, the target alone, and the other sound alone. The classes may be limited to the ten that were
+held out of a model's training.
 
 Shapes: T samples, D condition, N rows in time, K classes.
 """
@@ -25,7 +26,7 @@ from separator.storage import Storage
 from separator.train.labelled_sounds import Labelled
 from separator.train.sound_lists import read_whole
 
-SHARE = 0.05  # of the list's sounds: as many pairs the paper draws
+SHARE = 0.05  # pairs that the paper draws, as a share of the list's sounds
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def draw_pairs(
 ) -> list[Pair]:
     """Draw pairs: classes in random permutations, a random sound of each, two by two.
 
-    As in training, nothing keeps a sound from carrying the class of its partner too.
+    As in training, a sound may also have the class of its partner.
     """
     by_class: dict[int, list[Labelled]] = {index: [] for index in sorted(allowed)}
     for sound in sounds:
@@ -94,7 +95,7 @@ class PairsScorer:
         return rows
 
     def read(self, drawn: Drawn) -> np.ndarray:
-        """Read 10 s, mono at 32 kHz: zeros follow a shorter sound."""
+        """Read 10 s, mono at 32 kHz; a shorter sound is padded with zeros."""
         sound_T = read_whole(self.storage, drawn.uri, RATE_HZ)[:CLIP]
         return np.pad(sound_T, (0, CLIP - len(sound_T)))
 
@@ -111,7 +112,7 @@ def score_pair(
 ) -> Iterator[tuple[int, Mode, float]]:
     """Yield (0 or 1, mode, figure) of a pair of targets; NaN where target or stem is silent.
 
-    The figure of `silence` is by how much the stem is quieter than what is heard.
+    In the mode `silence` the figure is by how much the stem is quieter than the input.
     """
     conditions_2D = model.embed(torch.from_numpy(np.stack([first_T, second_T])))
     for mode in MODES:

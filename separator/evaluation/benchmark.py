@@ -1,7 +1,6 @@
-"""Run a benchmark for one model or several: settings, units, a table beside what was published.
+"""Define the parts that all benchmarks share: settings, rows, and a table with published figures.
 
-Each benchmark of a paper is a module of its own, with what it scores as a unit; what all of them
-share is here.
+Each benchmark of a paper is a module of its own, which defines the units that it scores.
 """
 
 import math
@@ -23,13 +22,13 @@ from separator.storage import Storage, StorageSettings
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 WIDTH = 32  # of names in tables
-NONE = "-"  # in the place of a figure that is not there
+NONE = "-"  # stands for a missing figure
 Show = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """What every benchmark takes."""
+    """The settings of every benchmark."""
 
     model: list[str] = MISSING
     detector: str = ""
@@ -48,11 +47,11 @@ class BenchmarkSettings:
         check_number("actors", self.actors, 1, 1e5)
 
     def name_files(self, model: str) -> tuple[str, str, str, str, Storage]:
-        """Return what `load_by_examples` takes."""
+        """Return the arguments of `load_by_examples`."""
         return model, self.detector, self.device, self.precision, Storage(self.storage)
 
     def identify(self, model: str) -> list[str]:
-        """Return what tells this model's figures from others': the hashes of its files, precision.
+        """Return the identity of this model's figures: the hashes of its files, and the precision.
 
         The first use of a published name fetches its file.
         """
@@ -80,7 +79,7 @@ def lay_out(
     tables: Sequence[Table],
     note: str = "",
 ) -> str:
-    """Lay out our figures, and below them the published ones with whose they are and how sure."""
+    """Lay out our figures, and below them the published ones with their source and certainty."""
     lines = [title, " " * WIDTH + "".join(f"{column:>12}" for column in columns)]
     lines += [lay_row(name, figures) for name, figures in ours]
     for table in tables:

@@ -1,6 +1,6 @@
-"""Define what a benchmark asks of a model that separates by example sounds, and load such models.
+"""Define the interface of a model that separates by example sounds, and load such models.
 
-Two kinds are there: a separator with a detector, whose latent embedding is the condition, and a
+There are two kinds: a separator with a detector, whose latent embedding is the condition, and a
 separator whose text encoder has an audio side (`mini`, LAION-CLAP).
 
 Shapes: B batch, C channels, T samples, P pieces, Q queries, D condition, N frames, F bins.
@@ -37,7 +37,7 @@ N_FFT, HOP = 2048, 320  # of both papers' separators at 32 kHz
 class ByExamples(Protocol):
     """A model that separates by example sounds."""
 
-    has_unit_length: bool  # of its conditions, also of a mean of several
+    has_unit_length: bool  # whether its conditions have length 1, also a mean of several
 
     def embed(self, pieces_BT: Tensor) -> np.ndarray:
         """Return the condition (B, D) of each of some pieces of one length, mono at 32 kHz."""
@@ -50,16 +50,16 @@ class ByExamples(Protocol):
         ...
 
     def estimate_magnitudes(self, pieces_PT: np.ndarray, conditions_QD: np.ndarray) -> np.ndarray:
-        """Return the magnitudes (Q, P, N, F) of stems before they get a phase, of pieces at 32 kHz
-        that are separated alone; `measure_stems` is for models without such."""
+        """Return the magnitudes (Q, P, N, F) of stems before they get a phase. Pieces are at 32 kHz
+        and separated alone. A model without such magnitudes can use `measure_stems`."""
         ...
 
 
 def encode(model: ByExamples, sounds: Iterable[Sound]) -> np.ndarray:
     """Return the condition (D,) of example sounds by the official rule, one sound in memory.
 
-    The mean over the pieces of 2 s that are not quiet, then over the sounds. A sound without such a
-    piece is left out.
+    It is the mean over the pieces of 2 s that are not quiet, then over the sounds. A sound without
+    such a piece is left out.
     """
     found = [each for sound in sounds if (each := encode_sound(model, *sound)) is not None]
     if not found:
@@ -110,7 +110,7 @@ def invert(spectrum_BNF: np.ndarray, num_samples: int) -> np.ndarray:
 
 
 class EngineByExamples:
-    """A network in the engine, with what makes its conditions of sounds. A `ByExamples`."""
+    """A `ByExamples`: a network in the engine, with the detector or encoder for its conditions."""
 
     def __init__(self, engine: Engine, listener: Detector | AudioEncoder) -> None:
         self.engine, self.listener = engine, listener
@@ -157,8 +157,8 @@ def load_by_examples(
 ) -> tuple[EngineByExamples, Detector | None]:
     """Load a separator and, if one is named, a detector.
 
-    The audio side of the separator's own text encoder makes its conditions of sounds; where it has
-    no text encoder, the detector does.
+    The audio side of the separator's own text encoder makes conditions from sounds; if there is no
+    text encoder, the detector does.
     """
     storage = storage or Storage()
     heard = load_htsat(detector, device=device, storage=storage) if detector else None
@@ -168,7 +168,7 @@ def load_by_examples(
 def choose_listener(
     model: str, detector: Detector | None, device: str, precision: str, storage: Storage
 ) -> tuple[Engine, Detector | AudioEncoder]:
-    """Load a separator, and choose what makes its conditions."""
+    """Load a separator, and choose the encoder or detector that makes its conditions."""
     separator = load_model(model, device=device, precision=precision, storage=storage)
     engine, encoder_id = separator.engine, separator.encoder_id
     if not isinstance(engine, Engine):
@@ -180,7 +180,7 @@ def choose_listener(
             raise EncoderMissing(f"model={model!r}: the audio side of its encoder is not at hand")
         return engine, encoder.to(engine.device)
     wanted = engine.config.condition_size
-    if encoder_id not in (None, ANY_DETECTOR):  # no other one means the same
+    if encoder_id not in (None, ANY_DETECTOR):  # no other detector makes the same conditions
         return engine, load_own_detector(path, encoder_id, wanted, path, device)
     if detector is None:
         raise RequestError(f"model={model!r} has no encoder of its own: name its detector=...")

@@ -1,4 +1,4 @@
-"""Fit how similarities of an encoder are read as probabilities, on scenes whose truth is known.
+"""Fit the curve that turns an encoder's similarities into probabilities, on scenes of known truth.
 
 Shapes: N rows in time.
 """
@@ -11,7 +11,7 @@ from separator.detect.activity import mark_rows
 from separator.detect.curves import HOP_S, AudioSide, BySimilarity, Calibration
 from separator.evaluation.scenes import RATE_HZ, Scene
 
-FIRST_SEED = 600_000  # of the scenes that are fitted on; others measure
+FIRST_SEED = 600_000  # of the scenes for fitting; measurements use other scenes
 STEPS = 50
 
 
@@ -20,7 +20,7 @@ def compare_scenes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the cosine (N,) of every kind in every row that is not silent, and whether it sounds.
 
-    `conditions` are those of the kinds of sounds, by name.
+    `conditions` are the conditions of the kinds of sounds, by name.
     """
     cosines, is_there = [], []
     for scene in scenes:
@@ -34,10 +34,10 @@ def compare_scenes(
 
 
 def fit_calibration(cosine_N: np.ndarray, is_there_N: np.ndarray) -> Calibration:
-    """Fit a logistic curve: its slope by likelihood, and 0.5 where the F1 of rows is highest.
+    """Fit a logistic curve: its slope by likelihood, its 0.5 at the threshold of the highest F1.
 
-    The likeliest curve alone would give 0.5 to hardly any row, because most sounds are absent most
-    of the time.
+    The likeliest curve would exceed 0.5 in hardly any row, because most sounds are absent most of
+    the time.
     """
     assert 0 < is_there_N.mean() < 1, "rows with and without the sound are needed"
     slope, _ = fit_line(cosine_N, is_there_N)
@@ -45,7 +45,7 @@ def fit_calibration(cosine_N: np.ndarray, is_there_N: np.ndarray) -> Calibration
 
 
 def fit_line(x_N: np.ndarray, is_there_N: np.ndarray) -> tuple[float, float]:
-    """Return slope and offset of the logistic curve of the highest likelihood (Newton)."""
+    """Return slope and offset of the logistic curve with the highest likelihood (Newton)."""
     x_N2 = np.stack([x_N, np.ones_like(x_N)], 1)
     line = np.zeros(2)
     for _ in range(STEPS):

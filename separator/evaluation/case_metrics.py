@@ -1,6 +1,6 @@
 """Measure an estimate of a case: against its target, as speech, and by an encoder.
 
-Every function returns named figures; NaN stands where a figure means nothing.
+Measuring functions return named figures; NaN stands for a figure that means nothing.
 
 Shapes: T samples, D condition or embedding.
 """
@@ -36,8 +36,8 @@ from separator.evaluation.protocol import Figure, Protocol
 SPEECH_HZ = 16_000  # of wide-band PESQ and of DNSMOS
 NO_SCORES = ("pesq", "ssnr_db", "llr", "wss", "csig", "cbak", "covl")
 NAN = float("nan")
-EMBEDDING = "embedding"  # of a stem; with a prefix of the mixture and of the target
-# What `more` adds to a table.
+EMBEDDING = "embedding"  # of the stem; prefixes name those of the mixture and the target
+# Columns that each metric of `more` adds to a table.
 FIGURES = {
     "bss": [("SDR (BSS)", "bss_sdr_db"), ("SIR", "bss_sir_db"), ("SAR", "bss_sar_db")],
     "clap": [("CLAPScore", "clap_score"), ("CLAPScore_A", "clap_score_a")],
@@ -54,7 +54,7 @@ COLUMNS = {
     "fad": (EMBEDDING,),
     "speech": NO_SCORES,
 }
-# Packages that a metric needs, and the extra that brings them.
+# The package that a metric needs, and the extra that installs it.
 PACKAGES = {
     "bss": ("museval.metrics", "bss"),
     "dnsmos": ("speechmos.dnsmos", "speech"),
@@ -64,7 +64,7 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """A stem, or the mixture in its place, beside what it is compared with; all at one rate."""
+    """A stem, or the mixture in its place, with the target and the mixture; all at one rate."""
 
     samples: np.ndarray  # (T,)
     target: np.ndarray  # (T,)
@@ -79,7 +79,7 @@ def list_figures(metric: str) -> list[Figure]:
 
 
 def check_figures(protocol: Protocol, more: Sequence[str]) -> None:
-    """Refuse figures of columns that the rows will not have."""
+    """Refuse figures that need columns which the rows will not have."""
     nothing_T = np.zeros(1, np.float32)
     known = [*measure_separation(Estimate(nothing_T, nothing_T, nothing_T, SPEECH_HZ))]
     known += [column for metric in more for column in COLUMNS[metric]]
@@ -95,7 +95,7 @@ def check_figures(protocol: Protocol, more: Sequence[str]) -> None:
 
 
 def load_package(metric: str) -> Any:
-    """Import what a metric needs; say how to install it if that fails."""
+    """Import the package of a metric; if it is missing, the error says how to install it."""
     module, extra = PACKAGES[metric]
     try:
         return import_module(module)
@@ -129,7 +129,7 @@ def measure_separation(estimate: Estimate) -> Row:
 
 
 def measure_plain_ratio(estimate: Estimate) -> float:
-    """Compute the SDR of BSSEval v4 over the whole length; NaN where a sound is silent."""
+    """Compute the SDR of BSSEval v4 over the whole length; NaN if a sound is silent."""
     if not (estimate.mixture - estimate.target).any():
         return NAN
     pair = estimate.samples[None, None], estimate.target[None, None]
@@ -155,7 +155,7 @@ def measure_bss(estimate: Estimate) -> Row:
 
 
 def measure_speech(estimate: Estimate) -> Row:
-    """Compute PESQ and the composite scores at 16 kHz; NaN where PESQ finds no speech."""
+    """Compute PESQ and the composite scores at 16 kHz; NaN if PESQ finds no speech."""
     pesq = load_package("speech")
     stem_T, clean_T = (
         convert(x, estimate.rate_hz, SPEECH_HZ) for x in (estimate.samples, estimate.target)
@@ -168,7 +168,7 @@ def measure_speech(estimate: Estimate) -> Row:
 
 
 def measure_dnsmos(estimate: Estimate) -> Row:
-    """Compute what DNSMOS says of speech, without a reference."""
+    """Compute DNSMOS, which rates speech without a reference."""
     dnsmos = load_package("dnsmos")
     heard_T = np.clip(convert(estimate.samples, estimate.rate_hz, SPEECH_HZ), -1, 1)
     found: Any = dnsmos.run(heard_T, sr=SPEECH_HZ)
@@ -186,8 +186,8 @@ MEASURES: dict[str, Callable[[Estimate], Row]] = {
 def measure_clap(meter: SimilarityMeter, estimate: Estimate, text_D: np.ndarray | None) -> Row:
     """Compute CLAPScore (text and stem) and CLAPScore_A (target and stem); NaN for silence.
 
-    The absolute values are not those of the official script, which reads at another rate than it
-    says.
+    The absolute values are not those of the official script, which reads sounds at another rate
+    than it says.
     """
     scores = {"clap_score": NAN, "clap_score_a": NAN}
     heard_T = estimate.samples[None]

@@ -1,4 +1,4 @@
-"""Plan, make and score test cases: a mixture, a query, and the sound that it should give.
+"""Plan, make and score test cases: a mixture, a query, and the target that the query means.
 
 Shapes: T samples.
 """
@@ -30,14 +30,14 @@ UNCHANGED = ChangeSettings()
 
 @dataclass(frozen=True)
 class Case:
-    """One case. `sounds` are the target and those mixed with it; an absent query names none."""
+    """One case. `sounds` are the target and the others; an absent query names none of them."""
 
     number: int
     sounds: tuple[Source, ...]
     query: str
     style: str
     level_db: float  # of every other sound against the target
-    examples: tuple[Source, ...] = ()  # other sounds of the kind that is asked for, as the query
+    examples: tuple[Source, ...] = ()  # the query, if it is other sounds of the named kind
 
 
 def plan_cases(
@@ -51,7 +51,7 @@ def plan_cases(
 ) -> list[Case]:
     """Plan `per_kind` cases with each kind as target; the same for the same arguments.
 
-    With `num_examples` other sounds of the kind are the query, as many as there are.
+    With `num_examples` the query is up to this number of other sounds of the kind.
     """
     by_kind = group_by_kind(sources)
     groups_of = {kind: {s.group for s in members} for kind, members in by_kind.items()}
@@ -88,7 +88,7 @@ def plan_cases(
 
 
 def check_query(where: str, query: Any) -> None:
-    """Refuse what no model could be asked by, before anything is scored."""
+    """Refuse a query that no model can take, before anything is scored."""
     try:
         parse_queries([query])
     except QueryError as error:
@@ -98,7 +98,7 @@ def check_query(where: str, query: Any) -> None:
 def choose_examples(
     members: Sequence[Source], named: Source, most: int, rng: np.random.Generator
 ) -> tuple[Source, ...]:
-    """Choose sounds of a kind, none of them the one that is named."""
+    """Choose at most `most` sounds of a kind, without the named one."""
     others = [source for source in members if source.uri != named.uri]
     if not others:
         raise RequestError(f"{named.kind}: only {named.uri} is one: no other is an example")

@@ -1,7 +1,7 @@
-"""Plan and make the cases of the generator: held-out takes, the same for everybody.
+"""Plan and make the cases of the generator: held-out takes, the same on every machine.
 
-For each kind of sound: mixtures of two and of three at one energy with a query for the first, and
-mixtures of two with a query for neither. Kinds that captions confuse are never mixed.
+For each kind there are mixtures of two and of three sounds at one energy with a query for the first
+sound, and mixtures of two with a query for neither. Kinds that captions confuse are never mixed.
 
 Shapes: T samples.
 """
@@ -14,8 +14,8 @@ from separator.evaluation.protocol import Generated
 from separator.sounds.catalog import CLASSES, make_sound
 from separator.train.mixer import measure_energy, mix
 
-FIRST_SEED = 8_000_000  # those of training, of mini's tables and of scenes are below
-NUM_EXAMPLES = 3  # other takes of the kind that is asked for
+FIRST_SEED = 8_000_000  # seeds of training, of mini's tables and of scenes are lower
+NUM_EXAMPLES = 3  # other takes of the query's kind
 MOST_TRIES = 10
 SILENCE = 1e-6
 
@@ -23,7 +23,7 @@ Columns = dict[str, str]
 
 
 def plan_generated(settings: Generated) -> list[Columns]:
-    """Plan the cases as rows of texts: kinds, seed, and what may be asked."""
+    """Plan the cases as rows of texts: kinds, seed, and the texts of possible queries."""
     sets = {"pairs": settings.pairs, "three": settings.three, "absent": settings.absent}
     rows: list[Columns] = []
     for name, per_kind in sets.items():
@@ -48,7 +48,7 @@ def plan_generated(settings: Generated) -> list[Columns]:
 
 
 def draw_others(rng: np.random.Generator, target: str, count: int) -> Iterator[str]:
-    """Draw kinds of other groups, no two of one."""
+    """Draw kinds of other groups than the target's, each of another group."""
     groups = {CLASSES[target].group}
     for _ in range(count):
         kinds = [kind for kind, sound in CLASSES.items() if sound.group not in groups]
@@ -71,7 +71,7 @@ def make_generated(
 
 
 def make_examples(settings: Generated, row: Columns, rate_hz: int) -> list[np.ndarray]:
-    """Make other takes (T,) of the kind that a row asks for."""
+    """Make other takes (T,) of the kind of a row's query."""
     length, seed = round(settings.seconds * rate_hz), int(row["seed"])
     return [
         make_sounding(row["kind"], seed + 50 + 10 * i, length, rate_hz) for i in range(NUM_EXAMPLES)
@@ -79,7 +79,7 @@ def make_examples(settings: Generated, row: Columns, rate_hz: int) -> list[np.nd
 
 
 def make_sounding(kind: str, seed: int, length: int, rate_hz: int) -> np.ndarray:
-    """Make a held-out take that is not silent; seeds are ten apart for that."""
+    """Make a held-out take that is not silent; seeds are ten apart, to leave room for retries."""
     for attempt in range(MOST_TRIES):
         sound_T = make_sound(kind, seed + attempt, length, rate_hz, held_out=True)
         if measure_energy(sound_T) > SILENCE:

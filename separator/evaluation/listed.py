@@ -23,7 +23,7 @@ GIVEN = (".csv", ".parquet")  # lists of finished mixtures
 
 @dataclass(frozen=True)
 class MixSettings:
-    """How cases are mixed from a list of sounds."""
+    """Settings of cases that are mixed from a list of sounds."""
 
     per_kind: int
     style: str
@@ -43,7 +43,7 @@ class CaseScorer:
     storage: Storage
 
     def __call__(self, case: Case | Row) -> list[Row]:
-        """Return the row of a case; one with the reason if a sound is unreadable or silent."""
+        """Return the row of a case; a row with the reason if a sound is unreadable or silent."""
         try:
             return [self.score_case(case)]
         except AudioError as error:
@@ -117,7 +117,7 @@ def list_cases(uri: str, settings: MixSettings) -> list[Any]:
 
 
 def part_troubles(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """Part the scores, of which one is needed at least, from the reasons why others are missing."""
+    """Return the scores, and the reasons why cases have none; refuse rows without any score."""
     scored = [row for row in rows if TROUBLE not in row]
     troubles = [row[TROUBLE] for row in rows if TROUBLE in row]
     if not scored:
@@ -145,7 +145,7 @@ def summarize(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 
 
 def name_row(kind: str, kinds: Collection[str]) -> str:
-    """Name the row of a kind: not as the last one, and not as that of another kind."""
+    """Name the row of a kind, unlike the row of the mean and the rows of other kinds."""
     name = kind
     while name == MEAN or (name != kind and name in kinds):
         name += " (kind)"

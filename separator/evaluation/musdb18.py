@@ -148,7 +148,7 @@ def read_conditions(path: str) -> np.ndarray:
 
 
 def make_units(kind: str, songs: list[Song], identity: list[Any]) -> list[Unit]:
-    """Make a unit of each song; its name holds all that its rows depend on."""
+    """Make a unit of each song; its name is a hash of all that its rows depend on."""
     versions = [[(e.uri, e.num_bytes, e.etag) for e in song.entries] for song in songs]
     return [
         Unit(hash_name(kind, version, identity), song)

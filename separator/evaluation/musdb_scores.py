@@ -1,9 +1,9 @@
 """Score a model on one song of MUSDB18, and make the conditions of one training song.
 
-Two protocols. `paper` is that of zero-shot separation: mono, 32 kHz, pieces of 2 s that are
-separated alone, one Wiener step over the four stems. `community` is that of the tables of music
-separation: stereo at the files' rate, BSSEval v4 in windows of 1 s. In both a song's figure is the
-median over its pieces or windows, and the final figure the median over songs.
+There are two protocols. `paper` is the zero-shot paper's: mono, 32 kHz, pieces of 2 s that are
+separated alone, one Wiener step over the four stems. `community` is the one that music separation
+uses: stereo at the files' rate, BSSEval v4 in windows of 1 s. In both, a song's figure is the
+median over its pieces or windows, and the final figure is the median over songs.
 
 Shapes: C channels, T samples, P pieces, Q stems in the order of STEMS, D condition, N frames,
 F bins.
@@ -76,7 +76,7 @@ class SongListener:
 
 
 def summarize(sdr_W: np.ndarray, of_mixture_W: np.ndarray) -> Row:
-    """Summarise the figures of a stem's windows; `mixture_sdr_db` is that of doing nothing."""
+    """Summarise the figures of a stem's windows, and those of the mixture in its place."""
     return {
         "sdr_db": take_median(sdr_W),
         "mixture_sdr_db": take_median(of_mixture_W),
@@ -107,8 +107,8 @@ def score_pieces(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the SDR (Q, P) of pieces that are separated alone, and that of the mixture.
 
-    What is left over behind the last whole piece is dropped. Where a piece's reference or stem is
-    silent there is NaN.
+    Samples after the last whole piece are dropped. A piece whose reference or stem is silent has
+    NaN.
     """
     count = len(mono[MIXTURE]) // PIECE
     pieces = {part: x_T[: count * PIECE].reshape(count, PIECE) for part, x_T in mono.items()}
@@ -140,7 +140,7 @@ def separate_pieces(
 
 
 def score_one(estimate_T: np.ndarray, reference_T: np.ndarray) -> float:
-    """Compute the SDR of a whole piece; NaN where one of both is silent."""
+    """Compute the SDR of a whole piece; NaN if either sound is silent."""
     window = len(reference_T)
     pair = estimate_T[None, None], reference_T[None, None]
     return float(compute_window_sdr_db(*pair, window)[0, 0])

@@ -108,8 +108,8 @@ def read_streams(path: Path, uri: str, parts: Sequence[str]) -> dict[str, tuple[
 
 
 def read_wav(path: Path, uri: str) -> tuple[np.ndarray, int]:
-    """Read a wav file (C, T): without the two processes that a decoder would need."""
-    import soundfile  # here: only workers read
+    """Read a wav file (C, T) without the two processes that the decoder would start."""
+    import soundfile  # imported here: only workers read songs
 
     try:
         sound_TC, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)

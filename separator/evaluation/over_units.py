@@ -1,7 +1,7 @@
 """Score units of work in Ray actors that hold a model, and keep each unit's rows when it is done.
 
-A unit is what is done whole or again: a song, some pairs. The driver writes the rows, so that the
-workers need no place that all of them see.
+A unit, such as a song or some pairs, is scored as a whole, and repeated as a whole. The driver
+writes the rows, so the workers need no shared storage.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ SHOW_EVERY_S = 15.0
 
 @dataclass(frozen=True)
 class Unit:
-    """What is scored, and a name by which its rows are found again: equal for equal rows."""
+    """Work to score, and the name under which its rows are stored: equal for equal rows."""
 
     name: str
     work: Any
 
 
 class Actor:
-    """Hold a model in a Ray actor; an error of a unit becomes part of its answer."""
+    """Hold a model in a Ray actor; an error of a unit becomes part of the answer."""
 
     def __init__(self, make: Callable[[], Score], units: list[Unit], threads: int) -> None:
         import torch
@@ -54,7 +54,7 @@ class Actor:
             return answer | {"trouble": str(error), "may_pass": error.may_pass}
 
     def load(self) -> Score | SeparatorError:
-        """Load the model once; one that cannot be loaded is not tried for every unit."""
+        """Load the model, or return the error, so that not every unit tries it again."""
         try:
             return self.make()
         except SeparatorError as error:
@@ -69,7 +69,7 @@ def score_units(
     folder: Path | None = None,
     show: Callable[[str], object] = lambda line: None,
 ) -> list[Row]:
-    """Return the rows of all units in their order; those in `folder` are not done again.
+    """Return the rows of all units in their order; units with rows in `folder` are not repeated.
 
     An error of a unit is raised when the others are done.
     """
@@ -134,7 +134,7 @@ def read_parts(units: Sequence[Unit], folder: Path | None) -> dict[str, list[Row
     check_folder(folder)
     found = {}
     for unit in units:
-        # A part that is not whole, after a disk lost it, is done again.
+        # A part that a disk lost or cut off is made again.
         with suppress(FileNotFoundError, ValueError):
             found[unit.name] = json.loads(name_part(folder, unit).read_bytes())
     return found
@@ -145,6 +145,6 @@ def name_part(folder: Path, unit: Unit) -> Path:
 
 
 def hash_name(*values: Any) -> str:
-    """Return a short name for values that JSON can hold: another one for other values."""
+    """Return a short name for values that JSON can hold; other values get another name."""
     text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -21,12 +21,12 @@ COLLAR_S = 0.3
 LENGTH_SHARE = 0.5
 COVERED_SHARE = 0.5
 SEGMENT_S = 1.0
-EDGE = 1e-9  # seconds are not whole in floats
+EDGE = 1e-9  # tolerance for seconds that floats do not hold exactly
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Hits, false alarms and misses; those of several tracks are added."""
+    """Hits, false alarms and misses; the counts of several tracks can be added."""
 
     hits: int = 0
     false_alarms: int = 0
@@ -41,13 +41,13 @@ class Counts:
 
     @property
     def f1(self) -> float:
-        """Return the harmonic mean of precision and recall; NaN where nothing was to be found."""
+        """Return the harmonic mean of precision and recall; NaN if all counts are zero."""
         total = 2 * self.hits + self.false_alarms + self.misses
         return 2 * self.hits / total if total else math.nan
 
 
 def count_events(found: Sequence[Times], truth: Sequence[Times]) -> Counts:
-    """Match the stretches found in a track with the events that are there."""
+    """Match the stretches found in a track with its true events."""
     fits = [[j for j, each in enumerate(found) if is_match(each, event)] for event in truth]
     hits = match_most(fits)
     return Counts(hits, len(found) - hits, len(truth) - hits)

@@ -2,9 +2,9 @@
 
     separator evaluate configs/eval/audiocaps.yaml model=audiosep data=/data/audiocaps lists=...
 
-configs/eval/ has one file for each protocol; a file of your own may describe another. What is said
-here is carried out by protocol_cases.py (lists, files), protocol_sounds.py (mixing),
-protocol_scores.py (figures of a case) and protocol_tables.py (of the whole set).
+configs/eval/ has one file for each protocol; a file of your own may describe another. Four modules
+carry a protocol out: protocol_cases.py (lists, files), protocol_sounds.py (mixing),
+protocol_scores.py (figures of a case) and protocol_tables.py (figures of the whole set).
 """
 
 import re
@@ -47,19 +47,19 @@ class TableFile:
 
 @dataclass
 class QuerySource:
-    """What is asked for a row: a column, or the same `text` for all rows."""
+    """The query for a row: a column of the row, or the same `text` for all rows."""
 
     kind: str = "text"  # text; audio, image, video: files of the data, several joined by ;
     column: str = ""
     text: str = ""
-    prompts: list[str] = field(default_factory=list)  # "a photo of {}": the mean of all is asked
+    prompts: list[str] = field(default_factory=list)  # "a photo of {}"; their mean is the condition
 
     def __post_init__(self) -> None:
         check_choice("protocol.queries: kind", self.kind, QUERY_KINDS)
 
 
 def list_own_queries() -> dict[str, QuerySource]:
-    """List what can be asked in every protocol with a table of one's own: columns of it."""
+    """List the queries that a table of your own adds to every protocol, by its columns."""
     return {
         "paraphrase": QuerySource(column="paraphrase"),
         "sound": QuerySource("audio", "sound"),
@@ -70,12 +70,12 @@ def list_own_queries() -> dict[str, QuerySource]:
 
 @dataclass
 class Figure:
-    """One column of the table: a metric of the rows, and how it is taken over them."""
+    """One column of the table: a metric of the rows, and how it is summarised over them."""
 
     name: str = MISSING
     metric: str = MISSING
-    take: str = ""  # empty: as the protocol says
-    of: str = ""  # rows with this value in the column `set` alone
+    take: str = ""  # empty: the protocol's `take`
+    of: str = ""  # only rows with this value in the column `set`
 
     def __post_init__(self) -> None:
         if self.take:
@@ -84,7 +84,7 @@ class Figure:
 
 @dataclass
 class PublishedTable:
-    """Figures of others: rows as {name: [figures in the order of the table]}, `.nan`: not found."""
+    """Published figures: rows as {name: [figures in the order of `columns`]}, `.nan`: not found."""
 
     source: str = MISSING
     sure: str = MISSING
@@ -108,7 +108,7 @@ class PublishedTable:
 
 @dataclass
 class Check:
-    """What must hold of the data or of a known model, whatever the figures are."""
+    """Checks of the data and of a known model, whatever the figures are."""
 
     mixture_sdr_db: float | None = None  # of every mixture; with `at_snr` the row's own is expected
     within_db: float = 0.5
@@ -145,10 +145,10 @@ class Protocol:
     noise: str = ""
     kind: str = ""  # column of the class
     queries: dict[str, QuerySource] = field(default_factory=dict)  # and `list_own_queries`
-    rate_hz: int = 32_000  # of the files; another one is refused
-    separate_hz: int = 0  # converted to this before the model hears it; 0: as it is
-    score_hz: int = 0  # and both to this before they are compared
-    num_samples: int = 0  # of `halves`: taken around the middle
+    rate_hz: int = 32_000  # of the files; files with another rate are refused
+    separate_hz: int = 0  # rate at which the model gets the mixture; 0: the files' rate
+    score_hz: int = 0  # rate at which stem and target are compared; 0: the rate of the stem
+    num_samples: int = 0  # `halves`: samples taken around the middle
     take: str = "mean"
     metrics: list[str] = field(default_factory=list)  # beside SDR, SDRi, SI-SDR: of MORE
     figures: list[Figure] = MISSING
@@ -195,23 +195,23 @@ class Protocol:
 
     @property
     def patterns(self) -> dict[str, str]:
-        """Return the patterns of a case's files that are there."""
+        """Return the patterns of a case's files that are set."""
         named = {"target": self.target, "mixture": self.mixture, "noise": self.noise}
         return {part: pattern for part, pattern in named.items() if pattern}
 
 
 @dataclass(frozen=True)
 class ProtocolSettings(BenchmarkSettings):
-    """A protocol, and what is wanted of it."""
+    """A protocol, and the settings of one evaluation by it."""
 
     protocol: Protocol = MISSING
     data: str = ""
     lists: str = ""
-    also: str = ""  # a table of yours with more columns, joined by the list's first; rows that it
-    # lacks are left out
+    also: str = ""  # your own table with more columns, joined by the list's first column; rows of
+    # the list that this table lacks are left out
     output: str = MISSING
     query: list[str] = field(default_factory=list)  # names in protocol.queries; empty: the first
-    pictures: int = 0  # cases of which spectrograms are drawn
+    pictures: int = 0  # how many cases get a picture of spectrograms
     more: list[str] = field(default_factory=list)  # metrics beside the protocol's: of MORE
     judge: str = ""  # a model whose encoder computes clap and fad for all; empty: each one's own
 

@@ -1,4 +1,4 @@
-"""Find the cases of a protocol: read its lists, and look for every file before anything is done."""
+"""Find the cases of a protocol: read its lists, and check that every file exists before scoring."""
 
 import csv
 import hashlib
@@ -30,7 +30,7 @@ class Case:
     set: str = ""
 
     def describe(self) -> list[Any]:
-        """Say what its figures depend on, beside the query and the model."""
+        """Return the values that its figures depend on, apart from the query and the model."""
         files = {part: [e.uri, e.num_bytes, e.etag] for part, e in sorted(self.files.items())}
         return [self.number, self.columns, files]
 
@@ -148,7 +148,7 @@ def match_names(data: str, names: Sequence[str], pattern: str) -> list[Columns]:
 def add_columns(
     storage: Storage, protocol: Protocol, lists: str, also: str, rows: list[Columns], notes: list
 ) -> list[Columns]:
-    """Join the table of classes, and a table of the user's, whose rows alone are then left."""
+    """Join the table of classes, and the user's table; only rows of the latter are then kept."""
     if protocol.classes.file:
         table, note = read_table(storage, lists, protocol.classes)
         notes.append(note)
@@ -158,7 +158,7 @@ def add_columns(
                 f"{protocol.classes.key} is needed: is this the list of another set?"
             )
         by_key = {row[protocol.classes.key].strip(): row for row in table}
-        # Their own columns stay first: by the first of all a table of the user's is joined.
+        # The rows' own columns stay first: the user's table is joined by the very first.
         rows = [row | by_key.get(row[protocol.classes.of], {}) | row for row in rows]
     if also:
         key = next(iter(rows[0]))
@@ -201,7 +201,7 @@ def check_columns(
 
 
 def take_first(rows: list[Columns], kind: str, most: int) -> list[Columns]:
-    """Take the first rows of each class; 0: all."""
+    """Take the first `most` rows of each class; 0: all."""
     if not most:
         return rows
     counts: dict[str, int] = {}
@@ -221,8 +221,8 @@ def draw_noises(
     rows: list[Columns],
     notes: list[str],
 ) -> list[str]:
-    """Draw the noise of each row as CLIPSep does; its columns are added with the prefix noise_, and
-    the three frames of the row's own video that an image query takes."""
+    """Draw the noise of each row as CLIPSep does. Add the noise's columns to the row with the
+    prefix noise_, and the three frames of the row's own video that an image query takes."""
     noises, note = read_table(storage, lists, protocol.noises)
     notes.append(note)
     for name in ("num_frames", *list_fields(protocol.target)):

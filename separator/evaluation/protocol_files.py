@@ -1,4 +1,4 @@
-"""Read a file of configs/eval: a protocol, or a benchmark with what it takes."""
+"""Read a file of configs/eval: a protocol, or a benchmark with its settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class AudiosetFile(AudiosetSettings):
 
 
 def read_protocol(path: Path, overrides: list[str]) -> Callable[[Show], str]:
-    """Return what runs the file's protocol and returns the table."""
+    """Return a function that runs the file's protocol and returns the table."""
     benchmark = read_yaml(path).get("benchmark", "")
     check_choice(f"{path}: benchmark", benchmark, ("", "musdb18", "audioset", "sound_events"))
     if benchmark == "musdb18":

@@ -1,7 +1,7 @@
-"""Turn what a protocol asks for each case into tasks for one model.
+"""Turn the queries of a protocol's cases into tasks for one model.
 
-Texts are encoded here, once and in the driver, exactly as the list has them; sounds, images and
-videos by the actor that separates.
+The driver encodes texts here, once, exactly as the list has them. The actor that separates encodes
+sounds, images and videos.
 
 Shapes: Q texts, D condition.
 """
@@ -23,7 +23,7 @@ from separator.model.entry_points import PACKAGE_PREFIX
 from separator.model.zero_shot_files import is_detector_id
 
 CASES_IN_UNIT = 8
-ROWS = "protocol 2"  # another number for other columns: rows of before are not taken for these
+ROWS = "protocol 2"  # version of the rows' columns; stored rows of another version are not used
 # Kinds of queries in a sentence.
 NAMED = {"text": "texts", "audio": "example sounds", "generated": "example sounds",
          "image": "images", "video": "videos"}  # fmt: skip
@@ -32,18 +32,18 @@ LENGTH_1 = 1e-3  # how near to 1 the length of a condition must be
 
 @dataclass(frozen=True)
 class Task:
-    """One case, asked in one way: by a condition (D,), or by `files` of a kind."""
+    """One case with one query: a condition (D,), or `files` of a kind."""
 
     case: Case
     query: str  # its name in the protocol
     kind: str
-    asked: str  # for the table of rows
+    asked: str  # the query as the table of rows shows it
     condition: np.ndarray | None = None
     files: tuple[str, ...] = ()
     is_drawn: bool = False
 
     def describe(self) -> list[Any]:
-        """Say what its figures depend on."""
+        """Return the values that its figures depend on, apart from the model."""
         condition = b"" if self.condition is None else self.condition.tobytes()
         files = [[e.uri, e.num_bytes, e.etag] for e in self.case.asked.get(self.query, ())]
         digest = hashlib.sha256(condition).hexdigest()
@@ -63,7 +63,7 @@ def takes(model: Separator, kind: str) -> bool:
 def make_tasks(
     model: Separator, source: QuerySource, name: str, cases: Sequence[Case], num_drawn: int
 ) -> list[Task]:
-    """Make the tasks of all cases for one query; the cases drawn lie evenly among them."""
+    """Make the tasks of all cases for one query; spread the `num_drawn` pictures evenly."""
     drawn = {len(cases) * i // num_drawn for i in range(num_drawn)} if num_drawn else set()
     conditions: dict[str, np.ndarray] = {}
     if source.kind == "text":
@@ -86,8 +86,8 @@ def find_text(source: QuerySource, case: Case) -> str:
 def encode_asked(
     model: Separator, source: QuerySource, texts: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return conditions (D,) by text; of several prompts the mean, brought to the length that the
-    encoder's own conditions have if that is 1."""
+    """Return conditions (D,) by text. The condition of several prompts is their mean, scaled to
+    length 1 if the encoder's conditions have that length."""
     distinct = list(dict.fromkeys(texts))
     prompts = source.prompts or ["{}"]
     filled = [prompt.replace("{}", text) for text in distinct for prompt in prompts]
@@ -111,7 +111,7 @@ def take_mean(rows_QD: np.ndarray) -> np.ndarray:
 def make_units(
     tasks: Sequence[Task], protocol: Protocol, more: Sequence[str], identity: Sequence[Any]
 ) -> list[Unit]:
-    """Put some tasks into each unit; its name holds all that its rows depend on."""
+    """Put some tasks into each unit; its name is a hash of all that its rows depend on."""
     rule = [protocol.mixing, protocol.rate_hz, protocol.separate_hz, protocol.score_hz,
             protocol.num_samples, protocol.kind, vars(protocol.generated), list(more)]  # fmt: skip
     units = []

@@ -1,6 +1,6 @@
-"""Score the cases of a protocol: separate, compare, and draw where that was asked.
+"""Score the cases of a protocol: separate, compare, and draw a picture if the task wants one.
 
-Each figure is there twice, for the stem and (`mixture_...`) for the mixture in its place.
+Each figure is computed twice: for the stem, and as `mixture_...` for the mixture in its place.
 
 Shapes: T samples, D condition.
 """
@@ -48,7 +48,7 @@ class ProtocolScorer:
     more: Sequence[str]
     storage: Storage
     meter: SimilarityMeter | None = None
-    has_own_meter: bool = True  # its encoder is also the one that read the text
+    has_own_meter: bool = True  # the meter's encoder is the one that encodes the model's texts
 
     def __call__(self, tasks: Sequence[Task]) -> list[Row]:
         return [self.score(task) for task in tasks]

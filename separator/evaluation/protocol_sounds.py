@@ -19,12 +19,12 @@ from separator.train.mixer import declip
 from separator.train.sound_lists import read_rate, read_whole
 
 MOST_SNR_DB = 200
-FIRST = 3  # cases whose rates are looked at before anything is done
+FIRST = 3  # cases whose rates are checked before anything is scored
 
 
 @dataclass(frozen=True)
 class CaseSounds:
-    """What the model hears, and what it should give; both at one rate and of one length."""
+    """The mixture for the model, and the target of its stem; equal in rate and length."""
 
     mixture: np.ndarray  # (T,)
     target: np.ndarray  # (T,)
@@ -32,7 +32,7 @@ class CaseSounds:
 
 
 def make_sounds(storage: Storage, protocol: Protocol, case: Case) -> CaseSounds:
-    """Read and mix the sounds of a case, at the rate at which the model hears them."""
+    """Read and mix the sounds of a case, at the rate at which the model gets the mixture."""
     if protocol.mixing == "generated":
         mixture_T, target_T = make_generated(protocol.generated, case.columns, protocol.rate_hz)
         return CaseSounds(mixture_T, target_T, protocol.rate_hz)
@@ -61,7 +61,7 @@ def make_sounds(storage: Storage, protocol: Protocol, case: Case) -> CaseSounds:
 
 
 def check_rates(storage: Storage, protocol: Protocol, cases: Sequence[Case]) -> None:
-    """Refuse data of another rate before anything is done."""
+    """Refuse data of another rate before anything is scored."""
     for case in cases[:FIRST]:
         for entry in case.files.values():
             check_rate(entry.uri, read_rate(storage, entry.uri), protocol.rate_hz)
@@ -98,7 +98,7 @@ def read_snr(case: Case) -> float:
 def mix_at_snr(
     target_T: np.ndarray, noise_T: np.ndarray, snr_db: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mix as DCASE 2024 Task 9 does: where the mixture clips, both are scaled to a peak of 0.9."""
+    """Mix as DCASE 2024 Task 9 does: if the mixture clips, both are scaled to a peak of 0.9."""
     if len(target_T) != len(noise_T):
         raise AudioError(f"target and noise have {len(target_T)} and {len(noise_T)} samples")
     powers = [float(np.mean(x_T**2)) for x_T in (target_T, noise_T)]
@@ -118,8 +118,8 @@ def read_middle_s(case: Case, prefix: str) -> float:
 
 
 def take_middle(sound_T: np.ndarray, middle_s: float, protocol: Protocol) -> np.ndarray:
-    """Take the samples around a time as CLIPSep does: a short sound is repeated first, zeros stand
-    where it does not reach, and the last sample of an odd number is zero too."""
+    """Take the samples around a time as CLIPSep does: a short sound is repeated first, missing
+    samples are zero, and so is the last sample of an odd number."""
     half, rate_hz = protocol.num_samples // 2, protocol.rate_hz
     if len(sound_T) < protocol.num_samples:
         sound_T = np.tile(sound_T, protocol.num_samples // len(sound_T) + 1)

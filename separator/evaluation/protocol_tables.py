@@ -19,8 +19,8 @@ Asked = tuple[str, str]  # a model, and the name of a query
 
 
 def take(rows: Sequence[Row], metric: str, how: str) -> float:
-    """Take a metric over rows, without NaN: over all, or over classes first; or the distance of two
-    sets of embeddings."""
+    """Summarise a metric over rows, without NaN: over all rows, or over classes first. `frechet` is
+    the distance of two sets of embeddings."""
     if how == "frechet":
         return take_frechet(list(rows), metric)
     if how in ("mean", "median"):
@@ -40,7 +40,7 @@ def reduce(values: Sequence[float], how: str) -> float:
 
 
 def compute_figures(protocol: Protocol, rows: Sequence[Row], prefix: str = "") -> list[float]:
-    """Compute the columns of the table; with the prefix `mixture_` of doing nothing."""
+    """Compute the columns of the table; the prefix `mixture_` gives those of the mixture."""
     return [
         take(choose(rows, figure), prefix + figure.metric, figure.take or protocol.take)
         for figure in protocol.figures
@@ -70,7 +70,7 @@ def lay_out_protocol(
 
 
 def describe_missing(protocol: Protocol, rows: list[Row], asked: Sequence[Asked]) -> Iterator[str]:
-    """Say which figures are of fewer cases than the others: what is silent has no ratio."""
+    """Describe the figures that some cases lack, because silence has no ratio."""
     for model, query in asked:
         names: dict[tuple[int, int], list[str]] = {}  # by cases with a figure, and cases
         for figure in protocol.figures:
@@ -106,7 +106,7 @@ def summarize_classes(protocol: Protocol, rows: list[Row], asked: Sequence[Asked
 def check_rows(
     protocol: Protocol, rows: list[Row], hashes: dict[str, str], is_whole: bool
 ) -> list[str]:
-    """Say of each check whether it passes, or by how much not."""
+    """Report for each check whether it passes, or by how much it fails."""
     gained = max(abs(row["mixture_sdri_db"]) for row in rows)
     lines = [say("the mixture as the estimate gains 0 dB", gained == 0, f"up to {gained:g} dB")]
     lowest = min(row["perfect_sdr_db"] for row in rows)
@@ -153,7 +153,7 @@ def check_model(protocol: Protocol, rows: list[Row]) -> list[str]:
 
 
 def draw_protocol(protocol: Protocol, rows: list[Row], asked: Sequence[Asked], path: Path) -> None:
-    """Draw how the cases are spread for each model and query and, of few classes, their figures."""
+    """Draw a histogram of the cases for each model and query; of few classes also their figures."""
     from matplotlib.figure import Figure as Picture
 
     figure = protocol.figures[0]

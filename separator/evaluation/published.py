@@ -1,8 +1,8 @@
-"""State the figures that were published, whose they are, and how sure each is. Data, not code."""
+"""Hold published figures, their sources, and how sure each is. Data, not code."""
 
 from dataclasses import dataclass
 
-# How sure the figures of a table are, and what a reader is told.
+# How sure the figures of a table are -> the note that a reader gets.
 SURE = {
     "read": "",
     "digest": " (as others' papers quote them)",
@@ -21,7 +21,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Table:
-    """A published table; `sure` says how its figures came to us: one of SURE."""
+    """A published table; `sure`, a key of SURE, says where we have its figures from."""
 
     columns: tuple[str, ...]
     rows: tuple[Published, ...]

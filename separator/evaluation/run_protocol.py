@@ -1,6 +1,7 @@
-"""Run a protocol for one model or several, one query or several, and put its tables together.
+"""Run a protocol for one or several models and queries, and put its tables together.
 
-All units of all queries go through `score_units`: on Ray, resumable, each model once an actor.
+`score_units` scores the units of all queries on Ray. A stopped evaluation continues, and each actor
+loads a model once.
 """
 
 import base64
@@ -78,8 +79,8 @@ def run_protocol(settings: ProtocolSettings, show: Show) -> str:
 
 
 def add_figures(settings: ProtocolSettings) -> Protocol:
-    """Return the protocol with columns for the metrics that were asked for beside its own; refuse
-    what cannot be computed, before anything is done."""
+    """Return the protocol with columns for the additional metrics. Refuse figures that cannot be
+    computed, before anything is scored."""
     protocol = settings.protocol
     for metric in settings.more_metrics:
         if metric in PACKAGES:
@@ -96,7 +97,7 @@ def leave_out(row: Row) -> Row:
 
 
 def list_cases(settings: ProtocolSettings) -> tuple[list[Case], list[str]]:
-    """List the cases, with all their files looked for, and notes on what is not official."""
+    """List the cases, whose files must all exist, and notes on what is not official."""
     protocol = settings.protocol
     if protocol.mixing == "generated":
         rows = plan_generated(protocol.generated)
@@ -113,7 +114,7 @@ def list_cases(settings: ProtocolSettings) -> tuple[list[Case], list[str]]:
 
 
 def load_one(settings: ProtocolSettings, name: str) -> Separator:
-    """Load a model here, for its encoder of texts."""
+    """Load a model in the driver, for its text encoder."""
     return load_model(
         name,
         device="cpu",
@@ -124,14 +125,14 @@ def load_one(settings: ProtocolSettings, name: str) -> Separator:
 
 
 def hash_published(settings: ProtocolSettings, name: str) -> str:
-    """Return the hash of a model's file, as its authors' rows are known by; empty where none is."""
+    """Return the hash of a model's file, to recognise published weights; empty if not needed."""
     if not settings.protocol.check.model_sha256 or find_package(name):
         return ""
     return hash_file(resolve(name, Storage(settings.storage).fetch))
 
 
 def list_taken(settings: ProtocolSettings, name: str, model: Separator, show: Show) -> list[str]:
-    """List the queries that a model takes; say which it does not."""
+    """List the queries that a model takes; show those that it does not take."""
     kinds = {query: settings.protocol.queries[query].kind for query in settings.asked}
     for query, kind in kinds.items():
         if not takes(model, kind):
@@ -148,7 +149,7 @@ def score_model(
     out: Path,
     show: Show,
 ) -> list[Row]:
-    """Score all cases for all queries, by actors that load the model once."""
+    """Score all cases for all queries, in actors that load the model once."""
     identity = [model.checkpoint_sha256, model.encoder_id, settings.precision]
     fetch = Storage(settings.storage).fetch
     helpers = (settings.detector, settings.judge)
@@ -165,8 +166,8 @@ def score_model(
 
 
 def write_pictures(folder: Path, rows: list[Row], models: Sequence[str]) -> None:
-    """Take the pictures out of the rows and write them, by model, query and case; those of an
-    earlier run go, and no others."""
+    """Take the pictures out of the rows and write them, by model, query and case. Delete the
+    pictures of an earlier run, and no other files."""
     for old in folder.glob("*.png"):
         if PICTURE.fullmatch(old.name):
             old.unlink()

@@ -1,8 +1,8 @@
 """Make scenes for the measurement of presence: a minute with up to four sounds at known times.
 
 The sounds are held-out takes of the generator, of kinds that are never confused by name, over a
-faint noise. A sound may hold pauses: its events are where it is heard, and pauses below 1 s do not
-part them. Equal seeds give equal scenes.
+faint noise. A sound may contain pauses: a pause of 1 s or more divides it into two events. Equal
+seeds give equal scenes.
 
 Shapes: T samples.
 """
@@ -21,7 +21,7 @@ SCENE_S = 60.0
 LENGTH_S = (2.0, 15.0)
 MOST_SOUNDS = 4
 NOISE_DB = -65.0
-FIRST_SEED = 7_000_000  # of scenes; those of training and of the tables of mini are below
+FIRST_SEED = 7_000_000  # of scenes; seeds of training and of mini's tables are lower
 
 
 @dataclass(frozen=True)

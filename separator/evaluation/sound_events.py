@@ -1,7 +1,7 @@
 """Measure detectors on a set of clips with labelled sound events, such as DESED: F1 by class.
 
-A class of the set is active in a row where a label of the detector that stands for it exceeds the
-class's threshold; neighbouring active rows are one event. Nothing is smoothed.
+A class of the set is active in a row if one of its labels of the detector exceeds the class's
+threshold there; neighbouring active rows are one event. Nothing is smoothed.
 
 Shapes: T samples, N rows in time, K labels of the detector.
 """
@@ -45,7 +45,7 @@ COLUMNS = ("filename", "onset", "offset", "event_label")
 CLIPS_IN_UNIT = 16
 MEAN = "mean of classes"
 ROW_S = 10 / 1024
-EDGE = 1e-9  # seconds are not whole in floats
+EDGE = 1e-9  # tolerance for seconds that floats do not hold exactly
 
 Events = dict[str, list[Times]]  # by class
 
@@ -68,8 +68,8 @@ class EventSettings(BenchmarkSettings):
     lists: str = MISSING
     output: str = MISSING
     classes: dict[str, EventClass] = MISSING
-    clip_s: float = 10.0  # clips are cut to this, or zeros added
-    num_clips: int = 0  # of the whole set; another number is told
+    clip_s: float = 10.0  # clips are cut, or padded with zeros, to this length
+    num_clips: int = 0  # of the whole set; the table notes another number
     published: list[PublishedTable] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class EventSettings(BenchmarkSettings):
             raise RequestError("detector: here the model is the detector: model=stsed")
 
     def describe_rule(self) -> list[object]:
-        """Say what events depend on, beside clips and detectors."""
+        """Return the settings that events depend on, apart from clips and detectors."""
         classes = [[name, each.labels, each.threshold] for name, each in self.classes.items()]
         return [self.clip_s, classes]
 
@@ -108,7 +108,7 @@ def run_sound_events(settings: EventSettings, show: Show) -> str:
 
 
 def list_clips(storage: Storage, settings: EventSettings) -> list[Clip]:
-    """Read the list, and look for every file that it names."""
+    """Read the list, and find every file that it names."""
     wanted = read_events(settings.lists, read_list(storage, settings.lists), settings.classes)
     listing = list_files(storage, settings.data)
     entries: dict[str, Entry] = {}
@@ -133,7 +133,8 @@ def read_list(storage: Storage, uri: str) -> bytes:
 
 
 def read_events(uri: str, data: bytes, classes: Mapping[str, EventClass]) -> dict[str, Events]:
-    """Read events by file: columns with tabs; a row without a label says that a file has none."""
+    """Read events by file from a tab-separated list; a row without a label adds a file without
+    events."""
     table = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace")), delimiter="\t")
     if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
         raise RequestError(
@@ -164,7 +165,7 @@ def read_events(uri: str, data: bytes, classes: Mapping[str, EventClass]) -> dic
 
 
 def make_units(clips: list[Clip], identity: list[object]) -> list[Unit]:
-    """Put some clips into each unit; its name holds all that its figures depend on."""
+    """Put some clips into each unit; its name is a hash of all that its figures depend on."""
     units = []
     for start in range(0, len(clips), CLIPS_IN_UNIT):
         part = clips[start : start + CLIPS_IN_UNIT]
@@ -193,7 +194,7 @@ class EventScorer:
         return [row for clip in clips for row in self.score(clip)]
 
     def score(self, clip: Clip) -> list[Row]:
-        """Compare the events that are found in a clip with those that are there, by class."""
+        """Compare the events found in a clip with the true ones, by class."""
         waveform_T = read_whole(self.storage, clip.entry.uri, RATE_HZ)
         num_samples = round(self.settings.clip_s * RATE_HZ)
         whole_T = np.pad(waveform_T[:num_samples], (0, max(0, num_samples - len(waveform_T))))
@@ -231,7 +232,7 @@ def find_columns(name: str, labels: Sequence[str], known: Sequence[str]) -> list
 
 
 def find_stop(num_samples: int) -> float:
-    """Find where events end at the latest: HTS-AT's evaluation has 1,024 rows in ten seconds."""
+    """Return the latest end of an event: HTS-AT's evaluation has 1,024 rows in ten seconds."""
     return math.ceil(num_samples // HOP * HOP / RATE_HZ / ROW_S - EDGE) * ROW_S
 
 

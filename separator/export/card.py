@@ -14,7 +14,7 @@ from separator.export.shard_contents import (
     sum_up,
 )
 
-MOST_ROWS = 50  # of a table
+MOST_ROWS = 50  # of a table of the card
 CARD = """\
 ---
 {head}---
@@ -51,7 +51,7 @@ READERS = {
     PARQUET: DATASETS + "any reader of Parquet",
     LHOTSE: '`lhotse.CutSet.from_shar(in_dir="data/train")`',
 }
-ENDINGS = {WEBDATASET: "tar", PARQUET: "parquet"}  # of what `datasets` reads
+ENDINGS = {WEBDATASET: "tar", PARQUET: "parquet"}  # of the files that `datasets` reads
 
 
 def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
@@ -78,7 +78,7 @@ def make_card(config: ExportConfig, contents: Sequence[Contents]) -> str:
 
 
 def make_head(config: ExportConfig, splits: Sequence[str], suffixes: Mapping[str, int]) -> str:
-    """Make the lines by which Hugging Face finds the data; it cannot read Lhotse's."""
+    """Make the lines by which Hugging Face finds the data; it cannot read Lhotse's format."""
     if config.output.format == LHOTSE:
         return "viewer: false\n"
     ending = ENDINGS[config.output.format]
@@ -88,7 +88,7 @@ def make_head(config: ExportConfig, splits: Sequence[str], suffixes: Mapping[str
 
 
 def name_sounds(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
-    """Name the columns of the sounds as a reader of the format finds them."""
+    """Name the columns that hold the sounds, as readers of the format see them."""
     if config.output.format == LHOTSE:
         if config.output.residual:
             return "`target_audio`, and the mixture that holds it: `recording`"
@@ -116,7 +116,7 @@ def show_mb(total: Total) -> str:
 
 
 def make_features(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
-    """Declare the types in WebDataset's tars for Hugging Face, which guesses by the first rows.
+    """Declare the types in WebDataset's tars; Hugging Face would guess them from the first rows.
 
     Empty for Parquet, which declares types itself, and for stems of several file types.
     """

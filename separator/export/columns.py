@@ -15,7 +15,7 @@ STRETCH = (("start_s", "float64"), ("stop_s", "float64"), ("score", "float32")) 
 
 
 def find_listed(kind: str) -> str:
-    """Return the type of the values of a list; empty for what is no list."""
+    """Return the type of a list's values; an empty text for types that are no list."""
     return kind.removeprefix("list<").removesuffix(">") if kind.startswith("list<") else ""
 
 

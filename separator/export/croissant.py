@@ -1,7 +1,7 @@
 """Describe a data set in Croissant 1.1: its files with their hashes, its records and columns. Pure.
 
-The JSON-LD is written here and not by `mlcroissant`, which is the referee in the tests: as a
-dependency it would bring a dozen packages for one file. The same shards give the same bytes.
+This module writes the JSON-LD itself: the package `mlcroissant` would add a dozen dependencies for
+one file, and serves only as the referee in tests. The same shards give the same bytes.
 """
 
 import json
@@ -60,12 +60,12 @@ CITE = (
 
 @dataclass(frozen=True)
 class Part:
-    """Name files of one kind: shards themselves, or files inside of shards of a name."""
+    """Name files of one kind: the shards themselves, or files inside archives."""
 
     name: str  # of the kind
     includes: Sequence[str]
     formats: Sequence[str]
-    within: str | None = None  # the beginning of the names of the archives; None: shards
+    within: str | None = None  # how the names of the archives begin; None: the files are shards
 
 
 def pack_croissant(config: ExportConfig, contents: Sequence[Contents]) -> bytes:
@@ -122,7 +122,7 @@ def make_file(file: ShardFile) -> Json:
 
 
 def list_parts(config: ExportConfig, split: str, suffixes: Sequence[str]) -> list[Part]:
-    """List where the columns of a split are, and then the files inside of its archives."""
+    """List the parts of a split: first the files with its columns, then those with its sounds."""
     formats = [SOUNDS[suffix] for suffix in suffixes]
     if config.output.format == PARQUET:
         return [Part("rows", [f"data/{split}-*.parquet"], [FORMATS[".parquet"]])]
@@ -131,7 +131,7 @@ def list_parts(config: ExportConfig, split: str, suffixes: Sequence[str]) -> lis
         any_sound = [f"*{suffix}" for suffix in suffixes]
         cuts = Part("rows", [f"data/{split}/cuts.*.jsonl.gz"], [FORMATS[".gz"]])
         return [cuts, *(Part(name, any_sound, formats, f"{name}.") for name in names)]
-    # Keys end in a digit of a hash: `residual.flac` does not.
+    # A key ends in a hexadecimal digit, so this pattern does not match `KEY.residual.flac`.
     stems = Part("audio", [f"*[0-9a-f]{suffix}" for suffix in suffixes], formats, "")
     residuals = Part("residual", [f"*.residual{suffix}" for suffix in suffixes], formats, "")
     rows = Part("json", ["*.json"], ["application/json"], "")
@@ -146,17 +146,17 @@ def make_file_set(split: str, part: Part, names: Sequence[str]) -> Json:
         "encodingFormat": list(part.formats),
         "includes": list(part.includes),
     }
-    if part.within is None:  # then they lie beside croissant.json
+    if part.within is None:  # the files are in no archive
         return about
     chosen = [name for name in names if name.rpartition("/")[2].startswith(part.within)]
     return about | {"containedIn": [{"@id": name} for name in chosen]}
 
 
 def make_record_sets(config: ExportConfig, split: str, parts: Sequence[Part]) -> Iterator[Json]:
-    """Make the records of a split: its rows, and the files inside of its archives.
+    """Make the records of a split: its rows, and the files inside its archives.
 
-    `mlcroissant` 1.1 reads no columns out of JSON inside of archives: the records of those files
-    give it the whole text.
+    `mlcroissant` 1.1 reads no columns from JSON inside archives, so the records of these files give
+    the whole text of each.
     """
     files = f"{split}-{parts[0].name}-files"
     fields = [
@@ -233,7 +233,7 @@ def make_parquet_sound(split: str, files: str, name: str) -> Json:
 
 
 def make_files(split: str, part: Part) -> Json:
-    """Make the records of files inside of archives: key and content."""
+    """Make the records of files inside archives: the key and the content of each."""
     name = f"{split}-{part.name}"
     of_files = {"fileSet": {"@id": f"{name}-files"}}
     of_name = {"extract": {"fileProperty": "filename"}, "transform": {"regex": "^([^.]+)"}}

@@ -1,7 +1,7 @@
 """Evaluate the user's SQL expressions in DuckDB, bounded in time and memory.
 
 DuckDB's own memory limit does not count what single functions allocate (`repeat`, `range`), so the
-address space of the process is bounded too while an expression runs; only Linux does that.
+address space of the process is bounded too while an expression runs. That works only on Linux.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ class Expressions:
     connection: duckdb.DuckDBPyConnection
     time_s: float
     memory_bytes: float
-    columns: Sequence[str] = ()  # what an expression may name
+    columns: Sequence[str] = ()  # that an expression may use
 
     def evaluate(self, key: str, text: str, action: Callable[[duckdb.Expression], Any]) -> None:
-        """Call `action` with the one expression that `text` holds; a mistake names its key."""
+        """Parse `text` as one expression and call `action` with it; an error names the key."""
         try:
             expression = duckdb.SQLExpression(text)
             with bounded_time(self.connection, self.time_s), bounded_memory(2 * self.memory_bytes):
@@ -53,7 +53,7 @@ class Expressions:
             raise RequestError(f"{key}={text!r}: {reason}{self._help_with(reason)}") from None
 
     def _help_with(self, reason: str) -> str:
-        """Say what may have been meant by a name that is no column."""
+        """Suggest similar columns for a name that is no column."""
         if not (found := UNKNOWN_COLUMN.search(reason)):
             return ""
         near = difflib.get_close_matches(found[1].lower(), self.columns)
@@ -64,7 +64,7 @@ class Expressions:
 
 @contextlib.contextmanager
 def bounded_time(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
-    """Interrupt the query that is at work when the time is over."""
+    """Interrupt the running query when the time is over."""
     timer = threading.Timer(seconds, connection.interrupt)
     timer.daemon = True
     timer.start()

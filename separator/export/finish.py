@@ -1,4 +1,4 @@
-"""Write what describes a data set: the card for people, croissant.json for programs."""
+"""Write the descriptions of a data set: the card for people, croissant.json for programs."""
 
 from collections.abc import Sequence
 

@@ -16,8 +16,8 @@ from separator.export.tar_shards import name_member
 from separator.results.schema import make_schema as make_manifest_schema
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-MOST_BYTES = 1 << 30  # of a sound in a row: it is held in memory
-HELD_BYTES = 64 << 20  # of a row group: readers load it whole
+MOST_BYTES = 1 << 30  # of a sound, which is held in memory
+HELD_BYTES = 64 << 20  # of a row group, which readers load as a whole
 DTYPES = {"float": "float32", "double": "float64"}  # Arrow's name -> NumPy's
 
 

@@ -1,6 +1,6 @@
 """Push a data set to the Hugging Face Hub, in commits of a few shards.
 
-Shards that are there with the same sha256 are not sent again, so a push that was stopped continues.
+Shards that the Hub has with the same sha256 are not sent again, so a stopped push continues.
 `huggingface_hub` takes the token from HF_TOKEN or from `hf auth login`, and the Hub's address from
 HF_ENDPOINT.
 """
@@ -32,12 +32,12 @@ KIND = "dataset"
 ABOUT = "export.json"  # marks a data set as one of ours
 THEIRS = (".gitattributes",)  # the Hub writes it into an empty repository
 TOKEN = "set HF_TOKEN to a token that may write (huggingface.co/settings/tokens)"
-MOST_BYTES, MOST_FILES = 5e9, 100  # of a commit; from S3 they are on the disk for its time
+MOST_BYTES, MOST_FILES = 5e9, 100  # of a commit; files on S3 are copied to the disk for it
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A data set on the Hub that may be written; `there`: its files, large ones with sha256."""
+    """A data set on the Hub that we may write; `there`: its files, large ones with their sha256."""
 
     api: "HfApi"
     name: str
@@ -45,8 +45,9 @@ class Repository:
 
 
 def open_repository(name: str, private: bool) -> Repository:
-    """Create the repository unless it is there; refuse one that is not ours, or is public."""
-    from huggingface_hub import HfApi, RepoFile  # imported here: it costs 0.3 s
+    """Create the repository unless it exists; refuse one that an export did not make, or that is
+    public although `private` is set."""
+    from huggingface_hub import HfApi, RepoFile  # imported here: the import takes 0.3 s
     from huggingface_hub.utils import disable_progress_bars
 
     if not sys.stderr.isatty():
@@ -76,7 +77,7 @@ def push(
     contents: Sequence[Contents],
     show: Callable[[str], None],
 ) -> None:
-    """Upload what the repository lacks: shards first, then what describes them."""
+    """Upload the shards that the repository lacks, then their descriptions; delete stale files."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     files = [file for each in contents for file in each.files]
@@ -120,7 +121,7 @@ def batch_files(files: Sequence[ShardFile]) -> Iterator[list[ShardFile]]:
 def copied(
     storage: Storage, layout: ExportLayout, files: Sequence[ShardFile]
 ) -> Iterator[dict[str, Path]]:
-    """Yield the local path of each file by its name, a copy where it is not local."""
+    """Yield a local path for each file by its name; a file on S3 is copied for the block's time."""
     with temporary_folder() as folder, contextlib.ExitStack() as stack:
         paths = {}
         for number, file in enumerate(files):
@@ -165,7 +166,7 @@ def explained(name: str) -> Iterator[None]:
         raise AccessDenied(f"{where}: no token; {TOKEN}") from None
     except HfHubHTTPError as error:
         raise _explain(where, error.response.status_code, str(error), way_out) from None
-    except RuntimeError as error:  # of an upload, from what huggingface_hub met
+    except RuntimeError as error:  # from an upload; its cause is the real error
         cause = error.__cause__ or error
         if isinstance(cause, HfHubHTTPError):
             raise _explain(where, cause.response.status_code, str(cause), way_out) from None

@@ -28,13 +28,13 @@ from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
 ROWS_PER_BATCH = 4096
-BYTES_PER_SAMPLE = 3  # of 24 bits, before compression: the manifest holds no sizes
+BYTES_PER_SAMPLE = 3  # 24 bits, before compression; the manifest holds no file sizes
 # Columns that are not part of the data set.
 SHARD_KEYS = ("split", "shard")
 VERDICT_KEYS = ("verdict", "note")
-REVIEW = "review"  # a folder
+REVIEW = "review"  # name of a folder
 
-# An empty text is no JSON, and manifests of earlier versions have no `kind`: all were stems.
+# An empty text is no JSON. Manifests of earlier versions have no `kind`: all rows were stems.
 LATEST = """
     SELECT manifest.* REPLACE (nullif(carried, '') AS carried, coalesce(kind, 'stem') AS kind),
         verdicts.verdict, verdicts.note
@@ -71,7 +71,7 @@ SUMMARY = """
     SELECT count(*), bit_xor(md5_number(fingerprint || created_at)),
         count(*) FILTER (licence <> ''), count(split_by)
     FROM selected"""
-# The residual of one stem is called as the stem is; that of all stems is not.
+# The residual of one stem has the stem's file name; the joint residual of all stems has another.
 RESIDUALS = """
     SELECT count(*), count(*) FILTER (coalesce(residual_uri, '') = ''),
         min(residual_uri) FILTER (residual_uri <> ''
@@ -97,7 +97,7 @@ class Shard:
 class Selection:
     """Hold the selected stems as a DuckDB table.
 
-    `name` is a hash of rows and settings: another selection has another name.
+    `name` is a hash of rows and settings, so each selection has a name of its own.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -105,7 +105,7 @@ class Selection:
     num_stems: int
 
     def iterate(self) -> Iterator[Shard]:
-        """Yield one shard after the other; the rows of one are in memory."""
+        """Yield one shard after the other; only one shard's rows are in memory."""
         reader = self.connection.table("sharded").to_arrow_reader(ROWS_PER_BATCH)
         pieces = itertools.chain.from_iterable(map(_split_batch, reader))
         for (split, number), group in itertools.groupby(pieces, key=lambda piece: piece[0]):
@@ -148,12 +148,12 @@ def copy_current(storage: Storage, layout: Layout, folder: Path) -> None:
     files = list_files(storage, layout)
     masks = find_latest(storage, layout)
     for uri in sorted(set(files) - set(masks)):
-        storage.stat(uri)  # a run may have put it together with others meanwhile
+        storage.stat(uri)  # raises, to read again, if a run has merged the file into another one
         raise RequestError(
             f"{uri}: cannot be read, so stems may be missing; move the file away and run the job"
             " once more, which takes its rows from the records beside the stems"
         )
-    for former in folder.iterdir():  # of a first try
+    for former in folder.iterdir():  # left by an earlier try
         former.unlink()
     for number, (uri, mask) in enumerate(masks.items()):
         pq.write_table(read_table(storage, uri, mask), folder / f"{number:05}.parquet")
@@ -174,7 +174,7 @@ def check_manifest(storage: Storage, layout: Layout) -> None:
 def check_runs(storage: Storage, layout: Layout) -> None:
     """Refuse an output whose run is not finished.
 
-    A run writes stems before their rows: a stem that it replaced would be exported with an old row.
+    A run writes stems before their rows, so a replaced stem would be exported with its old row.
     """
     runs = list(read_runs(storage, layout))
     alive = [run for run in runs if describe_state(run) in (STARTING, RUNNING)]
@@ -253,7 +253,7 @@ def quote_pointer(key: str) -> str:
 
 
 def check_residuals(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse stems that have no residual, or share the one of all stems of their track."""
+    """Refuse stems that have no residual, or share one joint residual for all stems."""
     ((num_stems, num_without, joint),) = connection.sql(RESIDUALS).fetchall()
     if joint:
         raise RequestError(
@@ -268,7 +268,7 @@ def check_residuals(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def check_groups(connection: duckdb.DuckDBPyConnection, by: str) -> None:
-    """Refuse a `split.by` that gives a stem several values (`unnest`, `COLUMNS`), or none."""
+    """Refuse a `split.by` that does not give each stem one value (`unnest`, `COLUMNS`)."""
     names = connection.table("selected").columns
     counts = [connection.table(name).count("*").fetchall() for name in ("samples", "selected")]
     if counts[0] != counts[1] or names[-2:] != ["licence", "split_by"]:

@@ -91,7 +91,7 @@ class ExportConfig:
         return self.input.cut != "none"
 
     def describe(self) -> str:
-        """Return as JSON all settings that change the content of shards, which places do not."""
+        """Return as JSON all settings that change the content of shards; their place does not."""
         places = ("uri", "hub", "private")
         output = {key: value for key, value in asdict(self.output).items() if key not in places}
         about = {

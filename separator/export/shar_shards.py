@@ -41,7 +41,7 @@ def write_shar(folder: Path, shard: Shard, samples: Samples, sounds: Sequence[st
             for name in names
         }
         packed = stack.enter_context((below / f"cuts.{shard.number:06}.jsonl.gz").open("wb"))
-        # Without a name and a time in the header: they would change the bytes.
+        # No file name and no time in the header: the same rows must give the same bytes.
         cuts = stack.enter_context(gzip.GzipFile("", "wb", fileobj=packed, mtime=0))
         for row, paths in samples:
             made = {RECORDING: paths["audio"]}
@@ -56,7 +56,7 @@ def write_shar(folder: Path, shard: Shard, samples: Samples, sounds: Sequence[st
 
 
 def describe_sound(path: Path, row: dict[str, Any]) -> Json:
-    """Describe a sound as Lhotse's Recording, whose samples lie in a tar."""
+    """Describe a sound as Lhotse's Recording, with samples that are stored in a tar."""
     try:
         info = soundfile.info(path)
     except soundfile.SoundFileError:
@@ -94,7 +94,8 @@ def make_cut(row: dict[str, Any], sounds: dict[str, Json]) -> Json:
 
 
 def list_supervisions(row: dict[str, Any], duration_s: float, channels: list[int]) -> list[Json]:
-    """List where the query is heard in the cut; once, for all of it, where nothing listened."""
+    """List the stretches of the cut in which the query is heard; the whole cut if presence was
+    not measured."""
     start_s = row["cut_start_s"] or 0.0
     stretches = row["presence"]
     if stretches is None:

@@ -1,4 +1,4 @@
-"""Say what the shards of a data set hold: counts, files with their hashes, missing stems."""
+"""Describe the content of a data set's shards: counts, files with hashes, missing stems."""
 
 import json
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 COUNTED = ("query_text", "licence")
-NETWORK, SUFFIX = "network", "suffix"  # counted too: a name with its weights, a type of file
+NETWORK, SUFFIX = "network", "suffix"  # counted too: networks with their weights, file types
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class ShardFile:
 
 @dataclass
 class Contents:
-    """Count what a shard holds, and list the stems that were missing from storage or damaged."""
+    """The content of a shard, and the stems that were missing from storage or damaged."""
 
     split: str
     num_stems: int = 0
     seconds: float = 0.0
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # by column and value
     days: list[str] = field(default_factory=list)  # first and last day on which stems were made
-    missing: list[str] = field(default_factory=list)  # URIs, also of what is damaged
+    missing: list[str] = field(default_factory=list)  # URIs, also of damaged files
     too_loud: list[str] = field(default_factory=list)  # URIs of stems whose mixture would clip
     files: list[ShardFile] = field(default_factory=list)
 
@@ -51,7 +51,8 @@ class Contents:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether nothing is missing; the index of an earlier version lacks what we count."""
+        """Tell whether nothing is missing; an index of an earlier version, without counts, is not
+        whole."""
         return not self.missing and bool(self.files) and NETWORK in self.counts
 
     def to_json(self) -> bytes:
@@ -60,7 +61,7 @@ class Contents:
 
     @classmethod
     def from_json(cls, data: bytes) -> "Contents":
-        """Read an index; ValueError if it is none, or damaged."""
+        """Read an index; raise ValueError if it is damaged or no index."""
         try:
             about = json.loads(data.decode("utf-8", "surrogateescape"))
             about.pop("num_bytes", None)  # an earlier version wrote it
@@ -70,7 +71,7 @@ class Contents:
 
 
 class Total(NamedTuple):
-    """Sum up the shards of one split; empty shards do not count."""
+    """The totals of one split; empty shards do not count."""
 
     num_stems: int
     seconds: float

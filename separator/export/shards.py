@@ -21,7 +21,7 @@ from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
 BLOCK_BYTES = 1 << 20
-# Each writes the files of one shard into a folder.
+# Functions that write the files of one shard into a folder.
 WRITERS: dict[str, Callable[[Path, Shard, Samples, Sequence[str]], None]] = {
     WEBDATASET: write_tar,
     PARQUET: write_parquet,
@@ -40,7 +40,7 @@ class ShardWriter:
 
     @property
     def columns(self) -> dict[str, str]:
-        """Map the sounds' names in the data set to the manifest's columns of their URIs."""
+        """Map the names of sounds in the data set to the manifest columns with their URIs."""
         return {"audio": "stem_uri"} | ({"residual": "residual_uri"} if self.residual else {})
 
     def __call__(self, shard: Shard) -> Contents:
@@ -59,7 +59,7 @@ class ShardWriter:
         return contents
 
     def _upload(self, path: Path, name: str) -> ShardFile:
-        """Upload a file and hash what is sent: a shard is read once."""
+        """Upload a file and hash its bytes on the way, so that it is read only once."""
         digest = hashlib.sha256()
 
         def read() -> Iterator[bytes]:

@@ -11,8 +11,8 @@ import soundfile
 from separator.errors import OutputDamaged, RequestError
 
 LOSSLESS = ("FLAC", "WAV", "WAVEX", "RF64", "W64")
-COUNT_AHEAD = ("FLAC", "MP3")  # their headers count samples that may be gone from the file
-FLOATS: dict[str, Any] = {"FLOAT": "float32", "DOUBLE": "float64"}  # types that lose nothing
+COUNT_AHEAD = ("FLAC", "MP3")  # headers count samples even if the file was cut off
+FLOATS: dict[str, Any] = {"FLOAT": "float32", "DOUBLE": "float64"}  # lossless NumPy types
 BLOCK_SAMPLES = 1 << 18
 INT32 = np.iinfo(np.int32)
 
@@ -23,7 +23,7 @@ Samples = Iterator[tuple[dict[str, Any], dict[str, Path]]]
 def check_sound(path: Path, row: dict[str, Any]) -> None:
     """Raise OutputDamaged if a sound is empty, or ends before its row says.
 
-    What soundfile cannot read (m4a) may only not be empty.
+    A format that soundfile cannot read (m4a) is only checked for being empty.
     """
     damaged = f"{row['stem_uri']}: is empty, or ends early"
     if not path.stat().st_size:
@@ -45,7 +45,7 @@ def check_sound(path: Path, row: dict[str, Any]) -> None:
 
 
 def cut_sound(path: Path, row: dict[str, Any]) -> None:
-    """Keep the stretch of a sound that its row names, in samples as they are stored."""
+    """Cut a sound to the stretch that its row names; samples keep their stored type."""
     if row["cut_start_s"] is None:
         return
     start = round(row["cut_start_s"] * row["rate_hz"])
@@ -61,10 +61,10 @@ def cut_sound(path: Path, row: dict[str, Any]) -> None:
 
 
 def add_sounds(stem_path: Path, residual_path: Path, path: Path, row: dict[str, Any]) -> bool:
-    """Write the mixture that a stem and its residual were made of, in samples as they are stored.
+    """Write the mixture, which is a stem plus its residual; samples keep their stored type.
 
-    A few blocks are in memory, however long the sounds are. False: it is over full scale, which its
-    whole numbers cannot hold.
+    Only a few blocks are in memory, however long the sounds are. Return False if the mixture is
+    over full scale, which integers cannot hold.
     """
     try:
         with soundfile.SoundFile(stem_path) as stem, soundfile.SoundFile(residual_path) as residual:
@@ -87,7 +87,7 @@ def add_sounds(stem_path: Path, residual_path: Path, path: Path, row: dict[str, 
 
 
 def add(stem_TC: np.ndarray, residual_TC: np.ndarray) -> np.ndarray | None:
-    """Add samples; None if whole numbers leave their type."""
+    """Add samples; return None if integers overflow."""
     if stem_TC.dtype != np.int32:
         return stem_TC + residual_TC
     total_TC = stem_TC.astype(np.int64) + residual_TC

@@ -38,7 +38,7 @@ def add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
 
 
 def _make_member(name: str, size: int) -> tarfile.TarInfo:
-    """Make a tar header without time and owner: they would change the bytes."""
+    """Make a tar header without time and owner: the same rows must give the same bytes."""
     member = tarfile.TarInfo(name)
     member.size = size
     return member

@@ -1,7 +1,8 @@
 """Find the links of a chained file: ogg after ogg, flac after flac, wav after wav.
 
-Players play them one after the other. libav loses a frame or more where links meet, gives up at
-another codec or rate, and stops at the end of a first wav: links are opened one by one.
+Players play links one after the other. libav loses a frame or more where links meet, gives up at
+another codec or rate, and stops at the end of the first wav. So links of ogg and flac are opened
+one by one, and a second wav is an error.
 """
 
 import re
@@ -60,7 +61,7 @@ def find_links(path: Path, container: str) -> list[tuple[int, int]]:
 
 
 def _compare(path: Path, links: list[Link]) -> None:
-    """Compare the codecs of the links of an ogg."""
+    """Raise MediaUnreadable if the links of an ogg have different codecs."""
     for number, link in enumerate(links, start=1):
         first, other = ([name for name, _ in each.streams] for each in (links[0], link))
         if other != first:
@@ -72,7 +73,7 @@ def _compare(path: Path, links: list[Link]) -> None:
 
 
 def _list_ogg_links(path: Path) -> Iterator[Link]:
-    """Yield each link: its first pages lie side by side."""
+    """Yield each link; the first pages of its streams follow each other directly."""
     link: list[tuple[str, bytes]] = []
     expected = start = 0
     for at, head in _find_starts(path, STARTS["ogg"]):
@@ -108,7 +109,7 @@ def _find_starts(path: Path, start: re.Pattern[bytes]) -> Iterator[tuple[int, by
 
 
 def _find_second_riff(path: Path) -> int | None:
-    """Find the place behind a wav at which another begins."""
+    """Return the offset at which a second wav begins behind the first; None if there is none."""
     with path.open("rb") as file:
         head = file.read(8)
         if head[:4] != b"RIFF":

@@ -16,8 +16,8 @@ def choose_tracks(tracks: Sequence[Track], how: Any = "all", group: str = "off")
 
     `default` is the first track with that flag, or the first of all. Positions count audio streams;
     positions that a file does not have are ignored. `{language: [...], fallback: ...}` takes the
-    fallback, any of the other forms, if no track has one of the languages. With `group=auto` mono
-    streams that belong together are one track: of positions, those among the chosen ones.
+    fallback, any of the other forms, if no track has one of the languages. With `group=auto`, mono
+    streams that belong together become one track; with positions, only the listed streams do.
     """
     grouped = group_streams(tracks) if group == "auto" else tracks
     if isinstance(how, str):

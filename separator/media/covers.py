@@ -1,6 +1,6 @@
-"""Keep the covers of a file that becomes Matroska, where they are attachments.
+"""Keep the covers of a file that becomes Matroska, which stores covers as attachments.
 
-Copied as streams they would become picture tracks.
+If they were copied as streams, they would become picture tracks.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ MAX_COVER_BYTES = 64 << 20
 def extract_covers(
     path: Path, media: Media, folder: Path, limits: Limits
 ) -> Iterator[tuple[int, Path]]:
-    """Write each cover of a file into a folder of its own; yield it with its stream."""
+    """Write each cover of a file into a folder of its own; yield (number of its stream, path)."""
     for at, kind in enumerate(media.stream_kinds):
         if kind != "picture":
             continue
@@ -36,7 +36,7 @@ def extract_covers(
 
 
 def attach(covers: dict[int, Path], place: int) -> list[str]:
-    """Write the words of ffmpeg's command that attach covers; `place`: of the first stream."""
+    """Return the arguments of ffmpeg that attach covers; `place`: number of the first stream."""
     kinds = dict(COVERS.values())
     words = []
     for number, cover_path in enumerate(covers.values(), start=place):

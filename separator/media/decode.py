@@ -1,6 +1,6 @@
 """Decode one track of a local file to blocks of float32 at its own rate, from the file's zero on.
 
-Frames come from a decoder's process and are placed on the timeline, neither mixed nor converted.
+Frames come from a decoder's process and are placed on the timeline; channels are never mixed.
 Shapes: T samples, C channels.
 """
 
@@ -30,26 +30,27 @@ BLOCK_SAMPLES = 1 << 16
 USUAL_RATES_HZ = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
 RATES_HZ = range(1000, 768_000 + 1)
 MOST_CHANNELS = 64
-# Bare streams: libav derives their timestamps from packets, as if the rate never changed.
+# Bare streams have no timestamps: libav counts packets, as if the rate never changed.
 WITHOUT_TIMES = {
     "aac", "ac3", "amr", "amrnb", "amrwb", "dts", "dtshd", "eac3", "gsm", "loas", "mlp", "mp3",
     "truehd",
 }  # fmt: skip
-# Several packets have one time there: libav counts those of the others, by the first rate.
+# Containers in which packets share timestamps: libav counts missing times with the first rate.
 COUNTED = {"mpeg", "mpegts"}
 # Frames with a wrong checksum count as errors in codecs whose encoders always write a right one.
 CHECKED_CODECS = {"flac", "tta", "wavpack"}
 CHECKED = {"err_detect": "crccheck+explode"}
 RESAMPLING = {"filter_size": "64", "phase_shift": "10", "linear_interp": "1"}
-# Their bytes are samples: the one packet that cannot be decoded is a piece of a sample at the end.
+# Containers of plain samples: the only packet that cannot be decoded is a cut sample at the end.
 BARE_SAMPLES = {"aiff", "au", "caf", "sox", "voc", "w64", "wav"}
-# Silence that ends later than this after the stated end comes of a damaged time.
+# A gap that is longer than this, and ends this long after the stated end, has a damaged timestamp.
 MOST_BEYOND_S = 10.0
-LEAST_MISSING_S = 0.1  # players and headers differ by up to a packet
+LEAST_MISSING_S = 0.1  # less is not reported: decoders and headers differ by up to a packet
 
 
 def output_rate(track: Track) -> int:
-    """Return the rate of the decoded blocks: the track's own, or the next that fits the grid."""
+    """Return the rate of the decoded blocks: the track's own if it fits the grid, else the next
+    higher usual one."""
     if track.rate_hz % GRID_HZ == 0:
         return track.rate_hz
     higher = [rate_hz for rate_hz in USUAL_RATES_HZ if rate_hz > track.rate_hz]
@@ -66,7 +67,7 @@ class Decoding(Iterator[np.ndarray]):
         return next(self._blocks)
 
     def close(self) -> None:
-        """End the decoder; further blocks do not come."""
+        """End the decoder; no further blocks follow."""
         self._blocks.close()
 
     @property
@@ -90,7 +91,7 @@ def decode(
 ) -> Decoding:
     """Decode a track to blocks (C, T) of `block_samples`, the last one shorter.
 
-    An error may follow blocks: then these are not the whole track. Closing the result early
+    If an error is raised, the blocks before it are not the whole track. Closing the result early
     ends the decoder; after the last block, its `repairs` describe the changes made to the track:
 
         with closing(decode(path, media, track)) as blocks:
@@ -114,7 +115,7 @@ def _decode(
 ) -> Generator[np.ndarray, None, None]:
     check_file(path)
     _check_track(path, track)
-    # Before the first block: what comes of it would be separated for nothing.
+    # Fail before the first block, so that no part of a track is separated in vain.
     _check_length(path, track, limits, find_end(path, media, track) or 0.0)
     links = find_links(path, media.container)
     timeline.num_links = max(1, len(links))
@@ -133,7 +134,8 @@ def _decode(
                 num_samples += silence + samples_CT[:, :keep].shape[1]
         answer, timeline.errors = decoder.answer, decoder.tail
     if media.container == "flac" and num_samples:
-        # Bare: a damaged frame may come in one packet with others, and is lost without a word.
+        # In a bare flac, a damaged frame may share a packet with others and be lost without an
+        # error: estimate the number of lost frames from the gaps.
         num_lost = round(answer.get("frames", 0) * timeline.num_filled / num_samples)
         answer["errors"] = max(num_lost, answer.get("errors", 0))
     end_s = num_samples / rate_hz
@@ -154,7 +156,7 @@ def _check_gap(path: Path, media: Media, track: Track, gap_s: float, end_s: floa
 
 
 def make_request(media: Media, track: Track, links: list[tuple[int, int]]) -> dict[str, object]:
-    """Say what the decoder's process has to do."""
+    """Make the request that tells the decoder's process what to do."""
     return {
         "do": "decode",
         "counted": media.container in COUNTED,
@@ -190,7 +192,7 @@ def _check_length(path: Path, track: Track, limits: Limits, seconds: float) -> N
 def _place(
     frames: list[tuple[int | None, int]], samples_CT: np.ndarray, timeline: Timeline
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (silence before, samples (C, T)) of frames that come together."""
+    """Yield (silence before, samples (C, T)) for the frames of one message."""
     runs: list[tuple[int, int, int]] = []  # silence, start, stop
     taken = 0
     for timestamp, num_samples in frames:
@@ -212,7 +214,7 @@ def _check_end(
     answer: dict[str, Any],
     tail: str,
 ) -> float:
-    """Return the seconds missing at the end; an error if more is missing than is tolerated."""
+    """Return the seconds missing at the end; raise if too much is missing or damaged."""
     name = show_name(path)
     if "error" in answer:
         raise_for_exit(path, limits, 1, tail)

@@ -1,8 +1,9 @@
-"""Hold the processes that probe and decode: each lives on, file after file, until one harms it.
+"""Keep the processes that probe and decode: each takes file after file until one harms it.
 
-A process has the limits of `limits.py` and writes no file. A crash, a hang or too much memory ends
-it, and a request that is not heard to its end; the next file gets another. Idle ones are kept, one
-for each limit of memory, and end with this process.
+A process has the limits of `limits.py` and writes no file. It ends after a crash, a hang or too
+much memory, if a caller stops reading before the answer, and after `files_each` files; the next
+file gets a new process. At most IDLE_KEPT idle processes are kept for each memory limit; they end
+with this process.
 """
 
 import atexit
@@ -36,7 +37,7 @@ from separator.media.messages import (
     SENT_FORMATS,
 )
 
-# Without the environment and the packages that the site adds: PyAV and we are found by argument.
+# Python starts without environment and site-packages: arguments say where PyAV and we are.
 PROGRAM = (
     "import sys; sys.path += sys.argv[1:]; from separator.media.decoder_process import main; main()"
 )
@@ -50,7 +51,7 @@ _idle: dict[tuple[int, int], list["Decoder"]] = {}
 
 
 class Decoder:
-    """One process, and the request that it is at work on."""
+    """One process, and the request that it works on."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
         found = importlib.util.find_spec("av")
@@ -61,11 +62,11 @@ class Decoder:
         self.child = Child(command, path, replace(limits, max_file_bytes=0), feed=True)
         self.num_files = 0
         self.is_idle = True
-        self.is_holding = False  # the file that it probed last
+        self.is_holding = False  # whether the file that it probed last is still open
         self._came = bytearray()
 
     def ask(self, path: Path, limits: Limits, request: dict[str, Any]) -> None:
-        """Send a request about a file; `receive` has what comes of it."""
+        """Send a request about a file; `receive` yields the results."""
         self.num_files += request["do"] == "probe"
         self.is_idle, self.is_holding = False, request["do"] == "probe"
         self.child.begin(path, limits)
@@ -74,11 +75,11 @@ class Decoder:
         self.child.write(memoryview(json.dumps(request | about).encode() + b"\n"))
 
     def receive(self) -> Iterator[tuple[list[tuple[int | None, int]], np.ndarray]]:
-        """Yield (time and length of each frame, their samples (C, T)); then `answer` is there."""
+        """Yield (time and length of each frame, their samples (C, T)); set `answer` at the end."""
         while True:
             kind, body = self._read_message()
             if kind == ANSWER:
-                self.child.wait(is_patient=False)  # what it said on stderr
+                self.child.wait(is_patient=False)  # read what it wrote to stderr
                 self.is_idle = True
                 self.answer = json.loads(body)
                 return
@@ -89,7 +90,7 @@ class Decoder:
 
     @property
     def tail(self) -> str:
-        """What was reported about the file, in a line."""
+        """The messages about the file, in a line."""
         words = [self.child.tail, self.answer.get("error", "") or self.answer.get("end", "")]
         return " | ".join(word for word in words if word)
 
@@ -121,8 +122,8 @@ class Decoder:
 
 
 def unpack(body: bytes) -> tuple[list[tuple[int | None, int]], np.ndarray]:
-    """Return (time, None if unknown, and length of each frame) and the samples (C, T) of all, as
-    float32: rounded once where they have more than 24 bits."""
+    """Return (time or None, length) of each frame, and the samples (C, T) of all frames as float32;
+    samples of more than 24 bits are rounded once."""
     name, num_channels, count = SAMPLES_HEAD.unpack_from(body)
     start = SAMPLES_HEAD.size + count * FRAME.size
     frames = list(FRAME.iter_unpack(memoryview(body)[SAMPLES_HEAD.size : start]))
@@ -162,8 +163,8 @@ def borrow_decoder(path: Path, limits: Limits) -> Iterator[Decoder]:
 
 
 def let_go(limits: Limits | None = None) -> None:
-    """Close files in idle processes that probed but did not decode them. A deleted file takes its
-    room on the disk until it is closed."""
+    """Close the files that idle processes have probed but not decoded: a deleted file takes up disk
+    space until it is closed."""
     waiting = _idle.get((os.getpid(), (limits or Limits()).memory_bytes), [])
     for decoder in [each for each in waiting if each.is_holding]:
         try:

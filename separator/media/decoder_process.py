@@ -1,7 +1,7 @@
 """Probe and decode files one after the other through libav: the program of a decoder's process.
 
 `decoder.py` starts it, with the standard library and PyAV alone, and limits it. Requests come as
-lines of JSON on stdin, answers go to stdout (`messages.py`), and what libav reports to stderr.
+lines of JSON on stdin; answers go to stdout (`messages.py`), libav's own messages to stderr.
 """
 
 import json
@@ -38,7 +38,7 @@ def main() -> None:
         except av.error.FFmpegError as error:
             answer = {"error": error.strerror or str(error)}
         send(ANSWER, json.dumps(answer).encode())
-    os._exit(0)  # without letting go of what is kept
+    os._exit(0)  # without clean-up, which would free the kept layouts (`messages.py`)
 
 
 def _limit_time(seconds: float) -> None:
@@ -53,7 +53,7 @@ class Server:
 
     def __init__(self, av: Any) -> None:
         self.av = av
-        self._held: tuple[Any, Any] = (None, None)  # what identifies a file, the open file
+        self._held: tuple[Any, Any] = (None, None)  # the identity of a file, and the open file
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what a request asks for."""
@@ -194,7 +194,7 @@ class Decoding:
         self._sender = Sender(
             av, request["rate_hz"], request["channels"], request["resampling"], request["counted"]
         )
-        # `channels`: where they differ from the stated ones; `end`: why reading ended early.
+        # `channels`: their number if the header states another; `end`: why reading ended early.
         self._answer: dict[str, Any] = {"frames": 0, "errors": 0, "channels": 0, "end": ""}
 
     def add(self, container: Any) -> None:
@@ -237,7 +237,7 @@ class Decoding:
                     return
 
     def _read_packets(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Yield a stream's packets, then None for what the decoder still holds."""
+        """Yield a stream's packets, then None, which flushes the decoder."""
         try:
             for packet in container.demux(stream):
                 if packet.size:  # an empty one would end the decoding

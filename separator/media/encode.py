@@ -1,7 +1,8 @@
 """Encode blocks of samples into an audio file: wav, flac, ogg (opus), mp3, m4a (aac).
 
-Samples of wav and flac are rounded here and passed to the encoder as integers, so every bit of them
-is known. The data is our own: it is encoded in this process. Shapes: C channels, T samples.
+Samples of integer formats (wav, flac) are rounded here and passed to the encoder as integers, so
+every bit of them is known. Our own samples can be trusted, so they are encoded in this process,
+unlike files that are decoded. Shapes: C channels, T samples.
 """
 
 import tempfile
@@ -123,7 +124,7 @@ def _read_spool(file: IO[bytes], num_channels: int) -> Iterator[np.ndarray]:
 
 
 class _Meter:
-    """Count the samples that come in, before any gain, and those clipped."""
+    """Count the incoming and the clipped samples, and find the peak before any gain."""
 
     def __init__(self, settings: EncodeSettings, num_channels: int) -> None:
         self.settings = settings

@@ -30,7 +30,7 @@ READ_BYTES = 1 << 17
 PIPE_BYTES = 1 << 20  # Linux's limit for unprivileged users
 TAIL_BYTES = 8192
 NO_MEMORY = "Cannot allocate memory"
-TOO_MANY_ERRORS = 69  # ffmpeg's exit status where -max_error_rate is exceeded
+TOO_MANY_ERRORS = 69  # ffmpeg's exit status when -max_error_rate is exceeded
 F_SETPIPE_SZ = 1031  # Linux
 
 
@@ -78,13 +78,13 @@ class Child:
         self.close()
 
     def begin(self, path: Path, limits: Limits) -> None:
-        """Turn to another file, with all of its time ahead and nothing said about it."""
+        """Start on another file: reset the clocks, and forget what stderr said so far."""
         self.path, self.limits = path, limits
         self._waited_s = self._idle_s = 0.0
         self._tail = b""
 
     def read(self) -> Iterator[bytes]:
-        """Yield what the program writes as it comes, until it has closed its pipes."""
+        """Yield the program's stdout as it comes, until the program has closed its pipes."""
         while not self.has_ended:
             yield from self.wait()
 
@@ -98,7 +98,7 @@ class Child:
         return not self._names
 
     def write(self, data: memoryview) -> bool:
-        """Write `data` to its stdin; False if it closed stdin, `finish` has the reason."""
+        """Write `data` to the program's stdin; False if it is closed: `finish` has the reason."""
         stdin = self._process.stdin
         assert stdin
         self._selector.register(stdin.fileno(), selectors.EVENT_WRITE)
@@ -117,7 +117,7 @@ class Child:
         return True
 
     def finish(self) -> tuple[int, str]:
-        """Close its stdin, wait for its end, and return its exit status and stderr's tail."""
+        """Close stdin, wait for the program to end, and return (exit status, tail of stderr)."""
         if self._process.stdin:
             self._process.stdin.close()
         for _ in self.read():
@@ -130,7 +130,7 @@ class Child:
 
     @property
     def tail(self) -> str:
-        """The last lines of its stderr on one line, without memory addresses and folders."""
+        """The last lines of stderr on one line, without memory addresses and folders."""
         text = self._tail.decode(errors="replace")
         text = text.replace(name_input(self.path), Path(self.path).name)
         text = re.sub(r" @ 0x[0-9a-f]+", "", text)
@@ -151,13 +151,13 @@ class Child:
     def _register(self, descriptor: int, name: str) -> None:
         os.set_blocking(descriptor, False)
         if name == "out":
-            with contextlib.suppress(OSError):  # only slower
+            with contextlib.suppress(OSError):  # a smaller pipe is only slower
                 fcntl.fcntl(descriptor, F_SETPIPE_SZ, PIPE_BYTES)
         self._selector.register(descriptor, selectors.EVENT_READ)
         self._names[descriptor] = name
 
     def wait(self, is_patient: bool = True) -> list[bytes]:
-        """Wait for a pipe, or only look for what is there; return the bytes from stdout."""
+        """Wait for a pipe, or only read what is there already; return the bytes from stdout."""
         left_s = min(self.limits.timeout_s - self._waited_s, self.limits.stall_s - self._idle_s)
         if left_s <= 0:
             raise self._hang()
@@ -185,7 +185,7 @@ class Child:
     def _hang(self) -> MediaError:
         self._process.kill()
         limits = self.limits
-        if NO_MEMORY in self.tail:  # it may go on trying
+        if NO_MEMORY in self.tail:  # a program that ran out of memory may retry forever
             return _describe_memory(self.path, limits, self.tail)
         if self._waited_s >= limits.timeout_s:
             what = f"not done after {limits.timeout_s:g} s"
@@ -202,7 +202,7 @@ def has_encoder(codec: str) -> bool:
 
 
 def run(command: list[str], path: Path, limits: Limits, max_bytes: int) -> bytes:
-    """Return everything a program writes to stdout; a typed error if it fails."""
+    """Return everything a program writes to stdout; raise a typed error if it fails."""
     output = bytearray()
     with Child(command, path, limits) as child:
         for data in child.read():
@@ -258,8 +258,8 @@ def _make_environment() -> dict[str, str]:
 
 
 def _limit(pid: int, limits: Limits) -> None:
-    # Set from outside, as a preexec_fn is not safe with threads. Until it takes effect, the program
-    # loads libraries.
+    # Set from outside, as a preexec_fn is not safe with threads. Until the limits take effect, the
+    # program only loads libraries.
     if not hasattr(resource, "prlimit"):
         return  # not Linux: no memory limit
     for what, value in (

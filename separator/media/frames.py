@@ -22,12 +22,12 @@ PPM = ("-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1")
 def read_frames(
     path: Path, limits: Limits | None = None, at_s: float | None = None
 ) -> list[np.ndarray]:
-    """Decode an image; of a video one frame a second, or the one at `at_s`."""
+    """Decode an image, or from a video one frame a second, or only the frame at `at_s`."""
     check_file(path)
     form = find_image_format(path)
     command = ["ffmpeg", *QUIET, "-threads", "1", "-protocol_whitelist", "file"]
     if form:
-        # Half a JPEG would be filled up with grey.
+        # Without `explode`, ffmpeg would fill up a truncated JPEG with grey.
         command += ["-err_detect", "explode", "-f", form, "-i", name_input(path), "-frames:v", "1"]
     else:
         command += ["-format_whitelist", SAFE_INPUT["format_whitelist"]]

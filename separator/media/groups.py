@@ -28,8 +28,9 @@ BY_CHANNELS = {names: layout for layout, names in LAYOUTS.items()}
 def group_streams(tracks: Sequence[Track]) -> list[Track]:
     """Replace mono streams that belong together by one track; all other tracks stay.
 
-    Neighbours of one codec, rate, depth, language, title and start belong together: those with
-    names of channels until a name comes again, all others together.
+    Neighbouring streams belong together if they have the same codec, rate, bit depth, language and
+    title, and start together. If they have channel names, a name that occurs again begins a group;
+    without names, all of them form one group.
     """
     found = []
     for run in _list_runs(tracks):
@@ -44,8 +45,8 @@ def group_streams(tracks: Sequence[Track]) -> list[Track]:
 
 
 def join_streams(streams: Sequence[Track], index: int | None = None) -> Track:
-    """Make one track of mono streams: its channels are in the order of their names, if these
-    are known, else in the order of the file. `index`: of the track, if not that of the first."""
+    """Make one track of mono streams: its channels are in libav's order if all names are known,
+    else in the order of the file. `index`: the track's; None: that of its first stream."""
     first = min(streams, key=lambda stream: stream.index)
     names = [_read_channel(stream) for stream in streams]
     if _are_channels(names):
@@ -84,7 +85,7 @@ def find_track(path: Path, media: Media, index: int, streams: Sequence[int] = ()
 
 
 def _list_runs(tracks: Sequence[Track]) -> Iterator[list[Track]]:
-    """Cut the tracks where one cannot belong to the one before."""
+    """Split the tracks into runs of streams that may belong together."""
     run: list[Track] = []
     for track in tracks:
         if run and not _may_join(run[0], run[-1], track):
@@ -104,7 +105,7 @@ def _may_join(first: Track, last: Track, track: Track) -> bool:
 def _describe(track: Track) -> tuple[object, ...]:
     """List what the streams of a group have in common."""
     about = (track.codec, track.rate_hz, track.bit_depth, track.language, _read_title(track))
-    # Where some streams have names of channels, one without a name is none of theirs.
+    # A stream without a channel name does not join streams that have one.
     return (*about, _read_channel(track) is None)
 
 
@@ -115,7 +116,7 @@ def _is_near(first: Track, track: Track) -> bool:
 
 
 def _split_by_name(run: Sequence[Track]) -> Iterator[list[Track]]:
-    """Cut before each name that comes again: FL FR FL FR are two pairs."""
+    """Start a group at each name that occurs again: FL FR FL FR are two pairs."""
     group: list[Track] = []
     for track in run:
         if _read_channel(track) in map(_read_channel, group):
@@ -126,12 +127,12 @@ def _split_by_name(run: Sequence[Track]) -> Iterator[list[Track]]:
 
 
 def _are_channels(names: Sequence[str | None]) -> bool:
-    """Tell whether these name the channels of one track; streams that all say mono do not."""
+    """Tell whether these names can be the channels of one track: all known, and all different."""
     return None not in names and len(set(names)) == len(names) > 1
 
 
 def _read_channel(track: Track) -> str | None:
-    """Read the channel that a mono stream holds, in libav's words; `mono` is FC there."""
+    """Return libav's name of the channel that a mono stream holds; `mono` counts as FC."""
     if found := NAMED_LAYOUT.fullmatch(track.layout or ""):
         return found[1] if found[1] in ORDER else None
     titled = TITLES.get((track.title or "").strip().lower())

@@ -40,7 +40,7 @@ class Joined(Iterator[np.ndarray]):
         self._lengths = np.zeros(len(decodings), np.int64)
 
     def __next__(self) -> np.ndarray:
-        # Blocks are of one length but for the last of each stream.
+        # All blocks have the same length, except the last one of each stream.
         blocks = [next(decoding, None) for decoding in self._decodings]
         widths = np.array([0 if block is None else block.shape[1] for block in blocks])
         if not widths.any():
@@ -53,14 +53,14 @@ class Joined(Iterator[np.ndarray]):
         return joined_CT
 
     def close(self) -> None:
-        """End the decoders; further blocks do not come."""
+        """End the decoders; no further blocks follow."""
         for decoding in self._decodings:
             decoding.close()
 
     @property
     def repairs(self) -> JoinedRepairs:
-        """The repairs so far; complete after the last block. A stream that ends before the longest
-        one is one that ends early."""
+        """The repairs so far; complete after the last block. If a stream ends more than 0.1 s
+        before the longest one, its missing samples are counted."""
         found = []
         missing = self._lengths.max() - self._lengths
         for decoding, index, count in zip(self._decodings, self._indexes, missing, strict=True):
@@ -79,8 +79,8 @@ def decode_track(
     *,
     block_samples: int = BLOCK_SAMPLES,
 ) -> Decoding | Joined:
-    """Decode a track as `decode` does, also one that joins several streams: each lies at its own
-    time, and shorter ones end in silence."""
+    """Decode a track as `decode` does, also one that joins several streams: each stream keeps its
+    own start time, and shorter streams end in silence."""
     if not track.streams:
         return decode(path, media, track, limits, block_samples=block_samples)
     decodings = [

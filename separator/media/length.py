@@ -13,10 +13,10 @@ from separator.media.probe import Media, Track
 # A file is truncated if more than this is missing at its end: players differ by a few frames.
 SLACK_S = 0.25
 SLACK_SHARE = 0.005
-# Containers whose header or index states the length of a track. Of others ffprobe reports the
-# existing length (ogg, mpegts, asf, flv) or an estimate (bare streams).
+# Containers whose header or index states the length of a track. For others, ffprobe reports the
+# length of the existing data (ogg, mpegts, asf, flv) or an estimate (bare streams).
 STATING = ("mov", "matroska", "flac", "caf", "aiff", "au", "wv", "mxf")
-# Containers whose header states bytes, while ffprobe reports the length of the existing ones.
+# Containers whose header states a size, while ffprobe reports the length of the existing data.
 STATING_BYTES = ("wav", "avi", "w64")
 W64_HEAD = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 HEAD_BYTES = 28
@@ -35,7 +35,7 @@ def find_end(path: Path, media: Media, track: Track) -> float | None:
     """Return the seconds from zero at which the track should end; None if the file does not say."""
     try:
         return _find_end(path, media, track)
-    except OSError as error:  # gone since it was decoded, say
+    except OSError as error:  # deleted since it was decoded, for example
         raise StorageError(f"{show_name(path)}: {error.strerror}") from None
 
 
@@ -44,7 +44,7 @@ def _find_end(path: Path, media: Media, track: Track) -> float | None:
     if media.container in STATING_BYTES or (media.container == "caf" and "pcm" in track.codec):
         return _scale_by_bytes(path, length_s)
     stating = any(name in media.container.split(",") for name in STATING)
-    # An mp3 with a LAME or Xing header starts at its encoder's delay.
+    # An mp3 that starts at its encoder's delay has a LAME or Xing header, which states its length.
     if media.container == "mp3" and track.start_s:
         stating = not _has_more_than_xing(path)
     if not stating or track.duration_s is None:
@@ -70,7 +70,7 @@ def _scale_by_bytes(path: Path, length_s: float | None) -> float | None:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         if head[:4] in (b"RF64", b"BW64"):
-            return length_s  # stated, not existing
+            return length_s  # already the stated length
         stated = _read_stated_bytes(head, file)
     if stated is None or stated <= actual:
         return None
@@ -90,7 +90,7 @@ def _read_stated_bytes(head: bytes, file: BinaryIO) -> int | None:
 
 
 def _read_caf_bytes(file: BinaryIO) -> int | None:
-    """Read where the samples of a caf should end; None where their writer did not know."""
+    """Return the offset at which the samples of a caf should end; None if it is not stated."""
     place = 8
     for _ in range(MOST_CHUNKS):
         file.seek(place)
@@ -107,8 +107,8 @@ def _read_caf_bytes(file: BinaryIO) -> int | None:
 
 
 def _has_more_than_xing(path: Path) -> bool:
-    """Tell whether an mp3 has more bytes than its Xing header states: a cover at its end, say.
-    libav estimates its length from its size then."""
+    """Tell whether an mp3 has more bytes than its Xing header states, for example a cover at its
+    end. In that case libav estimates the length from the file's size."""
     with path.open("rb") as file:
         start = _skip_tags(file)
         data = file.read(XING_BYTES)
@@ -124,14 +124,14 @@ def _has_more_than_xing(path: Path) -> bool:
 
 
 def _skip_tags(file: BinaryIO) -> int:
-    """Go to the sound behind the ID3 tags of an mp3; return its place."""
+    """Seek to the sound behind the ID3 tags of an mp3; return its offset."""
     start = 0
     for _ in range(MOST_TAGS):
         file.seek(start)
         head = file.read(10)
         if head[:3] != b"ID3" or len(head) < 10:
             break
-        # Of seven bits a byte.
+        # The size of a tag has seven bits in each byte.
         start += 10 + functools.reduce(lambda size, byte: size << 7 | byte & 0x7F, head[6:], 0)
     file.seek(start)
     return start

@@ -18,16 +18,16 @@ SAFE_INPUT = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of one file in a decoder's process, or of one run of ffmpeg. Its time counts only
-    while this process waits for it."""
+    """The limits for one file in a decoder's process, or for one run of ffmpeg. Time counts only
+    while this process waits for the decoder or ffmpeg."""
 
     timeout_s: float = 6 * 3600.0
-    stall_s: float = 120.0  # without a byte read from or written to it
+    stall_s: float = 120.0  # without a byte read from or written to the decoder or ffmpeg
     memory_bytes: int = 2 << 30  # of address space
     max_duration_s: float = 48 * 3600.0  # of one decoded track
     max_file_bytes: int = 1 << 40  # of one written file
     max_error_share: float = 0.01  # of the packets of a track
-    files_each: int = 1000  # decoded by one process; then a fresh one, as libav may leak
+    files_each: int = 1000  # probed by one process before it is replaced: libav may leak
 
 
 def name_input(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Define the messages from a decoder's process: a HEADER, then an answer in JSON or samples.
 
-Both sides import it, so it needs the standard library alone.
+Both sides import this module, so it uses the standard library only.
 """
 
 import os
@@ -8,7 +8,7 @@ import struct
 from typing import Any
 
 HEADER = struct.Struct("<BQ")  # kind, number of bytes
-ANSWER, SAMPLES = 1, 2  # kinds: the last message of each request, and what comes before it
+ANSWER, SAMPLES = 1, 2  # kinds: the last message of each request, and the messages before it
 SAMPLES_HEAD = struct.Struct("<8sII")  # sample format, channels, number of frames
 FRAME = struct.Struct("<qi")  # time in samples, number of samples
 NO_TIME = -(2**63)
@@ -19,8 +19,8 @@ SENT_FORMATS = {
     "flt": "f4", "fltp": "f4", "dbl": "f8", "dblp": "f8",
 }  # fmt: skip
 MOST_PLANES = 7  # PyAV looks one plane too far for the end of a frame's planes
-# libav's own order. PyAV 18 frees the list of a layout in another order twice, with the frame and
-# with the layout: such layouts are never let go.
+# libav's own order of channels. PyAV 18 frees the channel list of a layout in any other order
+# twice, with the frame and with the layout: such layouts are kept until the process ends.
 ORDER = [
     "FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR", "TC", "TFL", "TFC", "TFR",
     "TBL", "TBC", "TBR", "DL", "DR", "WL", "WR", "SDL", "SDR", "LFE2", "TSL", "TSR", "BFC", "BFL",
@@ -58,7 +58,7 @@ def send(kind: int, *parts: bytes | memoryview) -> None:
 class Sender:
     """Gathers frames of one format into messages, and converts those that differ from the first.
 
-    `counted`: times are counted by libav, with the first rate: frames of another one have none.
+    `counted`: libav counts times with the first rate; frames of another rate are sent without one.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Sender:
         self._flush()
 
     def _change(self, resampled: Any) -> None:
-        """Take the rest out of the resampler, and begin one for another format."""
+        """Flush the resampler, and start one for another format, or none."""
         if self._resampler is not None:
             for converted in self._resampler.resample(None):
                 self._put(converted, "flt")

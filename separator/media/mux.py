@@ -38,22 +38,22 @@ MUXERS = {
 }
 # Masters: PCM is replaced by PCM of the same kind.
 PCM_MUXERS = ("mov", "mxf")
-# What ffmpeg writes into MXF.
+# Codecs that ffmpeg can write into MXF.
 MXF_PICTURES = ("mpeg2video", "h264", "prores", "dnxhd", "jpeg2000", "dvvideo")
 MXF_SOUNDS, MXF_RATE_HZ = ("pcm_s16le", "pcm_s24le"), 48_000
 MOST_CUT_S = 0.1
 # Options of the copied streams; data streams (time codes, telemetry) cannot be copied.
 COPY: dict[str, object] = {
     "c": "copy",
-    # The streams of a file may lie far apart: the muxer waits until each has come.
+    # Packets of streams may be stored far apart: the muxer waits for a packet of each stream.
     "max_interleave_delta": 0,
-    # The same input gives the same bytes: Matroska would get a random id.
+    # The same input gives the same bytes; without this, Matroska would get a random id.
     "fflags": "+bitexact",
 }
 RESTARTING = {"mpegts", "mpeg", "ogg"}
 # Containers that do not say when pictures are shown, which may not be the order of their packets.
 WITHOUT_PICTURE_TIMES = ("mpeg", "avi", "gxf")
-# Sound that Matroska cannot hold, and lossless codecs that it can.
+# Codecs that Matroska cannot hold, and lossless codecs to use instead.
 LOSSLESS_INSTEAD = {
     "pcm_bluray": "flac",
     "pcm_dvd": "flac",
@@ -62,9 +62,9 @@ LOSSLESS_INSTEAD = {
     "pcm_f32be": "pcm_f32le",
     "pcm_f64be": "pcm_f64le",
 }
-# Players show the name of the handler where a container has no titles of tracks.
+# Players show the name of the handler if a container has no titles of tracks.
 HANDLER_MUXERS, HANDLER = ("mp4", "mov"), "SoundHandler"
-# What waits for a stream that has nothing for a long time lies in memory: 30 s of it, at most.
+# While the muxer waits for a stream with long pauses, it holds at most 30 s of other packets.
 SPARSE, PATIENT = ("picture", "subtitle"), {"max_interleave_delta": 30_000_000}
 # ffmpeg marks Dolby Vision, stereo 3D and spherical pictures in mp4 and mov only with this option.
 MORE_BOXES = {"strict": "unofficial"}
@@ -82,9 +82,9 @@ class MuxSettings:
 
 @dataclass(frozen=True)
 class NewTrack:
-    """Audio to put in: in place of the track `replaces`, with its flags and, unless given, its
-    language and title; or as an additional track after the others. `channel`: only this one of it,
-    as a mono track."""
+    """Audio to put in: in place of the track `replaces`, whose flags it takes and, unless given,
+    language and title; or as an additional track after the others. `channel`: put in only this
+    channel of the audio, as a mono track."""
 
     path: Path
     language: str | None = None
@@ -101,8 +101,8 @@ def put_tracks(
     settings: MuxSettings | None = None,
     limits: Limits | None = None,
 ) -> None:
-    """Write `path` with new tracks to `output_path`, in one pass. Sample 0 of each new track lies
-    at the file's zero, as in `decode`."""
+    """Write `path` with new tracks to `output_path`, in one pass. Sample 0 of each new track is
+    placed at the file's zero, as in `decode`."""
     settings, limits = settings or MuxSettings(), limits or Limits()
     check_file(path)
     probed = [probe(new.path, limits).tracks[0] for new in tracks]
@@ -162,8 +162,8 @@ def build_command(
     settings: MuxSettings,
     covers: dict[int, Path],
 ) -> list[str]:
-    """Build ffmpeg's command that copies all streams of `path` in order, but the replaced ones.
-    `covers`: pictures to attach, by the stream that they were."""
+    """Build ffmpeg's command that copies all streams of `path` in order, except the replaced ones.
+    `covers`: pictures to attach, by the number that their stream has in `path`."""
     suffix = output_path.suffix.lower()
     if suffix not in MUXERS:
         raise RequestError(f"{show_name(output_path)}: must end in one of {', '.join(MUXERS)}")
@@ -196,7 +196,7 @@ def build_command(
             continue
         num_audio += kind == "audio"
     output = ffmpeg.output(*streams, "path:output", format=muxer, **options)
-    # -progress: output for the stall limit.
+    # -progress makes ffmpeg write to stdout regularly, so that the stall limit can work.
     flags = (*QUIET, "-progress", "pipe:1")
     command = output.global_args(*flags).overwrite_output().compile()
     words = _keep_tags(command, old) + attach(covers, len(streams))
@@ -207,9 +207,9 @@ def build_command(
 
 
 def _open_old(media: Media) -> tuple[Any, float]:
-    """Make ffmpeg's input of the old file; return it, and the time at which new tracks begin."""
+    """Return ffmpeg's input for the old file, and the time at which new tracks begin."""
     # ffmpeg moves the start of each input to time 0; new tracks belong at the zero of the first
-    # input, which may lie later than its start (priming).
+    # input, which may be later than its start (priming).
     start_s = media.tracks[0].start_s if media.zero_s is None and media.tracks else media.zero_s
     # In RESTARTING containers ffmpeg moves the first copied stream to 0, unless an offset is given.
     moved = {"itsoffset": "0.000001"} if set(media.container.split(",")) & RESTARTING else {}
@@ -218,8 +218,8 @@ def _open_old(media: Media) -> tuple[Any, float]:
 
 
 def _read_start(path: Path, limits: Limits) -> float:
-    """Read the start of a file as the program that muxes sees it: of some files libav sees another
-    one than ffmpeg 5."""
+    """Read the start time of a file with ffprobe: ffmpeg muxes, and for some files ffmpeg 5 sees
+    another start than PyAV's libav."""
     safe = [word for key, value in SAFE_INPUT.items() for word in (f"-{key}", str(value))]
     shown = ("-show_entries", "format=start_time", "-of", "default=nokey=1:noprint_wrappers=1")
     command = ["ffprobe", "-loglevel", "error", *safe, *shown, "-i", name_input(path)]
@@ -228,8 +228,8 @@ def _read_start(path: Path, limits: Limits) -> float:
 
 
 def _keep_tags(command: list[str], old: ffmpeg.Stream) -> list[str]:
-    """Take the file's tags and chapters over. Its place among the inputs is that of its first
-    stream that is copied; a file of which none is becomes one more input."""
+    """Return the arguments that copy tags and chapters from the old file. If no stream of that file
+    is copied, add it to `command` as one more input."""
     inputs = [command[at + 1] for at, word in enumerate(command) if word == "-i"]
     if OLD not in inputs:
         words = old["0"].output("-", format="null").get_args()
@@ -241,7 +241,7 @@ def _keep_tags(command: list[str], old: ffmpeg.Stream) -> list[str]:
 
 
 def _keep_pcm(new: NewTrack, muxer: str) -> str | None:
-    """Return the codec of the replaced stream where masters keep it."""
+    """Return the codec of the replaced stream if it is PCM in a container of masters."""
     old = new.replaces
     if old is None or muxer not in PCM_MUXERS or not old.codec.startswith("pcm_"):
         return None
@@ -249,7 +249,7 @@ def _keep_pcm(new: NewTrack, muxer: str) -> str | None:
 
 
 def _pick_channel(new: NewTrack, codec: str) -> str:
-    """Make the filter that takes one channel of a new track; PCM keeps the name that it had."""
+    """Make the filter that takes one channel of a new track; PCM keeps the old channel's name."""
     named = NAMED_LAYOUT.fullmatch((new.replaces and new.replaces.layout) or "")
     layout = named[1] if named and codec.startswith("pcm_") else "mono"
     return f"pan={layout}|c0=c{new.channel}"
@@ -268,7 +268,7 @@ def _make_options(
     options: dict[str, object] = {
         f"c:{place}": codec,
         f"disposition:{place}": "+".join(flags) or "0",
-        # Two names of one stream, as a key can be given once; empty removes the stem's title.
+        # Two keys for one stream, as each can be given once; an empty title removes the stem's.
         f"metadata:s:{place}": f"language={clean_tag(language)}",
         f"metadata:s:a:{audio_place}": f"title={_find_title(new)}",
     }

@@ -12,7 +12,7 @@ BITRATE_BPS = 64_000
 
 
 def encode_preview(samples_CT: np.ndarray, rate_hz: int, path: Path) -> None:
-    """Write a sound for a browser, of more than two channels their mean."""
+    """Write a sound for a browser; if it has more than two channels, write their mean."""
     if len(samples_CT) > 2:
         samples_CT = samples_CT.mean(0, keepdims=True)
     settings = EncodeSettings("m4a", bitrate_bps=BITRATE_BPS)

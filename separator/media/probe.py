@@ -1,4 +1,4 @@
-"""Read from a file's headers its audio tracks, its picture, and the instant at which they start."""
+"""Read a file's headers: its audio tracks, its picture, and the instant at which they start."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d+")
 # Names that programs give to every track.
 HANDLERS = {"SoundHandler", "SoundHandle", "Sound Media Handler", "Apple Sound Media Handler",
             "Core Media Audio"}  # fmt: skip
-# What a sound track may be marked as, in libav's words.
+# Flags that an audio track may have, by libav's names.
 FLAGS = ("dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired",
          "visual_impaired", "clean_effects", "captions", "descriptions", "dependent")  # fmt: skip
 
@@ -38,8 +38,8 @@ class Track:
     start_s: float | None
     duration_s: float | None
     tick_s: float  # the step of its timestamps
-    flags: tuple[str, ...] = ()  # what it is beside that: of `FLAGS`
-    streams: tuple["Track", ...] = ()  # that it joins, one for each channel
+    flags: tuple[str, ...] = ()  # its other flags, from `FLAGS`
+    streams: tuple["Track", ...] = ()  # the mono streams that it joins, one for each channel
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Video:
     height_px: int | None
     start_s: float | None
     duration_s: float | None
-    frame_rate: str  # such as 25/1; empty where it is not known
+    frame_rate: str  # such as 25/1; empty if unknown
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Media:
     zero_s: float | None  # None: at the first decoded sample of its only track
     duration_s: float | None
     stream_kinds: tuple[str, ...]  # of all streams: audio, video, picture, subtitle, data ...
-    timecode: str = ""  # of its first picture; empty where it has none
-    has_splices: bool = False  # times may jump, as where transport streams are joined
+    timecode: str = ""  # of its first picture; empty if there is none
+    has_splices: bool = False  # times may jump, for example in joined transport streams
     codecs: tuple[str, ...] = ()  # of all streams, as far as libav knows them
 
 
@@ -168,7 +168,7 @@ def _read_video(stream: dict[str, Any]) -> Video:
 
 
 def _find_timecode(answer: dict[str, Any]) -> str:
-    """Find the time code of the container, or of a stream: mov keeps it in one of its own."""
+    """Find the time code of the container, or of a stream: mov has a separate stream for it."""
     for each in (answer.get("format", {}), *answer.get("streams", [])):
         tags = {key.lower(): value for key, value in each.get("tags", {}).items()}
         if TIMECODE.fullmatch(tags.get("timecode", "")):
@@ -190,7 +190,7 @@ def _read_layout(stream: dict[str, Any]) -> str | None:
         return None
     if layout in LAYOUTS or "+" in layout or not stream.get("channel_names"):
         return layout
-    # Names of later releases are spelled out: whoever reads it need not know them.
+    # Layouts of later releases are spelled out channel by channel: older readers lack their names.
     names = stream["channel_names"]
     return f"{len(names)} channels ({'+'.join(names)})"
 

@@ -9,7 +9,8 @@ COARSEST_ROUNDING_S = 0.002
 # missing or doubled. Less is jitter of the recorder's clock; correcting it would only add clicks.
 GAP_SHARE = 0.75
 LONGEST_JITTER_S = 0.05
-# Where times may jump, more than this forward or back is a splice: the rest follows, as in players.
+# In containers whose times may jump, a jump of more than this forward or back is a splice: the rest
+# follows without a gap, as in players.
 SPLICE_S, SPLICE_BACK_S = 10.0, 0.1
 
 
@@ -21,9 +22,9 @@ class Repairs:
     num_gaps: int = 0
     num_filled: int = 0  # silence in the gaps
     num_dropped: int = 0  # of packets that overlap earlier ones
-    num_missing: int = 0  # at the end, of the length that the header states; less is tolerated
-    num_links: int = 1  # files in one, one after the other
-    errors: str = ""  # as ffmpeg reports them, in a line; told where nothing else tells of them
+    num_missing: int = 0  # at the end, of the stated length; 0 if less than LEAST_MISSING_S
+    num_links: int = 1  # number of files that are joined one after the other
+    errors: str = ""  # as ffmpeg reports them, in a line; shown only without other repairs
 
     def describe(self) -> str:
         """List the repairs in a line; empty if there are none.
@@ -104,7 +105,7 @@ class Timeline:
                 self.num_before = silence
         elif late < 0:
             drop = min(num_samples, -late)
-            if self._started:  # before that, the packet lies before zero
+            if self._started:  # before the start, the dropped samples lie before zero
                 self.num_dropped += drop
         # A packet that lies before zero as a whole does not start the track.
         self._started = self._started or drop < num_samples
@@ -125,7 +126,7 @@ class Timeline:
         if self._started:
             self._longest = max(self._longest, num_samples)
             packet = min(GAP_SHARE * self._longest, self._most_jitter)
-            # Twice: the first packet's rounding stays in the difference for good.
+            # Twice, because the rounding of the first packet stays in every later difference.
             bound = max(2 * self._rounding, packet)
         else:
             self._longest = num_samples

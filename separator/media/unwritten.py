@@ -1,4 +1,4 @@
-"""Tell from the words of ffmpeg that its output could not be written, and why."""
+"""Detect from ffmpeg's messages that its output could not be written, and why."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from separator.errors import DiskFull, EncoderFailed, MediaTooLarge
 from separator.media.ffmpeg import NO_MEMORY
 from separator.media.limits import show_name
 
-# What ffmpeg says of output that it could not write. Names of input files never stand there.
+# ffmpeg's messages about output that it could not write; they never contain names of input files.
 UNWRITTEN = re.compile(
     r"(?:\[[^]]*\] )?(?:av_interleaved_write_frame|Could not write header"
     r"|Error (?:writing trailer|closing file|submitting a packet|muxing)).*: ([^:]+)"
@@ -16,9 +16,9 @@ NO_ROOM = ("No space left on device", "Disk quota exceeded")
 
 
 def raise_for_output(path: Path, code: int, tail: str, what: str = "") -> None:
-    """Raise the error of a program that wrote `path`; `what` comes before its own words.
+    """Raise the error of the ffmpeg that wrote `path`, if any; `what` precedes ffmpeg's message.
 
-    ffmpeg 5 exits with 0 also where only the end of its output could not be written.
+    ffmpeg 5 exits with 0 even if it could not write the end of its output.
     """
     found = [match[1] for line in tail.split(" | ") if (match := UNWRITTEN.fullmatch(line))]
     if any(reason in NO_ROOM for reason in found):

@@ -8,7 +8,7 @@ from separator.media.probe import Track
 
 
 def check_track(track: Track, channels: str, extension: str) -> int:
-    """Raise an error that names the track, unless it can be used; return the rate of its stems."""
+    """Return the rate of a track's stems; raise an error that names the track if it is unusable."""
     if not track.rate_hz:
         raise LayoutUnsupported(f"track {track.index} ({track.codec}) has no sample rate")
     rate_hz = output_rate(track)

@@ -56,11 +56,11 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # after a failure: `finish` has closed it otherwise
+        with contextlib.suppress(OSError):  # after a failure; otherwise `finish` has closed it
             self._file.close()
 
     def add(self, samples_TC: np.ndarray) -> None:
-        """Encode samples: int16, int32 (24 bits in the upper ones) or float32."""
+        """Encode samples: int16, int32 (24 bits, in the upper bytes) or float32."""
         import av
 
         name = SAMPLE_FORMATS[samples_TC.dtype.str[1:]]
@@ -74,13 +74,13 @@ class Writer:
                 self._mux(self._stream.encode(frame))
 
     def finish(self) -> None:
-        """Encode the rest, write what a format has at its end and its start, and close the file."""
+        """Flush the encoder, complete the format's header and trailer, and close the file."""
         with explain(self._path):
             self._container.start_encoding()
             self._mux(self._stream.encode(None))
             self._container.close()
             self._file.close()
-        if self._time and not self._num_packets:  # resampled, nothing was left
+        if self._time and not self._num_packets:  # the resampler made no sample of so few
             raise EncoderFailed(
                 f"{show_name(self._path)}: {self._settings.format} cannot hold {self._time} samples"
                 f" at {self._rate_hz} Hz; flac and wav hold any number"
@@ -121,7 +121,7 @@ class Writer:
 
 @contextlib.contextmanager
 def explain(path: Path) -> Iterator[None]:
-    """Turn what goes wrong in writing a file into an error that names it."""
+    """Turn a failure to write a file into an error that names the file."""
     from av.error import FFmpegError
 
     try:

@@ -25,8 +25,8 @@ DETECTOR = "sed_model."
 TEXT_SIDE = ("text_branch.", "text_projection.")
 # A buffer of 0, 1, 2, ... that some versions of transformers save.
 NOT_TEXT_SIDE = "text_branch.embeddings.position_ids"
-# (rate_hz, n_fft, hop) of the checkpoints that were published when a network's identity was the
-# hash of its weights alone; it still is, so that the outputs made with them stay done.
+# (rate_hz, n_fft, hop) of published checkpoints: the identity of these networks is the hash of the
+# weights alone, so that work items made with them stay done.
 PUBLISHED_SETTINGS = {(32_000, 2048, 320), (32_000, 1280, 640)}
 
 
@@ -54,7 +54,7 @@ def read_checkpoint(path: Path) -> Checkpoint[ResUNet]:
 def make_checkpoint(
     path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]
 ) -> Checkpoint[ResUNet]:
-    """Check the network in what was read of a file."""
+    """Build and check the network from the tensors and metadata of a file."""
     encoder_id = _name_encoder(tensors, metadata)
     tensors = _select_network(path, tensors)
     net = _build(path, _read_config(path, tensors, metadata), tensors)
@@ -76,7 +76,7 @@ def check_identity(path: Path, net: Network, metadata: Mapping[str, str]) -> str
 def identify(config: Config, weights_sha256: str) -> str:
     """Return the identity of a network: the hash of all that changes its stems.
 
-    Sizes enter by the weights' shapes; rate and hop have no trace there.
+    The shapes of the weights show all sizes, but not the rate and the hop.
     """
     if (config.rate_hz, config.n_fft, config.hop) in PUBLISHED_SETTINGS:
         return weights_sha256
@@ -214,7 +214,7 @@ def _build(path: Path, config: NetworkConfig, tensors: dict[str, Tensor]) -> Res
 
 
 def assign_weights(path: Path, net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a network on `meta` the weights of a file, which must be exactly its own."""
+    """Load the weights of a file, which must fit exactly, into a network on `meta`."""
     wanted = net.state_dict()
     lists = {
         "missing": sorted(wanted.keys() - tensors.keys()),
@@ -236,7 +236,7 @@ def assign_weights(path: Path, net: nn.Module, tensors: Mapping[str, Tensor]) ->
 
 
 def _describe(tensor: Tensor) -> str:
-    """Describe kind and shape, which have to fit; any float is read as fp32."""
+    """Describe a tensor's kind and shape, which must fit; any float is read as fp32."""
     return f"{'float' if tensor.is_floating_point() else 'int'}{list(tensor.shape)}"
 
 

@@ -1,9 +1,9 @@
-"""Say what a file of weights holds, by the names of its tensors, and who reads it. Pure."""
+"""Describe a file of weights by the names of its tensors, and say what can read it. Pure."""
 
 from collections.abc import Collection
 
-# (beginnings of names: one of each tuple must be there, what the file is, the way out); the first
-# that fits counts.
+# (prefixes of names, of which one in each tuple must occur; what the file is; the way out). The
+# first entry that fits counts.
 CLAP_SIDES = ("text_branch.", "audio_branch.", "module.text_branch.", "module.audio_branch.")
 ASP = ("encoder_block1.conv_block.emb1.",)
 AT_MODEL = ("at_model.",)
@@ -37,7 +37,7 @@ KINDS: list[tuple[list[tuple[str, ...]], str, str]] = [
 
 
 def describe(names: Collection[str]) -> str | None:
-    """Say what a file with these tensors is, and the way out; None if nothing known fits."""
+    """Say what a file with these tensors is, and the way out; None if no entry fits."""
     for wanted, kind, way_out in KINDS:
         if all(any(name.startswith(begin) for name in names) for begin in wanted):
             return f"{kind}: {way_out}"
@@ -45,6 +45,6 @@ def describe(names: Collection[str]) -> str | None:
 
 
 def explain(names: Collection[str]) -> str:
-    """Describe any file, one of an unknown network by its first name."""
+    """Describe any file; of an unknown network, name the first tensor."""
     first = min(names, default="none")
     return describe(names) or f"an unknown network ({len(names)} tensors, first: {first})"

@@ -26,9 +26,9 @@ class Cuts:
 
 
 def plan_cuts(config: Config, context: Context = "exact") -> Cuts:
-    """Tell the cuts that suit a network of this kind, without its weights.
+    """Return the cuts that suit a network of this kind, without its weights.
 
-    `pieces`: whole pieces, the context being there for the resampler alone.
+    With `pieces` the grid is one piece, and the context is needed by the resampler alone.
     """
     is_asp = isinstance(config, AspConfig)
     if context == PIECES:

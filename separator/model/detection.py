@@ -1,4 +1,4 @@
-"""Say what a detector gives, and what all detectors have in common.
+"""Define the results of a detector, and the interface that all detectors share.
 
 Shapes: C channels, T samples, N rows in time, K classes, D features.
 """
@@ -19,7 +19,7 @@ from separator.model.track import check_samples
 
 @dataclass(frozen=True)
 class Detection:
-    """What a detector found in a track: scores 0..1 for each of its labels.
+    """The findings of a detector in a track: scores 0..1 for each of its labels.
 
     Row i of `framewise` covers `i * frame_s .. (i + 1) * frame_s`; `clipwise` is about the whole
     track; `latent` is the embedding that a zero-shot separator takes as its condition.
@@ -49,11 +49,11 @@ class SoundDetector(Protocol):
 
     labels: tuple[str, ...]
     device: torch.device
-    context_s: Fraction  # of sound to either side on which a row depends
+    context_s: Fraction  # the sound on either side on which a row depends
 
     @property
     def latent_size(self) -> int:
-        """The values of an embedding."""
+        """The number of values of an embedding."""
         ...
 
     def to(self, device: str | torch.device, precision: str) -> "SoundDetector":
@@ -72,7 +72,7 @@ class SoundDetector(Protocol):
 def average_channels(samples_CT: Tensor, rate_hz: int) -> Tensor:
     """Check the samples of a track and return the mean of its channels (T,).
 
-    What is louder than any sound is limited, so that the rest of the track is heard.
+    Samples that are louder than any sound are limited, so that the rest of the track is heard.
     """
     check_rate(rate_hz)
     check_samples(samples_CT)

@@ -1,8 +1,8 @@
 """Detect sounds: an HTS-AT with a token-semantic head, run on waveforms of any rate and length.
 
 Up to one picture (10.24 s) the result is that of the official code. The official code has no sane
-rule for longer inputs; ours is: slices of 10 s, one every 5 s from the start of the track, and one
-that ends at its end. Where slices overlap, their scores are averaged in time. A moment's scores
+rule for longer inputs. Ours takes slices of 10 s, one every 5 s from the start of the track, and
+one that ends at its end; where slices overlap, their scores are averaged in time. A moment's scores
 depend on the 10 s of the track to either side and on nothing else, however the track is cut.
 
 Shapes: B batch, C channels, T samples, S steps of one picture, N rows in time, K classes,
@@ -34,12 +34,12 @@ SLICE = 10 * RATE_HZ
 STEP = SLICE // STEPS
 STRIDE = SLICE // 2
 STRIDE_S = STRIDE // RATE_HZ
-EDGE = 1e-6  # of a row
+EDGE = 1e-6  # of a row: tolerance for seconds, which are not exact in floats
 BATCH = {"cpu": 2, "cuda": 16}  # pictures in one forward
 
 
 class Detector:
-    """A loaded detector; not for two threads at once. `labels` name the columns of its scores."""
+    """A loaded detector, for one thread at a time. `labels` name the columns of its scores."""
 
     context_s = Fraction(SLICE + 2 * STRIDE, RATE_HZ)
 
@@ -59,7 +59,7 @@ class Detector:
 
     @property
     def latent_size(self) -> int:
-        """The values of an embedding."""
+        """The number of values of an embedding."""
         return self.net.config.width << (len(self.net.config.depths) - 1)
 
     def to(self, device: str | torch.device, precision: str) -> "Detector":
@@ -84,8 +84,8 @@ class Detector:
     def detect_span(self, samples_CT: Tensor, rate_hz: int, span: Span) -> SpanScores:
         """Score the rows that begin in the core of a span; `samples_CT` are all of its samples.
 
-        They are those of the whole track if the span has `context_s` around its core, or reaches
-        an end of the track: slices lie where they lie in the whole track.
+        The scores equal those of the whole track if the span has `context_s` on either side of its
+        core, or reaches an end of the track: slices start where they start in the whole track.
         """
         skipped = -span.start % (STRIDE_S * rate_hz)
         found = self.detect(samples_CT[:, skipped:], rate_hz)

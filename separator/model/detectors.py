@@ -46,7 +46,7 @@ def load_detector(
 
 
 def load_htsat(name: str | Path, **more: Any) -> Detector:
-    """Load a detector whose embedding drives a zero-shot separator; arguments as above."""
+    """Load a detector whose embedding drives a zero-shot separator; see `load_detector`."""
     detector = load_detector(name, **more)
     if not isinstance(detector, Detector):
         raise RequestError(

@@ -1,6 +1,6 @@
 """Choose the device of a network, and the precision that suits it.
 
-precision.py tells that of this machine's CPU without torch.
+precision.py chooses the precision for this machine's CPU without torch.
 """
 
 from typing import Literal, get_args

@@ -25,7 +25,7 @@ def download(
 
     `kind` is the repository's type, `model` or `space`; `way_out` ends the error message.
     """
-    from huggingface_hub import hf_hub_download  # imported here: it costs 0.3 s
+    from huggingface_hub import hf_hub_download  # imported here: the import takes 0.3 s
     from huggingface_hub.constants import is_offline_mode
     from huggingface_hub.errors import (
         HTTPError,  # pyright: ignore[reportPrivateImportUsage] # of whichever httpx it uses
@@ -34,7 +34,7 @@ def download(
     )
 
     get = partial(hf_hub_download, repository, file, repo_type=kind, cache_dir=cache)
-    # The cache first: with a file at hand the hub is not asked at every start.
+    # Try the cache first, so that the hub is not asked at every start.
     with suppress(LocalEntryNotFoundError):
         return Path(get(local_files_only=True))
     if offline or is_offline_mode():
@@ -53,7 +53,7 @@ def remove_download(path: Path) -> None:
 
 
 def check_sha256(path: Path, sha256: str, sidecar: Path) -> None:
-    """Hash a file and compare, unless `sidecar` says that this very file has been hashed before."""
+    """Compare a file's hash, unless `sidecar` says that this very file was hashed before."""
     stat = path.stat()
     seen = {"sha256": sha256, "num_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     with suppress(OSError, ValueError, RecursionError):
@@ -70,7 +70,7 @@ def check_sha256(path: Path, sha256: str, sidecar: Path) -> None:
 
 
 def keep_sha256(path: Path, sidecar: Path) -> None:
-    """State and keep the hash of a file without a published one; later it must have that hash."""
+    """Log and keep the hash of a file whose hash was not published; later it must be the same."""
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         kept = json.loads(sidecar.read_text())["sha256"]
         try:

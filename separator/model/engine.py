@@ -115,7 +115,7 @@ class Engine(TrackSeparator):
             yield outer[:, core]
 
     def _frames_to_keep(self, span: Span, rate_hz: int, num_frames: int) -> tuple[int, int]:
-        """Return the frames whose gains the core needs: its grid cells and one more on each side."""
+        """Return the frames whose gains the core needs: its grid cells and one more per side."""
         frame_s, grid = Fraction(self.config.hop, self.config.rate_hz), self.grid_frames
         first = int(Fraction(span.core.start, rate_hz) / frame_s) // grid - 1
         last = -(-int(Fraction(span.core.stop, rate_hz) / frame_s) // grid) + 1

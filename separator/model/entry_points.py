@@ -1,7 +1,7 @@
-"""Find the separators that other packages bring, without torch: a run may have nothing to do.
+"""Find separators that other packages provide, without torch: a run may have nothing to do.
 
-A package declares an entry point of the group `separator.models`: its name is that of the model,
-its value an object like `Package`.
+A package declares an entry point in the group `separator.models`. The name of the entry point is
+the model's name, and its value is an object like `Package`.
 
 Shapes: C channels, T samples, Q queries, D condition.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 GROUP = "separator.models"
-PACKAGE_PREFIX = "package:"  # of the id of a model's text encoder
+PACKAGE_PREFIX = "package:"  # begins the id of such a model's text encoder
 
 
 class OutsideModel(Protocol):
@@ -27,8 +27,8 @@ class OutsideModel(Protocol):
     rate_hz: int  # of the samples that it takes and gives
     condition_size: int
     grid_s: float  # its windows start on multiples of this
-    context_s: float  # sound to either side of a window that it needs
-    is_exact: bool  # with grid and context, a window gives the samples of one pass over the track
+    context_s: float  # the sound that a window needs on either side
+    is_exact: bool  # windows on the grid, with context, equal one pass over the track
 
     def encode_texts(self, texts: list[str]) -> "np.ndarray":
         """Return conditions (Q, D) of texts, float32."""
@@ -40,7 +40,7 @@ class OutsideModel(Protocol):
 
 
 class Package(Protocol):
-    """What an entry point names."""
+    """The object that an entry point names."""
 
     identity: str  # changes with everything that changes a stem: weights, version of the code
 
@@ -50,17 +50,17 @@ class Package(Protocol):
 
 
 def hash_package(name: str, package: Package) -> str:
-    """Identify the model of a package, as the hash of weights does with ours."""
+    """Return the identity of a package's model; for our models it is the hash of the weights."""
     return hashlib.sha256(f"{name}\0{package.identity}".encode()).hexdigest()
 
 
 def list_outside() -> list[str]:
-    """List the names of the models that installed packages bring."""
+    """List the names of the models that installed packages provide."""
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
 def find_package(name: str) -> Package | None:
-    """Find the package that brings a model of this name."""
+    """Find the package that provides a model of this name."""
     points = [point for point in entry_points(group=GROUP) if point.name == name]
     if len({point.value for point in points}) > 1:
         values = ", ".join(sorted(point.value for point in points))

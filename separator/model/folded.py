@@ -42,8 +42,8 @@ class Dtypes(NamedTuple):
 def choose_dtypes(narrow: torch.dtype, on_gpu: bool) -> list[Dtypes]:
     """List the types per level of the U, from the full resolution down, then the last decoder.
 
-    A GPU multiplies fp16 as fast as bf16, and its three more bits are worth 12 dB. Sums beyond
-    65,504 become infinite there: the engine looks for them.
+    A GPU multiplies fp16 as fast as bf16, and its three more bits are worth 12 dB. In fp16, sums
+    beyond 65,504 become infinite: the engine finds them and computes such queries in fp32.
     """
     wide = torch.float32
     if on_gpu and narrow == torch.bfloat16:
@@ -98,7 +98,7 @@ class Shifts:
 
     def fold(self, path: str, norm: nn.BatchNorm2d) -> tuple[Tensor, slice]:
         """Add the norm's shift to the bias of the FiLM layer at `path`, such as
-        `conv_block7a->conv_block1->beta1`; return the norm's scale, and where its shifts lie."""
+        `conv_block7a->conv_block1->beta1`; return the norm's scale, and the slice of its shifts."""
         scale, shift = affine_of(norm)
         layer = self.film.get_submodule(path)
         assert isinstance(layer, nn.Linear)
@@ -150,7 +150,7 @@ class FoldedEncoder(FoldedBlock):
         dtypes: Dtypes,
         before: nn.Conv2d | None = None,
     ) -> None:
-        """Fold `block` at `path`; `before` makes the channels of the first one."""
+        """Fold `block` at `path`; `before` is the 1x1 convolution ahead of the first encoder."""
         super().__init__(block, path, shifts, dtypes)
         self.is_first = before is not None
         if before is not None:
@@ -216,7 +216,7 @@ class FoldedDecoder(nn.Module):
         h = activate(x.to(wide), self.scale, take(shifts_BS, self.shift).to(wide), wide)
         around = F.linear(skip, self.around_skip, self.bias)
         around = around + unfold(F.linear(h, self.around_up), self.stride)
-        # Activated before it is unfolded, while the pixels still lie side by side.
+        # Activate before unfolding, while the pixels of one input point still lie side by side.
         num_up, num_pixels = skip.shape[-1], self.stride[0] * self.stride[1]
         shift_up, shift_skip = take(shifts_BS, self.block.shift1).split([num_up, num_up], dim=-1)
         up = F.linear(h.to(narrow), self.up).add_(shift_up.repeat(1, 1, 1, num_pixels).to(narrow))
@@ -277,7 +277,7 @@ class FoldedResUNet(nn.Module):
         return normalize(magnitude_BNF, self.scale0, self.shift0, GRID_FRAMES)
 
     def compile(self, **options: Any) -> None:
-        """Compile block by block where they run in slices, the whole at once otherwise."""
+        """Compile each block if blocks run in slices, else the whole network at once."""
         if not self.slice_frames:
             super().compile(**options)
         else:

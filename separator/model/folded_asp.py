@@ -72,7 +72,7 @@ class FoldedAspUnet(nn.Module):
         self.last_weight = nn.Buffer(pack(net.after_conv2.weight, torch.float32))
         assert net.after_conv2.bias is not None
         self.last_bias = nn.Buffer(net.after_conv2.bias.clone())
-        # In the order of the forward pass: that of their names.
+        # The modules are registered in the order of the forward pass.
         layers = [
             m for name, m in net.named_modules() if name.rpartition(".")[2] in ("emb1", "emb2")
         ]
@@ -101,5 +101,5 @@ class FoldedAspUnet(nn.Module):
             x = block(x, skips.pop(), [parts.pop(0) for _ in range(3)])
         x = self.after(x, parts.pop(0), parts.pop(0)).float()
         mask_BNF = F.conv2d(x, self.last_weight, self.last_bias)[:, 0].sigmoid()
-        # Pairs of real and imaginary part, as of networks that turn the phase.
+        # Pairs of real and imaginary part, as from networks that also turn the phase.
         return torch.stack([mask_BNF, torch.zeros_like(mask_BNF)], -1)

@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 CompileMode = Literal["auto", "on", "off"]
 
 # Peak memory per frame, in maps of (first width x bins) fp32 values, as measured (docs/engine.md):
-# 6 maps exist at once (9 on a GPU in fp32, whose convolutions want room to work in); on CPU the
-# holes between arrays in the heap take more than that again. In slices only what is kept between
-# blocks exists for all frames, and the rest for those of a slice.
+# 6 maps exist at once (9 on a GPU in fp32, whose convolutions need room to work in); on a CPU the
+# holes between arrays in the heap take more than that again. With slices, only the maps kept
+# between blocks exist for all frames; all other maps exist for the frames of one slice.
 PEAK_MAPS = {"cpu": 14, "cuda": 10}
 KEPT_MAPS, SLICE_MAPS = 4, 16
 # Larger batches gain nothing. On a CPU they need more pages; on a GPU cuDNN is slower by a third
@@ -130,8 +130,8 @@ class Forward:
     def use_compiled(self) -> None:
         """Compile the network once; torch does so at the next call."""
         if not self.is_compiled:
-            # Frozen, so that the weights are laid out once. Channels lie last as explicit
-            # dimensions: the compiler's own choice of layouts only adds transpositions.
+            # Frozen, so that the weights are laid out once. Channels already are the last
+            # dimension: the compiler's own choice of layouts would only add transpositions.
             options: dict[str, object] = {"freezing": True, "layout_optimization": False}
             if self.device.type == "cuda":
                 options["triton.cudagraphs"] = True
@@ -149,14 +149,14 @@ class Forward:
         is_exact = self.precision == "fp32"
         with keep_pages(), computing(self.device, is_exact), torch.no_grad():
             gains = self.net(x_BNF, shifts_BS)
-            # The next replay of a CUDA graph writes where this one has written.
+            # The next replay of a CUDA graph overwrites the result of this one.
             return gains.clone() if self.is_compiled and self.device.type == "cuda" else gains
 
 
 def keep_graphs() -> None:
-    """Let torch keep compiled graphs with our downloads, where a restart finds them: its own choice
-    is a folder of /tmp. TORCHINDUCTOR_CACHE_DIR names another one. Torch reads it when its compiler
-    is imported, which encoders do as well: so this comes before."""
+    """Let torch keep compiled graphs with our downloads, where a restart finds them; its default is
+    a folder in /tmp. TORCHINDUCTOR_CACHE_DIR names another one. Call this before torch's compiler
+    is imported, by encoders for example: the import reads the variable."""
     folder = registry.home() / "compiled"
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -167,8 +167,8 @@ def keep_graphs() -> None:
 def give_graphs_to_thread() -> None:
     """Let this thread record and replay CUDA graphs.
 
-    Torch keeps them by thread, and prepares only the thread that first imports this module of its:
-    in any other one, an assertion in there fails.
+    Torch keeps graphs by thread, and prepares only the thread that first imports `cudagraph_trees`:
+    in any other thread, an assertion of that module fails.
     """
     from torch._inductor import cudagraph_trees  # here: its import takes a second
 

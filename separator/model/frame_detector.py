@@ -1,7 +1,7 @@
 """Detect sounds with a `FrameNet`: scores every 0.08 s, of tracks of any rate and length.
 
-Thresholds of its classes are part of a detector's file: scores are moved so that 0.5 is the
-threshold of every class.
+A detector's file holds a threshold for each class: scores are shifted so that 0.5 is the threshold
+of every class.
 
 Shapes: C channels, T samples, N rows in time, K classes.
 """
@@ -28,15 +28,15 @@ from separator.model.frame_net import RATE_HZ, ROW, FrameNet, read_frame_config
 from separator.model.tensors import FORMAT, read_json, read_texts, write_tensors
 
 ROW_S = Fraction(ROW, RATE_HZ)
-# Rows on which one row depends, to either side: 45 by the blocks, one by the layers before, one by
-# the window of the spectrum.
+# Rows on either side on which one row depends: 45 through the blocks, one through the layers before
+# them, one through the window of the spectrum.
 REACH = 47
-SPAN_S = 120.0  # of a long track, scored at a time
+SPAN_S = 120.0  # a long track is scored this much at a time
 TENSORS = "frame_model."
 
 
 class FrameDetector:
-    """A loaded detector; not for two threads at once. `labels` name the columns of its scores."""
+    """A loaded detector, for one thread at a time. `labels` name the columns of its scores."""
 
     context_s = REACH * ROW_S
 
@@ -58,7 +58,7 @@ class FrameDetector:
 
     @property
     def latent_size(self) -> int:
-        """The values of an embedding."""
+        """The number of values of an embedding."""
         return self.net.config.row_width
 
     def to(self, device: str | torch.device, precision: str) -> "FrameDetector":
@@ -88,15 +88,15 @@ class FrameDetector:
     def detect_span(self, samples_CT: Tensor, rate_hz: int, span: Span) -> SpanScores:
         """Score the rows that begin in the core of a span; `samples_CT` are all of its samples.
 
-        They are those of the whole track if the span has `context_s` around its core, or reaches
-        an end of the track.
+        The scores equal those of the whole track if the span has `context_s` on either side of its
+        core, or reaches an end of the track.
         """
         mono_T = average_channels(samples_CT, rate_hz)
         row = ROW_S * rate_hz
         if row.denominator != 1:
             raise AudioError(f"rate_hz={rate_hz}: spans need a rate of whole samples in {ROW_S} s")
-        skipped = -span.start % row.numerator  # to where a row begins
-        first = -(-span.core_start // row.numerator)  # row
+        skipped = -span.start % row.numerator  # samples before the span's first whole row
+        first = -(-span.core_start // row.numerator)  # the first row that begins in the core
         inner = Span(
             span.start + skipped,
             span.stop,
@@ -125,7 +125,7 @@ class FrameDetector:
 
 @dataclass(frozen=True)
 class FrameFile:
-    """Hold what the file of such a detector says."""
+    """The contents of a detector's file."""
 
     net: FrameNet
     labels: list[str]
@@ -157,7 +157,7 @@ def write_frame_detector(
 def make_frame_file(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> FrameFile:
-    """Check the detector in what was read of a file."""
+    """Build and check the detector from the tensors and metadata of a file."""
     own = {n.removeprefix(TENSORS): t for n, t in tensors.items() if n.startswith(TENSORS)}
     try:
         net = FrameNet(read_frame_config(own))

@@ -1,6 +1,6 @@
 """Score sounds over time by a small convolutional network on a log-mel spectrogram.
 
-It looks 3.8 s to either side and no further, so a long track can be scored in parts.
+A score depends on 3.8 s to either side and no more, so a long track can be scored in parts.
 
 Shapes: B batch, T samples, N frames, M mel bands, C channels, R rows in time, K classes,
 D features.
@@ -28,7 +28,7 @@ RARE = -3.5  # a new network's scores before the sigmoid: most sounds are absent
 
 @dataclass(frozen=True)
 class FrameConfig:
-    """The sizes of a network: channels of the five layers on the picture, and of a row."""
+    """The sizes of a network: channels of the five layers on the spectrogram, and of a row."""
 
     num_classes: int
     widths: tuple[int, ...] = (24, 48, 96, 128, 128)

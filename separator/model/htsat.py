@@ -5,7 +5,7 @@ separation, which has a token-semantic head: scores of classes over time. Writte
 with the official tensor names, so that actors need not import laion-clap.
 
 Shapes: B batch, T samples, F bins, N frames, M mel bands, H and W rows and columns of patches,
-C channels, G windows, L patches of one (64), A heads, D features, K classes, S steps of the head.
+C channels, G windows, L patches of a window (64), A heads, D features, K classes, S steps of time.
 """
 
 import re
@@ -146,7 +146,7 @@ class Htsat(nn.Module):
 
 
 class Layer(nn.Module):
-    """A stage: blocks with windows on the grid and between its lines in turn, then a merge."""
+    """A stage: blocks whose windows are by turns on a grid and shifted by half, then a merge."""
 
     def __init__(self, width: int, heads: int, depth: int, size: int, is_merged: bool) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, size: int, shift: int) -> None:
         super().__init__()
         self.shift = shift
-        self.drop_ratio = 0.0  # in training: examples for which a branch is left out
+        self.drop_ratio = 0.0  # in training: share of examples that leave out a branch
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attn = Attention(width, heads)
         self.mlp = nn.ModuleDict(

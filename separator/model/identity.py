@@ -13,9 +13,10 @@ from separator.model import registry
 from separator.storage.atomic import write_whole
 
 MAX_ENTRIES = 100
-RULE = 2  # of hashing; entries of another rule are made again
-DETECTOR_PREFIX = "htsat:"  # of a detector's id
-ANY_DETECTOR = DETECTOR_PREFIX  # of official separators, which do not name theirs: its size tells
+RULE = 2  # version of the rule of hashing; entries of another version are computed again
+DETECTOR_PREFIX = "htsat:"  # begins a detector's id
+# The encoder id of official separators, which do not name their detector: only its size is checked.
+ANY_DETECTOR = DETECTOR_PREFIX
 INNER = "#detector"  # names the detector in a file, which may hold a separator too
 
 
@@ -26,13 +27,14 @@ def find_sha256(path: Path, part: str = "") -> str | None:
 
 
 def find_encoder_id(path: Path) -> str | None:
-    """Return the id of the encoder in a file, empty for none; None where it is not known."""
+    """Return the id of the encoder that a file names, empty if it names none; None if unknown."""
     encoder_id = _find_entry(path).get("encoder")
     return encoder_id if isinstance(encoder_id, str) else None
 
 
 def stamp_file(path: Path) -> list[int]:
-    """Tell a file from any that takes its place. Stamp it before it is read."""
+    """Return a stamp that differs from that of any file that replaces this one. Stamp a file
+    before reading it."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
@@ -41,7 +43,7 @@ def remember_sha256(
     path: Path, sha256: str, stamp: list[int], encoder_id: str | None = None, part: str = ""
 ) -> None:
     """Keep the hash of a file, and the encoder it names, unless the file changed while it was read.
-    In a cache that cannot be written the hash is computed again each time."""
+    If the cache cannot be written, the hash is computed again each time."""
     if stamp_file(path) != stamp:
         return
     entries = _read_entries()
@@ -55,7 +57,7 @@ def remember_sha256(
 
 
 def _find_entry(path: Path, part: str = "") -> dict[str, Any]:
-    """Return what is known of this very file; empty if it changed, or nothing is."""
+    """Return the entry of this very file; empty if there is none, or the file has changed."""
     entry = _read_entries().get(_name(path, part))
     if not isinstance(entry, dict) or entry.get("stamp") != stamp_file(path):
         return {}

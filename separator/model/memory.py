@@ -21,8 +21,8 @@ def measure_memory(device: torch.device) -> int:
 
 
 def choose_budget(device: torch.device, own_share: float = 1.0) -> int:
-    """Return the bytes that one forward may take by default. `own_share`: of the device, which
-    other programs may use too."""
+    """Return the bytes that one forward may take by default. `own_share`: the part of the device
+    that this process may use."""
     return int(measure_memory(device) * SHARE.get(device.type, 0.4) * min(1.0, own_share))
 
 

@@ -1,4 +1,4 @@
-"""Say what the engine asks of a network, and fold the networks that it runs into that form.
+"""Define the interface that the engine needs of a network, and fold our networks into that form.
 
 Shapes: B batch, N frames, F bins, D condition, S all shifts of one query side by side.
 """
@@ -22,16 +22,16 @@ class Folded(Protocol):
     """A network in its fast form, a torch module. It sees windows of normalised magnitudes."""
 
     grid_frames: int  # windows start on multiples of this and are whole multiples long
-    context_frames: int  # to either side, a multiple of the grid: with these, windows are exact
-    last_gain: float  # of the highest bin, for which it computes none
+    context_frames: int  # on either side, a multiple of the grid: enough for exact windows
+    last_gain: float  # the gain of the highest bin, which the network does not compute
 
     @property
     def slice_frames(self) -> int:
-        """Return for how many frames at once maps inside of a block exist; 0: for all of them."""
+        """The number of frames that a block computes at once; 0: all of them."""
         ...
 
     def compute_shifts(self, condition_BD: Tensor) -> Tensor:
-        """Compute what the network needs of conditions (B, S)."""
+        """Compute the shifts (B, S) that conditions add inside the network."""
         ...
 
     def normalize(self, magnitude_BNF: Tensor) -> Tensor:

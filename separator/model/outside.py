@@ -46,10 +46,10 @@ class OutsideConfig:
 
 
 class OutsideEngine(TrackSeparator):
-    """A model of another package, span by span.
+    """A model of another package, run span by span.
 
-    It gets all channels, or with `mono` their mean; "linked" and "each" are its own affair. Where
-    it is not exact, samples near the ends of spans depend on where spans are cut.
+    The model gets all channels, or with `mono` their mean; "linked" and "each" make no difference.
+    If it is not exact, samples near the ends of spans depend on where spans are cut.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Separate pieces of 2 s, each alone, as the official program of zero-shot separation does.
 
 Each piece sees its own edges, so stems have seams; the scores of the paper come from such pieces.
-The official program drops what remains at the end; here it is a shorter piece.
+The official program drops the remainder at the end; here the remainder is a shorter piece.
 
 Shapes: K pieces, C channels, P passes, T samples, N frames, F bins, B pieces of all passes,
 Q queries, D condition, S shifts.

@@ -1,4 +1,4 @@
-"""Tell the precision that `auto` comes to on this machine's CPU, without importing torch."""
+"""Choose the precision that `auto` means on this machine's CPU, without importing torch."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ NATIVE_BF16 = {"avx512_bf16", "amx_tile"}
 
 
 def choose_cpu_precision(cpuinfo: Path = CPUINFO) -> str:
-    """Return bf16 where the CPU multiplies it natively, else fp32."""
+    """Return bf16 if the CPU multiplies it natively, else fp32."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:  # not Linux

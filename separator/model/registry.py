@@ -1,4 +1,4 @@
-"""Resolve a checkpoint's name, path or `s3://` URI to a local file; published ones are verified.
+"""Resolve a checkpoint's name, path or `s3://` URI to a local file, and verify published files.
 
 Files are not opened here, and storage is not imported: a caller that wants `s3://` passes a
 callable.
@@ -103,7 +103,7 @@ BY_HAND = {
         ),
     )
 }
-# The text encoder of both checkpoints, needed where a checkpoint holds no copy of it.
+# The text encoder of both published checkpoints, needed if a checkpoint holds no copy of it.
 CLAP_FILE = "music_speech_audioset_epoch_15_esc_89.98.pt"
 CLAP_URI = f"https://huggingface.co/lukewys/laion_clap/resolve/main/{CLAP_FILE}"
 # Part of the package: needs neither a download nor a checksum.
@@ -115,7 +115,7 @@ IN_THE_BOX = {
     MINI_ZEROSHOT: WEIGHTS / "mini-zeroshot.safetensors",
     MINI_DETECTOR: WEIGHTS / "mini-detector.safetensors",
 }
-DETECTORS = (MINI_DETECTOR, STSED, "htsat")  # the others separate
+DETECTORS = (MINI_DETECTOR, STSED, "htsat")  # all other names are separators
 CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -149,7 +149,7 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
         path = Path(x).expanduser()
         if isinstance(x, Path) or path.exists() or _looks_like_path(x):
             return _require(path, "no such file")
-    # A name too long, a folder without permission; a RuntimeError: the folder of no user.
+    # OSError: a name too long, or a folder without permission. RuntimeError: `~` of no user.
     except (OSError, RuntimeError) as error:
         raise CheckpointMissing(f"{str(x)[:200]!r}: {error}"[:400]) from None
     names = [*IN_THE_BOX, *PUBLISHED, *BY_HAND, *entry_points.list_outside()]
@@ -163,12 +163,12 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
 
 
 def find_package(name: str) -> entry_points.Package | None:
-    """Find the package that brings a model of this name; none takes the name of one of ours."""
+    """Find the package that provides a model of this name, unless the name is one of ours."""
     return entry_points.find_package(name) if is_path(name) else None
 
 
 def is_path(x: str) -> bool:
-    """Tell whether `resolve` takes this for a path: the same on another machine, if absolute."""
+    """Tell whether a text is neither one of our names nor a URI: a path, or a package's model."""
     return x not in (*IN_THE_BOX, *PUBLISHED, *BY_HAND) and "://" not in x
 
 
@@ -199,9 +199,9 @@ def obtain(published: Published) -> Path:
 
 
 def find_by_hand(entry: ByHand) -> Path:
-    """Return a file that somebody put into `home()`; it must stay the one that was there first.
+    """Return a file that the user put into `home()`; raise if it changed since its first use.
 
-    No hash of it was published: the first use states its hash and keeps it.
+    No hash of it was published, so the first use logs its hash and keeps it.
     """
     path = home() / entry.file
     if not path.is_file():

@@ -19,8 +19,8 @@ from separator.model.spectrogram import compute_gain, compute_whole_spectrum, in
 GRID_FRAMES = 32
 GRID_BINS = 64
 LEAK = 0.01
-# Of what a file may ask for; the released networks have sizes up to 2048 and frames that overlap
-# seven times.
+# Limits to what a file may ask for; the released networks have sizes up to 2048 and frames that
+# overlap seven times.
 LARGEST_SIZE, MOST_OVERLAP = 65_536, 64
 
 
@@ -52,7 +52,7 @@ def check_sizes(rate_hz: int, n_fft: int, hop: int, condition_size: int) -> None
         raise ValueError(
             f"n_fft={n_fft}: must be a multiple of {2 * GRID_BINS} up to {LARGEST_SIZE}"
         )
-    # Short hops take memory without end: each frame is a whole spectrum.
+    # Very short hops would take all memory: each frame is a whole spectrum.
     lowest, highest = max(1, n_fft // MOST_OVERLAP), n_fft // 2
     if not lowest <= hop <= highest:
         raise ValueError(f"hop={hop}: must lie in {lowest}..n_fft/2={highest}")

@@ -1,8 +1,8 @@
-"""Let several threads separate with one network: one more thread calls it for them, in turn.
+"""Let several threads separate with one network: one further thread calls it for them, in turn.
 
-What a thread asks for stays a batch of its own: on a GPU a batch that several threads would fill
-has to have one size however full it is, for the last bits of a gain depend on it, and one that is
-not full costs as much as a full one.
+The windows of each thread stay in batches of their own. On a GPU the last bits of a gain depend on
+the size of the batch, so batches that several threads fill would all need one size, and a batch
+that is not full costs as much as a full one.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from separator.model.forward import Forward
 
-# More only let the windows of other threads wait.
+# Larger batches only let other threads wait longer.
 SHARED_FRAMES = 8_192
 
 

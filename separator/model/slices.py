@@ -1,5 +1,5 @@
-"""Run the blocks of a network over slices of their frames, so that what exists only inside of a
-block takes little memory however long a window is.
+"""Run the blocks of a network over slices of their frames, so that the maps inside a block take
+little memory however long a window is.
 
 Shapes: B batch, N frames, S shifts.
 """
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from separator.model.asp_unet import AspConfig
 from separator.model.resunet import NetworkConfig
 
-# Of the largest map in fp32, which is 128 frames of the full network. Maps of other levels are as
-# large, for as many frames of their own. Less takes less memory; small ones cost time.
+# The size of a slice of the largest map in fp32: 128 frames of the full network. Frames of other
+# levels are as large, so their slices have as many. Small slices take less memory, but more time.
 SLICE_BYTES = 1 << 24
 MARGIN = 2  # frames to either side that two 3x3 convolutions see
 
@@ -49,8 +49,8 @@ class Runner:
                 slice(low * map_.shape[1] // num_frames, high * map_.shape[1] // num_frames)
                 for map_ in maps
             ]
-            # By one index and back: a slice of the second dimension is dense for torch's compiler
-            # only where there is no first one.
+            # Drop the first dimension and restore it: for torch's compiler, a slice of the second
+            # dimension is dense only if there is no first one.
             cut = [map_[0, part][None] for map_, part in zip(maps, frames, strict=True)]
             if self.is_compiled:
                 mark_sizes(shifts_BS, *cut)
@@ -78,7 +78,7 @@ def mark_sizes(shifts_BS: Tensor, *maps: Tensor) -> None:
     """Tell the compiler which sizes vary, so that one graph serves every length.
 
     Batches of one are a graph of their own: the compiler treats sizes of 1 as constants. Bins are
-    not marked (`dynamic=True` would): the compiler would equate frames and bins of one number.
+    not marked (`dynamic=True` would): the compiler would equate equal numbers of frames and bins.
     """
     for map_ in maps:
         torch._dynamo.maybe_mark_dynamic(map_, 1)

@@ -24,12 +24,13 @@ def compute_spectrum(waveform_BT: Tensor, n_fft: int, hop: int) -> Tensor:
 
 
 def compute_whole_spectrum(waveform_BT: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Compute a spectrum that a network changes and `invert_spectrum` inverts: where frames overlap
-    by less than three quarters, it has one more if the end lies between two.
+    """Compute a spectrum that a network changes and `invert_spectrum` inverts.
 
-    Else only the falling edge of one window would cover what lies beyond the last frame's centre.
-    Its weight comes close to zero, and the inverse divides by it: the last samples could be of any
-    size. Where frames overlap more, as in the official networks, others still cover the end.
+    If frames overlap by less than three quarters, and the end lies between two frames, it has one
+    more frame. Without it, only the falling edge of one window would cover the samples beyond the
+    last frame's centre. Its weight comes close to zero, and the inverse divides by it: the last
+    samples could be of any size. If frames overlap more, as in the official networks, others still
+    cover the end.
     """
     missing = -waveform_BT.shape[-1] % hop if n_fft < 4 * hop else 0
     return compute_spectrum(F.pad(waveform_BT, (0, missing)), n_fft, hop)
@@ -37,7 +38,7 @@ def compute_whole_spectrum(waveform_BT: Tensor, n_fft: int, hop: int) -> Tensor:
 
 def invert_spectrum(spectrum_BNF: Tensor, n_fft: int, hop: int, num_samples: int) -> Tensor:
     """Compute the waveform (B, T) of exactly `num_samples` by weighted overlap-add."""
-    # torch.istft does the same; it takes up to twice the time on a CPU, and waits for a GPU.
+    # torch.istft does the same, but takes up to twice the time on a CPU, and waits for a GPU.
     window_W = make_window(n_fft, spectrum_BNF.real)
     frames_BNW = torch.fft.irfft(spectrum_BNF, n_fft) * window_W
     weights_1NW = window_W.square().expand(1, frames_BNW.shape[1], n_fft)
@@ -52,7 +53,7 @@ def overlap(frames_BNW: Tensor, hop: int) -> Tensor:
     num_frames, width = frames_BNW.shape[1:]
     parts = frames_BNW.split(hop, -1)
     sums_BNH = frames_BNW.new_zeros(len(frames_BNW), num_frames + len(parts) - 1, hop)
-    for i, part_BNH in enumerate(parts):  # in this order for any sample, wherever the track was cut
+    for i, part_BNH in enumerate(parts):  # the same order for each sample, wherever a track is cut
         sums_BNH[:, i : i + num_frames, : part_BNH.shape[-1]] += part_BNH
     return sums_BNH.flatten(1)[:, : (num_frames - 1) * hop + width]
 

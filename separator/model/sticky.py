@@ -1,7 +1,7 @@
 """Tell errors of a device that last until the process ends from errors of one forward. Pure."""
 
-# As CUDA's runtime words them; each makes every later call of the process fail too. Too little
-# memory is none of them.
+# CUDA's messages of errors after which every later call of the process fails too. Running out of
+# memory is not one of them.
 STICKY_TEXTS = (
     "device-side assert",
     "illegal memory access",

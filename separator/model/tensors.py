@@ -1,7 +1,7 @@
 """Read named tensors from a file of any container, and write them into safetensors.
 
-Nothing in a file is trusted: no code of it runs, and all that is wrong with it is a
-`CheckpointError`. Written files are whole or not there, and always the same bytes.
+Files are not trusted: no code in a file runs, and every defect raises a `CheckpointError`. A file
+is written whole or not at all, and equal tensors give equal bytes.
 """
 
 import json
@@ -41,7 +41,7 @@ class Ignored:
 # each of these objects, so no code of numpy or pathlib runs on the file's contents.
 HARMLESS = ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype"]
 HARMLESS += ["pathlib.PosixPath", "pathlib.WindowsPath"]
-# torch keeps the allowed names in one global set and removes these after use.
+# torch keeps allowed names in one global set, and removes ours after use: one thread at a time.
 SAFE_GLOBALS_LOCK = threading.Lock()
 # Everything that torch's unpickler and zip reader raise on damaged bytes, which they do not check:
 # a stack underflow is an IndexError, a bad argument a TypeError, a seek too far back an OSError.
@@ -56,7 +56,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             head = file.read(16)
     except OSError as error:
         raise CheckpointMissing(f"{path}: {error.strerror or error}") from None
-    # Checked first: the length of its header may begin with the first byte of a pickle.
+    # safetensors first: the length of its header may begin with the first byte of a pickle.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
         return _load_safetensors(path)
     if head.startswith((b"PK\x03\x04", b"\x80")):

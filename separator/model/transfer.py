@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 def to_device(samples: Tensor, device: torch.device) -> Tensor:
-    """Copy to the device; a GPU goes on with its work meanwhile."""
+    """Copy samples to the device; a GPU goes on with its work meanwhile."""
     if device.type == "cuda":
         return samples.pin_memory().to(device, non_blocking=True)
     return samples.to(device)
 
 
 def bring(results: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Copy results from the device, one after another. While a GPU's is under way, the next one is
-    computed."""
+    """Copy results from the device and yield them in order. While one is copied from a GPU, the
+    next one is computed."""
     before: _Copy | None = None
     for result in results:
         if result.device.type != "cuda":

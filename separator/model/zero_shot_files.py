@@ -1,7 +1,7 @@
 """Read the files of zero-shot separation: the detector and the separator, official or our own.
 
-The official program loads whatever names fit and leaves the rest at random. Here every tensor must
-be there, in its shape, and nothing else, except constants that the code computes itself.
+The official program loads the tensors whose names fit, and leaves all others random. Here a file
+must hold every tensor in its shape and no other, except constants that the code computes itself.
 
 A file of our own may hold a separator and a copy of its detector, which its metadata names:
 `encoder` is `htsat:` and a hash of the detector's weights, `labels` the names of its classes.
@@ -37,8 +37,8 @@ from separator.model.tensors import FORMAT, read_tensors, read_texts, write_tens
 log = logging.getLogger(__name__)
 
 INNER_DETECTOR = "at_model."
-# Of no effect or computed here: Fourier kernels, tables of positions, masks, and a layer that is
-# not used with the token-semantic head.
+# Tensors without effect, or computed here: Fourier kernels, tables of positions, masks, and a layer
+# that is not used with the token-semantic head.
 DETECTOR_CONSTANTS = ("relative_position_index", "attn_mask")
 DETECTOR_UNUSED = ("spectrogram_extractor.", "head.")
 ASP_FIRST = "encoder_block1.conv_block.emb1.weight"
@@ -95,7 +95,7 @@ def read_detector(path: Path) -> tuple[Htsat, list[str]]:
 def make_htsat(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> tuple[Htsat, list[str]]:
-    """Check the detector in what was read of a file."""
+    """Build and check the detector from the tensors and metadata of a file."""
     own = {n.removeprefix(DETECTOR): t for n, t in tensors.items() if n.startswith(DETECTOR)}
     named_id = metadata.get("encoder")
     if not own or (len(own) < len(tensors) and not is_detector_id(named_id)):
@@ -124,8 +124,8 @@ def make_htsat(
 def read_asp_unet(path: Path) -> AspUnet:
     """Read the separator's file: its tensors have no prefix.
 
-    The official program keeps a copy of the detector in it, under `at_model.`, and lets that copy
-    replace the detector without a word. Here it is left aside, with a warning.
+    The official program keeps a copy of the detector in it, under `at_model.`, and silently lets
+    that copy replace the detector. Here the copy is ignored, with a warning.
     """
     return make_asp_unet(path, *read_tensors(path))
 
@@ -133,7 +133,7 @@ def read_asp_unet(path: Path) -> AspUnet:
 def make_asp_unet(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> AspUnet:
-    """Check the separator in what was read of a file."""
+    """Build and check the separator from the tensors and metadata of a file."""
     foreign = (DETECTOR, INNER_DETECTOR, *ASP_CONSTANTS)
     own = {n: t for n, t in tensors.items() if not n.startswith(foreign)}
     if ASP_FIRST not in own:
@@ -184,8 +184,8 @@ def read_labels(num_classes: int) -> list[str]:
 
 
 def find_column(labels: Sequence[str], number: int) -> int:
-    """Find AudioSet's class of this number among a detector's labels, whose order may be its own:
-    that of a detector trained here is alphabetical."""
+    """Find the column of AudioSet's class `number` among a detector's labels, which may be in
+    another order: detectors trained here have them in alphabetical order."""
     name = read_labels(NUM_AUDIOSET)[number]
     if name not in labels:
         raise RequestError(
@@ -203,7 +203,7 @@ def _find_labels(path: Path, metadata: Mapping[str, str], num_classes: int) -> l
 
 
 def _check_rate(mel_filters_FM: Tensor) -> None:
-    """Refuse detectors of other rates: of the same shapes, but their filters end elsewhere."""
+    """Refuse detectors of other rates: their shapes are equal, but their filters end elsewhere."""
     if not mel_filters_FM.is_floating_point() or not mel_filters_FM.any():
         raise CheckpointMismatch("its mel filters are no numbers above 0")
     highest = int(mel_filters_FM.any(1).nonzero().max())

@@ -1,8 +1,8 @@
 """Separate single files: every chosen track, one stem after the other, span by span.
 
-Memory holds a span with its context, whatever the length of the file, and the stem's energy in each
-tenth of a second. Each stem decodes the file again, which costs about a hundredth of what the
-network takes, so that one decoder and one encoder are at work.
+Whatever the length of the file, memory holds one span with its context, and the stem's energy in
+each tenth of a second. The file is decoded again for each stem, so that only one decoder and one
+encoder run at a time; decoding takes about a hundredth of the network's time.
 
 Shapes: C channels, T samples, Q queries, D condition.
 """
@@ -40,7 +40,7 @@ from separator.storage import Storage, parse_uri
 from separator.storage.atomic import make_folder, replacing
 from separator.storage.temporary import temporary_folder
 
-LONGEST_NAME_BYTES = 255  # of a file, almost everywhere
+LONGEST_NAME_BYTES = 255  # of a file, on almost all file systems
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class FileTask:
         rate_hz = output_rate(track)
         meter = EnvelopeMeter(rate_hz)
         with closing(blocks), replacing(path) as temporary:
-            first_CT = next(blocks)  # its channels: one with channels="mono"
+            first_CT = next(blocks)  # it shows the number of channels: one with channels="mono"
             layout = track.layout if len(first_CT) == track.num_channels else None
             report = encode(
                 watch(first_CT, blocks, meter),
@@ -125,7 +125,7 @@ class FileTask:
 
 
 def check_stem_path(path: Path) -> None:
-    """Raise RequestError if no file can have the name of a stem."""
+    """Raise RequestError if a stem's file cannot have this name."""
     if (num_bytes := len(os.fsencode(path.name))) > LONGEST_NAME_BYTES:
         raise RequestError(
             f"{path.name}: a name of {num_bytes} bytes, at most {LONGEST_NAME_BYTES} are possible; "
@@ -138,7 +138,7 @@ def check_stem_path(path: Path) -> None:
 def watch(
     first_CT: np.ndarray, blocks: Iterator[np.ndarray], meter: EnvelopeMeter
 ) -> Iterator[np.ndarray]:
-    """Measure blocks on their way."""
+    """Yield all blocks unchanged, and measure each of them."""
     meter.add(first_CT)
     yield first_CT
     for block_CT in blocks:
@@ -165,7 +165,7 @@ def separate_blocks(
 
 
 def list_examples(queries: Sequence[Query]) -> set[Path]:
-    """List the local files that queries are made of, also those in folders of folders."""
+    """List the local example files of queries, also those in nested folders."""
     files: set[Path] = set()
     for query in queries:
         for name in (*query.audio, *query.image, *query.video):
@@ -188,7 +188,8 @@ def read_preview(stem: StemFile) -> Preview:
 
 
 def read_part(path: Path, part: Span) -> Sound:
-    """Read a part of a stem; libsndfile jumps there in all formats that it knows."""
+    """Read a part of a stem: by seeking with libsndfile, which does not know m4a, else from its
+    beginning."""
     if path.suffix == ".m4a":
         media = probe(path)
         return cut(path, media, media.tracks[0], part)
@@ -204,7 +205,7 @@ def read_part(path: Path, part: Span) -> Sound:
 
 @contextmanager
 def opened(path: str | Path, storage: Storage) -> Iterator[tuple[Path, str]]:
-    """Yield a local path of a file, itself or a copy of an object, and its name."""
+    """Yield (path, name without extension) of a local file or of a temporary copy of an object."""
     uri = str(path) if "://" in str(path) else str(Path(path).expanduser())
     place = parse_uri(uri)
     name = PurePosixPath(place.key).stem

@@ -1,8 +1,9 @@
-"""Show sounds in a notebook: HTML with a player and a spectrogram of each, and nothing outside it.
+"""Show sounds in a notebook: self-contained HTML with a player and a spectrogram for each.
 
 Sound and picture are `data:` addresses, so that the output of a cell can be kept, mailed or
-printed. Its size is bounded: of a long sound 10 to 30 s around its loudest part, and of many sounds
-the first MOST_PLAYERS. Colors are the notebook's own, light or dark. Shapes: C channels, T samples.
+printed. Its size is bounded: a long sound is cut to 10 to 30 s around its loudest part, and only
+the first MOST_PLAYERS sounds are shown. Colors follow the notebook's theme, light or dark.
+Shapes: C channels, T samples.
 """
 
 import base64
@@ -34,7 +35,7 @@ NOTE = "<p>{}</p>\n"
 
 @dataclass(frozen=True)
 class Preview:
-    """A stretch of a sound, and where in the sound it lies."""
+    """A stretch of a sound, and its position in the sound."""
 
     name: str
     samples: np.ndarray  # (C, T)
@@ -44,7 +45,7 @@ class Preview:
 
 
 def find_loudest(samples_CT: np.ndarray, rate_hz: int) -> Span:
-    """Choose the stretch to play of a sound in memory."""
+    """Choose the stretch of a sound in memory that its player plays."""
     meter = EnvelopeMeter(rate_hz)
     for start in range(0, samples_CT.shape[1], BLOCK_SAMPLES):
         meter.add(samples_CT[:, start : start + BLOCK_SAMPLES])
@@ -60,7 +61,7 @@ def make_preview(name: str, samples_CT: np.ndarray, rate_hz: int) -> Preview:
 
 
 def make_page(previews: Sequence[Preview], num_all: int) -> str:
-    """Make the HTML of some of `num_all` sounds; the pictures have one scale of colors."""
+    """Make the HTML of some of `num_all` sounds; all pictures share one color scale."""
     heard = [each for each in previews if each.samples.size]
     loudest_db = max((measure_loudest(each.samples, each.rate_hz) for each in heard), default=0.0)
     parts = [make_player(each, loudest_db) for each in heard]

@@ -1,7 +1,7 @@
-"""Return stems as the arrays that they are, which also know their names and can show themselves.
+"""Return stems as arrays that also have names, can be saved, and show players in a notebook.
 
-`ArrayStems` is a numpy array (Q, C, T), `TensorStems` a tensor. What is computed or cut from them
-is a plain array or tensor. Shapes: Q queries, C channels, T samples.
+`ArrayStems` is a numpy array (Q, C, T), `TensorStems` a tensor. Slices of them, and results of
+computations, are plain arrays or tensors. Shapes: Q queries, C channels, T samples.
 """
 
 import logging
@@ -29,16 +29,16 @@ SOUND = "the sound itself"
 
 
 class NamedStems:
-    """What stems have besides being an array: names, the residual, files, players.
+    """A mixin for arrays of stems: names, the residual, files, players.
 
     `stems["siren"]` is that stem (C, T); `keys`, `values`, `items`, `in` and `dict(stems)` go by
-    name, while numbers, slices, `len` and iteration are those of the array.
+    name, while numbers, slices, `len` and iteration work as for any array.
     """
 
     rate_hz: int
     _names: tuple[str, ...] = ()
-    _waveform: Tensor  # (C, T), a copy: the caller may go on with its own
-    _examples: Collection[Path] = ()  # files that queries are made of
+    _waveform: Tensor  # (C, T), a copy: the caller may change the original
+    _examples: Collection[Path] = ()  # example files of the queries
 
     def keys(self) -> tuple[str, ...]:
         return self._names
@@ -70,7 +70,7 @@ class NamedStems:
     def _plain(self) -> Any:
         return self.as_subclass(Tensor) if isinstance(self, Tensor) else np.asarray(self)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:  # what is sent elsewhere is a plain array
+    def __reduce_ex__(self, protocol: Any) -> Any:  # a pickle holds a plain array
         return self._plain().__reduce_ex__(protocol)
 
     def __deepcopy__(self, memo: Any) -> Any:
@@ -82,7 +82,7 @@ class NamedStems:
         yield from zip(self._names, samples_QCT, strict=True)
 
     def _mix(self) -> np.ndarray:
-        """Return the sound (C, T) with as many channels as stems have: one with `mono`."""
+        """Return the sound (C, T) with as many channels as the stems: one with `mono`."""
         mixture_CT = self._waveform.float().cpu().resolve_neg().numpy()
         if len(mixture_CT) != self._plain().shape[1]:
             mixture_CT = mixture_CT.mean(0, keepdims=True)
@@ -90,7 +90,7 @@ class NamedStems:
 
     @property
     def residual(self) -> Any:
-        """The sound without all of its stems (C, T), the same kind of array as they are."""
+        """The sound minus all of its stems (C, T), the same kind of array as the stems."""
         self._require_names()
         plain = self._plain()
         if isinstance(plain, Tensor):
@@ -135,7 +135,8 @@ class NamedStems:
         return path
 
     def _repr_html_(self) -> str | None:
-        """Show the sound, its stems and its residual; None, for plain text, without names."""
+        """Show the sound, its stems and its residual. Without names, return None: the notebook
+        then shows plain text."""
         if not self._names:
             return None
         stems = list(self._list_samples())
@@ -165,12 +166,12 @@ class ArrayStems(NamedStems, np.ndarray):
 class TensorStems(NamedStems, Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Stems (Q, C, T) as a tensor."""
 
-    # Results are plain tensors, as those of torch's own parameters.
+    # Results of computations are plain tensors, as for torch.nn.Parameter.
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
 
 
 def name_queries(queries: Any, num_stems: int) -> list[str]:
-    """List the names of stems; those of conditions (no queries) are numbered."""
+    """List the names of stems; without queries, the stems of conditions are numbered."""
     if queries is None:
         return [f"condition-{number}" for number in range(num_stems)]
     return [query.name for query in parse_queries(queries, with_samples=True)]
@@ -183,7 +184,7 @@ def name_array(
     rate_hz: int,
     examples: Collection[Path] = (),
 ) -> ArrayStems:
-    """Give stems (Q, C, T) their names, as a numpy array. They replace no file of `examples`."""
+    """Give stems (Q, C, T) their names, as a numpy array. `save` refuses to replace `examples`."""
     named = stems.numpy().view(ArrayStems)
     named._name(names, waveform_CT, rate_hz, examples)
     return named

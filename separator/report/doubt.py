@@ -1,15 +1,16 @@
 """Rate how doubtful each stem is, from its row of the manifest: what a person should hear first.
 
-The doubt of a stem is a number from 0 to 1. Its base is the mean of those signs that were measured:
+The doubt of a stem is a number from 0 to 1. Its base is the mean of the signs that were measured:
 
 - 1 - `presence_score`: the detector was not sure that the sound is there
-- how few stems of the same query have a lower `similarity`: the least similar one has 1
-- the same for `energy_share`
-- how few stems of the same query have a higher `residual_similarity`: the highest one has 1
+- the rank of its `similarity` among the stems of the same query: 1 for the least similar one
+- the rank of its `energy_share`: 1 for the faintest stem
+- the rank of its `residual_similarity`: 1 for the highest one
 
-Each of these adds 0.15, up to 1: a `warning` (the model does not know the words, say), clipped
-samples, repairs while decoding. A silent stem has a doubt of 1 if the detector heard its sound, and
-else of 0: there was nothing to separate. Rows that failed and renditions have no doubt (NaN).
+A `warning` (for example, the model does not know the words), clipped samples, and repairs while
+decoding each add 0.15, up to a doubt of 1. A silent stem has a doubt of 1 if the detector heard its
+sound; otherwise 0, because there was nothing to separate. Failed rows and renditions have no doubt
+(NaN).
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 SILENT_LUFS = -70.0
 SURE_SCORE = 0.5
 FLAW = 0.15
-# What is said of a stem beside its doubt.
+# The reasons for a doubt, by index.
 WARNED, CLIPPED, REPAIRED, SILENT, UNSURE, UNLIKE, FAINT, LEFT = range(8)
 REASONS = (
     "the model may not know the query",
@@ -31,12 +32,12 @@ REASONS = (
     "among the faintest of its query",
     "the sound is still in the residual",
 )
-EXTREME = 0.9  # a rank above it is worth a word
+EXTREME = 0.9  # the lowest rank that counts as a reason
 
 
 @dataclass(frozen=True)
 class Signs:
-    """What doubt is computed of: arrays with one value for each row; NaN is not measured."""
+    """The arrays that doubt is computed from, with one value per row; NaN means not measured."""
 
     is_stem: np.ndarray  # ok and a stem
     query: np.ndarray  # equal numbers for equal queries
@@ -72,7 +73,7 @@ def rate_doubt(signs: Signs) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rank_within(groups: np.ndarray, values: np.ndarray, is_ranked: np.ndarray) -> np.ndarray:
-    """Rank each value among those of its group: 0 the lowest, 1 the highest; a value alone has 0.5.
+    """Rank each value within its group: 0 is the lowest, 1 the highest; a single value gets 0.5.
 
     NaN, and rows that are not ranked, stay NaN. Equal values share the mean of their ranks.
     """

@@ -34,7 +34,7 @@ LABELS = """\
 
 
 def make_task(row: Record, audio_url: str, doubt: float | None) -> dict[str, Any]:
-    """Make the task of one stem. `audio_url`: where the annotators' browsers find its sound."""
+    """Make the task of one stem. Annotators' browsers load its sound from `audio_url`."""
     duration_s = float(row["duration_s"] or 0)
     regions = [
         {
@@ -65,8 +65,8 @@ def make_task(row: Record, audio_url: str, doubt: float | None) -> dict[str, Any
 
 
 def read_tasks(tasks: Iterable[Any]) -> list[Verdict]:
-    """Read the verdicts of exported tasks (JSON). Tasks that nobody annotated are left out, and so
-    are those of another origin beside ours."""
+    """Read the verdicts of exported tasks (JSON). Skip tasks without annotations, and tasks that
+    `separator review tasks` did not write."""
     found, number, num_ours = [], 0, 0
     for number, task in enumerate(tasks, start=1):
         try:
@@ -92,8 +92,8 @@ def read_tasks(tasks: Iterable[Any]) -> list[Verdict]:
 
 
 def _read_annotation(number: int, fingerprint: str, annotation: Mapping[str, Any]) -> Verdict:
-    """Read what one person said of a task. Relations of regions say nothing here, nor do regions
-    of no length: a click makes one."""
+    """Read one person's annotation of a task. Ignore relations between regions, and regions
+    without a length, which a single click makes."""
     verdict, notes, spans = "", [], []
     try:
         for each in annotation["result"]:
@@ -118,13 +118,13 @@ def _read_annotation(number: int, fingerprint: str, annotation: Mapping[str, Any
 
 
 def _name_reviewer(completed_by: Any) -> str:
-    """Name who annotated a task: by number, whether the export names only that or more."""
+    """Return the annotator's number; an export holds the number alone, or an object with it."""
     known = completed_by.get("id") if isinstance(completed_by, dict) else completed_by
     return "" if known is None else str(known)
 
 
 def dump_tasks(tasks: Iterable[Mapping[str, Any]]) -> Iterable[bytes]:
-    """Write tasks as one JSON list, a task a line, without holding them all."""
+    """Write tasks as one JSON list, one task per line; only one task is in memory at a time."""
     start = b"[\n"
     for task in tasks:
         yield start + json.dumps(task, ensure_ascii=False, allow_nan=False).encode()

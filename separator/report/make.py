@@ -33,7 +33,7 @@ from separator.storage import Storage, join_uri
 
 @dataclass(frozen=True)
 class ReportPlan:
-    """What the report is to show."""
+    """The content of the report."""
 
     layout: ReportLayout
     scan: Scan
@@ -41,9 +41,9 @@ class ReportPlan:
     rows: Sequence[tuple[Record, float, int]]  # with doubt and reasons, in the table's order
 
     def list_work(self, made: Mapping[str, set[str]]) -> list[AssetWork]:
-        """List what is left to preview. `made`: names of previews by the folder of their asset.
+        """List the assets that lack previews. `made`: names of earlier previews by asset folder.
 
-        A folder that holds another script than the previews of the page is made again as a whole.
+        If a folder holds a preview that the page does not show, all its previews are made again.
         """
         by_asset: dict[tuple[str, str], list[Record]] = {}
         for row, _, _ in self.rows:
@@ -61,7 +61,7 @@ class ReportPlan:
 
 @read_again
 def plan_report(storage: Storage, layout: Layout, most: int) -> ReportPlan:
-    """Go through the manifest twice: to count and to rate, then to read the chosen rows."""
+    """Read the manifest twice: first to count and rate all rows, then to get the chosen rows."""
     masks = find_latest(storage, layout)
     scan, arrays = scan_rows(read_marked(storage, masks, SCANNED))
     doubts, reasons = arrays.rate()
@@ -101,9 +101,9 @@ def read_chosen(batches: Iterable[Any], chosen: np.ndarray) -> list[Record]:
 
 
 def list_made(storage: Storage, layout: ReportLayout) -> dict[str, set[str]]:
-    """List earlier previews by folder: a preview is whole once its script is there.
+    """List earlier previews by folder: a preview is complete once its script exists.
 
-    A folder in which none is whole is listed too.
+    Folders without a complete preview are listed too.
     """
     made: dict[str, set[str]] = {}
     with contextlib.suppress(ObjectMissing):
@@ -122,9 +122,9 @@ def write_report(
     troubles: Mapping[str, str],
     run: dict[str, Any] | None,
 ) -> None:
-    """Write the site, the page itself last, and delete what it no longer shows.
+    """Write the site, the page itself last, and delete the data that it no longer shows.
 
-    `made`: earlier previews, `troubles`: what became of those of this time, see PreviewMaker;
+    `made`: earlier previews; `troubles`: the results of this report's previews, see PreviewMaker;
     `run`: the newest run file.
     """
     layout = plan.layout

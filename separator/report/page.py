@@ -6,7 +6,7 @@
     report/data/asset-<hash>.js            all columns of one asset's rows
     report/previews/...                    sounds and pictures, see previews.py
 
-All data are scripts that hand them to the page, so that the site works from file://.
+Data are stored as scripts that pass them to the page, so that the site works from file:// too.
 """
 
 import math
@@ -28,7 +28,7 @@ from separator.rows import RENDITION, STEM
 from separator.run.status import describe_state
 from separator.storage import is_within, join_uri, parse_uri
 
-MOST_ROWS_PER_ASSET = 200  # in the table, the most doubtful ones
+MOST_ROWS_PER_ASSET = 200  # in the table; the most doubtful rows are kept
 SHOWN_QUERIES = 100  # in the overview
 # Fields of a row of the table, in this order.
 FIELDS = (
@@ -61,7 +61,7 @@ class ReportLayout:
         return join_uri(self.root_uri, "previews")
 
     def link(self, uri: str) -> str:
-        """Make the address of a file of the output, relative to the page; empty for others."""
+        """Return the relative link from the page to a file of the output; empty for other files."""
         if not uri or not is_within(uri, self.output_uri):
             return ""
         key, root = parse_uri(uri).key, parse_uri(self.output_uri).key.rstrip("/")
@@ -70,7 +70,7 @@ class ReportLayout:
 
 
 def list_site_files() -> dict[str, bytes]:
-    """Read the page itself, by name."""
+    """Read the files of the page itself, by name."""
     return {each.name: each.read_bytes() for each in SITE.iterdir() if each.is_file()}
 
 
@@ -104,10 +104,11 @@ def limit_rows(pairs: Sequence[tuple[Record, float, int]]) -> list[tuple[Record,
 def make_stems(
     rows: Sequence[tuple[Record, float, int]], troubles: Mapping[str, str], root_uri: str
 ) -> dict[str, Any]:
-    """Make the table: rows as lists in the order of FIELDS, assets and queries by number. Queries
-    of one name and several texts, as assets with their own may have, are several.
+    """Make the table: rows as lists in the order of FIELDS, assets and queries by number. A name
+    with several texts (assets may have queries of their own) counts as several queries.
 
-    `rows`: (row, doubt, bits of its reasons); `troubles`: by name of a preview, why there is none.
+    `rows`: (row, doubt, bits of its reasons); `troubles`: by name of a preview, why it is missing,
+    or an empty text.
     """
     assets = list(dict.fromkeys(row["asset_uri"] for row, _, _ in rows))
     asked = [(row["query_name"], row["query_text"] or "") for row, _, _ in rows]
@@ -149,7 +150,7 @@ def make_stems(
 
 
 def show_path(uri: str, root_uri: str) -> str:
-    """Show an asset's path below the library; elsewhere its whole URI."""
+    """Return an asset's path below the library; its whole URI if it is stored elsewhere."""
     folder = root_uri.rstrip("/") + "/"
     return uri.removeprefix(folder) if root_uri and uri.startswith(folder) else uri
 
@@ -176,7 +177,7 @@ def make_overview(
     output_uri: str,
     run: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Make the overview. `num_rows`: of the table; `run`: the newest run file."""
+    """Make the overview. `num_rows`: rows of the table; `run`: the newest run file."""
     ranked = sorted(scan.queries.items(), key=lambda item: (-item[1].rows.total(), item[0]))
     queries = [
         {
@@ -217,7 +218,7 @@ def make_overview(
 
 
 def make_histograms(scan: Scan) -> list[dict[str, Any]]:
-    """Leave out columns that were never measured."""
+    """Make the histograms of all columns that were measured at least once."""
     found = []
     for column, (low, high, unit) in HISTOGRAMS.items():
         counts = scan.histograms.get(column)
@@ -228,7 +229,7 @@ def make_histograms(scan: Scan) -> list[dict[str, Any]]:
 
 
 def describe_run(run: dict[str, Any]) -> dict[str, Any]:
-    """Keep of a run file what a reader of the page asks for."""
+    """Select the parts of a run file that the page shows."""
     keys = ("run_id", "written_at", "config", "versions", "machine", "precision", "commit")
     return {key: run[key] for key in keys if key in run} | {
         "state": describe_state(run),
@@ -238,7 +239,7 @@ def describe_run(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_number(value: float | None, digits: int = 4) -> float | None:
-    """Round to so many digits; None for NaN, which JSON does not have."""
+    """Round to so many significant digits; None for NaN and infinity, which JSON does not have."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{digits}g}")

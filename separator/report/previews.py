@@ -1,8 +1,8 @@
 """Make the previews of one asset: short sound, spectrograms and waveforms of each of its stems.
 
-For each stem: the mixture, the stem and what is left (their difference), as m4a that every browser
-plays, of one length, so that they can be played in step. Memory holds 30 s of three sounds, and an
-envelope of the track. Shapes: C channels, T samples.
+A stem's preview has three sounds of equal length, which the page plays in step: the mixture, the
+stem, and their difference. They are m4a files, which every browser plays. Memory holds 30 s of each
+sound, and an envelope of the track. Shapes: C channels, T samples.
 """
 
 import contextlib
@@ -35,8 +35,8 @@ from separator.rows import STEM
 from separator.storage import Storage, join_uri
 from separator.storage.temporary import temporary_folder
 
-VERSION = 1  # of previews: another one makes them again
-AGAIN = "again"  # the script of a folder whose previews are to be made again by the next report
+VERSION = 1  # of previews; with another version all previews are made again
+AGAIN = "again"  # a script of this name makes the next report repeat the previews of its folder
 NUM_PEAKS = 600
 MOST_PEAKS = 400  # of the waveform of a whole track
 ERRORS = (MediaError, StorageError, AudioError, RequestError)
@@ -51,18 +51,18 @@ class AssetWork:
     etag: str
     rows: Sequence[Record]
     folder: str  # below previews/
-    is_stale: bool = False  # the folder holds other previews, which go first
+    is_stale: bool = False  # the folder holds outdated previews, which are deleted first
 
 
 @dataclass(frozen=True)
 class PreviewMaker:
-    """Write previews below `folder_uri`; a value that travels to the workers once."""
+    """Write previews below `folder_uri`; a plain value that Ray can send to its workers."""
 
     storage: Storage
     folder_uri: str
 
     def __call__(self, work: AssetWork) -> dict[str, str]:
-        """Return for each preview the reason why it could not be made, empty if it was."""
+        """Make the previews of an asset; return by name why one failed, or an empty text."""
         if work.is_stale:
             self.storage.clear(join_uri(self.folder_uri, work.folder))
         try:
@@ -70,7 +70,7 @@ class PreviewMaker:
                 return {
                     name_preview(row): self._try(work, row, source, folder) for row in work.rows
                 }
-        except ObjectChanged as error:  # while it was read
+        except ObjectChanged as error:  # while the asset was read
             return {name_preview(row): f"{error.code}: {error}" for row in work.rows}
 
     def _try(self, work: AssetWork, row: Record, source: "Source", folder: Path) -> str:
@@ -122,7 +122,7 @@ class PreviewMaker:
         loudest_db: float,
         folder: Path,
     ) -> dict[str, Any]:
-        """Write sound and picture of one lane; stems of one track share the mixture's."""
+        """Write sound and picture of one lane; stems of one track share the mixture's sound."""
         name = f"{name_preview(row)}-{kind}"
         audio = f"{name}.m4a"
         if kind == MIXTURE:
@@ -149,7 +149,7 @@ class Source:
     def __init__(self, path: Path | None = None, media: Media | None = None) -> None:
         self.path, self.media = path, media
         self.trouble = ""  # the reason why there is no mixture
-        self.may_come = False  # a later report may have one
+        self.may_come = False  # whether a later report may find the mixture
         self._last: tuple[tuple[Track, Span], Sound] | None = None
 
     def cut(self, track_index: int, streams: Sequence[int], window: Span) -> Sound | None:
@@ -163,7 +163,7 @@ class Source:
 
 @contextlib.contextmanager
 def opened(storage: Storage, work: AssetWork, folder: Path) -> Iterator[Source]:
-    """Open the asset; where it is gone or another one by now, its stems are shown alone."""
+    """Open the asset; if it is missing or has changed, previews show its stems alone."""
     source = Source()
     with contextlib.ExitStack() as stack:
         try:
@@ -184,13 +184,13 @@ def name_preview(row: Record) -> str:
 
 
 def list_spans(row: Record) -> list[Span] | None:
-    """Return the presence of a row; None where it was not measured."""
+    """Return the presence of a row; None if it was not measured."""
     found = row.get("presence")
     return None if found is None else [(each["start_s"], each["stop_s"]) for each in found]
 
 
 def pack_script(kind: str, name: str, content: Mapping[str, Any]) -> bytes:
-    """Write data as a script that hands them to the page: scripts load from file:// too."""
+    """Pack data as a script that passes them to the page: scripts load from file:// too."""
     text = json.dumps(content, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return f"Report.put({json.dumps(kind)},{json.dumps(name)},{text});\n".encode()
 
@@ -213,7 +213,7 @@ def measure(
 
 
 def subtract(mixture: Sound, stem: Sound) -> Sound:
-    """Take the stem out of the mixture; a stem of one channel out of the mean of all."""
+    """Subtract the stem from the mixture; if their channel counts differ, subtract the means."""
     whole_CT = mixture.samples
     if len(stem.samples) != len(whole_CT):
         whole_CT = whole_CT.mean(0, keepdims=True)
@@ -222,7 +222,7 @@ def subtract(mixture: Sound, stem: Sound) -> Sound:
 
 
 def shrink(peaks: np.ndarray, most: int | None = None) -> list[int]:
-    """Make whole numbers from 0 to 99 of peaks, at most so many: the page draws them."""
+    """Turn peaks into at most `most` whole numbers from 0 to 99, which the page draws."""
     if most is not None and len(peaks) > most:
         starts = (np.arange(most) * len(peaks)) // most
         peaks = np.maximum.reduceat(peaks, starts)

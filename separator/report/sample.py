@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RANDOM_SHARE = 0.25  # of the places, where not all assets fit
+RANDOM_SHARE = 0.25  # share of random assets, if not all assets fit
 
 
 @dataclass(frozen=True)
@@ -13,16 +13,16 @@ class Choice:
 
     assets: np.ndarray
     num_by_doubt: int
-    num_at_random: int  # 0 where all assets are shown
+    num_at_random: int  # 0 if all assets are shown
 
     def has(self, assets: np.ndarray) -> np.ndarray:
         return np.isin(assets, self.assets)
 
 
 def choose_assets(asset: np.ndarray, doubt: np.ndarray, most: int) -> Choice:
-    """Choose at most so many assets by the hash and the doubt of each row.
+    """Choose at most `most` assets; `asset` and `doubt` are the asset's hash and doubt of each row.
 
-    An asset is as doubtful as its most doubtful stem. Those at random are the ones with the lowest
+    An asset is as doubtful as its most doubtful stem. The random assets are those with the lowest
     hashes, so a report that is made again shows the same ones.
     """
     order = np.lexsort((-np.nan_to_num(doubt, nan=-1.0), asset))

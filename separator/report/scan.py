@@ -1,7 +1,7 @@
-"""Go through all current rows of the manifest once and count: what the overview says.
+"""Count all current rows of the manifest in one pass, for the overview of the report.
 
-Memory is bounded by the number of rows, about 80 bytes each, not by their texts: of assets a hash
-is kept, of queries at most MOST_QUERIES names, of failures a few examples.
+Memory grows by about 80 bytes per row, whatever the length of its texts: it holds a hash of each
+asset, at most MOST_QUERIES names of queries, and a few examples of each failure.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from separator.rows import STEM
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_QUERIES = 10_000  # by name; all others count as one
-MOST_EXAMPLES = 5  # of a failure
+MOST_QUERIES = 10_000  # names that are counted; all others count as one query
+MOST_EXAMPLES = 5  # of each failure
 OTHERS = "(other queries)"
-SEVERAL = "(several texts)"  # of a name, where assets have queries of their own
+SEVERAL = "(several texts)"  # one name has several texts, because assets have their own queries
 # Columns with a histogram: lowest and highest value, unit.
 HISTOGRAMS = {
     "presence_score": (0.0, 1.0, ""),
@@ -70,7 +70,7 @@ class QueryCount:
 
 @dataclass
 class Scan:
-    """What all rows add up to."""
+    """The totals over all rows."""
 
     num_assets: int = 0
     num_failed_assets: int = 0
@@ -102,7 +102,7 @@ def scan_rows(batches: "Iterable[pa.RecordBatch]") -> tuple[Scan, Arrays]:
     scan.num_failed_assets = len(np.unique(np.concatenate([np.zeros(0, np.int64), *failed])))
     found = np.concatenate([np.zeros(0, TRACK), *tracks])
     _, first = np.unique(found[["asset", "track"]], return_index=True)
-    scan.queries.pop("", None)  # of rows of a list whose queries could not be read
+    scan.queries.pop("", None)  # rows of a list whose queries could not be read have no name
     scan.num_tracks, scan.audio_s = len(first), float(found["seconds"][first].sum())
     return scan, joined
 
@@ -111,21 +111,21 @@ TRACK = np.dtype([("asset", np.int64), ("track", np.int32), ("seconds", np.float
 
 
 class Columns:
-    """Read columns of a batch as arrays or texts; those that it lacks are empty."""
+    """Read columns of a batch as arrays or texts; columns that the batch lacks are empty."""
 
     def __init__(self, batch: "pa.RecordBatch") -> None:
         self.batch = batch
         self.names = set(batch.schema.names)
 
     def read_numbers(self, name: str) -> np.ndarray:
-        """Read numbers as float64; NaN where there is none."""
+        """Read numbers as float64; NaN for null."""
         if name not in self.names:
             return np.full(len(self.batch), np.nan)
         values = self.batch[name].cast("float64").to_numpy(zero_copy_only=False)
         return np.array(values, np.float64)
 
     def read_coded(self, name: str) -> tuple[np.ndarray, list[str]]:
-        """Read texts as (number of each row's text, texts)."""
+        """Read texts; return the index of each row's text, and the distinct texts."""
         if name not in self.names:
             return np.zeros(len(self.batch), np.int64), [""]
         coded = self.batch[name].fill_null("").dictionary_encode()
@@ -154,7 +154,7 @@ def hash_text(text: str) -> int:
 
 
 def _read_arrays(columns: Columns, known: dict[str, int]) -> Arrays:
-    """`known`: the number of each query's name, for all batches."""
+    """Read the arrays of a batch. `known` maps names of queries to numbers, over all batches."""
     codes, names = columns.read_coded("query_name")
     for name in names:
         if name not in known and len(known) < MOST_QUERIES:
@@ -189,7 +189,7 @@ def _join(parts: Sequence[Arrays]) -> Arrays:
 
 
 def _list_tracks(columns: Columns, arrays: Arrays) -> np.ndarray:
-    """List the tracks of a batch that were reached, each once, with its length."""
+    """List each track of a batch once, with its length; leave out tracks without a length."""
     seconds = columns.read_numbers("duration_s")
     rows = np.zeros(len(seconds), TRACK)
     rows["asset"], rows["seconds"] = arrays.asset, seconds

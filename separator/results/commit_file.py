@@ -17,8 +17,8 @@ from separator.rows import NO_TRACK, WorkItem
 from separator.storage import Storage
 
 VERSION = 1
-ID = re.compile("[0-9a-f]{32}")  # of a work item
-# Every record has them as texts.
+ID = re.compile("[0-9a-f]{32}")  # id of a work item
+# Columns that hold a text in every record.
 TEXTS = ("asset_uri", "asset_etag", "query_name", "request", "run_id", "error_code", "created_at")
 
 
@@ -32,7 +32,7 @@ class CommitFile:
 
 
 def read_commit_file(storage: Storage, uri: str) -> CommitFile:
-    """Read an asset's commit file; an empty one where the asset has not been committed."""
+    """Read an asset's commit file; return an empty one if the asset has not been committed."""
     try:
         data = storage.read(uri)
     except ObjectMissing:
@@ -83,17 +83,17 @@ def list_uris(records: Iterable[Record]) -> list[str]:
 
 
 def is_made(record: Record) -> bool:
-    """Tell whether something came out: a mix stays, too, where its remux alone has failed."""
+    """Tell whether a record names a result: a mix counts even if its remux has failed."""
     return not record["error_code"] or bool(record["stem_uri"])
 
 
 def keep_finished(
     old: Sequence[Record], new: Sequence[Record], items: Iterable[WorkItem]
 ) -> list[Record]:
-    """Put the records of an earlier run in place of failures of what it has finished.
+    """Replace failures of work that an earlier run has finished by the records of that run.
 
-    Finished work of an asset comes again with what is new for it. If its original cannot be read
-    this time, what is there is still right.
+    Finished work of an asset may be done again together with new work. If the asset cannot be read
+    this time, the earlier files are still right.
     """
     etag, rows = new[0]["asset_etag"], []
     by_name = {item.name: item for item in items}
@@ -113,8 +113,9 @@ def keep_finished(
 def clear_residuals(
     old: Sequence[Record], new: Sequence[Record], orphan_uris: Iterable[str] = ()
 ) -> list[Record]:
-    """Return the earlier records of other queries, without the residuals that were made again: a
-    joint one holds something else now. `orphan_uris`: files that were made, and no record names."""
+    """Take the residual out of earlier records of other queries if it was made again: a joint one
+    holds something else now. Return these records. `orphan_uris`: new files that no record names.
+    """
     etag, names = new[0]["asset_etag"], {record["query_name"] for record in new}
     again = {*orphan_uris, *(record["residual_uri"] for record in new)} - {""}
     others = [r for r in old if r["asset_etag"] == etag and r["query_name"] not in names]
@@ -128,10 +129,10 @@ def clear_residuals(
 
 
 def merge_records(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """Make (the rows of the commit file, URIs of files that no row names any more).
+    """Return (the rows of the commit file, URIs of files that no row names any more).
 
-    Rows of an earlier version of the asset go, and rows of a work item that was made again. Where
-    nothing of it could be made, what was made in another way stays, with all of its rows.
+    Rows of an earlier version of the asset are dropped, and rows of a query that was made again. If
+    nothing could be made for a query, all rows of its earlier finished work item stay.
     """
     etag, names = new[0]["asset_etag"], {record["query_name"] for record in new}
     made_again = {record["query_name"] for record in new if is_made(record)}

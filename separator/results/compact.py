@@ -27,7 +27,7 @@ ORDER = ("asset_uri", "track_index", "query_name")
 def compact(
     storage: Storage, layout: Layout, run_id: str, rows_per_file: int = ROWS_PER_FILE
 ) -> None:
-    """Write the files of this run, and all with superseded rows, again as few files.
+    """Rewrite the files of this run, and all files with superseded rows, as few files.
 
     New files are written before old ones are deleted: a reader in between may see a row twice,
     but never misses one.
@@ -51,8 +51,8 @@ def compact(
 def read_whole(
     storage: Storage, masks: "Mapping[str, np.ndarray]", whole: list[str]
 ) -> "Iterator[pa.Table]":
-    """Read the rows that masks mark, by file, and add the file to `whole`; a damaged one is named
-    and stays as it is."""
+    """Yield the rows of each file that its mask marks, and add the file to `whole`; a damaged file
+    is logged and stays as it is."""
     for uri, mask in masks.items():
         try:
             table = read_table(storage, uri, mask)
@@ -64,7 +64,7 @@ def read_whole(
 
 
 def merge(tables: "Iterable[pa.Table]", num_rows: int) -> "Iterator[pa.Table]":
-    """Join tables into some of at least `num_rows` rows each, the last one excepted; none empty."""
+    """Join tables into larger ones of at least `num_rows` rows; the last may have fewer, not 0."""
     import pyarrow as pa
 
     held: list[pa.Table] = []

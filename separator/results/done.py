@@ -27,8 +27,8 @@ from separator.storage import Storage
 
 @dataclass(frozen=True)
 class DoneItems:
-    """Sorted hashes of work item ids, 8 bytes each: of those that need nothing more, of those among
-    them that have failed for good and, if given, of the only wanted ones."""
+    """Sorted hashes of work item ids, 8 bytes each. `done`: items that need no more work; `failed`:
+    those of them that failed for good; `wanted`: if given, no other items are to be made."""
 
     done: np.ndarray
     failed: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
@@ -38,7 +38,7 @@ class DoneItems:
 
     def select_pending(self, asset: Asset, recorded: Set[str] | None = None) -> Asset | None:
         """Keep the work items of an asset that are left to do; None if there are none. `recorded`:
-        the ids in its commit file, if the manifest alone is not to be relied on."""
+        the ids in its commit file, if the manifest may be wrong about the asset."""
         is_open = ~self._find(asset, self.done)
         if recorded is not None:
             is_open |= [not set(item.ids) & recorded for item in asset.items]
@@ -55,15 +55,15 @@ class DoneItems:
         return bool(self._find(asset, self.failed).any())
 
     def _is_mended(self, asset: Asset) -> bool:
-        """Tell whether an asset that had failed is another file now, all of whose items are new."""
+        """Tell whether an asset that had failed has changed since: then all its items are new."""
         return self.failed_etags.get(asset.uri, asset.etag) != asset.etag
 
     def add(self, hashes: "array[int]") -> "DoneItems":
-        """`hashes`: of the ids of work items that were committed since."""
+        """Add work items that were committed since, by the hashes of their ids."""
         return replace(self, done=np.union1d(self.done, np.asarray(hashes, np.uint64)))
 
     def _find(self, asset: Asset, hashes: np.ndarray) -> np.ndarray:
-        # An output of the first release holds its ids. No hash is that of an empty id.
+        # Old outputs hold ids of the first release. An item may lack an id: "0" matches no hash.
         ids = zip(*(item.ids for item in asset.items), strict=True)
         found = [is_known(hash_ids([i or "0" for i in each]), hashes) for each in ids]
         return np.any(found, axis=0)
@@ -77,17 +77,17 @@ def find_done(
     only_failed: bool = False,
     threshold: float = 1.0,
 ) -> DoneItems:
-    """Read which work items are done on every track. `retry_failed`: those that have failed for
-    good are to be tried again; `only_failed`: nothing but failed ones is wanted, and all items of
-    an asset that had failed and is another file now. `threshold`: a stem whose query was absent is
-    to be made if its score reaches this."""
+    """Read which work items are done on every track. `retry_failed`: items that failed for good
+    are to be tried again; `only_failed`: only failed items are wanted, and all items of an asset
+    that had failed and has changed since. `threshold`: an absent stem is to be made if its score
+    reaches this."""
     parts = read_all_keys(storage, layout)
     every = join_keys(parts)
-    del parts  # as large again
+    del parts  # frees as much memory as `every` takes
     is_latest, is_unseen = select_latest(every), find_unseen(every)
     keys = Keys(*(column[is_latest] for column in every))
     ids, outcome = keys.work_item.view(np.uint64), keys.outcome
-    # Once its asset can be looked at again, the records beside the stems say what is done.
+    # If storage could not read the asset since, run it again: its commit file says what is done.
     is_open = (outcome == MAY_PASS) | (is_unseen[is_latest] & (keys.etag != NO_ETAG))
     is_open |= keys.absent_score >= to_score(threshold)
     if retry_failed:

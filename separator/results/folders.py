@@ -1,7 +1,7 @@
 """Find the folder of an asset below stems/, and read what its commit file says.
 
-A folder belongs to the asset that its commit file names. Assets of two libraries may have one path:
-the one that comes later gets a folder of its own beside the other's.
+A folder belongs to the asset that its commit file names. Assets of two libraries may have the same
+path: the later one gets a folder of its own beside the other's.
 """
 
 import logging
@@ -42,10 +42,10 @@ def find_folder(storage: Storage, layout: Layout, asset: Asset) -> tuple[Asset, 
 
 
 def withdraw(storage: Storage, layout: Layout, asset: Asset, found: CommitFile) -> None:
-    """Take the records out of the commit file whose files are about to be made in another way.
+    """Take out of the commit file the records whose files are about to be made in another way.
 
-    If the run is killed between the first of those files and its commit, no record says that they
-    are what they were.
+    Otherwise, if the run is killed between the first new file and its commit, these records would
+    describe files that have changed.
     """
     ids = {item.name: item.ids for item in asset.items}
     kept, stale = [], []
@@ -59,7 +59,7 @@ def withdraw(storage: Storage, layout: Layout, asset: Asset, found: CommitFile) 
 
 
 def read_folder(storage: Storage, layout: Layout, path: str) -> CommitFile:
-    """Read a commit file; where it is damaged, take its records from the manifest."""
+    """Read a commit file; if it is damaged, take its records from the manifest."""
     try:
         return read_commit_file(storage, layout.record(path))
     except OutputDamaged as error:
@@ -73,12 +73,12 @@ def read_folder(storage: Storage, layout: Layout, path: str) -> CommitFile:
 
 @dataclass(frozen=True)
 class _Places:
-    """Tell where the current rows of the manifest are that name a file: 24 bytes a row."""
+    """Index the current rows of the manifest that name files, by folder: 24 bytes a row."""
 
     masks: dict[str, np.ndarray]  # of the current rows, by file of the manifest
     folders: np.ndarray  # hash of each row's folder
-    files: np.ndarray  # number of its file
-    rows: np.ndarray  # its number among the current rows of that file
+    files: np.ndarray  # number of the row's file in `masks`
+    rows: np.ndarray  # number of the row among the current rows of that file
 
     def read(self, storage: Storage, folder: str) -> list[Record]:
         """Read the rows that name files of one folder."""
@@ -90,8 +90,8 @@ class _Places:
         return found
 
 
-# Of this process, by the files of the manifest: after a disk was damaged a worker meets many such
-# commit files, and looks at the whole manifest for the first one only.
+# A cache of this process, by version of the manifest: after a disk was damaged, a worker meets many
+# damaged commit files, and reads the whole manifest for the first one only.
 _known: dict[tuple[str, ...], _Places] = {}
 
 
@@ -117,7 +117,7 @@ def _make_places(storage: Storage, layout: Layout) -> _Places:
 
 
 def _find_folder_of(layout: Layout, uri: str) -> str:
-    """Find the folder of the asset that a file of the output is of; empty for other files."""
+    """Find the folder of the asset that a file of the output belongs to; empty for other files."""
     top = layout.folder("")
     found = OWN_FILE.match(uri.removeprefix(top)) if uri.startswith(top) else None
     return f"{top}{found[1]}" if found else ""

@@ -17,7 +17,7 @@ COLUMNS = (
     "asset_uri", "track_index", "kind", "query_name", "query_text", "presence", "fingerprint",
     "frame_rate", "timecode", "created_at", "duration_s",
 )  # fmt: skip
-ANY, UNREVIEWED = "any", "none"  # beside the verdicts themselves
+ANY, UNREVIEWED = "any", "none"  # choices in addition to the verdicts
 MOST_NAMES = 20
 
 
@@ -34,7 +34,7 @@ class Found:
 
 
 def list_found(rows: Iterable[dict[str, Any]], min_score: float = 0.0) -> Iterator[Found]:
-    """List the stretches of rows that `read_presence` gives."""
+    """List the stretches of the rows that `read_presence` returned."""
     for row in rows:
         for stretch in row["presence"]:
             if stretch["score"] >= min_score:
@@ -52,11 +52,11 @@ def list_found(rows: Iterable[dict[str, Any]], min_score: float = 0.0) -> Iterat
 def read_presence(
     storage: Storage, output_uri: str, query: str = "", verdict: str = ANY
 ) -> list[dict[str, Any]]:
-    """Read the rows of stems whose query is meant, by asset, track and query. Where both `run` and
-    `detect` have listened, the later one counts, and the verdict is that of the stem."""
+    """Read the rows of stems that `query` means (empty: all), by asset, track and query. If both
+    `run` and `detect` have listened, the later result counts; verdicts are about the stem."""
     found: dict[tuple[str, int, str], dict[str, Any]] = {}
     names: set[str] = set()
-    unheard: set[str] = set()  # names of queries that are meant, and that nothing listened for
+    unheard: set[str] = set()  # names of queries that `query` means and nothing listened for
     layouts = [Layout(name_presence(output_uri), ""), Layout(output_uri, "")]
     check_manifests(storage, layouts)
     for layout in layouts:
@@ -74,7 +74,7 @@ def read_presence(
                 elif other is None or other["created_at"] <= row["created_at"]:
                     other = row
                 if other is not None:
-                    # The output's own rows come last: theirs are the fingerprints of stems.
+                    # The output's own rows come last: they have the fingerprints of stems.
                     found[key] = other | {"fingerprint": row.get("fingerprint", "")}
     if not found and unheard:
         unknown = ", ".join(sorted(unheard)[:MOST_NAMES])
@@ -96,7 +96,7 @@ def read_presence(
 
 
 def check_manifests(storage: Storage, layouts: Sequence[Layout]) -> None:
-    """Refuse an output, named last, in which nothing has written a manifest."""
+    """Refuse an output (the last of the layouts) if none of the layouts has a manifest."""
     if any(list_entries(storage, layout) for layout in layouts):
         return
     output_uri = layouts[-1].root_uri

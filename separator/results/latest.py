@@ -1,6 +1,6 @@
 """Find the rows of the manifest that are current: those of the last commits.
 
-Runs only add files, so rows of earlier commits stand beside them until a compaction.
+Runs only add files, so superseded rows of earlier commits remain until a compaction.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NO_ETAG = hash("")  # of an asset that storage could not look at
+NO_ETAG = hash("")  # the etag of an asset that storage could not look at
 OK, FAILED_FOR_GOOD, MAY_PASS = 0, 1, 2  # outcomes
 SCORE_COLUMNS = ("status", "presence_score")
 MOST_READS = 3
@@ -32,8 +32,8 @@ Out = TypeVar("Out")
 
 
 def read_again(read: Callable[In, Out]) -> Callable[In, Out]:
-    """Let a function that reads the manifest begin again where a file of it is gone: a run puts
-    them together at its end, and this one may have listed them before."""
+    """Let a function that reads the manifest begin again if a file of it is gone: a run compacts
+    the manifest at its end, maybe after the function has listed the files."""
 
     @functools.wraps(read)
     def read_until_whole(*args: In.args, **options: In.kwargs) -> Out:
@@ -46,7 +46,7 @@ def read_again(read: Callable[In, Out]) -> Callable[In, Out]:
 
 
 class Keys(NamedTuple):
-    """Hold the columns that decide, as integers: 64 bytes a row, no texts."""
+    """Hold as integers the columns that decide which rows are current: 64 bytes a row."""
 
     asset: np.ndarray  # hash of the asset's URI
     etag: np.ndarray  # hash of the asset's version
@@ -55,15 +55,15 @@ class Keys(NamedTuple):
     created_at: np.ndarray  # microseconds; all rows of one commit share it
     work_item: np.ndarray  # the first 8 bytes of its id
     outcome: np.ndarray  # OK, FAILED_FOR_GOOD or MAY_PASS
-    absent_score: np.ndarray  # of a query that is heard nowhere, in millionths; -1 of other rows
+    absent_score: np.ndarray  # score of a query that is absent, in millionths; -1 in other rows
 
 
 def select_latest(keys: Keys) -> np.ndarray:
     """Mark the rows of the last commits, each once.
 
     A row is kept if its etag is the newest one of its asset, if no later commit holds its asset
-    and query, and if it is the first of equal rows. A row of an asset that could not be looked at
-    replaces no other: the stems are still there. It stands beside them until a later commit.
+    and query, and if it is the first of equal rows. A row of an asset that storage could not look
+    at replaces no other row, because the stems are still there: both stay until a later commit.
     """
     is_unseen = keys.etag == NO_ETAG
     seen_first = np.lexsort((-keys.created_at, is_unseen))
@@ -80,7 +80,7 @@ def select_latest(keys: Keys) -> np.ndarray:
 
 
 def find_unseen(keys: Keys) -> np.ndarray:
-    """Mark the rows of work items whose asset could not be looked at since they were made."""
+    """Mark rows of work items whose newest row says that storage could not look at the asset."""
     return keys.etag[find_first(keys.item, sort_newest_first(keys))] == NO_ETAG
 
 
@@ -118,7 +118,7 @@ def read_marked(
     storage: Storage, masks: Mapping[str, np.ndarray], columns: Sequence[str]
 ) -> "Iterator[pa.RecordBatch]":
     """Yield some columns of the rows that the masks mark, by file; a file may lack a column."""
-    import pyarrow as pa  # imported here: it costs 0.2 s
+    import pyarrow as pa  # imported here, because the import takes 0.2 s
 
     for uri, mask in masks.items():
         start = 0
@@ -155,7 +155,7 @@ def read_keys(storage: Storage, uri: str) -> np.ndarray:
     """Read the `Keys` of one file as an array (8, rows)."""
     try:
         return np.concatenate([_make_empty(), *_iterate_keys(storage, uri)], axis=1)
-    except ValueError as error:  # a text that is no UTF-8, an id that is none
+    except ValueError as error:  # a text that is not UTF-8, or a malformed id
         raise OutputDamaged(f"{uri}: is no manifest: {error}") from None
 
 

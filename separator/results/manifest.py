@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 ROWS_PER_BATCH = 65_536
-# Every row has them; they say what it is of, when it was made and what became of it.
+# Every row has these columns: what it is about, when it was made and what became of it.
 KEY_COLUMNS = (
     "asset_uri", "asset_etag", "query_name", "track_index", "created_at", "request", "error_code"
 )  # fmt: skip
@@ -45,11 +45,11 @@ class ManifestWriter:
             uri = self.layout.manifest_file(self.run_id, self.num_files)
             write_table(self.storage, uri, make_table(self.held))
             self.held, self.num_files = [], self.num_files + 1
-            release_pages()  # the rows of a file take 50 MB, and leave holes
+            release_pages()  # the rows of a file take 50 MB, and leave holes in the heap
 
 
 def make_table(records: Sequence[Record]) -> "pa.Table":
-    import pyarrow as pa  # imported here: it costs 0.2 s
+    import pyarrow as pa  # imported here, because the import takes 0.2 s
 
     rows = [r | {"created_at": datetime.fromisoformat(r["created_at"])} for r in records]
     return pa.Table.from_pylist(rows, schema=make_schema())
@@ -65,7 +65,7 @@ def write_table(storage: Storage, uri: str, table: "pa.Table") -> None:
 
 
 def read_table(storage: Storage, uri: str, mask: np.ndarray) -> "pa.Table":
-    """Read the rows that `mask` marks, with today's columns: those the file lacks are null."""
+    """Read the rows that `mask` marks, with today's columns: columns the file lacks are null."""
     import pyarrow as pa
 
     with open_file(storage, uri) as file:
@@ -87,9 +87,9 @@ def iterate_batches(
 
 @contextlib.contextmanager
 def open_file(storage: Storage, uri: str) -> "Iterator[pq.ParquetFile]":
-    """Open a file of the manifest; raise OutputDamaged if it is none, or is not whole."""
+    """Open a file of the manifest; raise OutputDamaged if it is foreign or incomplete."""
     import pyarrow as pa
-    import pyarrow.parquet as pq  # imported here: it costs 0.2 s
+    import pyarrow.parquet as pq  # imported here, because the import takes 0.2 s
 
     data = io.BytesIO(storage.read(uri))
     try:
@@ -147,5 +147,5 @@ def list_files(storage: Storage, layout: Layout) -> list[str]:
 def list_entries(storage: Storage, layout: Layout) -> list[Entry]:
     try:
         return list(storage.list(layout.manifest(), ["*.parquet"], recursive=False))
-    except ObjectMissing:  # a first run
+    except ObjectMissing:  # no run has written a manifest yet
         return []

@@ -31,10 +31,10 @@ def write_marker_files(
     fps: Fraction,
     output_uri: str = "",
 ) -> tuple[int, int]:
-    """Write one file for each asset with a stretch. Return the numbers of files that were written,
-    and of those removed: an earlier call with that format and output wrote them.
+    """Write one file for each asset with a stretch; remove the other files that an earlier call
+    with this format and output wrote. Return (files written, files removed).
 
-    `rows`: of `read_presence`. `output_uri`: where several outputs may share the folder.
+    `rows`: from `read_presence`. `output_uri`: keeps outputs apart that share the folder.
     """
     rows = list(rows)
     queries = sorted({row["query_name"] for row in rows})
@@ -44,7 +44,7 @@ def write_marker_files(
     check_free(storage, folder, groups, list_names(written))
     forms = written.setdefault(output_uri, {})
     before = set(forms.get(form, []))
-    forms[form] = sorted(before | set(groups))  # also if this call is stopped half-way
+    forms[form] = sorted(before | set(groups))  # listed first: this call may stop half-way
     storage.write(join_uri(folder, WRITTEN), pack_json(written))
     for name, (members, stretches) in groups.items():
         title, frames = find_file_name(members[0]["asset_uri"]), find_frames(members[0], fps)
@@ -95,11 +95,11 @@ def check_free(storage: Storage, folder: str, names: Iterable[str], own: set[str
 
 
 def is_ours(name: str, form: str) -> bool:
-    """Tell whether this command may have written a file of that name: it stays in its folder."""
+    """Tell whether a name could be one that this command wrote, and stays within the folder."""
     return name.endswith(SUFFIXES[form]) and not {"", ".", ".."} & set(name.split("/"))
 
 
 def find_frames(row: Mapping[str, Any], fps: Fraction) -> Frames:
-    """Take the frames of an asset's picture, and its time code."""
+    """Read the frame rate of an asset's picture, and its time code."""
     rate = Fraction(row.get("frame_rate") or fps)
     return read_timecode(row["timecode"], rate) if row.get("timecode") else Frames(rate)

@@ -4,13 +4,13 @@
     stems/<asset path>/track-<i>/residual/...     the track without that stem, or without all
     stems/<asset path>/track-<i>/rendition/...    a mix
     stems/<asset path>/remux/<rendition>.mp4      the asset with that sound
-    stems/<asset path>/record.json                all is done for this asset: the commit
-    stems/<asset path>/.parts/...                 of stems too long for one span, until assembled
+    stems/<asset path>/record.json                the commit file: all of this asset is done
+    stems/<asset path>/.parts/...                 parts of stems of several spans, until assembled
     manifest/<run id>-<n>.parquet                 the records of all assets
     runs/<run id>.json                            one run: config, versions, totals, times
     lock.json                                     the runs at work; {} when there are none
     withdrawn/<hash>.json                         an asset whose stems are being made in another way
-    presence/                                     the same of `separator detect`, without stems
+    presence/                                     the output of `separator detect`, without stems
 
 A path keeps the names of the library as far as a name can be kept: parts that could lead out of the
 output, control characters and `%` are percent-encoded, a part too long for a file system and a path
@@ -26,9 +26,9 @@ from separator.errors import RequestError
 from separator.rows import REMUX, STEM
 from separator.storage.uri import join_uri, parse_uri
 
-# Of 255 bytes that file systems allow; temporaries add to it.
+# File systems allow 255 bytes; the names of temporary files add some.
 LONGEST_PART_BYTES = 200
-# Of 1,024 bytes of a key on S3 and 4,096 of a local path; the output's own and a query's add to it.
+# S3 allows 1,024 bytes for a key, a local path may have 4,096; output and query add their parts.
 LONGEST_PATH_BYTES = 600
 UNSAFE = re.compile('[%\x00-\x1f\x7f\\\\:*?"<>|]')
 FILE = "file://"
@@ -39,7 +39,7 @@ def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
     """Name an asset's folder below `stems/`: its path within `root_uri`, else its whole URI."""
     try:
         whole = _name_whole(asset_uri)
-    except RequestError:  # what a list may hold; its record has to lie somewhere
+    except RequestError:  # a list may hold such a URI, and its record needs a folder too
         return _encode_path(asset_uri)
     if root_uri is None:
         whole = whole.lstrip("/")
@@ -47,7 +47,7 @@ def make_asset_path(asset_uri: str, root_uri: str | None) -> str:
         folder = _name_whole(root_uri).rstrip("/") + "/"
         if whole.startswith(folder) and len(whole) > len(folder):
             whole = whole[len(folder) :]
-        else:  # the one object that was named itself
+        else:  # `root_uri` is the asset itself
             whole = whole.rpartition("/")[2]
     return _encode_path(whole)
 
@@ -70,9 +70,9 @@ def find_file_name(asset_uri: str) -> str:
 
 
 def find_common_folder(uris: Sequence[str]) -> str | None:
-    """Find the folder that all assets lie in; None if they have none in common.
+    """Find the folder that contains all assets; None if they have none in common.
 
-    A file whose name is no clean text has a `file://` URI, also where its neighbours have paths.
+    A file whose name is no clean text has a `file://` URI, even if its neighbours have paths.
     """
     is_mixed = len({uri.startswith(FILE) for uri in uris}) > 1
     folders = [(_decode(uri) if is_mixed else uri).split("/")[:-1] for uri in uris]
@@ -115,7 +115,7 @@ def _name_whole(uri: str) -> str:
 
 
 def encode_part(part: str) -> str:
-    """Encode one part of a path so that it stays where it is put."""
+    """Encode one part of a path so that it names one file or folder in the folder above it."""
     raw = part.encode("utf-8", "surrogateescape")
     safe = UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", part)
     safe = re.sub("[\ud800-\udfff]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", safe)
@@ -123,7 +123,7 @@ def encode_part(part: str) -> str:
         return "%"  # an empty part, as in s3://bucket/a//b
     if safe in (".", ".."):
         return safe.replace(".", "%2E")
-    # Names of our own below an asset.
+    # Escape the names that this package itself uses below an asset.
     if safe in (RECORD, PARTS, REMUX) or re.fullmatch(r"track-\d+", safe):
         safe = f"%{ord(safe[0]):02X}{safe[1:]}"
     if len(safe.encode()) > LONGEST_PART_BYTES:
@@ -133,7 +133,7 @@ def encode_part(part: str) -> str:
 
 
 def name_stems(output_uri: str) -> str:
-    """Name the folder of an output in which all stems lie."""
+    """Name the folder of an output that contains all stems."""
     return join_uri(parse_uri(output_uri).uri.rstrip("/"), STEMS)
 
 
@@ -156,7 +156,7 @@ class Layout:
         return join_uri(self.folder(asset_path), RECORD)
 
     def stem(self, asset_path: str, track_index: int, kind: str, query_name: str) -> str:
-        """Name a stem, residual or rendition. Its extension tells a query from these folders."""
+        """Name a stem, residual or rendition. The extension keeps stems apart from the folders."""
         folder = join_uri(self.folder(asset_path), f"track-{track_index}")
         name = f"{query_name}.{self.extension}"
         return join_uri(folder, name) if kind == STEM else join_uri(folder, kind, name)
@@ -196,7 +196,7 @@ class Layout:
 
 
 class ExportLayout:
-    """The names of a data set: `data/...` as its format has it, and what describes it."""
+    """The names of a data set: `data/...` as its format wants it, and the files about it."""
 
     def __init__(self, root_uri: str) -> None:
         self.root_uri = parse_uri(root_uri).uri.rstrip("/")

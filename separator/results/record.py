@@ -44,9 +44,9 @@ def make_fingerprint(item_id: str, track_index: int) -> str:
 
 @dataclass(frozen=True)
 class StemAbsent:
-    """No stem was made: its query is heard nowhere in its track, or none was asked for."""
+    """No stem was made: the query is heard nowhere in the track, or the run only detects."""
 
-    last: PartWritten  # of its parts
+    last: PartWritten  # the last one of its parts
     measures: Measures
     heard: Heard | None
 
@@ -59,9 +59,9 @@ def make_record(
     shared: Mapping[str, Any],
     rule: StretchRule,
 ) -> Record:
-    """Say what became of a work item. `shared`: columns that are the same in all records of a
-    commit. A failure of the residual or of the remuxed file is a failure of the item; if only the
-    remux failed, the record still names the mix."""
+    """Make the record of a work item of a track. `shared`: columns that are the same in all records
+    of a commit. A failure of the residual or of the remuxed file is a failure of the item; if only
+    the remux failed, the record still names the mix."""
     row = file.last if isinstance(file, StemAbsent) else file
     for each in (file, residual):
         if isinstance(each, Failed):
@@ -178,7 +178,7 @@ def _measure(measures: Measures, rate_hz: int) -> Record:
 
 
 def _apply_gain(record: Record, gain: float) -> Record:
-    """Tell the levels of the file, which is louder or softer than what was separated or mixed."""
+    """Shift the levels by the gain of the file against the sound that was separated or mixed."""
     gain_db = to_db(gain, 20)
     levels = {name: record[name] for name in ("rms_db", "peak_db")}
     moved = {name: db + gain_db for name, db in levels.items() if db > SILENCE_DB}
@@ -194,9 +194,9 @@ def to_db(value: float, factor: float) -> float:
 
 
 def make_timestamp(last_commit_us: int = 0) -> str:
-    """Tell the time for all rows of a commit: the manifest tells later commits by it.
+    """Make the time of all rows of a commit, by which the manifest orders commits.
 
-    Never before `last_commit_us`, the newest time in the manifest: a clock may have been set back.
+    It follows `last_commit_us`, the newest time in the manifest, even if a clock was set back.
     """
     least = EPOCH + timedelta(microseconds=last_commit_us + 1)
     return max(datetime.now(UTC), least).isoformat(timespec="microseconds")
@@ -208,7 +208,7 @@ def is_terminal(error_code: str, retry_failed: bool) -> bool:
 
 
 def pack_json(content: Any) -> bytes:
-    """Write JSON for people too. Names that are no text keep their bytes."""
+    """Write JSON that people can read, too. Names that are not valid text keep their bytes."""
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     return text.encode("utf-8", "surrogateescape")
 
@@ -227,5 +227,5 @@ def select_done(
 
 
 def is_still_so(record: Record, threshold: float) -> bool:
-    """Tell whether a record that says absent holds for another threshold, too."""
+    """Tell whether a record holds for a threshold: an absent one does if its score is below it."""
     return record["status"] != ABSENT or (record["presence_score"] or 0.0) < threshold

@@ -8,7 +8,7 @@ from separator.storage import Storage, join_uri, parse_uri
 
 
 def refuse_files(storage: Storage, layout: Layout) -> None:
-    """Refuse an output in which a file lies where a folder has to be. Stores of objects have no
+    """Refuse a local output if a file has the name of a folder that it needs. Object stores have no
     folders."""
     root = layout.root_uri
     place = parse_uri(root)
@@ -16,7 +16,7 @@ def refuse_files(storage: Storage, layout: Layout) -> None:
         return
     above = map(str, reversed(place.path.parents))
     for uri in (*above, root, join_uri(root, STEMS), layout.manifest(), layout.runs()):
-        if storage.exists(uri):  # a folder does not
+        if storage.exists(uri):  # false for a folder
             raise RequestError(
                 f"output.uri={root!r}: {uri} is a file, where a folder has to be; move it away or"
                 " choose another output.uri"
@@ -24,7 +24,7 @@ def refuse_files(storage: Storage, layout: Layout) -> None:
 
 
 def try_writing(storage: Storage, folder_uri: str) -> None:
-    """Write a small object into a folder and delete it; what refuses that raises its error."""
+    """Write a small object into a folder and delete it; storage raises an error if it cannot."""
     probe_uri = join_uri(folder_uri, f".check-{uuid.uuid4().hex}")
     storage.write(probe_uri, b"separator check\n")
     storage.delete(probe_uri)

@@ -121,7 +121,7 @@ COLUMNS = {
 
 def make_schema() -> "pa.Schema":
     """Make the manifest's Arrow schema."""
-    import pyarrow as pa  # imported here: it costs 0.2 s
+    import pyarrow as pa  # imported here, because the import takes 0.2 s
 
     stretch = pa.struct(
         [("start_s", pa.float64()), ("stop_s", pa.float64()), ("score", pa.float32())]

@@ -1,8 +1,8 @@
 """Keep what people decided about stems: a Parquet file beside the manifest, one row a fingerprint.
 
-A verdict is of a fingerprint, so it goes with the very sound that was heard: a stem that is made
+A verdict belongs to a fingerprint, and thus to the very sound that was heard: a stem that is made
 again in another way has none. `review/verdicts.parquet` is changed by conditional writes. Of two
-verdicts about one stem the later one counts, and so does the later one of two notes.
+verdicts about one stem the later one counts; the same is true of notes.
 """
 
 import io
@@ -41,7 +41,7 @@ Time = TypeVar("Time", datetime, None)
 
 @dataclass(frozen=True)
 class Verdict:
-    """Hold what people decided about one stem; checks itself. What is empty was not given, unless
+    """Hold what people decided about one stem, and check it. An empty field was not given, unless
     its own time says when it was taken back."""
 
     fingerprint: str
@@ -81,7 +81,7 @@ def name_verdicts(layout: Layout) -> str:
 
 
 def read_verdicts(storage: Storage, layout: Layout) -> dict[str, Verdict]:
-    """Read all verdicts of an output by fingerprint; empty where nobody has reviewed it."""
+    """Read all verdicts of an output by fingerprint; empty if nobody has reviewed it."""
     try:
         return unpack(storage.read(name_verdicts(layout)), name_verdicts(layout))
     except ObjectMissing:
@@ -89,9 +89,9 @@ def read_verdicts(storage: Storage, layout: Layout) -> dict[str, Verdict]:
 
 
 def add_verdicts(storage: Storage, layout: Layout, new: Iterable[Verdict]) -> int:
-    """Add verdicts to those of an output; return how many changed anything.
+    """Add verdicts to the verdicts of an output; return how many changed anything.
 
-    The same verdicts again change nothing, also in another order.
+    Adding the same verdicts again, in any order, changes nothing.
     """
     new, uri = list(new), name_verdicts(layout)
     for _ in range(MOST_CONFLICTS):
@@ -129,7 +129,7 @@ def merge(old: Mapping[str, Verdict], new: Iterable[Verdict]) -> dict[str, Verdi
 
 
 def join(known: Verdict, other: Verdict) -> Verdict:
-    """Join what was said of one stem twice: of each field what was given, or taken back, last."""
+    """Join two verdicts on one stem: of each field, keep what was given or taken back last."""
     first, last = sorted((known, other), key=lambda each: each.reviewed_at)
     latest = {
         name: max((last, first), key=lambda each, name=name: each.tell_time(name))
@@ -145,13 +145,13 @@ def join(known: Verdict, other: Verdict) -> Verdict:
 
 
 def guess_time(verdict: str, note: str, reviewed_at: datetime) -> datetime | None:
-    """Tell the time of a verdict where nothing else does: who left it empty, and wrote no note,
-    has taken it back."""
+    """Guess when a verdict was taken back, in files that do not say: an empty one without a note
+    was taken back at `reviewed_at`."""
     return None if verdict or note else reviewed_at
 
 
 def make_schema() -> "pa.Schema":
-    import pyarrow as pa  # imported here: it costs 0.2 s
+    import pyarrow as pa  # imported here, because the import takes 0.2 s
 
     span = pa.struct([("start_s", pa.float64()), ("stop_s", pa.float64())])
     return pa.schema(
@@ -221,7 +221,7 @@ def _read_row(row: dict[str, Any], is_older: bool) -> Verdict:
 
 
 def parse_time(key: str, text: object, default: Callable[[], Time]) -> datetime | Time:
-    """Read a time as a file of verdicts has it, in UTC; one without a zone is in UTC."""
+    """Read a time of a verdict, and return it in UTC; a time without a zone is in UTC."""
     if text in (None, ""):
         return default()
     try:

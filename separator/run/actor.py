@@ -1,4 +1,4 @@
-"""Hold a stage with its network on one device, for as long as a run lasts."""
+"""Hold a stage with its network on one device, for as long as a pass lasts."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class SeparateActor:
-    """The stage on one device, for as long as the run lasts."""
+    """The stage on one device, for as long as the pass lasts."""
 
     def __init__(self, monitor: Any, config: JobConfig, is_shared: bool) -> None:
-        """`is_shared`: Ray calls it from several threads at once."""
+        """`is_shared`: Ray calls the stage from several threads at once."""
         guard = DeviceGuard(monitor)
         stage = guard.make(partial(make_stage, monitor, config, is_shared))
         self.run = MonitoredStage(monitor, stage, with_samples=True)
@@ -32,7 +32,7 @@ class SeparateActor:
 
 
 def make_stage(monitor: Any, config: JobConfig, is_shared: bool) -> Stage:
-    # Here, because the workers of the other stages import this module and need none of it.
+    # Imported here, because workers of the other stages import this module without needing torch.
     import torch
 
     (shared,) = ray.get(monitor.get_shared.remote())

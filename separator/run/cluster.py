@@ -15,10 +15,10 @@ from separator.run.placement import describe_lack, has_labels
 
 log = logging.getLogger(__name__)
 
-# Ray Data keeps CPUs for extracting and for publishing, also while one of them has nothing to do:
-# on a machine of few cores half of them would wait.
+# Ray Data reserves CPUs for extract and for publish even while one of them has nothing to do:
+# without spare CPUs, half of the cores of a small machine would be idle.
 SPARE_CPUS = 2
-WAIT_AFTER_S = 10.0  # without an answer a run is said to wait
+WAIT_AFTER_S = 10.0  # after so long without a row or an answer, a run reports that it waits
 GPU_DRIVER = Path("/dev/nvidiactl")
 
 
@@ -30,7 +30,7 @@ def is_cluster() -> bool:
 @contextmanager
 def started_ray() -> Iterator[None]:
     """Start a Ray of our own, or join the cluster that RAY_ADDRESS names; shut down at the end."""
-    # torch's threads on a CPU wait for each other spinning, on cores that ffmpeg could use.
+    # By default torch's CPU threads spin while they wait, on cores that ffmpeg could use.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import ray
 
@@ -38,10 +38,10 @@ def started_ray() -> Iterator[None]:
 
     try:
         join_ray(count_cpus() + SPARE_CPUS)
-    except SystemExit:  # of Ray's own handler of SIGTERM, while it starts
+    except SystemExit:  # raised by Ray's own handler of SIGTERM while Ray starts
         raise KeyboardInterrupt from None
-    # After ray.init, whose own handler ends the process. What is finished is committed on the way
-    # out, as after Ctrl-C.
+    # Set after ray.init, which installs a handler that ends the process. With this one SIGTERM acts
+    # like Ctrl-C: finished assets are committed on the way out.
     previous = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         yield
@@ -51,18 +51,18 @@ def started_ray() -> Iterator[None]:
 
 
 def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int, int]:
-    """Return (on GPUs, least and most actors): all GPUs of the cluster but those that are left
-    out, else one actor a machine."""
+    """Return (whether on GPUs, least number of actors, most). By default actors use all GPUs of the
+    cluster except those left out; without GPUs, each machine has one actor."""
     import ray
 
     labels = config.run.separate.labels
-    # Also of machines without CPUs for tasks.
+    # GPUs count even on machines that have no CPUs for tasks.
     nodes = [node for node in ray.nodes() if node["Alive"] and has_labels(node, labels)]
     num_gpus = int(sum(node["Resources"].get("GPU", 0) for node in nodes))
     is_wanted = config.model.device == "cuda"
     if is_wanted and not num_gpus and not is_cluster():
         raise RequestError("model.device='cuda': this machine has no GPU; use auto or cpu")
-    # A cluster that grows has no GPU before one is asked for.
+    # A cluster that scales up has no GPU until one is asked for.
     on_gpu = is_wanted or (config.model.device == "auto" and num_gpus > 0)
     if config.run.actors != "auto":
         return on_gpu, *config.run.parse_actors()
@@ -81,7 +81,7 @@ def list_worker_nodes(labels: Mapping[str, str]) -> list[dict]:
 
 
 def find_precision(config: JobConfig) -> str:
-    """Tell the precision that `auto` comes to on the devices of this run."""
+    """Find the precision that `auto` stands for on the devices of this run."""
     device = config.model.device
     if is_cluster():
         with started_ray():
@@ -92,15 +92,15 @@ def find_precision(config: JobConfig) -> str:
 
 
 def probe_precision(device: str) -> str:
-    """Ask torch; on a GPU node this runs where the actors will."""
+    """Choose the precision of this machine; on a cluster each node runs this as a task."""
     from separator.model.device import choose_device, choose_precision
 
     return choose_precision("auto", choose_device(device))
 
 
 def _ask_nodes(device: str, labels: Mapping[str, str], wait_s: float) -> str:
-    """Ask each node once, and wait so long for an answer; machines that differ are refused, as
-    their stems would."""
+    """Ask each node for its precision, and wait up to `wait_s` for the answers. Refuse machines
+    that differ, because their stems would differ."""
     import ray
     import ray.exceptions
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -116,7 +116,7 @@ def _ask_nodes(device: str, labels: Mapping[str, str], wait_s: float) -> str:
         ).remote(device)
         for node in nodes
     ]
-    # A cluster that grows has no such node before one is asked for.
+    # A cluster that scales up has no such node until one is asked for.
     asked = asked or [task.options(label_selector=dict(labels)).remote(device)]
     ask = {"label_selector": labels} | ({"num_gpus": 1} if on_gpu else {"num_cpus": 1})
     if len(ray.wait(asked, num_returns=len(asked), timeout=WAIT_AFTER_S)[0]) < len(asked):

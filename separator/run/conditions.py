@@ -1,7 +1,7 @@
 """Find out what the conditions of a run's queries depend on, and later compute them.
 
-The first part reads no weights, as far as they are known from earlier: a run with nothing to do
-loads no torch.
+The first part reads weights only if their hash is not remembered from earlier, so that a run with
+nothing to do loads no torch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,13 +46,13 @@ def list_all_examples(storage: Storage, queries: Iterable[Query]) -> Examples:
 
 
 def give_versions(queries: Iterable[Query], examples: Examples, encoder_id: str) -> list[Query]:
-    """Add to queries of sounds and images what their conditions depend on."""
+    """Give queries of sounds and images a version that hashes what their conditions depend on."""
 
     def give(query: Query) -> Query:
         if not query.files:
             return query
         content: list[Any] = [encoder_id, describe_versions(examples[query.name])]
-        if query.kind != "audio":  # whose versions are as they were before there were others
+        if query.kind != "audio":  # versions of sounds hash no more, so that old ids stay valid
             content += [query.kind, query.at_s]
         return replace(query, version=hash_content(content))
 
@@ -66,12 +66,12 @@ def refuse_examples(name: str, examples: Examples) -> None:
 
 
 def name_sound_encoder(path: Path, detector: str, storage: Storage) -> str:
-    """Return the id of what encodes example sounds for the checkpoint at `path`."""
+    """Return the id of the encoder of example sounds for the checkpoint at `path`."""
     encoder_id = find_encoder_id(path)
     if encoder_id is None:
         encoder_id = read_weights(path).encoder_id or ""
     if encoder_id != ANY_DETECTOR:
-        return encoder_id  # no other one fits
+        return encoder_id  # the checkpoint fits no other encoder
     source = registry.resolve(registry.STSED if detector == "auto" else detector, storage.fetch)
     return find_sha256(source, INNER) or _hash_detector(source)
 

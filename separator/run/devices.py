@@ -1,18 +1,18 @@
 """Count failures of devices, and leave out the sick ones. Pure: the monitor asks, for all actors.
 
-A device is sick when it fails several times in a row. A failure takes all spans along that are in
-work there. One span that all of them have in common, or that fails on two devices, is to blame
-itself: an asset may be the poison, and not the device.
+A device is sick when it fails several times in a row. A failure loses all spans that are in work on
+the device. If all its failures have one span in common, or if a span fails on two devices, the span
+is to blame and not the device.
 """
 
 from collections import Counter
 from collections.abc import Collection
 
-MOST_FAILURES = 3  # in a row, that have no work in common
-MOST_TURNS = 2  # of an actor that Ray starts again on a sick device, though others are free
-START = "start"  # the work of a device on which an actor does not even start
-# What an actor does that has come to a device. GIVE_UP is for one that holds spans: they fail at
-# once, so that the next pass takes them. PARK is for one that has none: it waits, and gets none.
+MOST_FAILURES = 3  # so many in a row, without common work, make a device sick
+MOST_TURNS = 2  # restarts of an actor that Ray puts on a sick device although others are free
+START = "start"  # stands for the work if an actor does not even start
+# Answers to an actor that starts on a device. GIVE_UP is for an actor that holds spans: they fail
+# at once, so that the next pass takes them. PARK is for one without spans: it waits, and gets none.
 WORK, TURN_AWAY, PARK, GIVE_UP = "work", "turn away", "park", "give up"
 
 
@@ -21,7 +21,7 @@ class DeviceHealth:
 
     def __init__(self) -> None:
         self.failures: Counter[str] = Counter()  # by device
-        self.in_a_row: dict[str, list[frozenset[str]]] = {}  # what each failure took, by device
+        self.in_a_row: dict[str, list[frozenset[str]]] = {}  # works lost in each, by device
         self.failed_on: dict[str, set[str]] = {}  # devices, by work
         self.details: dict[str, str] = {}  # the last failure, by device
         self.last = ""  # the last failure of all, with its device
@@ -31,7 +31,7 @@ class DeviceHealth:
         self.seen: set[str] = set()  # devices
         self.working: set[str] = set()  # ids of actors that have started
         self.has_worked: set[str] = set()
-        self.stopped: set[str] = set()  # that will never work
+        self.stopped: set[str] = set()  # ids of actors that do no work any more
         self.turns: Counter[str] = Counter()
 
     @property
@@ -40,7 +40,7 @@ class DeviceHealth:
         return {device: text for device, text in self.details.items() if self.is_sick(device)}
 
     def come(self, actor: str, device: str) -> str:
-        """Answer an actor that has come to a device, for the first time or again."""
+        """Answer an actor that starts on a device, for the first time or again."""
         self.working.discard(actor)
         self.seen.add(device)
         if not self.is_sick(device):
@@ -61,7 +61,7 @@ class DeviceHealth:
         self.in_a_row[device] = []
 
     def fail(self, actor: str, device: str, works: Collection[str], detail: str) -> None:
-        """`works`: all that were in hand."""
+        """Note a failure. `works`: names of all spans that were in work on the device."""
         self.working.discard(actor)
         self.failures[device] += 1
         if START in works:

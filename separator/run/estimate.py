@@ -31,7 +31,7 @@ from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
 LOOK_INTO = 5  # assets
-SEPARATE_S = 10.0  # of sound, for the rate
+SEPARATE_S = 10.0  # length of the sound that measures the speed
 
 
 @dataclass
@@ -39,22 +39,22 @@ class Plan:
     """The pending work. Hours are of tracks; a figure that could not be measured is None."""
 
     assets: int = 0
-    assets_failed: int = 0  # for good; they are left alone
+    assets_failed: int = 0  # failed for good; a run leaves them alone
     assets_pending: int = 0
     stems_pending: int = 0  # if every asset had one track
     bytes_pending: int = 0
-    bytes_to_separate: int = 0  # the same times the queries
-    bytes_written: int = 0  # the same times the files: stems, residuals, renditions
-    bytes_remuxed: int = 0  # the same times the copies of whole assets
+    bytes_to_separate: int = 0  # bytes of each pending asset times its queries
+    bytes_written: int = 0  # bytes times its files: stems, residuals, renditions
+    bytes_remuxed: int = 0  # bytes times its remuxed copies
     looked_into: int = 0
     bytes_looked_into: int = 0
-    unusable: int = 0  # of those
+    unusable: int = 0  # assets looked into that cannot be used
     hours: float | None = None
     device: str | None = None
     real_time: float | None = None  # seconds of sound a second, per query
     device_hours: float | None = None
     output_bytes: float | None = None
-    heard_by: dict[str, str] = field(default_factory=dict)  # queries of the config, by name
+    heard_by: dict[str, str] = field(default_factory=dict)  # how, by name of the query
 
 
 @dataclass
@@ -88,7 +88,7 @@ def make_plan(config: JobConfig) -> Plan:
 
 
 def count_pending(target: Target) -> tuple[Plan, list[Asset]]:
-    """Count, and choose some pending assets at random, the same ones each time."""
+    """Count the work, and choose some pending assets at random, the same ones each time."""
     done, plan, chosen = target.find_done(), Plan(), []
     rng = random.Random(0)
     target = replace(target, marked=list_marks(target.storage, target.layout))
@@ -134,7 +134,7 @@ def look_into(storage: Storage, asset: Asset, config: JobConfig) -> _Look:
 
 
 def estimate(plan: Plan, flow: Flow, looks: Sequence[_Look]) -> None:
-    # Assets that cannot be used have bytes, too, and no sound.
+    # Unusable assets count here, too: they have bytes and no sound.
     seconds_per_byte = sum(look.seconds for look in looks) / max(1, plan.bytes_looked_into)
     look = max(looks, key=lambda look: look.piece.shape[1])
     plan.device, plan.real_time, stem_bytes_per_s = measure(flow, look)
@@ -151,7 +151,7 @@ def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
     condition_1D = torch.tensor(next(iter(flow.conditions.values())))[None]
     waveform_CT = torch.tensor(look.piece)
     seconds = waveform_CT.shape[1] / look.rate_hz
-    engine.separate(waveform_CT, look.rate_hz, condition_1D)  # what is only done once
+    engine.separate(waveform_CT, look.rate_hz, condition_1D)  # warm-up: the first call is slower
     started = time.perf_counter()
     stem_CT = engine.separate(waveform_CT, look.rate_hz, condition_1D)[0].numpy()
     rate = seconds / (time.perf_counter() - started)

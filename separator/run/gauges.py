@@ -28,7 +28,7 @@ GAUGES = {
 
 
 class RunMetrics:
-    """Hold the metrics of one pass, whose Ray they belong to."""
+    """Hold the metrics of one pass: they belong to its Ray, and every pass starts a new one."""
 
     def __init__(self, stats: RunStats) -> None:
         self.counters = {
@@ -55,7 +55,7 @@ class RunMetrics:
 
 
 def count(stats: RunStats) -> "Count[tuple[str, str]]":
-    """Give the value of each counter, by its name and tag."""
+    """Return the value of each counter, by its name and tag."""
     found: Any = Count()  # seconds too, though its type speaks of whole numbers
     plain = {
         "separator_assets": stats.assets,

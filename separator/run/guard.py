@@ -1,8 +1,8 @@
-"""Guard the device of an actor: what it cannot survive ends its process, and is reported.
+"""Guard the device of an actor: report an error that the device cannot survive, end the process.
 
-Ray starts an actor whose process ended again, here or on another machine, and gives it its spans
-again. An actor that ends in any other way (`sys.exit`, an error in `__init__` of a second start) is
-gone for good, and the run would wait for it.
+Ray restarts an actor whose process has ended, here or on another machine, and gives it the same
+spans. An actor that ends in any other way (`sys.exit`, an error in `__init__` of a second start)
+never comes back, and the run would wait for it.
 """
 
 import os
@@ -25,7 +25,7 @@ from separator.run.devices import GIVE_UP, PARK, START, TURN_AWAY
 Stage = Callable[[Any], Iterator[Any]]
 
 PAUSE_S = 1.0  # before a start that follows a failure
-PARKED_S = 5.0  # between looks whether the run is still there
+PARKED_S = 5.0  # between checks whether the run still exists
 
 
 class DeviceGuard:
@@ -39,7 +39,7 @@ class DeviceGuard:
         gpus = ",".join(map(str, ray.get_gpu_ids()))
         self.device = f"{socket.gethostname()} {f'GPU {gpus}' if gpus else 'CPU'}"
         self.is_proven = False  # something has come out since the start
-        self.in_hand: set[str] = set()  # works; a network on a GPU has several
+        self.in_hand: set[str] = set()  # names of spans in work; several on a GPU
         self.lock = Lock()
         answer = ray.get(monitor.come.remote(self.actor, self.device))
         if answer == TURN_AWAY:
@@ -48,7 +48,7 @@ class DeviceGuard:
             raise DeviceFailed(f"{self.device}: left out")
         while answer == PARK:
             time.sleep(PARKED_S)
-            ray.get(monitor.get_bugs.remote())  # raises where the run has ended
+            ray.get(monitor.get_bugs.remote())  # raises if the run has ended
 
     def make(self, make_stage: Callable[[], Stage]) -> Stage:
         """Make the stage, and guard it."""
@@ -66,7 +66,8 @@ class DeviceGuard:
         return run
 
     def fail(self, error: BaseException) -> None:
-        """Report a failure of all that is in hand, once: other threads wait for the end here."""
+        """Report all spans in work as failed, once, and end the process; other threads wait here
+        until then."""
         with self.lock:
             traceback.print_exception(error)  # into Ray's logs of this machine
             detail = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -81,7 +82,7 @@ class DeviceGuard:
 
 
 class _Guarded:
-    """End the process on errors that concern all of it; the end of a generator is none."""
+    """End the process on errors that affect all of it; GeneratorExit is not one."""
 
     def __init__(self, guard: DeviceGuard, work: str) -> None:
         self.guard, self.work = guard, work
@@ -99,7 +100,7 @@ class _Guarded:
 
 
 def name_work(row: Any) -> str:
-    """Name a span, so that two devices that fail on it are known to have failed on the same."""
+    """Name a span, so that failures of two devices on the same span can be recognised."""
     if not isinstance(row, SpanRow):
         return type(row).__name__
     return f"{row.asset.uri} {row.track.index} {row.number}"

@@ -55,23 +55,24 @@ class _Sighting:
 
 
 class HolderWatch:
-    """Judge holders by their process on this machine, elsewhere by whether their heartbeat changes.
+    """Judge holders on this machine by their process, others by whether their heartbeat changes.
 
-    No clocks of two machines are compared, except for a lock that nobody wrote for half an hour.
+    Clocks of two machines are compared only for a lock that nobody has written for half an hour.
     """
 
     def __init__(
         self, process: str, stale_s: float, max_gap_s: float, get_age_s: Callable[[], float]
     ) -> None:
-        """`process`: this one. `max_gap_s`: the longest between two looks of one watch.
-        `get_age_s`: the time since the lock was written, by two clocks that may disagree."""
+        """`process`: the identity of this one. `max_gap_s`: after a longer gap between two reads,
+        watching begins again. `get_age_s`: the time since the lock was written, by two clocks that
+        may disagree."""
         self.process, self.stale_s, self.max_gap_s = process, stale_s, max_gap_s
         self.get_age_s = get_age_s
         self._sightings: dict[str, _Sighting] = {}
         self._answered_at = 0.0
 
     def judge(self, holders: Holders, asked_at: float) -> Verdicts:
-        """Take in the holders that a read returned; it began at `asked_at` (monotonic)."""
+        """Judge the holders that a read returned; the read began at `asked_at` (monotonic)."""
         now = time.monotonic()
         if now - self._answered_at > self.max_gap_s:
             self._sightings.clear()  # storage was away, for the watched runs too

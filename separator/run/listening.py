@@ -1,4 +1,4 @@
-"""Plan by what each query is listened for, and make the listener of an actor.
+"""Plan how each query is listened for, and make the listener of an actor.
 
 A query is listened for by the classes of the detector, if its text names some or the config does;
 else by the similarity of its condition to the sound, if the checkpoint says how to read that; else
@@ -45,7 +45,7 @@ class ListenPlan:
 
     @property
     def context_s(self) -> Fraction:
-        """The sound to either side of a span on which what is noted of it depends."""
+        """The length of context on each side of a span that its presence depends on."""
         from separator.detect.curves import HOP_S, WINDOW_S
 
         rule = self.settings.rule
@@ -93,8 +93,8 @@ def plan_listening(
     encoder: "AudioEncoder | None",
     unknown: Iterable[str] = (),
 ) -> ListenPlan | None:
-    """Plan for the queries of the config and for the other texts of a list. `unknown`: keys of
-    those that mean nothing to the model."""
+    """Plan for the queries of the config and for the other texts of a list; None if detection is
+    off. `unknown`: keys of queries that mean nothing to the model."""
     if settings.model == OFF:
         return None
     from separator.api import load_detector

@@ -30,7 +30,7 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
     """Use the Ray that this process has, the cluster of RAY_ADDRESS, or one of this machine.
 
     `num_cpus` is for a Ray of this machine; `log_to_driver` shows what workers print.
-    ClusterUnreachable where Ray does not start after some tries.
+    Raise ClusterUnreachable if Ray does not start after some tries.
     """
     if ray.is_initialized():
         return
@@ -49,14 +49,14 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
             with _silent_stderr(), _kept_handlers():
                 ray.init(
                     address,
-                    include_dashboard=False,  # a sixth of the time of a small run
+                    include_dashboard=False,  # it would take a sixth of a small run's time
                     log_to_driver=log_to_driver,
                     logging_level=logging.ERROR,
                     **options,
                 )
             break
         except BaseException as error:
-            # A node that starts too slowly is a bare Exception, which has no class of its own.
+            # Ray raises a bare Exception, without a class of its own, if a node starts too slowly.
             if not isinstance(error, START_ERRORS) and type(error) is not Exception:
                 raise
             ray.shutdown()
@@ -71,7 +71,7 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
 
 
 def _knock(address: str) -> None:
-    """Raise at once where nobody listens: Ray itself would wait for minutes."""
+    """Raise at once if nobody listens at the address: Ray itself would wait for minutes."""
     host, found, port = address.removeprefix("ray://").rpartition(":")
     if found and port.isdecimal():
         with socket.create_connection((host.strip("[]"), int(port)), KNOCK_S):
@@ -81,7 +81,7 @@ def _knock(address: str) -> None:
 def quiet_loggers() -> None:
     """Mute what Ray Data reports of every execution; import ray.data first, as that resets it."""
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    # Warns that progress bars are disabled, which is meant.
+    # This logger warns that progress bars are disabled, which is intended.
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
 
 
@@ -111,7 +111,7 @@ def _kept_handlers() -> Iterator[None]:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Keep what is written to stderr below Python: Ray's core says there which log level it has."""
+    """Discard what native code writes to stderr: Ray's core announces its log level there."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:

@@ -29,7 +29,7 @@ from separator.storage.shared import SharedObject
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S, STALE_S = 10.0, 60.0
-# Also goes on while the machine sleeps.
+# This clock goes on while the machine sleeps.
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -52,7 +52,8 @@ class RunLock:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def acquire(self) -> None:
-        """Raise OutputTaken if a live run overlaps; a run elsewhere is watched to find that out."""
+        """Take the lock, or raise OutputTaken if a live run overlaps. A run on another machine is
+        watched first, to find out whether it is alive."""
         self._shared.check_store()
         self._change(self._enter)
         self._renewed_at = time.clock_gettime(CLOCK)
@@ -69,7 +70,7 @@ class RunLock:
         """Raise LockLost if another run took the lock over."""
         if not self._thread.is_alive():
             raise LockLost(f"run {self.run_id} stops: {self._lost}")
-        # A process that was stopped, or its machine, goes on before its heartbeat does.
+        # After the process or the machine was stopped, this thread may go on before the heartbeat.
         if time.clock_gettime(CLOCK) - self._renewed_at > self.stale_s / 2:
             try:
                 self._renew_now()
@@ -81,12 +82,12 @@ class RunLock:
     def try_alone(self) -> bool:
         """Hold the whole output if no other run is alive; else give this run's share back.
 
-        One write decides, so of shards that end at the same moment one is the last.
+        One write decides, so if several shards end at the same moment, exactly one is the last.
         """
         return self.run_id in self._change(self._leave_or_own)
 
     def release(self) -> None:
-        """Leave the list; where storage is away, the entry stays until it is stale."""
+        """Take this run off the list; if storage is unreachable, its entry stays until stale."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -149,7 +150,8 @@ class RunLock:
         return (self._tell_time() - self.storage.stat(self.uri).modified_at).total_seconds()
 
     def _tell_time(self) -> datetime:
-        """Tell the time by the clock of a shared folder. S3 refuses clocks that are wrong."""
+        """Tell the time by the clock that dates files in a shared folder. For S3 this machine's
+        clock will do, because S3 refuses requests of clocks that are wrong."""
         if parse_uri(self.uri).bucket:
             return datetime.now(UTC)
         probe_uri = f"{self.uri}.{self.run_id}"

@@ -20,15 +20,15 @@ class Monitor:
     """The actor: workers report to it, the driver asks it."""
 
     def __init__(self, shared: list[ray.ObjectRef], health: DeviceHealth) -> None:
-        """`shared`: where weights and conditions lie in the object store, once for every node;
-        `health`: of devices, as earlier passes found it."""
+        """`shared`: references to weights and conditions in the object store, which keeps one copy
+        on every node; `health`: of the devices, as earlier passes left it."""
         self.shared = shared
         self.health = health
         health.begin_pass()
         self.counts: ListingCounts | None = None
-        self.met_bugs: set[str] = set()  # assets
+        self.met_bugs: set[str] = set()  # URIs of assets
         self.first_bug = ""
-        self.errors: list[tuple[str, str]] = []  # of the whole run: code and text
+        self.errors: list[tuple[str, str]] = []  # code and text of errors that end the run
 
     def get_shared(self) -> list[ray.ObjectRef]:
         return self.shared
@@ -70,18 +70,18 @@ class Monitor:
 
 
 class BugError(RuntimeError):
-    """Stages raised what none of them should."""
+    """A stage raised an error that is no failure of an asset."""
 
 
 def raise_bugs(monitor: Any, least: int = 1) -> None:
-    """Raise if at least so many assets met a bug."""
+    """Raise BugError if at least `least` assets met a bug."""
     number, first = ray.get(monitor.get_bugs.remote())
     if number >= least:
         raise BugError(f"{number} assets met a bug; the first of them:\n{first}")
 
 
 class MonitoredStage:
-    """A stage of the flow for Ray Data: rows in and out as tables, its bugs reported."""
+    """Run a stage of the flow in Ray Data: convert rows from and to tables, and report bugs."""
 
     def __init__(
         self, monitor: Any, stage: Callable[[Any], Iterator[Any]], with_samples: bool = False
@@ -91,14 +91,14 @@ class MonitoredStage:
 
     def __call__(self, ray_row: Any) -> Iterator[dict[str, Any]]:
         given = from_ray(ray_row)
-        asset = getattr(given, "asset", given)  # none where assets are being listed
+        asset = getattr(given, "asset", given)  # a batch of assets is named by no URI
         with _ReportedBugs(self.monitor, getattr(asset, "uri", "")):
             for row in self.stage(given):
                 yield to_ray(row, self.with_samples)
 
 
 class _ReportedBugs:
-    """Report an error that passes through, whatever it is; the end of a generator is none."""
+    """Report every error that passes through, except GeneratorExit and other exits."""
 
     def __init__(self, monitor: Any, asset: str) -> None:
         self.monitor, self.asset = monitor, asset

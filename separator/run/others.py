@@ -1,4 +1,4 @@
-"""Look at other runs on the same output: those at work, and those of earlier settings."""
+"""Compare a run with other runs on the same output: runs at work, and runs of other settings."""
 
 import time
 from collections.abc import Iterable
@@ -15,8 +15,9 @@ LOOKS, PAUSE_S = 10, 0.5
 
 
 def check_precision(target: Target, wanted: str, earlier: Iterable[str]) -> None:
-    """Refuse the precision that `auto` came to (`wanted` is `auto`) if a shard that took its share
-    a moment before, on a machine of another kind, came to another. `earlier`: runs at work."""
+    """Refuse the precision that `auto` gave here if it gave another one to a shard that started a
+    moment before on a machine of another kind. `wanted`: the precision in the config; `earlier`:
+    ids of the runs that took their share of the output before this one."""
     own = target.config.model.precision
     for each in earlier:
         run = await_run(target.storage, target.layout.run(each))
@@ -30,8 +31,8 @@ def check_precision(target: Target, wanted: str, earlier: Iterable[str]) -> None
 
 
 def await_run(storage: Storage, uri: str) -> dict[str, Any] | None:
-    """Read the file of a run at work, which it writes as soon as it has its share; None if it was
-    killed in between."""
+    """Read the run file of a run that has just taken its share of the output; None if the run was
+    killed before it wrote the file."""
     for _ in range(LOOKS):
         if (run := read_run(storage, uri)) is not None:
             return run
@@ -40,16 +41,16 @@ def await_run(storage: Storage, uri: str) -> dict[str, Any] | None:
 
 
 def list_former_detection(target: Target, run_id: str) -> list[str]:
-    """List settings of detection that the newest runs had otherwise, as `key=value` of theirs.
+    """List the settings of detection in which the newest runs differ, as their `key=value`.
 
-    Where no stem depends on them, what is done keeps its presence as it is.
+    If no stem depends on these settings, finished stems keep the presence that they have.
     """
     if uses_presence(target.config) or target.config.detect.model == OFF:
         return []
     own, others = target.config.to_dict()["detect"], set()
     for run in read_runs(target.storage, target.layout):
         former = run["config"].get("detect", own)  # the first release had none
-        is_alike = former.get("gate") == own["gate"]  # else its stems are others
+        is_alike = former.get("gate") == own["gate"]  # else its stems have other ids
         if run["run_id"] != run_id and run["totals"]["assets"] and is_alike:
             changed = (key for key in own if former.get(key, own[key]) != own[key])
             others |= {f"detect.{key}={former[key]}" for key in changed}

@@ -1,8 +1,8 @@
 """Run the flow on Ray Data: list -> extract -> separate -> publish -> commit.
 
-`make_dataset` is the flow on one screen. Ray replaces workers that die; an asset that keeps killing
-its workers is dropped by Ray, not by us: `run_flow` returns how many are missing, so that they can
-be run again, and recorded if need be.
+`make_dataset` shows the flow on one screen. Ray replaces workers that die, and silently drops an
+asset that keeps killing its workers. `run_flow` therefore returns the number of missing assets, so
+that the caller can run them again or record them as failed.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ from separator.stages.remux import Remuxer
 
 log = logging.getLogger(__name__)
 
-MAX_RETRIES = 2  # of a task whose worker died; Ray's default is for ever
+MAX_RETRIES = 2  # of a task whose worker died; by default Ray Data retries for ever
 LOST = (
     ray.exceptions.WorkerCrashedError,
     ray.exceptions.NodeDiedError,
@@ -73,10 +73,11 @@ def run_flow(
     stats: RunStats,
     on_row: Callable[[Outcome | None], None],
 ) -> tuple[int, tuple[str, ...]]:
-    """Execute the flow once over all that is not done; return how many assets never came out, and,
+    """Execute the flow once over all pending assets; return how many of them never came out and,
     if `is_again`, the URIs of all that went in.
 
-    `is_again`: the assets were tried before; each goes alone, so that it takes no other along.
+    `is_again`: this pass repeats an earlier one. Each asset is then a row of its own, so that an
+    asset that kills its worker takes no other asset along.
     """
     config = flow.target.config
     on_gpu, *num_actors = choose_devices(config, len(stats.devices.left_out))
@@ -108,7 +109,7 @@ def run_flow(
     if counts.duplicates:
         log.warning("%d rows name an asset again; the first row counts", counts.duplicates)
     stats.assets_listed = counts.assets
-    if not is_again:  # later, assets that this run has committed would count
+    if not is_again:  # in later passes the counts include assets that this run has committed
         stats.assets_skipped, stats.assets_left = counts.skipped, counts.left
     return counts.assets - (len(collector.closed) - num_closed), counts.uris
 
@@ -125,8 +126,8 @@ def make_dataset(
     # Ray 2.60 has no other way to limit how often a task is tried; it is pinned.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     context = ray.data.DataContext.get_current()
-    context.max_errored_blocks = -1  # an asset that kills its worker takes no other along
-    context.target_max_block_size = 4 << 20  # a span is a block, short ones go together
+    context.max_errored_blocks = -1  # an asset that kills its worker does not end the run
+    context.target_max_block_size = 4 << 20  # one span makes a block; short spans share one
     context.enable_progress_bars = False
     context.issue_detectors_config.detectors = []  # the run itself says what it waits for
     target = flow.target
@@ -144,7 +145,7 @@ def make_dataset(
     actors = ray.data.ActorPoolStrategy(
         min_size=num_actors[0],
         max_size=num_actors[1],
-        max_tasks_in_flight_per_actor=at_once + 1,  # the next one is there when one is done
+        max_tasks_in_flight_per_actor=at_once + 1,  # one span waits at the actor as the next
         max_concurrent_calls_per_actor=at_once,
         enable_true_multi_threading=at_once > 1,
     )
@@ -179,7 +180,7 @@ def start_monitor(flow: Flow, health: DeviceHealth) -> Any:
     with_similarity = flow.target.config.output.similarity == "auto"
     encoder = flow.find_audio_encoder() if with_similarity else None
     shared = ray.put((flow.engine, dict(flow.conditions), encoder, flow.listening))
-    # Beside the driver: where that node is lost, the run is lost anyway.
+    # The monitor runs on the driver's node: if that node is lost, so is the run.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     monitor: Any = ray.remote(num_cpus=0)(Monitor)
     return monitor.options(scheduling_strategy=here).remote([shared], health)
@@ -199,7 +200,7 @@ def make_remuxer(target: Target) -> Remuxer:
 
 
 class _Driver:
-    """Takes outcomes, and carries out the commands of the collector."""
+    """Pass outcomes to the collector, and carry out the commands that it returns."""
 
     def __init__(
         self,
@@ -228,12 +229,12 @@ class _Driver:
                     self.tasks.append(self.start.remote(self.finishers, command))
 
     def take_finished(self, timeout_s: float | None) -> None:
-        """Take the outcomes of tasks that have ended; without a timeout, of one at least."""
+        """Take the outcomes of finished tasks; with `timeout_s=None`, wait for at least one."""
         if not self.tasks:
             return
         ready, self.tasks = ray.wait(self.tasks, timeout=timeout_s)
         for task in ready:
-            # Where its worker died each time, the asset does not come out: it is run again.
+            # If its worker died each time, the asset stays incomplete: the next pass runs it.
             with contextlib.suppress(*LOST):
                 self.take(ray.get(task))
 

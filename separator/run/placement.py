@@ -9,16 +9,16 @@ from typing import Any
 
 from separator.config import ActorSettings, RunSettings, StageSettings
 
-# Of stereo tracks at 48 kHz a task took 0.6 to 0.9 GB, an actor with `mini` on a CPU 3.3 GB.
+# With stereo tracks at 48 kHz a task took 0.6 to 0.9 GB, an actor with `mini` on a CPU 3.3 GB.
 TASK_BYTES, ACTOR_BYTES = 1_000_000_000, 4_000_000_000
-LEAST_TASKS = 2  # that a small machine has room for beside its actors
+LEAST_TASKS = 2  # tasks that a small machine has room for beside its actors
 EXTRACT, SEPARATE, PUBLISH = "tasks of extract", "actors", "tasks of publish"
 SPANS_AT_ONCE = 8  # while some are on a GPU, the CPU works on the others
 Asks = Mapping[str, Mapping[str, Any]]  # who asks -> Ray's options
 
 
 def make_asks(run: RunSettings, on_gpu: bool, nodes: Sequence[Mapping[str, Any]]) -> Asks:
-    """`nodes`: as Ray lists them."""
+    """Make Ray's options for tasks and actors. `nodes`: as Ray lists them."""
     most = share_memory(run.separate.num_gpus, nodes)
     gpus = {"num_gpus": run.separate.num_gpus} if on_gpu else {}
     return {
@@ -29,7 +29,7 @@ def make_asks(run: RunSettings, on_gpu: bool, nodes: Sequence[Mapping[str, Any]]
 
 
 def choose_spans_at_once(asked: ActorSettings, on_gpu: bool, is_ours: bool) -> int:
-    """Tell how many spans a network has in work; models of other packages take one."""
+    """Tell how many spans an actor works on at once; models of other packages take one."""
     if not is_ours:
         return 1
     if asked.spans_at_once == "auto":
@@ -38,8 +38,8 @@ def choose_spans_at_once(asked: ActorSettings, on_gpu: bool, is_ours: bool) -> i
 
 
 def share_memory(gpus_of_actor: float, nodes: Sequence[Mapping[str, Any]]) -> float:
-    """Divide the memory of the tightest machine among all actors that it may get and some tasks:
-    tasks would wait for ever for memory that the actors keep."""
+    """Divide the memory of the tightest machine among all actors that it may get and some tasks. If
+    each asked for more, tasks would wait for ever for memory that the actors keep."""
     shares = [math.inf]
     for node in nodes:
         has = node["Resources"]
@@ -65,7 +65,7 @@ def find_most(resource: str, nodes: Sequence[Mapping[str, Any]]) -> float:
 
 
 def describe_lack(asks: Asks, nodes: Sequence[Mapping[str, Any]]) -> str:
-    """Say what no machine has; empty if each ask fits one."""
+    """Say which request no machine can meet; empty if each of them fits a machine."""
     all_nodes = nodes
     for who, ask in asks.items():
         labels = ask.get("label_selector", {})

@@ -1,4 +1,4 @@
-"""Prepare a run: the work to be done, cheaply; then the weights and conditions that it needs."""
+"""Prepare a run: find out its work cheaply, then load the weights and compute the conditions."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -50,15 +50,15 @@ MAX_RUNS_READ = 100
 
 @dataclass(frozen=True)
 class Target:
-    """The work of a run and the place of its results: enough to see whether anything is to do."""
+    """The work of a run and the layout of its output: enough to tell whether work is pending."""
 
-    config: JobConfig  # with the precision that it comes to
+    config: JobConfig  # with `model.precision` resolved
     storage: Storage
     layout: Layout
-    checkpoint_path: Path | None  # None: of a model that another package brings
+    checkpoint_path: Path | None  # None: another package provides the model
     work: Work
     examples: Examples = field(default_factory=dict)
-    # Assets that a run which did not end may have been replacing: the manifest may be wrong there.
+    # Names of assets that an unfinished run was making again: the manifest may be wrong about them.
     marked: Set[str] = frozenset()
     is_detection: bool = False  # no stems are made
 
@@ -68,8 +68,8 @@ class Target:
     def list_pending(
         self, done: DoneItems, assets: Iterable[Asset], settle: bool = False
     ) -> Iterator[tuple[Asset, Asset | None]]:
-        """Yield each asset, and the same with the work that is left to do, or None. `settle`: take
-        the marks off those of which nothing is left."""
+        """Yield pairs: an asset, and a copy of it that has only its pending work items, or None if
+        there are none. `settle`: delete the marks of assets without pending items."""
         if not self.marked or done.wanted is not None:
             return ((asset, done.select_pending(asset)) for asset in assets)
         return map_ahead(partial(self._look, done, settle), iter(assets), STAT_THREADS)
@@ -99,7 +99,7 @@ class Flow:
     spans: SpanPlan
     engine: "EngineRecipe | None"  # for the actors; None: no stems are made
     conditions: Mapping[str, np.ndarray]  # by key of a query
-    find_audio_encoder: "Callable[[], AudioEncoder | None]"  # that measures similarity
+    find_audio_encoder: "Callable[[], AudioEncoder | None]"  # to measure similarity
     listening: ListenPlan | None = None
 
     @property
@@ -109,7 +109,7 @@ class Flow:
 
 
 def make_detection_config(config: JobConfig) -> JobConfig:
-    """Leave out all that needs stems, and name the place of the results of detection."""
+    """Drop the settings that need stems, and set the output of `separator detect`."""
     if config.detect.model == OFF:
         raise RequestError("detect.model=off: there is nothing to detect with; try auto")
     output = replace(
@@ -123,7 +123,7 @@ def make_detection_config(config: JobConfig) -> JobConfig:
 
 
 def prepare_target(config: JobConfig, storage: Storage, is_detection: bool = False) -> Target:
-    """Find out the work without reading any weights, as far as they are known."""
+    """Find out the work of a run; weights whose hash is already known are not read."""
     layout = Layout(config.output.uri, config.output.format)
     parsed = config.parse_queries()
     examples = list_all_examples(storage, parsed)
@@ -145,8 +145,8 @@ def prepare_target(config: JobConfig, storage: Storage, is_detection: bool = Fal
 
 
 def resolve_precision(config: JobConfig, storage: Storage, layout: Layout) -> str:
-    """Take the precision of the config; for `auto` the one that the output's last run with `auto`
-    took, or else the one that suits the devices. Stems of both lie 36 dB apart."""
+    """Return the precision of the config. For `auto`, keep the precision of the output's last run
+    with `auto`, because stems of fp32 and bf16 differ (36 dB SNR); else choose by the devices."""
     if config.model.precision != "auto":
         return config.model.precision
     for run in read_runs(storage, layout, MAX_RUNS_READ):
@@ -206,7 +206,7 @@ def widen_context(cuts: "Cuts", listening: ListenPlan | None) -> "Cuts":
 
 
 def load_package_flow(target: Target, run_id: str) -> Flow:
-    """Compute the conditions of all queries with a model that another package brings."""
+    """Compute the conditions of all queries with a model that another package provides."""
     from separator.model.outside import NOT_EXACT, OutsideEngine
     from separator.stages.separate import PackageEngine
 

@@ -8,13 +8,14 @@ from pathlib import Path
 def identify_process(pid: int | None = None) -> str:
     """Name a process (by default this one) as `machine and pid namespace / pid / start time`.
 
-    Empty where there is no such process, or no /proc.
+    Return "" if there is no such process, or no /proc.
     """
     pid = pid or os.getpid()
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = Path("/proc/self/ns/pid").readlink()
-        # Behind the name, which may hold anything: state first, start in ticks as the 20th.
+        # Of the fields after the name, which may hold anything, the first is the state, the 20th
+        # the start in ticks.
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return ""
@@ -22,7 +23,7 @@ def identify_process(pid: int | None = None) -> str:
 
 
 def is_alive(process: str, here: str) -> bool | None:
-    """Look for a process of the machine of `here`; return None for one of another machine."""
+    """Tell whether a process is alive; None if it is on another machine than the process `here`."""
     machine, _, rest = process.partition("/")
     if not rest or machine != here.partition("/")[0]:
         return None
@@ -31,11 +32,11 @@ def is_alive(process: str, here: str) -> bool | None:
 
 
 def list_children() -> set[int]:
-    """List the processes that this one started and that are there; none where there is no /proc."""
+    """List the running processes that this one started; none if there is no /proc."""
     own, found = os.getpid(), set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended meanwhile
-            # Behind the name, which may hold anything: state first, then the parent.
+            # The fields after the name, which may hold anything, begin with state and parent.
             state, parent, *_ = path.read_text(errors="replace").rpartition(")")[2].split()
             if int(parent) == own and state not in "ZX":
                 found.add(int(path.parent.name))

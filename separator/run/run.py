@@ -46,8 +46,8 @@ from separator.storage import Storage
 log = logging.getLogger(__name__)
 
 ROWS_PER_PART = 10_000
-QUICK_LOOK = 10_000  # assets that are looked through before anything is started
-MOST_PASSES = 4  # two, and more where devices failed
+QUICK_LOOK = 10_000  # an input with fewer assets is listed in full before Ray starts
+MOST_PASSES = 4  # a first one, a retry, and more retries only if devices failed
 CRASHED = "its worker died each time it was tried"
 
 See = Callable[[RunStats], None]
@@ -55,8 +55,8 @@ Out = TypeVar("Out")
 
 
 def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats:
-    """Run until all is done. `see` is called whenever something has come out, or begins.
-    `is_detection`: find out where queries are heard, and make no stems."""
+    """Run the job until all work is done; return its totals. `see` is called with the totals
+    whenever they may have changed. `is_detection`: only find out where queries are heard."""
     stats = RunStats(make_run_id())
     see(stats)
     storage = Storage(config.storage)
@@ -96,7 +96,7 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
             lock.check()
         state = FINISHED
     except SeparatorError:
-        if not stats.has_results:  # an encoder that is missing, say: a bad request
+        if not stats.has_results:  # a bad request, such as a missing encoder, leaves no run file
             state = ""
         raise
     finally:
@@ -117,7 +117,7 @@ def warn_of_former_detection(target: Target, stats: RunStats) -> None:
 
 
 def warn_of_empty_input(config: JobConfig, done: DoneItems, stats: RunStats) -> None:
-    """Warn of a folder without media where earlier runs found some: a disk that is not mounted."""
+    """Warn if the input holds no media but earlier runs found some: its disk may be unmounted."""
     has_pattern = config.input.include != list_media_patterns()
     is_empty = not (stats.assets or stats.assets_skipped or stats.assets_left)
     if is_empty and len(done.done) and not has_pattern and config.run.only != "failed":
@@ -128,9 +128,9 @@ def warn_of_empty_input(config: JobConfig, done: DoneItems, stats: RunStats) -> 
 
 
 def end_run_file(run_file: RunFile, state: str) -> None:
-    """Write the last state; a run that could not begin (no state) leaves nothing behind.
+    """Write the final state, or delete the run file of a run that could not begin (empty state).
 
-    An error that ended the run is not hidden by one that is met here.
+    A storage error is only logged if the run failed: raising it would hide the first error.
     """
     try:
         if state:
@@ -151,7 +151,7 @@ def process(
     see: See,
     lock: RunLock,
 ) -> None:
-    """Bring all pending assets to a record. `pending`: they, if the input is short."""
+    """Process pending assets until all have records. `pending`: None if the input is long."""
 
     def on_commit(records: Sequence[Record]) -> None:
         stats.count_records(records)
@@ -193,7 +193,7 @@ def run_passes(
     see: See,
     lock: RunLock,
 ) -> None:
-    """Run until every asset has come out; those that never do get a record."""
+    """Run passes until every asset is committed; record assets that keep failing as crashed."""
     from separator.run.pipeline import run_flow
 
     def on_row(outcome: Outcome | None) -> None:
@@ -202,8 +202,8 @@ def run_passes(
             stats.count_row(outcome)
         see(stats)
 
-    share_heaps()  # Ray brings 40 threads
-    # Weights are read while Ray starts, and example sounds encoded: once for all passes.
+    share_heaps()  # Ray starts 40 threads in this process
+    # While Ray starts, read the weights and encode example sounds, once for all passes.
     loading = run_in_thread(partial(load_flow, target, stats.run_id))
     uris: tuple[str, ...] = ()
     for number in range(MOST_PASSES):
@@ -221,7 +221,7 @@ def run_passes(
         if not missing:
             return
         if is_again and stats.devices.failures.total() == num_sick:
-            break  # it was not for a device
+            break  # no device failed in this pass: another pass would not help
     tried, now = set(uris), done.add(committer.find_done())
     for asset in target.list_assets():
         if asset.uri in tried and (left := now.select_pending(asset)):
@@ -238,7 +238,7 @@ def run_in_thread(function: Callable[[], Out]) -> "AsyncResult[Out]":
 
 
 def look_through(target: Target, done: DoneItems, stats: RunStats) -> list[Asset] | None:
-    """List the pending assets of a short input, and count the others; None for a long one."""
+    """List the pending assets of a short input, and count the others; None if it is long."""
     first = list(itertools.islice(iter(target.list_assets()), QUICK_LOOK))
     if len(first) == QUICK_LOOK:
         return None
@@ -256,7 +256,7 @@ def look_through(target: Target, done: DoneItems, stats: RunStats) -> list[Asset
 def commit_failure(
     asset: Asset, error: SeparatorError, collector: Collector, committer: Committer
 ) -> None:
-    """Record an asset that no stage has worked on."""
+    """Record an asset as failed as a whole, without running the flow on it."""
     for command in collector.add(fail((asset, NO_TRACK, 1), error, "extract")):
         assert isinstance(command, Commit)
         committer.commit(command)
@@ -271,7 +271,7 @@ def describe_code() -> dict[str, Any]:
 
 
 def find_commit() -> str | None:
-    """Find the git commit of the running code, where it is a checkout."""
+    """Find the git commit of the running code; None if it is not a checkout."""
     git = Path(__file__).parents[2] / ".git"
     try:
         head = (git / "HEAD").read_text().strip()

@@ -9,7 +9,7 @@ from separator.run.process import identify_process
 from separator.storage import Storage
 
 RUNNING, STOPPED, FINISHED = "running", "stopped", "finished"
-STARTING = "starting"  # of runs of earlier versions
+STARTING = "starting"  # a state in run files of earlier versions
 
 
 class RunFile:

@@ -1,4 +1,4 @@
-"""Make ids of runs that sort by time, and behind the ids of all earlier runs on an output."""
+"""Make ids of runs that sort by time, and after the ids of all earlier runs on an output."""
 
 import re
 import uuid
@@ -15,8 +15,8 @@ def make_run_id(at: datetime | None = None) -> str:
 
 
 def follow_runs(run_id: str, run_uris: Iterable[str]) -> str:
-    """Return the id, or another one behind those of all runs: clocks may differ, and a run that
-    started later may have ended before this one begins."""
+    """Return the id, or a new one that sorts after those of all runs: clocks may differ, and a run
+    that started later may have ended before this one begins."""
     names = (uri.rpartition("/")[2].removesuffix(".json") for uri in run_uris)
     newest = max(filter(None, map(read_time, names)), default=None)
     if newest is None or newest < datetime.strptime(run_id[:LENGTH], TIME):
@@ -25,8 +25,8 @@ def follow_runs(run_id: str, run_uris: Iterable[str]) -> str:
 
 
 def read_time(name: str) -> datetime | None:
-    """Read the time of an id, in UTC as it was written; None of a name that is no id."""
-    if not RUN_ID.fullmatch(name) or name.startswith("9999"):  # no time follows its last second
+    """Read the time in an id, in UTC as it was written; None if the name is no id."""
+    if not RUN_ID.fullmatch(name) or name.startswith("9999"):  # no later year can follow
         return None
     try:
         return datetime.strptime(name[:LENGTH], TIME)

@@ -1,4 +1,4 @@
-"""Count what a run has done so far. Pure: the run calls, the console and the run file read."""
+"""Count what a run has done so far. Pure: the run counts, the console and the run file read."""
 
 import time
 from collections import Counter
@@ -21,13 +21,13 @@ CHECKING, STARTING_RAY, WARMING, SEPARATING, FINISHING = PHASES
 
 @dataclass(frozen=True)
 class ListingCounts:
-    """The first stage's own report, when it has listed everything."""
+    """The counts that the first stage reports when it has listed all assets."""
 
-    assets: int  # that went into the flow
+    assets: int  # number of assets that went into the flow
     duplicates: int  # rows of a list that named an asset again
-    skipped: int  # assets that are done
-    left: int  # assets that have failed for good and are left alone
-    uris: tuple[str, ...] = ()  # of the assets that went into a second pass
+    skipped: int  # assets that were done before
+    left: int  # assets that failed for good before and are left alone
+    uris: tuple[str, ...] = ()  # URIs of the assets that went into a pass after the first
 
 
 @dataclass
@@ -40,8 +40,8 @@ class RunStats:
     assets_listed: int = 0  # of this pass; 0 while they are being listed
     assets_failed: int = 0
     assets_known: int = 0  # committed by an earlier run that could not write its manifest
-    assets_skipped: int = 0  # they are done
-    assets_left: int = 0  # they have failed for good in an earlier run and are left alone
+    assets_skipped: int = 0  # done before
+    assets_left: int = 0  # failed for good in an earlier run and left alone
     stems: int = 0
     renditions: int = 0
     heard: int = 0  # stems whose queries are heard
@@ -57,10 +57,10 @@ class RunStats:
     devices: DeviceHealth = field(default_factory=DeviceHealth)
     num_actors: int = 0
     num_cpus: int = 0
-    device_s: float = 0.0  # actors times the seconds they were there for
+    device_s: float = 0.0  # number of actors times the seconds of the passes
     started: float = field(default_factory=time.monotonic)
     pass_started: float = 0.0
-    earlier_device_s: float = 0.0  # of earlier passes
+    earlier_device_s: float = 0.0  # `device_s` of earlier passes
     pass_actors: int = 0
 
     @property

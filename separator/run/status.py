@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 NEWEST = 5
 TOTALS = ("assets", "assets_failed", "audio_s", "seconds")
-# Of an asset: (error code, detail) -> names of the queries it kept from being made.
+# The failures of an asset: (error code, detail) -> names of the queries that failed with it.
 Reasons = dict[tuple[str, str], list[str]]
 
 
@@ -33,7 +33,7 @@ class Status:
     num_assets: int = 0
     num_failed_assets: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)  # rows by error code; empty: ok
-    num_absent: int = 0  # rows among the ok ones whose query is heard nowhere
+    num_absent: int = 0  # rows without an error whose query is heard nowhere
     runs: list[dict[str, Any]] = field(default_factory=list)  # newest first
     num_runs: int = 0
 
@@ -72,9 +72,9 @@ def read_failures(storage: Storage, layout: Layout) -> Iterator[tuple[str, Reaso
 
 
 def list_parts(storage: Storage, output_uri: str) -> list[tuple[str, Layout]]:
-    """List what has written to an output, with its folders: `run`, `detect`, or both.
+    """List the commands that have written to an output (`run`, `detect` or both) and their layouts.
 
-    `run` is listed where neither has.
+    `run` is listed even if neither has.
     """
     own, presence = Layout(output_uri, ""), Layout(name_presence(output_uri), "")
     detect = [("detect", presence)] if list_runs(storage, presence) else []
@@ -117,7 +117,7 @@ def read_run(storage: Storage, uri: str) -> dict[str, Any] | None:
 
 
 def is_run(content: Any) -> bool:
-    """Tell whether JSON content has what is read of a run file."""
+    """Tell whether JSON content has the fields that are read from a run file."""
     try:
         written_at = datetime.fromisoformat(content["written_at"])
         texts = content["run_id"], content["state"], content["config"]["model"]["precision"]

@@ -1,4 +1,4 @@
-"""Do a piece of work for each of many items as tasks of Ray: in order, a few at once."""
+"""Apply a function to many items in Ray tasks: a few at once, with the results in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from separator.errors import SeparatorError
 
-MOST_RETRIES = 2  # of an item whose worker died
+MOST_RETRIES = 2  # for an item whose worker died
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -18,7 +18,7 @@ def run_tasks(
 ) -> Iterator[Result]:
     """Yield the result of each item in the order of the items.
 
-    Items whose result is known are not worked on; Ray starts with the first other one.
+    Items whose result is known are not worked on; Ray starts when the first other item comes.
     """
     ahead: deque[tuple[Any, bool]] = deque()  # a result or a task, and whether it is a task
     start, most_ahead = None, 0
@@ -36,7 +36,7 @@ def run_tasks(
 
 
 def _prepare(work: Callable[[Any], Any]) -> tuple[Callable[[Any], Any], int]:
-    """Start Ray; return what starts a task, and how many to keep under way."""
+    """Start Ray; return a function that starts a task, and how many tasks to keep under way."""
     import ray
 
     from separator.run.local_ray import join_ray

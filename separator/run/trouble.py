@@ -10,18 +10,19 @@ from separator.errors import (
 )
 from separator.rows import Failed, Outcome
 
-# Met when a result is written, they will be met by every asset.
+# If one of these errors is met while a result is written, every asset will meet it.
 OF_OUTPUT = frozenset([DiskFull.code, TokenExpired.code])
-# Met when assets are read, they may be of one asset: several in a row are not.
+# If one of these errors is met while an asset is read, that asset may be to blame; if several
+# assets in a row meet one, they are not.
 OF_MANY = OF_OUTPUT | list_passing_codes(StorageBusy)
 MOST_IN_A_ROW = 10
 
 
 class TroubleCount:
-    """Raise what ends the run: its stage cannot go on, and each asset would fail the same way."""
+    """Raise an error that ends the run as soon as all further assets would fail the same way."""
 
     def __init__(self) -> None:
-        self.assets: set[str] = set()  # that failed in a row
+        self.assets: set[str] = set()  # URIs of assets that failed in a row
 
     def add(self, outcome: Outcome) -> None:
         if not isinstance(outcome, Failed) or outcome.code not in OF_MANY:

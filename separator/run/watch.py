@@ -1,4 +1,4 @@
-"""Look after a pass while it is at work: what it waits for, and which devices are sick."""
+"""Watch a pass while it is at work: what it waits for, and which devices are sick."""
 
 import signal
 import threading
@@ -19,13 +19,13 @@ from separator.run.placement import Asks, describe_lack
 from separator.run.stats import RunStats
 
 EVERY_S = 5.0
-MANY_BUGS = 10  # and more than assets that were committed: all of them will meet one
+MANY_BUGS = 10  # end the pass, if they outnumber committed assets: every asset will meet one
 
 
 class Watch:
     """A thread beside a pass, which asks the monitor and Ray now and then.
 
-    It interrupts the main thread, which waits for rows, where the pass cannot go on.
+    If the pass cannot go on, the thread interrupts the main thread, which waits for rows.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Watch:
             if kind is None:
                 self._ask_health()
                 self.metrics.update(self.stats)
-        except KeyboardInterrupt:  # its own, which came this late
+        except KeyboardInterrupt:  # the watch's own interrupt, which arrived late
             if self.error is None:
                 raise
         if self.error is not None and kind in (None, KeyboardInterrupt):

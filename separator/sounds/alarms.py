@@ -109,7 +109,7 @@ def _sound_alarm(take: Take) -> np.ndarray:
         pitch, on_s = take.log_uniform(700, 2_400), take.uniform(0.08, 0.3)
         pattern, ratio = (on_s, on_s * take.uniform(0.4, 1)), take.choose(1.0, 0.8, 1.26)
     level = _switch(take, pattern, take.uniform(0.002, 0.006))
-    # Where there are two pitches, every second beep is at the other.
+    # If there are two pitches, every second beep is at the other one.
     beep = np.cumsum((level > 0) & (np.roll(level, 1) == 0))
     number = np.arange(1, 8)
     levels = number ** -take.uniform(1.0, 2.2) * np.where(number % 2, 1, take.uniform(0, 0.4))

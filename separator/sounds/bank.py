@@ -32,11 +32,11 @@ RATE_HZ = 32_000
 RMS = 0.08
 SPEED_CHANGE = 0.06
 GAIN_DB = 3.0
-# Of the whole file's RMS: a stretch below it is a pause, and another one is drawn.
+# Share of the file's RMS: a quieter stretch is a pause, and another one is drawn.
 AUDIBLE = 0.2
 
-# espeak-ng voices, language+variant; no language and no variant of one side is on the other.
-# Not en-gb and fr-fr: for these names it ignores the variant.
+# espeak-ng voices, language+variant; training and held-out voices share no language or variant.
+# en-gb and fr-fr are left out: espeak-ng ignores the variant after these names.
 TRAIN_MEN = """en-us+m1 en-us+m3 en-us+Michael en-us+adam en+m4 en+john en-gb-scotland+m2
     en-gb-x-rp+m7 de+m3 de+robert fr+m1 es+m4 es-419+Henrique it+m6 pt+m2 pt-br+m5 nl+m7 pl+m6
     sv+quincy ru+m5"""
@@ -49,7 +49,7 @@ HELD_OUT_WOMEN = "fi+Andrea tr+belinda cs+Alicia el+grandma hu+shelby"
 SOLO = ("melody",)
 ANY = ("melody", "chords", "arpeggio", "both")
 SLOW = ("melody", "lines")
-# Class: General MIDI programs for training, held-out programs, and what is played on them.
+# Class -> General MIDI programs for training, held-out programs, and the register of the notes.
 INSTRUMENTS: dict[str, tuple[tuple[int, ...], tuple[int, ...], Range]] = {
     "piano": ((0, 2, 3, 4), (1, 5), Range(33, 96, ANY)),
     "guitar": ((24, 25, 27), (26, 28), Range(40, 81, ANY)),
@@ -137,12 +137,12 @@ def find_bank() -> Bank | None:
 
 
 def list_parts(held_out: bool) -> list[Part]:
-    """List the parts that the installed programs can render for one side."""
+    """List the parts for training, or the held-out ones, that the installed programs can render."""
     men, women = (HELD_OUT_MEN, HELD_OUT_WOMEN) if held_out else (TRAIN_MEN, TRAIN_WOMEN)
     parts = [Part("man", voice, held_out) for voice in men.split()]
     parts += [Part("woman", voice, held_out) for voice in women.split()]
     for soundfont in list_soundfonts():
-        # A program that the font lacks would be played by another, perhaps of the other side.
+        # fluidsynth replaces a program that the font lacks, perhaps by one of the other list.
         presets = list_presets(soundfont)
         for name, (train, kept, _) in INSTRUMENTS.items():
             programs = [p for p in (kept if held_out else train) if (0, p) in presets]
@@ -164,7 +164,7 @@ def build_bank(folder: Path, seed: int, minutes_per_voice: float, held_out: bool
 
 
 def build_part(folder: Path, part: Part, seed: int, minutes: float) -> None:
-    """Render one file unless it exists. It gets its name once it is whole."""
+    """Render one file unless it exists. The file gets its name once it is complete."""
     if (folder / part.file).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def build_part(folder: Path, part: Part, seed: int, minutes: float) -> None:
     x_T = _read_aloud(rng, part, 60 * minutes) if is_speech else _perform(rng, part, 60 * minutes)
     x_T = x_T[: int(60 * minutes * RATE_HZ)]
     x_T = x_T * (RMS / (np.sqrt(np.mean(x_T**2)) + 1e-12))
-    # Drums peak far above their RMS: what would clip is bent.
+    # Drums peak far above their RMS: peaks that would clip are bent.
     samples = np.round(32_767 * np.where(np.abs(x_T) < 0.7, x_T, _bend(x_T))).astype(np.int16)
     unfinished = folder / f".{os.getpid()}-{part.file}"
     np.save(unfinished, samples)
@@ -233,7 +233,7 @@ def _add_highs(rng: np.random.Generator, said_T: np.ndarray, rate_hz: int) -> np
 
 
 def _perform(rng: np.random.Generator, part: Part, duration_s: float) -> np.ndarray:
-    """Play pieces one after the other, each of its own tempo, key and way of playing."""
+    """Play pieces one after the other, each with its own tempo, key and way of playing."""
     stem, program = part.voice.rsplit("-", 1)
     soundfont = next(font for font in list_soundfonts() if font.stem == stem)
     notes: list[Note] = []

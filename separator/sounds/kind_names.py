@@ -1,7 +1,7 @@
-"""Read what else people call the sounds of each class, and phrases that say nothing about a sound.
+"""Read further captions of each class of sounds, and phrases that say nothing about a sound.
 
-Lists for training and the table of classes have them; lists of held-out sounds keep the captions
-that their class came with.
+Lists for training and the table of classes contain the further captions; lists of held-out sounds
+keep the captions that their class defines.
 """
 
 import json
@@ -18,7 +18,7 @@ def _read() -> dict[str, Any]:
 
 
 def list_synonyms(class_name: str) -> list[str]:
-    """List captions of a class beside its own; none of them is a paraphrase."""
+    """List captions of a class that it does not define itself; none of them is a paraphrase."""
     return _read()["kinds"].get(class_name, [])
 
 

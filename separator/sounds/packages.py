@@ -1,4 +1,4 @@
-"""Bring packages through the clients of their registries, and read single files of them."""
+"""Download packages with the clients of their registries, and read single files of them."""
 
 import tarfile
 import tempfile
@@ -15,7 +15,7 @@ IN_ZIP = "!"  # between the path of a zip and the path in it
 
 
 def fetch(registry: str, package: str, folder: Path) -> Path:
-    """Return the archive of a package; it is downloaded to `folder` unless it is there."""
+    """Return the archive of a package; download it to `folder` unless it exists."""
     folder.mkdir(parents=True, exist_ok=True)
     if registry == "debian":
         pattern, program, arguments = f"{package}_*.deb", "apt-get", ["--quiet", "download"]
@@ -33,14 +33,14 @@ def fetch(registry: str, package: str, folder: Path) -> Path:
 
 
 class Package:
-    """An unpacked package. Zips in it are opened once: to open a large one takes long."""
+    """An unpacked package. Each zip in it is opened only once: opening a large zip is slow."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._zips: dict[Path, zipfile.ZipFile] = {}
 
     def read(self, path: str) -> bytes:
-        """Read a file. One that is absent, or lies outside the package, is refused."""
+        """Read a file; refuse one that is missing or outside the package."""
         outer, _, inner = path.partition(IN_ZIP)
         found = (self.root / outer).resolve()
         if not found.is_relative_to(self.root) or not found.is_file():

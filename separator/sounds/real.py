@@ -1,4 +1,4 @@
-"""Bring real recordings, decode them to files of one rate, and write lists of them.
+"""Fetch real recordings, decode them to files of one rate, and write lists of them.
 
 Shapes: T samples.
 """
@@ -22,7 +22,7 @@ from separator.storage.atomic import write_whole
 
 Row = dict[str, object]
 
-LENGTH_S, LENGTH_RATIO = 0.05, 0.02  # a file may differ by so much from the list
+LENGTH_S, LENGTH_RATIO = 0.05, 0.02  # allowed difference between a file's length and the list's
 # Recordings shorter than this are joined with others of their series when they are drawn.
 JOIN_BELOW_S = 4.0
 MOST_JOINED = 8
@@ -33,9 +33,9 @@ BY_FFMPEG = (".g722",)
 def bring(
     recordings: Sequence[Recording], folder: Path, rate_hz: int, show: Callable[[str], None]
 ) -> list[str]:
-    """Bring and decode recordings that are not there; return the packages that cannot be had.
+    """Fetch and decode missing recordings; return the packages that cannot be fetched.
 
-    `show` gets a line for each package: a warning for one that cannot be had. A recording that is
+    `show` gets a line for each package: a warning if it cannot be fetched. A recording that is
     broken, or of another length than the list says, is left out and counted.
     """
     packages_left_out = []
@@ -56,7 +56,7 @@ def bring(
 
 
 def keep_present(recordings: Sequence[Recording], folder: Path) -> list[Recording]:
-    """Keep the recordings that have been brought."""
+    """Keep the recordings whose decoded files exist."""
     return [r for r in recordings if (folder / name_file(r)).exists()]
 
 
@@ -105,7 +105,7 @@ def decode(data: bytes, recording: Recording, rate_hz: int) -> np.ndarray:
 
 
 def write_sound(path: Path, samples_T: np.ndarray, rate_hz: int) -> None:
-    """Write 16-bit wav, whole or not at all; where the samples clip, at a lower level."""
+    """Write 16-bit wav, completely or not at all; at a lower level if the samples clip."""
     import soundfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,8 +125,8 @@ def name_file(recording: Recording) -> str:
 def make_rows(recordings: Sequence[Recording]) -> list[Row]:
     """Make the rows of a training list, the packages of a kind in turn.
 
-    Beside what every list has, a row has the recording's provenance, and `joins`: recordings of
-    its series (one package, kind and caption) that a short one is joined with; itself, if alone.
+    Beside the usual columns a row has the recording's provenance, and `joins`: the recordings of
+    its series (one package, kind and caption) that a short one is joined with, or itself.
     """
     series: dict[tuple[str, str, str], list[Recording]] = {}
     for recording in recordings:
@@ -143,7 +143,7 @@ def make_rows(recordings: Sequence[Recording]) -> list[Row]:
 
 
 def make_row(recording: Recording, others: Sequence[Recording]) -> Row:
-    """Make one row: captions of the kind and of the recording itself, and where it comes from."""
+    """Make one row: captions of the kind and of the recording itself, and its provenance."""
     known = list_known().get(recording.kind)
     captions = [*(known.captions if known else ()), recording.caption]
     if recording.package not in HELD_OUT:
@@ -160,7 +160,7 @@ def write_lists(
     folder: Path, training: Sequence[Recording], held_out: Sequence[Recording]
 ) -> dict[str, int]:
     """Write train.jsonl, held_out.jsonl, and more.jsonl with the kinds that `mini` has no word
-    for, of all recordings that have been brought; return their numbers of rows."""
+    for, of all recordings whose files exist; return their numbers of rows."""
     training, held_out = keep_present(training, folder), keep_present(held_out, folder)
     if not training and not held_out:
         raise RequestError(f"{folder}: not one recording could be brought; see the warnings")

@@ -35,6 +35,6 @@ def read_recorded_kinds() -> dict[str, RecordedKind]:
 
 def list_known() -> "dict[str, SoundClass | RecordedKind]":
     """List all kinds that the models have words for, those of the generator first."""
-    from separator.sounds.catalog import CLASSES  # here: who reads names needs no generator
+    from separator.sounds.catalog import CLASSES  # imported here: to read names needs no generator
 
     return {**CLASSES, **read_recorded_kinds()}

@@ -1,7 +1,7 @@
 """Read the list of real recordings that public packages hold, and choose from it.
 
-The list, `real_sounds.parquet` beside this file, holds facts only: where a recording lies, what is
-heard in it, its licence, length and bandwidth. `separator sounds real` brings the recordings.
+The list, `real_sounds.parquet` beside this file, holds only facts: where a recording is stored,
+what is heard in it, its licence, length and bandwidth. `separator sounds real` fetches them.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LIST_PATH = Path(__file__).parent / "real_sounds.parquet"
-# Packages that measure finished models, of this project and of others: never listed here.
+# Packages for measuring finished models of this project and others: the list never holds them.
 RESERVED = frozenset(
     {
         "alsa-utils",
@@ -31,10 +31,10 @@ RESERVED = frozenset(
         "ktuberling",
     }
 )
-# A kind with less of trust A has too little to be learnt from: recordings of trust B join it.
+# Kinds with fewer seconds of trust A have too little to learn from, and get trust B too.
 ENOUGH_TRUSTED_S = 30.0
-# Packages that are measured with while training, and never trained on: whole ones, so that no
-# voice, microphone or room of theirs is in both lists.
+# Packages for measuring during training, never for training. Whole packages are held out, so that
+# both lists share no voice, microphone or room.
 HELD_OUT = frozenset(
     {
         "asterisk-core-sounds-fr-g722",
@@ -53,8 +53,8 @@ HELD_OUT = frozenset(
 class Recording:
     """One recording. `path` is its file in the package; `a.zip!b.ogg` is a file in a zip.
 
-    `band_hz` is the highest frequency with energy. `trust` is A where the origin of the recording
-    is known, and B where only the licence of the whole package is.
+    `band_hz` is the highest frequency with energy. `trust` is A if the origin of the recording is
+    known, and B if only the licence of the whole package is.
     """
 
     registry: str
@@ -72,7 +72,7 @@ class Recording:
 
 def read_recordings(path: Path = LIST_PATH) -> list[Recording]:
     """Read all recordings of a list."""
-    import pyarrow.parquet as pq  # here: it takes 0.2 s
+    import pyarrow.parquet as pq  # imported here: the import takes 0.2 s
 
     return [Recording(**row) for row in pq.read_table(path).to_pylist()]
 
@@ -84,7 +84,7 @@ def is_reserved(package: str) -> bool:
 
 
 def choose_for_training(recordings: Iterable[Recording]) -> list[Recording]:
-    """Choose what is not held out: of trust A, and B for kinds that have next to nothing else."""
+    """Choose recordings that are not held out: trust A, and B for kinds with too little of A."""
     kept = [r for r in recordings if r.package not in HELD_OUT and not is_reserved(r.package)]
     trusted_s: defaultdict[str, float] = defaultdict(float)
     for r in kept:
@@ -93,5 +93,5 @@ def choose_for_training(recordings: Iterable[Recording]) -> list[Recording]:
 
 
 def choose_held_out(recordings: Iterable[Recording]) -> list[Recording]:
-    """Choose all of the packages held out, of any trust: nothing of them enters the weights."""
+    """Choose all recordings of held-out packages, of any trust: they never enter the weights."""
     return [r for r in recordings if r.package in HELD_OUT and not is_reserved(r.package)]

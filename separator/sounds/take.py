@@ -41,8 +41,8 @@ class Take:
 class SoundClass:
     """A kind of sound that captions can name. `captions[0]` is its label.
 
-    Classes of one `group` fit each other's captions and are never mixed. `paraphrases` are in
-    other words than any text of the training. `make` returns dry mono samples at any level.
+    Classes of one `group` fit each other's captions and are never mixed. `paraphrases` use other
+    words than all texts of the training. `make` returns dry mono samples at any level.
     """
 
     name: str

@@ -11,7 +11,7 @@ from separator.sounds.primitives import wander
 from separator.sounds.take import SoundClass, Take
 
 GROUP = "voice"
-# In training also with a bank: espeak-ng's voices all come from one mouth.
+# Share of formant voices in training, also with a bank: espeak-ng's voices have one vocal tract.
 FORMANTS_SHARE = 0.25
 CROWD_BASE_S = 2.5
 EITHER = ("a person speaking", "speech", "someone is talking", "a human voice")

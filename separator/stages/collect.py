@@ -43,8 +43,8 @@ class Assemble(OfStem):
     """Make one file of the parts of a stem, a residual or a rendition."""
 
     num_parts: int
-    measures: Measures  # of the whole
-    silent: tuple[tuple[int, int], ...]  # parts that are not written: their number, their samples
+    measures: Measures  # of the whole file
+    silent: tuple[tuple[int, int], ...]  # (number, samples) of each part that was not written
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Commit:
     asset: Asset
     records: list[Record]
     is_new: bool = True  # false: an earlier run wrote its record.json
-    orphan_uris: tuple[str, ...] = ()  # files of it that no record names
+    orphan_uris: tuple[str, ...] = ()  # files of the asset that no record names
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class _Parts:
     last: int | None = None
 
     def add(self, row: PartWritten) -> None:
-        # A worker that died and was replaced may bring a part twice; it is the same part.
+        # A task that Ray repeats writes the same part again.
         self.rows[row.number] = row
         if row.is_last:
             self.last = row.number
@@ -97,7 +97,7 @@ class _Parts:
         return self.last is not None and len(self.rows) == self.last + 1
 
     def finish(self) -> "Assemble | StemAbsent":
-        """Make of the parts the order to put them together, if one of them is not silent."""
+        """Return the command that joins the parts, or an absent stem if all parts are silent."""
         rows = [self.rows[number] for number in sorted(self.rows)]
         last, measures = rows[-1], sum_measures([row.measures for row in rows])
         heard = join_heard([row.heard for row in rows])
@@ -119,7 +119,7 @@ class _Parts:
 class _State:
     """The outcomes of one asset so far."""
 
-    asset: Asset | None = None  # with all of its work items, once a row has brought them
+    asset: Asset | None = None  # with all of its work items, as soon as a row carries them
     num_tracks: int = 0
     parts: dict[Key, _Parts] = field(default_factory=dict)
     files: dict[Key, Made] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class _State:
 
 
 class Collector:
-    """Takes outcomes in any order, some of them twice."""
+    """Collect outcomes, which come in any order and some of them twice."""
 
     def __init__(
         self,
@@ -146,17 +146,17 @@ class Collector:
         rule: StretchRule | None = None,
     ) -> None:
         """`run_columns`: columns that are the same in every record of a run. `last_commit_us`: the
-        newest time in the manifest, which all commits of this run follow. `rule`: how stretches
-        are made of what was heard."""
+        newest time in the manifest, which all commits of this run follow. `rule`: how presence is
+        made of what was heard."""
         self.run_columns, self.residual, self.with_remux = dict(run_columns), residual, with_remux
         self.last_commit_us = last_commit_us
         self.rule = rule or StretchRule()
         self.open: dict[str, _State] = {}  # by URI of the asset
-        self.closed: set[int] = set()  # hashes of URIs of assets that were handed out
-        self.failed: set[int] = set()  # of those, the ones that failed as a whole
+        self.closed: set[int] = set()  # hashes of URIs of assets handed out as `Commit`
+        self.failed: set[int] = set()  # those of them that failed as a whole
 
     def add(self, outcome: Outcome) -> list[Command]:
-        """Take note of an outcome; say what is to be done next."""
+        """Take in an outcome; return the commands that follow from it."""
         asset = outcome.asset
         if hash(asset.uri) in self.closed:
             if isinstance(outcome, StemWritten) and hash(asset.uri) in self.failed:
@@ -169,7 +169,7 @@ class Collector:
             state.num_tracks = outcome.num_tracks
         match outcome:
             case AlreadyDone(records=records):
-                # Their time is that of this commit: rows of a failed look at the asset go.
+                # Date the records anew: they supersede rows of a run that could not read the asset.
                 renewed = {"created_at": make_timestamp(self.last_commit_us)}
                 return [self._close(asset, [r | renewed for r in records], is_new=False)]
             case PartWritten():
@@ -230,7 +230,7 @@ class Collector:
         return [self._close(asset, name_absent(asset, records))]
 
     def _find_residual(self, state: _State, index: int, item: WorkItem) -> Any:
-        """Find the residual that a stem's record names; None where it has none."""
+        """Find the residual for a stem's record: None if there is none to make, or MISSING."""
         if self.residual == "none" or item.kind == RENDITION or index in state.failed_tracks:
             return None
         name = item.name if self.residual == "per_query" else JOINT
@@ -272,7 +272,7 @@ def make_key(row: PartWritten | StemWritten | Failed) -> Key:
 def sum_measures(parts: Sequence[Measures]) -> Measures:
     """Add up the figures of the parts of a stem."""
     return Measures(
-        num_channels=max(part.num_channels for part in parts),  # silent parts do not know it
+        num_channels=max(part.num_channels for part in parts),  # 0 in silent parts
         num_samples=sum(part.num_samples for part in parts),
         energy=sum(part.energy for part in parts),
         energy_in=sum(part.energy_in for part in parts),

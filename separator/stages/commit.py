@@ -34,7 +34,7 @@ MAX_WAITING = 64
 
 
 class Committer:
-    """A context that waits for all commits; an error of one is raised by the next `commit`."""
+    """A context that waits for all commits; an error in one is raised by a later call."""
 
     def __init__(
         self,
@@ -45,14 +45,14 @@ class Committer:
         check: Callable[[], None] = lambda: None,
         marked: Set[str] = frozenset(),
     ) -> None:
-        """`check` is called before a commit file is written, and raises if that is no longer for
-        this run to do. `marked`: names of assets that an earlier run has marked."""
+        """`check` is called before a commit file is written, and raises if this run has lost its
+        lock. `marked`: names of assets that an earlier run has marked."""
         self.storage, self.layout, self.writer = storage, layout, writer
         self.on_commit, self.check, self.marked = on_commit, check, marked
         # Marked assets and their queries, until their rows are in the manifest.
         self._settled: list[tuple[str, set[str]]] = []
         self._done = array("Q")  # hashes of ids of work items
-        self.num_told_apart = 0  # assets whose own path holds the stems of another one
+        self.num_told_apart = 0  # assets whose own path is taken by another asset
         self._pool = ThreadPoolExecutor(COMMITTERS)
         self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class Committer:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._pool.shutdown()
-        self.check()  # the run that took over finds the records, and adds their rows itself
+        self.check()  # if another run took over, it finds the records and adds their rows itself
         try:
             self.writer.flush()
         except StorageError as failure:
@@ -121,12 +121,12 @@ class Committer:
 
     def _write(self, asset: Asset, old: CommitFile, records: list[Record], command: Commit) -> None:
         if not asset.etag and any(record["asset_etag"] for record in old.records):
-            return  # storage could not look at it: what is there stays
+            return  # storage could not read the asset's version: its earlier records stay
         rows, replaced_uris = merge_records(old.records, records)
         named = set(list_uris(rows))
         self._delete(asset, set(old.obsolete_uris) - named)
         obsolete = {*replaced_uris, *command.orphan_uris} - named
-        # From here on the asset is done, even if this process dies.
+        # Once the commit file is written, the asset is done, even if this process dies.
         uri = self.layout.record(asset.path)
         if not parse_uri(uri).bucket:  # a folder may be deleted under a run
             for each in list_uris(command.records):
@@ -138,6 +138,6 @@ class Committer:
     def _delete(self, asset: Asset, uris: Iterable[str]) -> None:
         folder = self.layout.folder(asset.path) + "/"
         for uri in uris:
-            # Else it is of an output that was copied here, or of a file that was tampered with.
+            # Other URIs come from a copied output or a forged commit file: do not touch them.
             if uri.startswith(folder) and ".." not in uri.split("/"):
                 self.storage.delete(uri)

@@ -41,7 +41,7 @@ ASSET_ERRORS = (MediaError, StorageError, AudioError, RequestError)
 
 @dataclass(frozen=True)
 class SpanPlan:
-    """The length of spans, the context that the network needs, and the grid that it repeats on."""
+    """The length of spans, the context that the network needs, and the grid of its windows."""
 
     span_s: float
     context_s: Fraction
@@ -50,19 +50,19 @@ class SpanPlan:
 
 @dataclass(frozen=True)
 class Extractor:
-    """The stage as a value: it travels to the workers once."""
+    """The stage as a value, which travels to each worker once."""
 
     storage: Storage
     layout: Layout
     plan: SpanPlan
     retry_failed: bool = False
     limits: Limits = field(default_factory=Limits)
-    channels: str = "linked"  # of the stems, as in the config
-    group: str = "off"  # of mono streams, as in the config
+    channels: str = "linked"  # `model.channels` of the config
+    group: str = "off"  # `input.group` of the config
 
     def __call__(self, asset: Asset) -> Iterator[SpanRow | Failed | AlreadyDone]:
-        """Yield spans as they are decoded. The very last row is held back until the asset is known
-        to be still the one that was listed: no asset is complete before that."""
+        """Yield spans as they are decoded. Hold back the last row until storage has confirmed that
+        the asset did not change since it was listed: without this row it cannot be complete."""
         held: SpanRow | Failed | None = None
         is_decoded, started = False, time.monotonic()
         try:
@@ -92,7 +92,7 @@ class Extractor:
             try:
                 yield from self._read(asset, path)
             finally:
-                let_go(self.limits)  # of a copy that is deleted here
+                let_go(self.limits)  # decoders close the local copy before it is deleted
 
     def _read(self, asset: Asset, path: Path) -> Iterator[SpanRow | Failed]:
         media = probe(path, self.limits)
@@ -109,7 +109,7 @@ class Extractor:
     def _cut(
         self, of: tuple[Asset, TrackInfo, int], path: Path, media: Media, track: Track, note: str
     ) -> Iterator[SpanRow]:
-        """Yield the spans of a track; the last one also says `note`."""
+        """Yield the spans of a track; the last span also carries `note`."""
         rate_hz = check_track(track, self.channels, self.layout.extension)
         if rate_hz != track.rate_hz:
             note = _join_notes(f"resampled from {track.rate_hz} to {rate_hz} Hz", note)
@@ -132,7 +132,7 @@ class Extractor:
 
 
 def check_asset(asset: Asset) -> None:
-    """Raise the error that was met when the asset was listed."""
+    """Raise the error that listing the asset found, if any."""
     if asset.trouble:
         raise find_error(asset.trouble_code)(asset.trouble)
 

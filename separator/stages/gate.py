@@ -1,7 +1,7 @@
 """Run the network only where a query is heard: a gate in front of the engine.
 
-Where a gate is open the samples are those that the engine gives without it; elsewhere there is
-silence. At both ends of an open stretch the stem is faded, within it.
+Where the gate is open, a stem has the samples that the engine would give without a gate; elsewhere
+it is silent. Fades at both ends of an open stretch lie within the stretch.
 """
 
 import math
@@ -20,7 +20,7 @@ FADE_S = 0.02
 
 
 class Gate:
-    """Separate one span, of which `samples_CT` are all samples."""
+    """Separate one span; `samples_CT` are all of its samples, context included."""
 
     def __init__(
         self, engine: TrackSeparator, samples_CT: torch.Tensor, rate_hz: int, span: Span
@@ -32,7 +32,8 @@ class Gate:
     ) -> Iterator[torch.Tensor | None]:
         """Yield the core of each query's stem, in the order of `conditions`; None: all silent.
 
-        `opened`: stretches of the track by query. A query that it lacks has no gate.
+        `opened`: stretches of the track with an open gate, by query. A query that is not in it has
+        no gate.
         """
         whole = [name for name in conditions if not self._is_gated(opened.get(name))]
         stems = iter(())
@@ -79,8 +80,7 @@ class Gate:
     def plan(self, times: Sequence[Times]) -> list[Span]:
         """Plan the stretches of the core that the network works on, with their context.
 
-        They begin on the network's grid. Stretches so near to each other that their context would
-        overlap are worked on in one go.
+        They begin on the network's grid. Stretches whose contexts would overlap are merged.
         """
         span, rate_hz = self.span, self.rate_hz
         cell = int(self.engine.grid_s * rate_hz)

@@ -26,7 +26,8 @@ class NamedRow:
 
 
 def name_row(list_uri: str, row: ListRow, column: str, may_name_local: bool) -> NamedRow:
-    """`column`: the one with the asset's URI. `may_name_local`: it may be a local file."""
+    """Find the asset that a row names. `column` holds its URI; `may_name_local` allows files of
+    this machine."""
     number = f"{parse_uri(list_uri).uri}#row-{row.number}"
     trouble = row.trouble
     if not trouble:
@@ -50,7 +51,7 @@ def name_asset(list_uri: str, row: ListRow, column: str, may_name_local: bool) -
         shown = hide_secret(asset_uri) or asset_uri
         if not shown.isprintable():
             raise
-        return NamedRow(shown, row.columns, str(error))  # its record has the name in the list
+        return NamedRow(shown, row.columns, str(error))  # recorded under its name in the list
     trouble = ""
     if not place.bucket and not may_name_local:
         trouble = (
@@ -61,7 +62,7 @@ def name_asset(list_uri: str, row: ListRow, column: str, may_name_local: bool) -
 
 
 def write_carried(columns: Mapping[str, Any]) -> str:
-    """Write columns of a list as JSON: what JSON has no number for becomes null."""
+    """Write columns of a list as JSON: NaN and infinities become null."""
     try:
         cleaned = _clean(dict(columns))
         text = json.dumps(cleaned, default=str, ensure_ascii=False)

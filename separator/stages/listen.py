@@ -36,7 +36,7 @@ from separator.rows import (
 )
 
 STEM_ROW_S = 0.08
-LOUD_SHARE = 0.1  # of the energy of a row: a stem 10 dB below the rest counts as heard
+LOUD_SHARE = 0.1  # share of a row's energy that scores 0.5: a stem 10 dB below the rest
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Way:
 class Listening:
     """Hold what was heard of a query in a span.
 
-    `near`: the times within `pad_s` of a row that reaches the threshold, where renditions apply;
-    `opened`: those of rows that reach the low threshold, where a gate is open.
+    `near`: the times within `pad_s` of rows that reach the high threshold; renditions apply there.
+    `opened`: the times within `pad_s` of rows that reach the low threshold; gates are open there.
     """
 
     heard: Heard
@@ -61,10 +61,10 @@ class Listening:
 
 
 class Listener:
-    """Listens with a detector and an encoder on one device.
+    """Listen with a detector and an encoder on one device.
 
-    `ways`: by what names the condition of a work item. A query without a way is judged by its
-    stem. `pad_s` is how far a gate stays open around what is heard.
+    `ways`: by `WorkItem.condition`. A query without a way is judged by its stem. `pad_s`: how far
+    a gate stays open before and after a sound.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Listener:
         encoder: AudioSide | None = None,
         unknown: Collection[str] = (),
     ) -> None:
-        """`unknown`: queries that mean nothing to the model: their stems tell nothing."""
+        """`unknown`: queries that mean nothing to the model, so their stems prove nothing."""
         self.ways, self.rule, self.pad_s = ways, rule, pad_s
         self.detector, self.encoder, self.unknown = detector, encoder, frozenset(unknown)
 
@@ -87,7 +87,7 @@ class Listener:
         span: Span,
         conditions: Mapping[str, np.ndarray],
     ) -> dict[str, Listening]:
-        """Listen for the queries of these conditions (D,), which `ways` names, in one span."""
+        """Listen in one span for the queries of these conditions (D,), if `ways` has them."""
         known = {key: way for key in conditions if (way := self.ways.get(key))}
         named = {key: way.classes for key, way in known.items() if way.classes}
         similar = {
@@ -121,9 +121,9 @@ class Listener:
     def judge_stem(
         self, key: str, stem_CT: np.ndarray, mixture_CT: np.ndarray, rate_hz: int, span: Span
     ) -> Heard | None:
-        """Hear a query where its stem stands out of the mixture: 0.5 is `LOUD_SHARE` of the energy.
+        """Score a query by its stem's share of the energy; a share of `LOUD_SHARE` scores 0.5.
 
-        Both arrays are the span's core.
+        Both arrays hold the span's core.
         """
         if key in self.unknown:
             return None
@@ -146,7 +146,7 @@ def widen_core(span: Span, rate_hz: int, margin_s: float) -> Span:
 
 
 class DetectStage:
-    """Listen to spans and make no stems of them."""
+    """Listen to spans without making stems: the stage of `separator detect`."""
 
     def __init__(self, listener: Listener, conditions: Mapping[str, np.ndarray]) -> None:
         self.listener, self.conditions = listener, conditions

@@ -1,6 +1,6 @@
-"""List the assets of a folder or a list, each with the work that is left to do on it.
+"""List the assets of a folder or a list, each with all of its work items.
 
-Generators and pure functions; `run/pipeline.py` runs them as the first stage of the flow.
+`run/lister.py` drops the work items that are done, and makes this the first stage of the flow.
 """
 
 import contextlib
@@ -31,15 +31,15 @@ from separator.storage.tables import URI_COLUMNS, find_uri_column, is_list, read
 from separator.storage.uri import EPOCH, show_uri
 
 STAT_THREADS = 16
-MAX_TEXTS = 50_000  # 2 KB each, on every node
+MAX_TEXTS = 50_000  # the condition of each takes 2 KB on every node
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 
 def collect_texts(storage: Storage, config: JobConfig) -> list[str]:
-    """Collect the texts of all queries, of the config and of a list; a bad cell is left for the
-    record of its row."""
+    """Collect the texts of all queries in the config and in a list. A bad cell is skipped here: the
+    record of its row will report it."""
     texts = dict.fromkeys(query.text for query in config.parse_queries() if not query.files)
     column = config.input.queries_column
     if column is not None:
@@ -56,7 +56,7 @@ def collect_texts(storage: Storage, config: JobConfig) -> list[str]:
 
 
 class Listing:
-    """Iterate over the assets of the input, of this shard and within the limit."""
+    """Iterate over the assets of the input that belong to this shard, up to the limit."""
 
     def __init__(self, storage: Storage, config: JobConfig, work: Work) -> None:
         self.storage, self.config, self.work = storage, config, work
@@ -68,7 +68,7 @@ class Listing:
         assets = self._read_list() if is_table else self._list_folder()
         try:
             yield from itertools.islice(assets, self.config.run.limit)
-        except (BucketMissing, ObjectMissing) as error:  # the folder or the list
+        except (BucketMissing, ObjectMissing) as error:  # the folder or the list is missing
             raise type(error)(f"input.uri: {error}") from None
 
     def _is_ours(self, asset_uri: str) -> bool:
@@ -97,7 +97,7 @@ class Listing:
             name_row(chosen.uri, row, column, chosen.may_name_local)
             for row in itertools.chain(first, rows)
         )
-        # Before storage is asked: each asset is looked at once, and by one shard only.
+        # Filter before storage is asked, so that one shard alone asks about each asset, and once.
         ours = (row for row in self._deduplicate(named) if self._is_ours(row.uri))
         yield from map_ahead(self._make_listed, ours, STAT_THREADS)
 
@@ -115,7 +115,7 @@ class Listing:
             yield replace(row, path=path)
 
     def _make_listed(self, row: NamedRow) -> Asset:
-        """Make the asset of a row of the list, with the columns that are its own."""
+        """Make the asset of a row of the list, with the queries and tracks that the row gives."""
         chosen, work = self.config.input, self.work
         entry, trouble = Entry(row.uri, 0, "", EPOCH), row.trouble
         if not trouble:
@@ -127,11 +127,11 @@ class Listing:
                 trouble = str(error)
         queries, tracks, text = list(work.queries), work.tracks, ""
         if chosen.queries_column is not None:
-            queries = []  # a cell that cannot be read does not ask for those of the config
+            queries = []  # an unreadable cell does not stand for the queries of the config
         try:
             if chosen.carry:
                 text = write_carried({name: row.columns.get(name) for name in chosen.carry})
-            # Columns only where they are configured: pandas writes its index under the name "".
+            # Read columns only if they are configured: pandas writes its index under the name "".
             if chosen.tracks_column is not None:
                 tracks = read_tracks(row.columns.get(chosen.tracks_column), tracks)
             if chosen.queries_column is not None:
@@ -149,7 +149,7 @@ class Listing:
     def _check_columns(self, columns: Sequence[str]) -> None:
         chosen = self.config.input
         if "json" in chosen.uri.lower().rpartition(".")[2]:
-            return  # a row names only the columns that it has
+            return  # a JSON row names only the columns that it has
         wanted = [(key, getattr(chosen, key)) for key in ("queries_column", "tracks_column")]
         for key, name in [*wanted, *(("carry", name) for name in chosen.carry)]:
             if name is not None and name not in columns:

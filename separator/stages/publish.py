@@ -1,8 +1,8 @@
 """Write stems, residuals and renditions to storage, and measure them.
 
-A stem of one span is written to its final key at once. Of a longer one each span is written as a
-part of bare float32 samples, and `assemble` makes the stem of them when all are there. Knows
-storage and encoders, no network.
+A stem of one span is written to its final key at once. Each span of a longer stem is written as a
+part, bare float32 samples, and `assemble` joins the parts when all are there. Knows storage and
+encoders, not the network.
 """
 
 import time
@@ -40,13 +40,13 @@ from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
 PUBLISH_ERRORS = (MediaError, StorageError)
-SAMPLE_BYTES = 4  # of a part
+SAMPLE_BYTES = 4  # float32, in parts
 SILENT_BLOCK = 1 << 20  # samples
 
 
 @dataclass(frozen=True)
 class Publisher:
-    """The stage as a value: it travels to the workers once."""
+    """The stage as a value, which travels to each worker once."""
 
     storage: Storage
     layout: Layout
@@ -89,9 +89,9 @@ class Publisher:
         return describe_part(row, measures)
 
     def _is_committed(self, asset: Asset) -> bool:
-        """Tell whether this run has committed the asset, or one that took over while this one
-        slept: Ray repeats a task whose node was lost, even when all of its results were used. A
-        part of it would never be cleared away."""
+        """Tell whether the asset is committed already, by this run or by one that took over while
+        this one slept. Ray repeats a task whose node was lost, even if all of its results were
+        used; a part that is written then would never be deleted."""
         own = {each for item in asset.items for each in (item.id, item.absent_id)}
         try:
             records = read_commit_file(self.storage, self.layout.record(asset.path)).records
@@ -103,7 +103,7 @@ class Publisher:
         return self.layout.part(row.asset.path, row.track.index, row.kind, row.name, number)
 
     def _read_parts(self, command: Assemble) -> Iterator[np.ndarray]:
-        """Read the samples of a stem part by part; StorageError if it is not all of them."""
+        """Read the samples of a stem part by part; raise StorageError if some are missing."""
         measures, num_bytes = command.measures, 0
         frame_bytes = SAMPLE_BYTES * measures.num_channels
         silent = dict(command.silent)
@@ -133,7 +133,7 @@ class Publisher:
         measures: Measures,
         read: Callable[[], Iterable[np.ndarray]],
     ) -> StemWritten:
-        """Encode and upload a file. `read` starts to read its blocks (C, T), as often as called."""
+        """Encode and upload a file. Each call of `read` reads its blocks (C, T) from the start."""
         track, num_channels = row.track, measures.num_channels
         layout = track.layout if num_channels == track.num_channels else None
         audio_format = AudioFormat(track.rate_hz, num_channels, layout)
@@ -154,7 +154,7 @@ class Publisher:
                 tags=Tags(title=make_title(row.asset, row.kind, row.name), source=row.asset.uri),
             )
             self.storage.upload(path, uri)
-        scaled_db = to_db(report.gain, 20)  # by clip=scale, after the meters
+        scaled_db = to_db(report.gain, 20)  # clip=scale changes the level after the meters
         return StemWritten(
             *row.of(),
             kind=row.kind,

@@ -33,7 +33,7 @@ MOV_ALONE = ("pcm_", "adpcm_", "amr_", "h263", "prores", "dnxhd")
 
 @dataclass(frozen=True)
 class Remuxer:
-    """The stage as a value: it travels to the workers once. `how`: replace or add the tracks."""
+    """The stage as a value, which travels to each worker once. `how`: replace or add the tracks."""
 
     storage: Storage
     layout: Layout
@@ -48,7 +48,7 @@ class Remuxer:
             of = (command.asset, NO_TRACK, len(command.tracks))
             done = fail(of, error, "remux", kind=REMUX, name=command.name)
         finally:
-            let_go()  # of copies that are deleted
+            let_go()  # decoders close the local copies, which are deleted by now
         return replace(done, seconds=Seconds(publish=time.monotonic() - started))
 
     def _remux(self, command: Remux) -> str:
@@ -58,7 +58,7 @@ class Remuxer:
             self.storage.on_disk(make_entry(asset), folder) as path,
         ):
             media = probe(path)
-            # Not of `asset.path`, which loses the end of a long name.
+            # Take the suffix from the URI: `asset.path` loses the end of a long name.
             own = Path(find_file_name(asset.uri)).suffix.lower()
             named = [at for info in command.tracks for at in info.streams or (info.index,)]
             replaced = [] if self.how == "add" else named
@@ -80,7 +80,7 @@ class Remuxer:
         return uri
 
     def _make_tracks(self, old: Track, mix_path: Path, name: str) -> list[NewTrack]:
-        """Put the channels of a group back into its streams; added, it is one track."""
+        """List the new tracks for a mix: one, or one for each stream of a group to replace."""
         if self.how == "add":
             return [NewTrack(mix_path, old.language, name)]
         if not old.streams:
@@ -104,11 +104,11 @@ class Remuxer:
 def choose_suffix(
     suffix: str, media: Media, replaced: Sequence[int], codec: str | None = None
 ) -> str:
-    """Keep the container of the asset where it can hold the new sound and what is copied; else take
-    Matroska, or mov for an MXF with a picture that ffmpeg cannot write again.
+    """Keep the container of the asset if it can hold the new sound and the copied streams; else
+    choose one that can: Matroska, mov or mp4.
 
-    Names may have a wrong ending. `replaced`: the tracks that are replaced, by index; `codec`: of
-    the new sound, if it is set.
+    Asset names may have a wrong ending. `replaced`: indexes of the tracks that are replaced;
+    `codec`: of the new sound, if it is set.
     """
     containers = media.container.split(",")
     has_picture = any(kind in PICTURES for kind in media.stream_kinds)
@@ -126,7 +126,7 @@ def choose_suffix(
         if muxer != "webm" or is_webm(media):
             return suffix
     if "mov" in containers and has_picture:
-        # Matroska does not take its subtitles. Masters' PCM is replaced by PCM.
+        # Matroska does not take mov's subtitles. A master keeps PCM, which mp4 does not take.
         is_master = any(track.codec.startswith("pcm_") for track in media.tracks)
         return ".mov" if is_master or not fits_mp4(copied) else ".mp4"
     (track, *more) = media.tracks
@@ -151,5 +151,5 @@ def fits_mp4(codecs: Iterable[str]) -> bool:
 
 
 def is_webm(media: Media) -> bool:
-    """Tell whether a file that libav names Matroska and WebM is one: WebM has few codecs."""
+    """Tell whether a file that libav calls "matroska,webm" is WebM, which allows few codecs."""
     return set(media.codecs) <= WEBM_CODECS and "attachment" not in media.stream_kinds

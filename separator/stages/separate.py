@@ -45,7 +45,7 @@ from separator.stages.listen import Listener, Listening, find_span
 
 
 class End:
-    """No further stem comes; `None` is a stem that is silent."""
+    """Mark the end of the stems: `None` cannot, as it is a silent stem."""
 
 
 END = End()
@@ -53,9 +53,9 @@ EVERYWHERE, NOWHERE = [(0.0, math.inf)], [(-2.0, -1.0)]  # times in a track
 
 
 class Stopwatch:
-    """Counts the time that the device is at work, and none of the work on stems afterwards.
+    """Measure the time that the device is at work, without the later work on the stems.
 
-    One serves all threads: where several wait for the device, the time counts once.
+    All threads share one stopwatch: time during which several wait for the device counts once.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Stopwatch:
         self._since = now
 
     def time_each(self, stems: Iterator[torch.Tensor | None]) -> Iterator[torch.Tensor | None]:
-        """Pass stems on, and count the time that each takes to come."""
+        """Pass stems on, and count the time until each of them arrives."""
         while True:
             with self:
                 stem_CT = next(stems, END)
@@ -89,7 +89,7 @@ class Stopwatch:
             yield stem_CT
 
     def take_seconds(self) -> float:
-        """Give the seconds since the last call."""
+        """Return the seconds counted since the last call."""
         with self._lock:
             self._count()
             seconds, self._seconds = self._seconds, 0.0
@@ -97,8 +97,8 @@ class Stopwatch:
 
 
 class SeparatorStage:
-    """Holds the engine; has one stem of a span in memory. If the engine is shared, several threads
-    may each work on a span."""
+    """Hold the engine, and separate spans with one stem in memory at a time. If the engine is
+    shared, several threads may each work on a span."""
 
     def __init__(
         self,
@@ -109,9 +109,8 @@ class SeparatorStage:
         listener: Listener | None = None,
         is_gated: bool = False,
     ) -> None:
-        """`conditions`: what names the condition of a work item -> (D,). `meter` measures the
-        similarity of stems. `listener` says where queries are heard; `is_gated`: only there they
-        are separated."""
+        """`conditions`: (D,) by `WorkItem.condition`. `meter` measures the similarity of stems.
+        `listener` says where queries are heard; `is_gated`: separate queries only there."""
         self.engine = engine
         self.conditions = conditions
         self.edits = edits or Edits()
@@ -154,7 +153,7 @@ class SeparatorStage:
                 if note is None and product.kind == STEM and self.listener:
                     key = keys[product.name]
                     note = self.listener.judge_stem(key, product.samples, core_CT, rate_hz, span)
-            # One row of each span tells the collector all items of the asset.
+            # For the collector, one row of each span carries all items of the asset.
             asset = row.asset.keep_item(product.name) if number else row.asset
             yield StemRow(
                 asset,
@@ -202,7 +201,7 @@ class SeparatorStage:
     def _compare(
         self, product: Product, rate_hz: int, conditions: Mapping[str, np.ndarray]
     ) -> float:
-        """Measure the similarity of a stem, or of its own residual, to its query; NaN of others."""
+        """Measure the similarity of a stem, or of its own residual, to its query; else NaN."""
         is_joint = product.kind == RESIDUAL and self.edits.residual == "joint"
         if self.meter is None or is_joint or product.name not in conditions:
             return float("nan")
@@ -212,7 +211,7 @@ class SeparatorStage:
 def edit(
     editor: Editor, names: Iterable[str], stems: Iterable[torch.Tensor | None]
 ) -> Iterator[Product]:
-    """Yield every sound that is written of a span, one array at a time."""
+    """Yield the stems, residuals and renditions of a span, one array at a time."""
     for name, stem_CT in zip(names, stems, strict=True):
         yield from editor.add(name, None if stem_CT is None else stem_CT.numpy())
     yield from editor.finish()
@@ -220,14 +219,14 @@ def edit(
 
 @dataclass(frozen=True)
 class OurEngine:
-    """How an actor makes an engine: of a network of ours."""
+    """The recipe by which an actor makes the engine of a network of this package."""
 
     can_share: ClassVar[bool] = True  # among threads
     config: Config
     weights: Mapping[str, torch.Tensor]
 
     def make(self, model: ModelSettings, is_shared: bool = False, own_share: float = 1.0) -> Engine:
-        """`own_share`: of the device, which other actors share."""
+        """`own_share`: this actor's share of a device that other actors use too."""
         with torch.device("meta"):
             net = make_network(self.config)
         # Copied: arrays in the object store are read-only.
@@ -246,9 +245,9 @@ class OurEngine:
 
 @dataclass(frozen=True)
 class PackageEngine:
-    """The same of a model that another package brings, installed on every machine."""
+    """The recipe for a model of another package, which must be installed on every machine."""
 
-    can_share: ClassVar[bool] = False  # nothing is known of what it does in threads
+    can_share: ClassVar[bool] = False  # the package may not be thread-safe
     name: str
 
     def make(

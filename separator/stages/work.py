@@ -40,7 +40,7 @@ HARMLESS = {
 }  # fmt: skip
 LONGEST_INDEX = 10  # digits
 REMUX_KEYS = ("remux", "remux_codec", "remux_bitrate_bps")
-# The keys that the first release hashed, with their values also where these are the defaults.
+# The first release hashed the values of these keys even if they were the defaults.
 FORMER_MODEL_KEYS = ("channels", "context", "precision")
 FORMER_OUTPUT_KEYS = ("format", "bit_depth", "bitrate_bps", "clip", "dither", "residual")
 FORMER_KEYS = {f"model.{key}" for key in FORMER_MODEL_KEYS}
@@ -52,7 +52,7 @@ FORMER_RENDITION_KEYS = (
 
 @dataclass(frozen=True)
 class IdRule:
-    """The settings that a rule hashes into the ids of stems, and the recipes of renditions."""
+    """The settings and the recipes of renditions that one rule hashes into ids of work items."""
 
     settings: dict[str, Any]
     recipes: dict[str, dict[str, Any]]
@@ -60,13 +60,13 @@ class IdRule:
 
 @dataclass(frozen=True)
 class Work:
-    """The work to be done on every asset, before an asset's own columns of a list."""
+    """The work to be done on every asset, unless its row in a list asks for something else."""
 
     queries: tuple[Query, ...]
     tracks: Any
     output: OutputSettings
     rule: IdRule
-    former_rule: IdRule | None  # None: with settings that the first release did not have
+    former_rule: IdRule | None  # None: the config uses settings that the first release lacked
     warnings: Mapping[str, str]  # by the key of a query
     threshold: float = 1.0  # of the gate
 
@@ -84,9 +84,10 @@ def make_work(
     detector_sha256: str = "",
     is_detection: bool = False,
 ) -> Work:
-    """`precision`: the one that `model.precision` comes to on the devices of this run. `queries`:
-    those of the config, with the versions of their example sounds. `detector_sha256`: of the
-    detector whose presences change stems or mixes. `is_detection`: no stems are made."""
+    """Collect from the config what ids hash. `precision`: the value of `model.precision` for the
+    devices of this run. `queries`: those of the config, with the versions of their example sounds.
+    `detector_sha256`: of the detector, if its presences change stems or mixes. `is_detection`: no
+    stems are made."""
     resolved = replace(config, model=replace(config.model, precision=precision))
     settings = {"checkpoint": checkpoint_sha256} | list_changed(resolved)
     if uses_presence(config):
@@ -115,8 +116,8 @@ def uses_presence(config: JobConfig) -> bool:
 def make_former_rule(
     config: JobConfig, checkpoint_sha256: str, known_keys: Collection[str] = FORMER_KEYS
 ) -> IdRule | None:
-    """Hash as the first release did, with `model.precision` as it stands in the config; None with
-    settings that it did not know: it would have ignored them."""
+    """Make the id rule of the first release, with `model.precision` as the config has it; None if
+    the config uses settings that the first release would have ignored."""
     if not set(list_changed(config)).issubset(known_keys):
         return None
     model, output = asdict(config.model), asdict(config.output)
@@ -167,8 +168,8 @@ def flatten(kind: Any, values: Mapping[str, Any], prefix: str = "") -> list[tupl
 def list_items(
     queries: Sequence[Query], work: Work, version: list[Any], others: list[Any]
 ) -> tuple[WorkItem, ...]:
-    """List the stems and renditions of one asset. `version`: of the asset; `others`: whatever else
-    of its own its stems depend on."""
+    """List the stems and renditions of one asset. `version`: of the asset; `others`: what else of
+    the asset changes its stems, such as its tracks."""
     ids = make_ids(work.rule, queries, work.output, version, others)
     former_ids = ids
     if work.former_rule is not None:
@@ -178,7 +179,7 @@ def list_items(
         settings = {k: v for k, v in work.rule.settings.items() if k != "detect.threshold"}
         rule = replace(work.rule, settings=settings | {"absent": True})
         absent_ids = make_ids(rule, queries, work.output, version, others)
-    # The one residual of all stems is another for other stems, and written with any of them.
+    # A joint residual depends on all stems, so all of them are made in the same pass.
     together = [q.name for q in queries] if work.output.residual == "joint" else []
     items = [
         WorkItem(
@@ -237,7 +238,7 @@ def make_ids(
 
 
 def describe_query(query: Query, has_gate: bool = False) -> dict[str, Any]:
-    """Say what is asked for. Example sounds are named by their version, not by where they lie."""
+    """Describe a query for its hash: example sounds by their version, not by their location."""
     what = {query.kind: query.version if query.files else query.text}
     classes = {"classes": list(query.classes)} if query.classes and has_gate else {}
     return {"name": query.name} | what | classes
@@ -249,7 +250,7 @@ def describe_gains(rendition: RenditionSettings) -> str:
 
 
 def read_queries(value: Any) -> list[Query]:
-    """Read a list's cell: a text, a list of texts or {name, text}, or such a list as JSON."""
+    """Read the queries in a list's cell: a text, a list of texts or {name, text}, also as JSON."""
     value = _read_json(value)
     if value is None or value == "" or value == []:
         return []
@@ -268,7 +269,7 @@ def read_queries(value: Any) -> list[Query]:
 
 
 def read_tracks(value: Any, default: Any) -> Any:
-    """Read a list's cell: `tracks` as in a config, as it is or as JSON; or one index."""
+    """Read the tracks in a list's cell: `tracks` as in a config, also as JSON; or one index."""
     value = _read_json(value)
     if value is None or value == "":
         return default

@@ -1,4 +1,4 @@
-"""Open the same storage as a pyarrow filesystem, for libraries that write by one (Ray Train)."""
+"""Open the same storage as a pyarrow filesystem, for libraries that need one (Ray Train)."""
 
 import os
 from typing import Any
@@ -9,7 +9,7 @@ from separator.storage.uri import parse_uri
 
 def open_arrow(settings: StorageSettings, uri: str) -> tuple[Any, str]:
     """Return a pyarrow filesystem and the path of `uri` in it."""
-    import pyarrow.fs  # imported here: it costs 0.1 s
+    import pyarrow.fs  # imported here, because the import takes 0.1 s
 
     place = parse_uri(uri)
     if not place.bucket:
@@ -30,7 +30,7 @@ def open_arrow(settings: StorageSettings, uri: str) -> tuple[Any, str]:
 
 
 def export_checksums(settings: StorageSettings) -> None:
-    """Tell Arrow's SDK of the setting: it reads the environment alone, in each process."""
+    """Pass storage.checksums to Arrow's SDK, which reads only the environment of its process."""
     os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", settings.checksums)
     os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", settings.checksums)
 

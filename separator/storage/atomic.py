@@ -17,7 +17,7 @@ from separator.storage.uri import parse_uri
 WRITE = "r+b"  # not "wb": ext4 flushes a truncated file when it is closed
 TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})\.[0-9a-f]{32}\.tmp", re.DOTALL)
 HERE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-# For files of other machines: not every shared file system shares its locks.
+# Files of other machines are dead at this age: not every shared file system shares its locks.
 DEAD_AFTER_S = 24 * 3600.0
 
 
@@ -43,7 +43,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
 
 def take_folder(folder: str | Path) -> Path:
-    """Take a local folder as a user names it; a place elsewhere is refused, not made here."""
+    """Return the local folder that a user names; refuse a place that is not on this machine."""
     text = str(folder)
     scheme, found, _ = text.partition(":/")  # Path has made s3:/ of s3://
     if found and "/" not in scheme:

@@ -36,7 +36,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MISSING = (errno.ENOENT, errno.ENOTDIR)
 UNREACHABLE = (errno.ELOOP, errno.ENAMETOOLONG)  # a link to itself, say
-# Of file systems without hard links.
+# Errors of file systems without hard links.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 
 
@@ -68,8 +68,8 @@ class LocalStore:
         self.conditional_writes = conditional_writes
 
     def list(self, place: Place, recursive: bool) -> Iterator[Entry]:
-        """Yield the files, sorted by name within each folder; what cannot be looked at, such as a
-        folder without permission, with its error."""
+        """Yield the files, sorted by name within each folder. A file or folder that cannot be
+        looked at, for lack of permission for instance, is yielded with its error."""
         with explained(place.shown):
             if not place.path.is_dir():
                 yield self.stat(place)
@@ -94,8 +94,7 @@ class LocalStore:
 
     def check(self, place: Place, expected: Entry) -> None:
         """Raise ObjectChanged if the file is not the one that was listed, AccessDenied if it may
-        not be read: the words of a program that opens it later would not tell this apart from a
-        damaged file."""
+        not be read: a program that opens it later could not tell this apart from damage."""
         if (now := self.stat(place)).etag != expected.etag:
             raise ObjectChanged(
                 f"{place.shown}: changed while it was read ({expected.num_bytes:,} bytes, now "
@@ -122,7 +121,7 @@ class LocalStore:
         return data, _hash(data)
 
     def replace(self, place: Place, data: bytes, version: str) -> None:
-        """Compare and rename under a lock of the file itself, which the kernel frees if we die."""
+        """Compare and rename under a lock on the file, which the kernel frees if we die."""
         try:
             is_replaced = self._try_replace(place, data, version)
         except ObjectMissing:
@@ -154,7 +153,7 @@ class LocalStore:
 
 
 def leads_into(uri: str, folder_uri: str) -> bool:
-    """Tell whether a place is within a folder, by its name or where links of this machine lead."""
+    """Tell whether a place is within a folder, by its name or after following local links."""
     return is_within(uri, folder_uri) or is_within(_follow(uri), _follow(folder_uri))
 
 
@@ -252,7 +251,7 @@ class _Walk:
 
 @cache
 def _find_system_devices() -> frozenset[int]:
-    """Find the file systems of /proc and /sys: their files change with every look."""
+    """Find the file systems of /proc and /sys: their files may change with every read."""
     paths = [Path(name) for name in ("/proc", "/sys")]
     devices = {path.stat().st_dev for path in paths if path.is_dir()}
     return frozenset(devices - {Path("/").stat().st_dev})

@@ -1,9 +1,9 @@
 """Select the names of a listing by shell patterns, without regard to case and to the way in which
-accents are written. Pure.
+accents are encoded. Pure.
 
-A pattern without `/` is held against the last part of a name, at any depth; one with `/` against
-the whole name below the folder. `*` and `?` stop at `/`, `**/` is any number of folders. As in a
-shell, a name with a part that begins with a dot is matched only by a pattern that says the dot.
+A pattern without `/` is matched with the last part of a name, at any depth; one with `/` with the
+whole name below the folder. `*` and `?` stop at `/`, `**/` is any number of folders. As in a shell,
+only a pattern that spells out the dot matches a part of a name that begins with a dot.
 """
 
 import itertools
@@ -88,7 +88,7 @@ def _translate(pattern: str) -> str:
         elif rest[0] == "?":
             out, rest = out + visible + "[^/]", rest[1:]
         elif rest[0] == "[" and (found := re.match(r"\[(!?)(\]?[^\]/]*)\]", rest)):
-            # A range of characters stays one; what means more to Python than to a shell does not.
+            # Keep the range of characters; escape what has a meaning in Python but not in a shell.
             body = re.sub(r"[\\\[^&~|]|^-|(?<=-)-", r"\\\g<0>", found[2])
             out += visible + ("[^/" if found[1] else "[") + body + "]"
             rest = rest[found.end() :]

@@ -54,7 +54,7 @@ class S3Store:
             arguments["ContinuationToken"] = token
 
     def _list_page(self, place: Place, **arguments: Any) -> dict[str, Any]:
-        """List once. Of what is no listing, a web page say, boto3 makes one without objects."""
+        """List one page. Of an answer that is no listing, boto3 makes a listing without objects."""
         page = self.client.call("list_objects_v2", place, **arguments)
         if not LISTED & page.keys():
             get_field(place.shown, page, "IsTruncated")
@@ -64,7 +64,7 @@ class S3Store:
         try:
             head = self.client.call("head_object", place, Key=place.key)
         except ObjectMissing:
-            self._check_bucket(place)  # the answer to HEAD does not say which of the two it is
+            self._check_bucket(place)  # HEAD does not say whether object or bucket is missing
             raise
         size = get_field(place.shown, head, "ContentLength")
         return _make_entry(place, head | {"Size": size})
@@ -113,7 +113,7 @@ class S3Store:
                     failures = 0
             except StorageBusy:
                 failures += 1
-                if at >= stop:  # a wrong checksum is noticed when all bytes have come
+                if at >= stop:  # a wrong checksum shows when all bytes have come
                     at, num_damaged = start, num_damaged + 1
                 if max(failures, num_damaged) >= self.settings.attempts:
                     raise
@@ -127,7 +127,7 @@ class S3Store:
                 Range=f"bytes={start}-{stop - 1}",
                 IfMatch=f'"{expected.etag}"',
             )
-            # Some stores ignore one header or the other.
+            # Some stores ignore Range or IfMatch.
             if get_field(place.shown, answer, "ETag").strip('"') != expected.etag:
                 raise ObjectChanged(
                     f"{place.shown}: the object changed after it was listed; the next run reads it"
@@ -168,7 +168,7 @@ class S3Store:
 
 
 def _make_entry(place: Place, item: dict[str, Any]) -> Entry:
-    # To the second, because that is all that HEAD tells.
+    # Times are cut to the second, because HEAD gives no more.
     size, etag, modified_at = (
         get_field(place.shown, item, name) for name in ("Size", "ETag", "LastModified")
     )

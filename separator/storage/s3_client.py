@@ -17,7 +17,7 @@ from separator.storage.s3_errors import Unexplained, retry
 from separator.storage.s3_settings import StorageSettings
 from separator.storage.uri import Place
 
-# `auto` is the path where there is an endpoint; only `virtual` is never the path.
+# `auto` puts the bucket into the path if there is an endpoint; `virtual` never does.
 STYLES = {None: "auto", True: "path", False: "virtual"}
 _lock = threading.Lock()
 
@@ -53,8 +53,8 @@ def _make_client(settings: StorageSettings, pid: int) -> Any:
 
 
 def check_ca_bundle(path: str) -> None:
-    """Refuse a file without certificates: boto3 would say that the store's is not trusted. Where
-    one machine of many lacks the file, a later run tries its assets again."""
+    """Refuse a file without certificates: boto3 would call the store's certificate untrusted. If
+    only one machine lacks the file, a later run tries its assets again."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except ssl.SSLError:
@@ -113,7 +113,7 @@ class Client:
             raise
 
     def _ask_reason(self, place: Place, **arguments: Any) -> None:
-        """Ask for the first byte: the answer to HEAD has no words, such as that a token expired."""
+        """Read the first byte, because HEAD gives no reason, such as an expired token."""
 
         def ask() -> None:
             answer = self.api.get_object(Bucket=place.bucket, Range="bytes=0-0", **arguments)

@@ -38,14 +38,14 @@ class UploadMissing(StorageError):
 
 
 class Unexplained(StorageError):
-    """The answer holds a status and no word of S3 about it."""
+    """The answer has a status and no error code of S3."""
 
 
 KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, storage.profile, or the machine's role"
 DENIED = f"access denied; {KEYS}, and what they are allowed"
 EXPIRED = "the session's credentials have expired; renew them"
 REGION = "the bucket is in another region; set storage.region"
-# The store's codes, and the same by status where an answer has no body (HEAD).
+# Errors by the store's code; BY_STATUS has the code for answers without a body (HEAD).
 BY_CODE: dict[str, tuple[type[StorageError], str]] = {
     "NoSuchBucket": (BucketMissing, "no such bucket; set storage.endpoint_url for another store"),
     "NoSuchKey": (ObjectMissing, "no such object"),
@@ -142,7 +142,7 @@ def explain(uri: str, answer: Mapping[str, Any]) -> StorageError:
             reason = f"{REGION}={region}"
         return kind(f"{uri}: {reason} ({code})")
     is_busy = status >= 500 and status != 501
-    if code == str(status):  # it names no error of S3; 500 is also botocore's word for a broken 200
+    if code == str(status):  # no code of S3; botocore makes 500 of a broken 200
         answered = "200 or 500" if status == 500 else str(status)
         kind = StorageBusy if is_busy else Unexplained
         return kind(

@@ -18,7 +18,7 @@ RANGES = {
 
 @dataclass(frozen=True)
 class StorageSettings:
-    endpoint_url: str | None = None  # of a store that is not AWS
+    endpoint_url: str | None = None  # address of a store that is not AWS
     region: str | None = None
     profile: str | None = None
     anonymous: bool = False  # public buckets, unsigned
@@ -27,8 +27,8 @@ class StorageSettings:
     conditional_writes: bool = True  # false: for stores that ignore If-Match and If-None-Match
     checksums: str = "when_supported"  # when_required: for stores that answer 411 to the newer ones
     connections: int = 16  # per process
-    part_bytes: int = 16 * MIB  # of an upload, and of a parallel read
-    attempts: int = 6  # in a row that bring nothing new
+    part_bytes: int = 16 * MIB  # size of the parts of an upload, and of parallel reads
+    attempts: int = 6  # in a row without progress
     backoff_s: float = 0.5  # before the second attempt, twice that before the third, ...
     timeout_s: float = 60.0  # without an answer
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 MOST_PARTS = 10_000
 # Parts of one upload in flight; memory holds one more.
 PARTS_IN_FLIGHT = 4
-# Of files that browsers open, by their ending: else they would offer them for download.
+# Types of files that browsers open, by ending: without a type, a browser would download the file.
 CONTENT_TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -105,7 +105,7 @@ class Writer:
         raise self._changed
 
     def _send(self, data: bytes, **condition: str) -> None:
-        """Send one PUT. An answer without the etag is not of a store, whatever its status."""
+        """Send one PUT. An answer without an etag comes from no S3 store, whatever its status."""
         about = self._digest(data) | self.about | condition
         get_field(self.place.shown, self._call("put_object", Body=data, **about), "ETag")
 
@@ -121,7 +121,7 @@ class Writer:
         try:
             done, num_bytes = self._upload_parts(upload, parts)
             self._complete(upload, done, num_bytes)
-        except BaseException:  # also of a stopped job: parts left behind cost money
+        except BaseException:  # also if the job is stopped: parts left behind cost money
             self._abort(upload)
             raise
 
@@ -172,7 +172,7 @@ class Writer:
                 raise
 
     def _look(self) -> None:
-        """Check first: some stores ignore the condition when they complete an upload."""
+        """Raise ObjectExists if it exists: some stores ignore the condition of an upload."""
         if self._find_etag() is not None:
             raise self._taken
 

@@ -25,14 +25,14 @@ from separator.storage.storage import Storage
 
 log = logging.getLogger(__name__)
 
-# A store that keeps another writer waiting looks like a conflict too: short pauses need patience.
+# A store may report conflicts for as long as another writer is slow: tries alone are no limit.
 MAX_CONFLICTS, PATIENCE_S = 100, 10.0
 
 Content = dict[str, Any]
 
 
 class SharedObject:
-    """`key`: the entry that is this writer's own; every change of it differs from the last."""
+    """One shared object. `key`: this writer's own entry; every change must give it a new value."""
 
     def __init__(self, storage: Storage, uri: str, key: str, pause_s: float) -> None:
         self.storage, self.uri, self.key, self.pause_s = storage, uri, key, pause_s
@@ -63,7 +63,7 @@ class SharedObject:
             log.warning("storage.conditional_writes=false: runs that start at once may collide")
             return
         try:
-            # The same content in other bytes: no harm where it is accepted.
+            # The same content in other bytes: no harm if the store accepts it.
             self.storage.replace(self.uri, _dump(self._read()[0]) + b" ", "0" * 32)
         except ObjectChanged:
             return

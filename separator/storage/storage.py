@@ -1,7 +1,7 @@
 """Read, list and write objects by URI, the same for local files and S3.
 
-An object is read as it was listed or not at all and appears whole or not at all. Every failure is a
-`StorageError` of one line.
+An object is read as it was listed, or not at all; a written object appears whole, or not at all.
+Every failure is a `StorageError` of one line.
 """
 
 import contextlib
@@ -36,7 +36,8 @@ class Store(Protocol):
 
 
 class Storage:
-    """Cheap to make and to send to another process: connections are made on first use."""
+    """Access objects by URI. Cheap to make and to send to another process, because connections are
+    made on first use."""
 
     def __init__(self, settings: StorageSettings | None = None) -> None:
         self.settings = settings or StorageSettings()
@@ -52,8 +53,8 @@ class Storage:
         """Yield the objects of a folder, or the one object of that name. Folders that no pattern
         can match are not listed.
 
-        A file or folder that cannot be looked at raises its error, or is yielded with it if
-        `with_errors`; a pattern of `exclude` leaves it out.
+        A file or folder that cannot be looked at raises its error, or with `with_errors` is yielded
+        with the error; a pattern of `exclude` leaves it out.
         """
         store, place = self._find(uri)
         is_wanted, is_allowed = make_selector(include, exclude), make_selector((), exclude)
@@ -63,7 +64,7 @@ class Storage:
             name = key.removeprefix(root) if key.startswith(root) else key.rpartition("/")[2]
             if entry.error is None or entry.etag:
                 is_chosen = is_wanted(name)
-            else:  # it may be a folder: then a pattern for what lies in it leaves it out too
+            else:  # the entry may be a folder: a pattern that excludes its files excludes it
                 is_chosen = is_allowed(name) and is_allowed(f"{name}/x")
             if is_chosen:
                 if entry.error is not None and not with_errors:
@@ -78,7 +79,7 @@ class Storage:
             return
         next(store.list(place, recursive=False), None)  # raises ObjectMissing for a missing root
         for folder in folders:
-            with contextlib.suppress(ObjectMissing):  # nothing of that day yet, say
+            with contextlib.suppress(ObjectMissing):  # such as the folder of a day to come
                 yield from store.list(Place(place.bucket, root + folder), recursive)
 
     def stat(self, uri: str) -> Entry:
@@ -134,7 +135,7 @@ class Storage:
                 f"{uri}: {num_bytes:,} bytes; at most {MOST_READ_BYTES:,} are read into memory"
             )
         data = store.read(place)
-        # It may have been written anew between the two looks: then it is as long as it is now.
+        # If another writer replaced it after `stat`, the length is that of the new object.
         if len(data) != num_bytes and len(data) != (num_bytes := store.stat(place).num_bytes):
             raise StorageBusy(f"{place.shown}: {len(data):,} bytes arrived of {num_bytes:,}")
         return data
@@ -178,14 +179,14 @@ class Storage:
         place = parse_uri(uri)
         if not place.bucket:
             return LocalStore(self.settings.conditional_writes), place
-        from separator.storage.s3 import S3Store  # imported here: boto3 costs 0.3 s
+        from separator.storage.s3 import S3Store  # imported here, because boto3 takes 0.3 s
 
         return S3Store(self.settings), place
 
 
 @contextmanager
 def _listed(entry: Entry) -> Iterator[None]:
-    """Say of an object that was listed and is gone that it changed: it may come back as it was."""
+    """Report an object that is gone since it was listed as changed: it may come back."""
     try:
         yield
     except ObjectMissing:

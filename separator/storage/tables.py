@@ -17,7 +17,7 @@ from separator.storage.uri import parse_uri
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson", ".json", ".txt")
 URI_COLUMNS = ("uri", "asset_uri", "url", "path", "file", "wav")
-LONGEST_FIELD = 1 << 24  # of a CSV file
+LONGEST_FIELD = 1 << 24  # characters of one field of a CSV file
 
 Row = dict[str, Any]
 
@@ -58,7 +58,7 @@ def read_list(
                         yield ListRow(number, found)
                     case str():
                         yield ListRow(number, {}, found)
-        except (ValueError, RecursionError, csv.Error) as error:  # pyarrow's are ValueErrors
+        except (ValueError, RecursionError, csv.Error) as error:  # pyarrow raises ValueErrors
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise RequestError(f"{uri}: {reason}") from None
 
@@ -84,7 +84,7 @@ def _read_file(uri: str, path: Path, columns: Sequence[str] | None) -> Iterator[
     """Yield a dict for a row, a text for one that cannot be read, None for an empty line."""
     suffix = "." + uri.lower().rpartition(".")[2]
     if suffix == ".parquet":
-        import pyarrow.parquet as pq  # imported here: it costs 0.2 s
+        import pyarrow.parquet as pq  # imported here, because the import takes 0.2 s
 
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(4096, columns=columns):

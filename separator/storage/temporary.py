@@ -1,8 +1,9 @@
-"""Make temporary folders; a disk that has no room for one is a StorageError.
+"""Make temporary folders; raise a StorageError if the disk has no room for one.
 
-A process that is killed leaves its folders. Each is locked by its process (flock, which the kernel
-frees) and named by the boot of its machine: so the next process of the same user on the machine
-can tell what was left, and removes it. Where there are no such locks, nothing is removed.
+A process that is killed leaves its folders behind. Each folder is locked by its process (flock,
+which the kernel releases) and named after the boot of its machine: so the next process of the same
+user on the machine recognises folders of dead processes and removes them. If a file system has no
+such locks, nothing is removed.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a folder below TMPDIR that is removed at the end, or after the process was killed."""
+    """Yield a folder below TMPDIR that is removed at the end, or later if the process is killed."""
     try:
         remove_leavings()
         folder, lock = _make_folder()
@@ -43,13 +44,13 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def _make_folder() -> tuple[tempfile.TemporaryDirectory[str], int | None]:
-    """Make a folder and lock it; one that cannot be locked has a name that nobody removes."""
+    """Make a folder and lock it; if that fails, give it a name that other processes ignore."""
     if prefix := name_boot():
         folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
         if (lock := _lock(folder.name)) is not None:
             if Path(folder.name).exists():
                 return folder, lock
-            os.close(lock)  # another process took it for left before it was locked
+            os.close(lock)  # another process removed the folder before it was locked
         folder.cleanup()
     return tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True), None
 
@@ -70,7 +71,7 @@ def _lock(path: str, flags: int = 0) -> int | None:
 
 @cache
 def name_boot() -> str:
-    """Begin the names of this boot of this machine; empty where it has no name."""
+    """Return how names of this boot of the machine begin; empty if the boot has no id."""
     try:
         return f"{PREFIX}{BOOT_ID.read_text().strip()}-"
     except OSError:

@@ -31,7 +31,7 @@ class Entry:
     num_bytes: int
     etag: str
     modified_at: datetime
-    error: StorageError | None = None  # the reason why it could not be looked at
+    error: StorageError | None = None  # why storage could not look at the object
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def parse_uri(uri: str) -> Place:
     if scheme != "s3":
         raise RequestError(f"{shown}: unknown scheme; use a local path, file:// or s3://")
     bucket, _, key = rest.partition("/")
-    # Three or more of these also keep `..` and the like from being a bucket.
+    # The pattern also keeps `..` and the like from being a bucket.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]", bucket):
         raise RequestError(f"{shown}: {bucket!r} is not a bucket name; use s3://bucket/key")
     return Place(bucket, key)
@@ -100,7 +100,7 @@ def _read_file_uri(shown: str, rest: str) -> bytes:
 
 
 def _make_absolute(raw: bytes) -> str:
-    """Name a path so that it means the same in every process, one way for each place."""
+    """Make a path absolute, so that it means the same in every process and each place has one."""
     text = os.fsdecode(raw)
     path = _go_up(str(Path(text).absolute()))
     path = f"/{path.lstrip('/')}"  # Path keeps two slashes at the beginning
@@ -108,7 +108,7 @@ def _make_absolute(raw: bytes) -> str:
 
 
 def _go_up(path: str) -> str:
-    """Take each `..` out of an absolute path: above a link lies what is above the linked folder."""
+    """Resolve each `..` of an absolute path; the parent of a link is that of the linked folder."""
     if "/.." not in path:
         return path
     place = Path("/")
@@ -145,7 +145,7 @@ def name_file(path: str) -> str:
 
 def is_within(uri: str, folder_uri: str) -> bool:
     place, folder = parse_uri(uri), parse_uri(folder_uri)
-    # By keys: of two local places one may have a `file://` URI and the other a path.
+    # Compare keys: one local place may be given as a `file://` URI and the other as a path.
     inside = f"{folder.bucket}/{folder.key}".rstrip("/") + "/"
     return f"{place.bucket}/{place.key}/".startswith(inside)
 

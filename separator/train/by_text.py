@@ -39,7 +39,7 @@ class ByText(Task):
         self.examples = Examples(sources, settings.data, rate_hz, settings.seed, storage)
         captions = sorted({caption for source in sources for caption in source.captions})
         self.rows = {caption: row for row, caption in enumerate(captions)}
-        # Conditions of images, made when they are first needed; None: it cannot be read.
+        # Conditions of images, computed on first use; None: the image cannot be read.
         self.seen: dict[str, Tensor | None] = {}
         self.storage = storage
         self.text_QD = torch.from_numpy(encoder.encode_texts(captions))
@@ -51,8 +51,8 @@ class ByText(Task):
         return super().make_tensors(sounds, number) | {"condition": condition_BD}
 
     def choose_conditions(self, batch: dict[str, np.ndarray], number: int) -> Tensor:
-        """Encode each example's caption or, in a share of the examples, the target's own sound, or
-        its image; one without an image that can be read keeps its caption."""
+        """Encode each example's caption or, in a share of the examples, the target's own sound or
+        image. An example without a readable image keeps its caption."""
         condition_BD = self.text_QD[[self.rows[caption] for caption in batch["caption"]]].clone()
         text_ratio = self.settings.optim.use_text_ratio
         if text_ratio < 1:

@@ -21,11 +21,11 @@ from separator.train.recipe import ChangeSettings, DataSettings
 from separator.train.sound_lists import Source, read_stretch, read_whole
 
 SEAM_S = 0.005  # fades at both ends of a joined sound
-SPEEDS = 60  # speeds are fractions of this: few filters to design, steps of 0.3 semitones
+SPEEDS = 60  # denominator of speeds: few filters to design, in steps of 0.3 semitones
 PEAK = 0.95
 SILENCE = 1e-6  # energy (-60 dB) at or below which a stretch counts as silent
 LOWEST_HZ, OCTAVES_COLOURED = 62.5, 8  # an equaliser has a point at every octave up to 16 kHz
-MOST_DRAWS = 50  # draws in a row without a usable sound that end the run
+MOST_DRAWS = 50  # so many draws in a row without a usable sound end the run
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Drawer:
     ) -> tuple[Source, np.ndarray, int]:
         """Choose sources until one is readable and not silent.
 
-        Return it with its samples, and the number of unreadable and silent ones skipped before.
+        Return that source, its samples, and the number of sources skipped before.
         """
         skipped = num_silent = 0
         for _ in range(MOST_DRAWS):
@@ -111,7 +111,7 @@ def draw_log(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def draw_speed(rng: np.random.Generator, semitones: float) -> tuple[int, int]:
-    """Draw a speed as a fraction, at most so many semitones up or down."""
+    """Draw a speed as a fraction, at most `semitones` up or down."""
     if semitones <= 0:
         return 1, 1
     return round(SPEEDS * 2 ** (rng.uniform(-semitones, semitones) / 12)), SPEEDS
@@ -124,9 +124,9 @@ def join(
     rng: np.random.Generator,
     pause_s: Sequence[float],
 ) -> np.ndarray:
-    """Place sounds one after another, again from the first after the last, with pauses between.
+    """Place sounds one after another with pauses, and begin again with the first after the last.
 
-    Pauses are drawn around a length of their own for each call, from `pause_s` (least, most). The
+    Each call draws a usual length from `pause_s` (least, most), and pauses around that length. The
     first sound is always heard, in full if there is room for it.
     """
     if not any(len(sound) for sound in sounds):
@@ -160,7 +160,7 @@ def colour(
     rng: np.random.Generator, sound_T: np.ndarray, most_db: float, rate_hz: int
 ) -> np.ndarray:
     """Raise and lower frequencies along a smooth random curve, as other microphones would."""
-    padding = rate_hz // 10  # the curve reaches to both sides: silence is where it would wrap
+    padding = rate_hz // 10  # the filter smears to both sides; this silence takes what wraps round
     length = scipy.fft.next_fast_len(len(sound_T) + padding, real=True)
     spectrum_F = np.fft.rfft(sound_T, length)
     octaves = np.log2(np.linspace(1e-3, 1, len(spectrum_F)) * rate_hz / 2 / LOWEST_HZ)
@@ -173,9 +173,9 @@ def colour(
 def set_level(
     rng: np.random.Generator, level_db: Sequence[float], *sounds: np.ndarray
 ) -> list[np.ndarray]:
-    """Scale all sounds by one factor that gives the first a drawn level (RMS under full scale).
+    """Scale all sounds by one factor that gives the first a random level (RMS under full scale).
 
-    Where its peak would exceed 0.95, less. A silent first sound changes nothing.
+    The factor is smaller if the first sound's peak would exceed 0.95, and 1 if it is silent.
     """
     rms = float(np.sqrt(np.mean(np.square(sounds[0], dtype=np.float64))))
     peak = float(np.abs(sounds[0]).max(initial=0))

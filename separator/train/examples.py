@@ -18,7 +18,7 @@ from separator.train.sound_lists import Source, group_by_kind
 
 @dataclass(frozen=True)
 class Example:
-    """One example. `caption` is the query for `target`; where it names a sound that is not in the
+    """One example. `caption` is the query for `target`; if it names a sound that is not in the
     mixture (`is_absent`), the target is silence. `num_skipped` counts unusable files met."""
 
     mixture: np.ndarray
@@ -52,7 +52,7 @@ class Examples:
         storage: Storage,
     ) -> None:
         self.settings, self.seed = settings, seed
-        self._made: Mixture | None = None  # the last one: its other sound may be asked for next
+        self._made: Mixture | None = None  # the last one: the next query may be its other sound
         self.drawer = make_drawer(settings, rate_hz, storage)
         self.pools = {
             is_real: group_by_package(s for s in sources if is_real in (None, bool(s.package)))
@@ -70,9 +70,9 @@ class Examples:
                 )
 
     def make(self, number: int) -> Example:
-        """Ask a mixture for one of its sounds, or for one that is not in it.
+        """Make a mixture, and a query for one of its sounds or for a sound that is not in it.
 
-        With `ask_each`, examples 2i and 2i + 1 ask one mixture for its first and second sound.
+        With `ask_each`, examples 2i and 2i + 1 query the first and second sound of one mixture.
         """
         number, asked = divmod(number, 2) if self.settings.ask_each else (number, 0)
         if self._made is None or self._made.number != number:
@@ -89,8 +89,8 @@ class Examples:
         return Example(mixture.total, target_T, caption, is_absent, skipped, source.image)
 
     def _draw_absent(self, rng: np.random.Generator, present: Sequence[Source]) -> Source | None:
-        """Draw a sound that is not in the mixture, in a share of the examples; None in the others,
-        and where none is found."""
+        """Draw a sound that is not in the mixture, in a share of the examples. Return None in the
+        other examples, and if no such sound is found."""
         groups = {source.group for source in present}
         if rng.random() >= self.settings.absent_ratio or not self._outside(groups, None):
             return None
@@ -134,7 +134,8 @@ class Examples:
         }
 
     def _draw_origin(self, rng: np.random.Generator, target: bool | None) -> bool | None:
-        """Draw whether a sound is a recording; `target` says it of the target, if that is drawn."""
+        """Draw whether a sound is a recording, None if it may be either. `target`: whether the
+        target is a recording; None if the target itself is drawn."""
         if self.settings.real_ratio < 0:
             return None
         if target is None:
@@ -157,7 +158,7 @@ class Examples:
 
 
 def is_alike(one: Source, other: Source) -> bool:
-    """Tell whether a query for one sound may mean the other: one kind, label or caption."""
+    """Tell whether a query for one sound may mean the other: a common kind, label or caption."""
     return (
         one.kind == other.kind
         or bool(set(one.labels) & set(other.labels))

@@ -1,7 +1,7 @@
 """Read lists of sounds with labels for the whole sound: AudioSet's CSV layout, and tables.
 
 AudioSet's lists have lines `YTID, start, end, "labels"` behind comments; the labels are ids such as
-/m/09x0r, and the sounds lie in a folder, named by YTID. Tables (Parquet, JSONL, CSV) have a column
+/m/09x0r, and a folder holds the sounds, named by YTID. Tables (Parquet, JSONL, CSV) have a column
 `audio` and a column `labels`: names, ids or numbers of classes, as a list or joined by `;`.
 """
 
@@ -33,7 +33,7 @@ class Labelled:
 def read_labelled(
     storage: Storage, uri: str, audio: str, classes: str
 ) -> tuple[list[Labelled], int]:
-    """Read a list; return the sounds that are there, and how many of AudioSet's are not.
+    """Read a list; return its sounds, and how many of AudioSet's are missing from the folder.
 
     `audio` is the folder of the sounds, by default the list's own; `classes` is AudioSet's
     class_labels_indices.csv, by default the one beside the list.
@@ -64,7 +64,7 @@ def read_labelled(
 
 
 def read_numbered(storage: Storage, uri: str) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a list with their numbers, from 1 on; refuse one that is not in UTF-8."""
+    """Yield the rows of a list with their numbers, from 1 on; refuse a list that is not UTF-8."""
     for number, row in enumerate(read_rows(storage, uri), start=1):
         if strange := [key for key, value in row.items() if not is_unicode([key, value])]:
             raise RequestError(
@@ -74,7 +74,7 @@ def read_numbered(storage: Storage, uri: str) -> Iterator[tuple[int, Row]]:
 
 
 def is_unicode(value: Any) -> bool:
-    """Tell whether a text, or each of a list, can be written again: bytes of Latin-1 cannot."""
+    """Tell whether a text, or each text of a list, is valid Unicode: bytes of Latin-1 are not."""
     if isinstance(value, list):
         return all(map(is_unicode, value))
     return not (isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value))
@@ -100,7 +100,7 @@ def read_audioset(storage: Storage, uri: str) -> list[list[str]] | None:
 def find_labelled(
     storage: Storage, uri: str, rows: list[list[str]], audio: str, known: Mapping[str, int]
 ) -> tuple[list[Labelled], int]:
-    """Find the sounds of AudioSet's lines in a folder; many are no longer to be had."""
+    """Find the sounds of AudioSet's lines in a folder; many are no longer available."""
     folder = audio or parse_uri(uri).uri.rpartition("/")[0]
     try:
         files = dict(list_sounds(storage, folder))

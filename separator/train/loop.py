@@ -22,11 +22,11 @@ from separator.model.networks import Network
 from separator.model.spectrogram import compute_gain, compute_whole_spectrum, invert_spectrum
 from separator.train.recipe import OptimSettings
 
-# Energy of the error relative to the mixture's below which the log loss is flat.
+# The log loss is flat below these energies of the error, relative to the mixture's energy.
 ENOUGH_SOUND, ENOUGH_SILENCE = 1e-3, 1e-2
 
-CHOSEN = ("initial_lr", "weight_decay", "amsgrad")  # may change when a training goes on
-HIGHEST = "max_exp_avg_sq"  # what AdamW keeps with amsgrad
+CHOSEN = ("initial_lr", "weight_decay", "amsgrad")  # may change when a training continues
+HIGHEST = "max_exp_avg_sq"  # state that AdamW keeps only with amsgrad
 
 MOST_LOST = 10  # steps in a row without a finite gradient that end the training
 
@@ -49,7 +49,7 @@ class State:
     step: int = 0
 
     def export(self) -> nn.Module:
-        """Return the network to use: the moving average where there is one."""
+        """Return the network to use: the moving average if there is one."""
         return self.net if self.average is None else self.average.module  # pyright: ignore
 
     def state_dict(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def separate(
 
 
 def narrow(device: torch.device, autocast: bool) -> contextlib.AbstractContextManager[Any]:
-    """Let products run in bf16, if wanted."""
+    """Return a context in which matrix products run in bf16, if `autocast` is set."""
     return torch.autocast(device.type, torch.bfloat16) if autocast else contextlib.nullcontext()
 
 
@@ -158,10 +158,10 @@ def run_steps(
 ) -> Iterator[dict[str, float]]:
     """Train on batches and yield the figures of every step.
 
-    `seeds`: the training's seed, and the number of this worker. What torch draws in a step depends
-    on them and on the step alone, so that a training that goes on draws as an undisturbed one.
+    `seeds`: the training's seed, and the number of this worker. Torch's random numbers in a step
+    depend only on them and on the step, so a continued training draws as an undisturbed one does.
     A loss that is not finite raises LossNotFinite; its batch is saved to `rescue_path`. A gradient
-    that is not finite leaves the weights as they are; too many in a row raise it as well.
+    that is not finite leaves the weights as they are; MOST_LOST in a row raise LossNotFinite too.
     """
     state.call.train()
     lost_in_a_row = 0
@@ -197,7 +197,7 @@ def run_steps(
 
 
 def seed_draws(*numbers: int) -> None:
-    """Begin torch's random numbers anew, another sequence for all other numbers."""
+    """Seed torch's random numbers; each combination of numbers gives another sequence."""
     (seed,) = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
     torch.manual_seed(int(seed))
 

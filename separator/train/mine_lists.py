@@ -29,7 +29,7 @@ Show = Callable[[str], object]
 
 @dataclass(frozen=True)
 class MineSettings:
-    """What is mined, by which detector and rule."""
+    """The lists to mine, the detector, and the rule."""
 
     detector: str
     lists: list[str]
@@ -40,7 +40,7 @@ class MineSettings:
 
 @dataclass(frozen=True)
 class MinedList:
-    """What a list has come to; `troubles` are the sounds that cannot be read, and why."""
+    """The result of mining; `troubles` tell for each unreadable sound why it is left out."""
 
     num_rows: int
     kinds: frozenset[str]
@@ -94,7 +94,7 @@ def mine_lists(settings: MineSettings, out_uri: str, show: Show) -> MinedList:
 
 
 def check_labels(known: Sequence[str], sources: Sequence[Source], show: Show) -> None:
-    """Refuse lists of whose labels the detector knows none; say how many it does not know."""
+    """Refuse lists if the detector knows none of their labels; show the labels it lacks."""
     labels = {label for source in sources for label in source.labels}
     if not labels & set(known):
         raise RequestError(
@@ -106,7 +106,7 @@ def check_labels(known: Sequence[str], sources: Sequence[Source], show: Show) ->
 
 
 def iterate_rows(settings: MineSettings, sources: list[Source]) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of some sounds as they come."""
+    """Yield groups of rows as the sounds are mined."""
     join_ray()
     quiet_loggers()
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -119,4 +119,4 @@ def iterate_rows(settings: MineSettings, sources: list[Source]) -> Iterator[list
         num_cpus=0,
     )
     for batch in mined.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield batch.to_pylist()  # pyright: ignore # a table, of which Ray's types do not tell
+        yield batch.to_pylist()  # pyright: ignore # a table, which Ray's types do not say

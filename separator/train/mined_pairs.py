@@ -1,8 +1,8 @@
 """Make examples in pairs for zero-shot separation: each of two sounds is the target once.
 
-A pair is two sounds of different labels at one energy. The condition is no caption but a detector's
-embedding: of the very stretch that is the target, as in the paper, or of others of its label, which
-is what a user gives. Example i is the same on every machine.
+A pair is two sounds of different labels at one energy. The condition is not a caption but a
+detector's embedding: of the target's own stretch, as in the paper, or of other sounds of its label,
+as a user gives them. Example i is the same on every machine.
 
 Shapes: T samples, D condition.
 """
@@ -63,7 +63,7 @@ class MinedPairs:
             )
 
     def make_batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
-        """Make the examples of these numbers, of which the first is even."""
+        """Make the examples of these numbers; the first number is even."""
         assert numbers[0] % 2 == 0 and len(numbers) % 2 == 0, numbers
         made: dict[str, list[np.ndarray]] = {"mixture": [], "target": [], "condition": []}
         skipped = 0
@@ -72,7 +72,7 @@ class MinedPairs:
             (one, one_T), (other, other_T), more = self.draw_pair(number // 2, rng)
             gain_db = rng.uniform(-1, 1) * self.settings.level_db
             other_T = match_first(one_T, other_T) * np.float32(10 ** (gain_db / 20))
-            mixture_T = one_T + other_T  # as loud as it comes, over full scale too: so in the paper
+            mixture_T = one_T + other_T  # may exceed full scale, as in the paper
             if level_db := self.settings.changes.level_db:
                 mixture_T, one_T, other_T = set_level(rng, level_db, mixture_T, one_T, other_T)
             for source, target_T in ((one, one_T), (other, other_T)):
@@ -88,7 +88,7 @@ class MinedPairs:
         return batch | {"num_skipped": np.array([skipped])}
 
     def draw_pair(self, number: int, rng: np.random.Generator) -> tuple[Drawn, Drawn, int]:
-        """Draw two sounds of the next two labels in a queue of all, shuffled again and again."""
+        """Draw two sounds of the next two labels in a queue of all labels, shuffled each round."""
         first, second = (draw_turn(self.seed, 2 * number + i, self.names) for i in (0, 1))
         one, one_T, skipped = self._draw(rng, first, [])
         other, other_T, more = self._draw(rng, second, [one])
@@ -97,14 +97,14 @@ class MinedPairs:
     def _draw(
         self, rng: np.random.Generator, name: str, present: Sequence[Source]
     ) -> tuple[Source, np.ndarray, int]:
-        """Draw a sound of the label; where it may not be mixed with those present, another one."""
+        """Draw a sound of the label, or of another one if it may not be mixed with `present`."""
 
         def choose() -> Source:
             source = choose_source(self.kinds[name], rng)
             kinds, groups = {s.kind for s in present}, {s.group for s in present}
             if name not in kinds and source.group not in groups:
                 return source
-            # Where each other label has sounds of these groups alone, another group must do.
+            # If all other labels have only sounds of these groups, another group is enough.
             other = self._choose(rng, groups, kinds) or self._choose(rng, groups, set())
             assert other is not None, groups
             return other
@@ -112,7 +112,7 @@ class MinedPairs:
         return self.drawer.draw(rng, choose)
 
     def _choose(self, rng: np.random.Generator, groups: set[str], kinds: set[str]) -> Source | None:
-        """Choose a sound of none of these groups and labels, if there is one."""
+        """Choose a sound outside these groups and labels; None if there is none."""
         names = [name for name in self.names if name not in kinds and self.groups[name] - groups]
         return choose_outside(names, self.kinds, self.groups, groups, rng) if names else None
 
@@ -126,7 +126,7 @@ class MinedPairs:
         return np.mean(others, axis=0, dtype=np.float64).astype(np.float32)
 
     def _choose_other(self, source: Source, rng: np.random.Generator) -> Source:
-        """Choose another sound of the same label; the sound itself where it is the only one."""
+        """Choose another sound of the same label; the sound itself if it is the only one."""
         for _ in range(MOST_DRAWS):
             other = choose_source(self.kinds[source.kind], rng)
             if other is not source:

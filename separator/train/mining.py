@@ -1,8 +1,9 @@
 """Find, in weakly labelled sounds, the 2 s in which each label sounds, and embed them.
 
-A detector says where: the labels are of whole files. Three rules: `official`, that of the zero-shot
-paper's code (audio/anchors.py); `uss`, that of the later USS, which repeats a curve's ends; and
-ours, `windows`, which asks the detector about 2 s at a time and needs no exact curve.
+The labels are of whole files, so a detector says where each one sounds. There are three rules:
+`official` is that of the zero-shot paper's code (audio/anchors.py); `uss` is that of the later USS,
+which repeats a curve's ends; `windows`, our own, asks the detector about 2 s at a time and needs no
+exact curve.
 
 Shapes: T samples, N rows in time, K labels, D features.
 """
@@ -23,7 +24,7 @@ from separator.train.sound_lists import Source
 
 Rule = Literal["official", "uss", "windows"]
 Places = Iterator[tuple[int, float]]  # of each class: first sample, score
-# Of the rule `windows`: a window every so many samples; a place counts as its neighbours do too.
+# Rule `windows`: samples from one window to the next, and how many windows are averaged.
 STRIDE, NEIGHBOURS = RATE_HZ // 4, 9
 TOGETHER = 64  # windows in memory
 SCHEMA = pa.schema(
@@ -44,7 +45,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Mined:
-    """The 2 s of a sound in which a label is strongest; all of a sound that is shorter."""
+    """The 2 s of a sound in which a label is strongest; the whole sound if it is shorter."""
 
     label: str
     start_s: float
@@ -79,7 +80,7 @@ def find_by_curves(
 ) -> Places:
     """Find where the curve of each class is highest over 2 s.
 
-    Of a sound longer than a picture, the ten seconds count in which it is highest.
+    A longer sound is cut into pieces of ten seconds; the piece with the highest place counts.
     """
     starts = range(0, max(1, len(mono_T)), CLIP)
     pieces = [mono_T[start : start + CLIP] for start in starts]
@@ -96,9 +97,9 @@ def find_by_curves(
 
 
 def find_by_windows(detector: Detector, mono_T: Tensor, columns: Sequence[int]) -> Places:
-    """Find the 2 s in which each class scores highest together with the windows around.
+    """Find the 2 s in which each class scores highest, on average with the neighbouring windows.
 
-    A mean of logits over neighbours puts an event into the middle of the 2 s.
+    The mean of the neighbours' logits puts an event into the middle of the 2 s.
     """
     starts = range(0, max(1, len(mono_T) - SEGMENT + 1), STRIDE)
     scores = []
@@ -123,8 +124,8 @@ def average(curve_S: np.ndarray, begin: int, end: int) -> float:
 
 
 def make_rows(source: Source, found: Iterable[Mined]) -> Iterator[dict[str, Any]]:
-    """Make a list's row of each, for `task: examples`; without a group of the user's own each
-    label is one."""
+    """Make a row of a list for each result, for `task: examples`. If the source's list names no
+    group, each label is a group."""
     has_group = source.is_grouped or len(source.labels) == 1
     for each in found:
         yield {

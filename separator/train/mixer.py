@@ -22,7 +22,7 @@ def match_energy(x_T: np.ndarray, reference_T: np.ndarray, gain_db: float) -> np
 
 
 def declip(*arrays: np.ndarray) -> list[np.ndarray]:
-    """Scale all arrays by one factor so that the first, where it clips, peaks at 0.9."""
+    """Scale all arrays by one factor so that the first, if it clips, peaks at 0.9."""
     peak = float(np.abs(arrays[0]).max(initial=0))
     factor = np.float32(CEILING / peak if peak > 1 else 1)
     return [x * factor for x in arrays]

@@ -1,4 +1,4 @@
-"""See before the work that its result can be written."""
+"""Check before the work starts that its result can be written."""
 
 from pathlib import Path
 

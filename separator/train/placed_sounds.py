@@ -22,14 +22,14 @@ from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
 
 SOUND_DB = -26.0  # RMS of a sound, before its own gain
-NOISE_DB = (-60.0, -15.0)  # of the noise, against that
-NOISE_HZ = (100.0, 4_000.0)  # above which half of the noises fall off
-EXAMPLE_DB = (-22.0, 6.0)  # gain of all
+NOISE_DB = (-60.0, -15.0)  # level of the noise relative to SOUND_DB
+NOISE_HZ = (100.0, 4_000.0)  # half of the noises fall off above a frequency in this range
+EXAMPLE_DB = (-22.0, 6.0)  # gain of a whole example
 EDGE_S = 0.005
 
 
 class PlacedSounds:
-    """Draw examples by number: sounds of different groups, each group equally often."""
+    """Draw examples by number: sounds of random kinds, each of another group."""
 
     def __init__(
         self, sources: Sequence[Source], settings: DataSettings, seed: int, storage: Storage
@@ -107,7 +107,7 @@ class PlacedSounds:
         return (sound_T * (10 ** (level_db / 20) / level)).astype(np.float32), skipped
 
     def _choose_origin(self, rng: np.random.Generator, kind: str) -> list[list[Source]]:
-        """Choose recordings of a kind by `real_ratio`, where synthetic sounds are there too."""
+        """Choose recordings or synthetic sounds of a kind by `real_ratio`, if it has both."""
         if self.settings.real_ratio < 0:
             return self.pools[None][kind]
         synthetic, real = (self.pools[is_real].get(kind) for is_real in (False, True))

@@ -1,8 +1,8 @@
 """Make batches of examples in Ray tasks, a few steps ahead of the network.
 
-Ray Data is not used: its scheduler would run in the training process and take the interpreter from
-the steps (three times as long each, measured on 2 cores). No torch in this module: the processes
-of the tasks start in a third of the time without it.
+Ray Data is not used: its scheduler would run in the training process and keep the interpreter from
+the steps, each of which then took three times as long (measured on 2 cores). This module does not
+import torch: without it the processes of the tasks start in a third of the time.
 """
 
 from collections import deque

@@ -27,7 +27,7 @@ def check_numbers(settings: object, section: str, ranges: Mapping[str, Range]) -
 
 @dataclass
 class NetSettings:
-    kind: str = "resunet"  # AudioSep's; unet: that of zero-shot separation
+    kind: str = "resunet"  # AudioSep's network; unet: the one of zero-shot separation
     widths: list[int] = field(default_factory=lambda: [32, 64, 128, 256, 384, 384])
     n_fft: int = 2048
     hop: int = 320
@@ -40,17 +40,17 @@ class NetSettings:
 
 @dataclass
 class DetectorSettings:
-    """The network of `task: tags`: HTS-AT with a token-semantic head, and how it is spared; that
-    of `task: times`: `widths`, `row_width`, and stripes of mel bands."""
+    """The network of a detector and its augmentation. `task: tags` is HTS-AT with a token-semantic
+    head; `task: times` has only `widths`, `row_width`, and stripes of mel bands."""
 
     width: int = 256
     depths: list[int] = field(default_factory=lambda: [2, 2, 6, 2])
-    drop_ratio: float = 0.1  # of the last block's branches, rising from 0 in the first
+    drop_ratio: float = 0.1  # stochastic depth in the last block, rising from 0 in the first
     # SpecAugment: stripes of each kind, and the most frames or mel bands that one covers.
     stripes: int = 2
     stripe_frames: int = 64
     stripe_mels: int = 8
-    mixup: float = 0.5  # Beta(mixup, mixup) weighs an example against another; 0: off
+    mixup: float = 0.5  # Beta(mixup, mixup) gives the weights of two mixed examples; 0: off
     widths: list[int] = field(default_factory=lambda: [24, 48, 96, 128, 128])
     row_width: int = 192
 
@@ -71,11 +71,11 @@ class ChangeSettings:
     """
 
     high_pass_hz: float = 0.0  # every sound; 0: off
-    low_pass_ratio: float = 0.0  # sounds cut off above a frequency drawn from `low_pass_hz`
+    low_pass_ratio: float = 0.0  # share of sounds cut off above a frequency from `low_pass_hz`
     low_pass_hz: list[float] = field(default_factory=lambda: [2_500.0, 15_000.0])
-    semitones: float = 0.0  # recordings up to so much higher and faster, or lower and slower
-    room_ratio: float = 0.0  # recordings put into a room
-    colour_db: float = 0.0  # every sound through an equaliser drawn at random, of at most this
+    semitones: float = 0.0  # recordings up to this much higher and faster, or lower and slower
+    room_ratio: float = 0.0  # share of recordings that get the reverberation of a room
+    colour_db: float = 0.0  # every sound goes through a random equaliser with gains of up to this
     pause_s: list[float] = field(default_factory=lambda: [0.1, 1.0])  # between joined recordings
     level_db: list[float] = field(default_factory=list)  # RMS of mixtures; empty: as they come
 
@@ -94,25 +94,25 @@ class ChangeSettings:
 @dataclass
 class DataSettings:
     lists: list[str] = MISSING  # AudioSep's JSON, or JSONL/Parquet/CSV with audio and captions
-    without: list[str] = field(default_factory=list)  # labels whose sounds are not trained with
+    without: list[str] = field(default_factory=list)  # leave out sounds with these labels
     licences: str = ANY_LICENCE  # permissive: no sound whose licence asks for more than credit
     segment_s: float = 5.0
-    level_db: float = 10.0  # the other sound lies within this of the energy of the target
-    third_ratio: float = 0.0  # mixtures that get a third sound
+    level_db: float = 10.0  # largest difference between the energies of two sounds
+    third_ratio: float = 0.0  # share of mixtures that get a third sound
     ask_each: bool = False  # two examples of each mixture, one for each of its first two sounds
-    absent_ratio: float = 0.0  # mixtures with a query for a sound that is not in them
-    # Lists with recordings (a column `package`) and synthetic sounds: targets that are recordings,
-    # and other sounds of the target's origin. 0.5 and 2/3 make a third each of recordings alone,
-    # synthetic sounds alone, and both. Below 0: origins do not matter.
+    absent_ratio: float = 0.0  # share of examples with a query for a sound that is not there
+    # For lists with recordings (a column `package`) and synthetic sounds: the share of targets that
+    # are recordings, and of other sounds that have the target's origin. 0.5 and 2/3 give a third
+    # each of recordings alone, synthetic sounds alone, and both. Below 0: origins do not matter.
     real_ratio: float = -1.0
     same_origin_ratio: float = 0.5
-    # Of `task: examples`: targets whose condition is that of their own 2 s, as in the paper. The
-    # others get the mean of one to `most_examples` others of their label.
+    # `task: examples`: the share of targets whose condition is the embedding of their own 2 s, as
+    # in the paper. The others get the mean of 1 to `most_examples` other sounds of their label.
     own_ratio: float = 1.0
     most_examples: int = 5
-    # Of `task: tags` and `times`: sounds placed in one example, [least, most].
+    # `task: tags` and `times`: sounds placed in one example, [least, most].
     num_sounds: list[int] = field(default_factory=lambda: [1, 1])
-    # Of `task: times`: seconds of each sound, [least, most], and examples with a floor of noise.
+    # `task: times`: seconds of each sound, [least, most], and share of examples with noise.
     sound_s: list[float] = field(default_factory=lambda: [2.0, 8.0])
     noise_ratio: float = 0.7
     changes: ChangeSettings = field(default_factory=ChangeSettings)
@@ -137,12 +137,12 @@ class OptimSettings:
     rate: float = 1e-3
     warmup_steps: int = 10_000
     decay: bool = False  # cosine to zero after the warm-up
-    # [[step, factor], ...]: the rate's factor up to a step, instead of warm-up and decay.
+    # [[step, factor], ...]: the rate's factor up to each step, instead of warm-up and decay.
     factors: list[list[float]] = field(default_factory=list)
     weight_decay: float = 0.0
     amsgrad: bool = True
-    use_text_ratio: float = 1.0  # the rest are conditioned on the target's own audio
-    use_image: bool = False  # or, with CLIP, on its image or the frames of its video
+    use_text_ratio: float = 1.0  # share of captions; other queries are the target's own audio
+    use_image: bool = False  # with CLIP: other queries are the target's image or video
     clip_norm: float = 0.0  # 0: off
     ema: float = 0.0  # 0: off
     autocast: bool = False  # bf16 in the network
@@ -163,12 +163,12 @@ class OptimSettings:
 class TrainSettings:
     output: str = MISSING
     name: str = "run"
-    # text: a separator driven by captions. examples: one driven by a detector's embedding of
-    # sounds. tags: such a detector. times: a detector that says when.
+    # text: a separator driven by captions. examples: a separator driven by a detector's embedding
+    # of example sounds. tags: such a detector. times: a detector that says when.
     task: str = "text"
-    # A checkpoint that holds the encoder, or `clip`: your own copy. With `examples` the detector.
+    # A checkpoint that holds the encoder, or `clip`: your own copy. `examples`: the detector.
     encoder: str = ""
-    clip_raw: bool = False  # with `clip`: conditions keep CLIP's own length, as CLIPSep takes them
+    clip_raw: bool = False  # with `clip`: conditions keep CLIP's own length, as in CLIPSep
     seed: int = 0
     workers: int = 1
     use_gpu: bool = False

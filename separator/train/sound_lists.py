@@ -38,14 +38,14 @@ CREDIT_AT_MOST = re.compile(
 
 @dataclass(frozen=True)
 class Source:
-    """One sound. Kinds are drawn equally often, and within a kind its packages; sounds of one
+    """One sound. Kinds are drawn equally often, and so are the packages of a kind; sounds of one
     `group` are never mixed.
 
-    `paraphrases` are for evaluation only. `package` is empty for what is no recording. A sound
-    with `joins` is drawn with those after it, one after another with pauses.
+    `paraphrases` are for evaluation only. `package` is empty for synthetic sounds. A sound with
+    `joins` is followed by these other sounds, with pauses between them.
 
-    `labels` say what is somewhere in it, its kind among them. A mined sound is the stretch from
-    `start_s` on, with the detector's embedding `latent` of it.
+    `labels` name what sounds somewhere in it, its kind among them. A mined sound is the stretch
+    that begins at `start_s`; `latent` is the detector's embedding of this stretch.
     """
 
     uri: str
@@ -66,8 +66,8 @@ class Source:
 def read_lists(
     uris: list[str], storage: Storage, without: Collection[str] = (), licences: str = ANY_LICENCE
 ) -> list[Source]:
-    """Read the usable rows of all lists, but those with a label of `without` or, with
-    `licences="permissive"`, with a licence that asks for more than credit; one is needed."""
+    """Read the usable rows of all lists; refuse lists without any. Leave out sounds with a label of
+    `without`, and with `licences="permissive"` those whose licence asks for more than credit."""
     sources = [source for uri in uris for source in read_list(uri, storage)]
     sources = [source for source in sources if not set(without) & set(source.labels)]
     if licences == PERMISSIVE:
@@ -196,7 +196,7 @@ def read_stretch(
 ) -> np.ndarray:
     """Read a stretch (T,), mono float32: the one from `start_s` on, or else a random one.
 
-    What is too short is padded on both sides at random.
+    A sound that is too short gets silence on both sides, of random lengths.
     """
     with _open_sound(storage, uri) as file:
         wanted = -(-num_samples * file.samplerate // rate_hz)
@@ -218,7 +218,7 @@ def read_whole(storage: Storage, uri: str, rate_hz: int) -> np.ndarray:
 
 
 def read_example(storage: Storage, source: Source, rate_hz: int) -> np.ndarray:
-    """Read a sound (T,) to ask with: of a mined one the 2 s alone that its label is heard in."""
+    """Read a sound (T,) for a query by example: of a mined sound only the 2 s with its label."""
     sound_T = read_whole(storage, source.uri, rate_hz)
     if source.start_s is None:
         return sound_T
@@ -234,7 +234,7 @@ def read_rate(storage: Storage, uri: str) -> int:
 
 @contextmanager
 def _open_sound(storage: Storage, uri: str) -> Iterator[Any]:
-    import soundfile  # here: only workers read
+    import soundfile  # imported here: only workers read sounds
 
     if is_hdf5(uri):
         with open_row(uri) as row:
@@ -256,7 +256,7 @@ def _to_mono(data: np.ndarray, from_hz: int, rate_hz: int, uri: str) -> np.ndarr
     mono_T = data.mean(1)
     if from_hz == rate_hz:
         return mono_T
-    import torch  # here: most sounds have the rate of the network, and a reader starts faster
+    import torch  # imported here: few sounds are resampled, and readers start faster without it
 
     from separator.audio.resample import resample
 

@@ -1,4 +1,4 @@
-"""Find and check in the driver what a training starts from, so that a mistake is one line at once.
+"""Check in the driver the files that a training starts from, so that a mistake is one line at once.
 
 Ray's workers have another working directory, and may be other machines. So paths become absolute
 here; names and URIs stay, and each machine looks them up by itself.
@@ -37,13 +37,13 @@ from separator.train.tagging import Tagging, make_detector
 from separator.train.task import Task
 from separator.train.timing import Timing, make_frame_net
 
-ANY_RATE_HZ = 32_000  # nothing is read
+ANY_RATE_HZ = 32_000  # for checks, which read no sound
 
 
 def check_start(settings: TrainSettings) -> TrainSettings:
     """Read lists, encoder and network once; return the settings with absolute paths.
 
-    What is wrong raises a `SeparatorError` that begins with the name of the setting.
+    A mistake raises a `SeparatorError` that begins with the name of the setting.
     """
     storage, net, data = Storage(settings.storage), settings.net, settings.data
     sources = read_lists(data.lists, storage, data.without, data.licences)
@@ -82,7 +82,7 @@ def check_output(settings: TrainSettings, storage: Storage) -> None:
 
 
 def check_examples(settings: TrainSettings, sources: Sequence[Source], storage: Storage) -> None:
-    """Refuse lists of which no examples can be drawn, as those would that read them."""
+    """Refuse lists from which no examples can be drawn, by making the object that draws them."""
     if settings.task == "times":
         PlacedSounds(sources, settings.data, settings.seed, storage)
         return
@@ -91,7 +91,7 @@ def check_examples(settings: TrainSettings, sources: Sequence[Source], storage: 
 
 
 def load_start(settings: TrainSettings, storage: Storage) -> tuple[nn.Module, Task]:
-    """Build or read the network to train, and prepare what feeds and measures it."""
+    """Build or read the network to train, and prepare the task that feeds and measures it."""
     if settings.task not in DRIVEN:
         task = Tagging(settings) if settings.task == "tags" else Timing(settings)
         return make_new_detector(settings, len(task.labels)), task
@@ -105,7 +105,7 @@ def load_start(settings: TrainSettings, storage: Storage) -> tuple[nn.Module, Ta
 
 @contextmanager
 def naming(setting: str, value: str | None) -> Iterator[None]:
-    """Begin the message of an error with the setting that is to be mended."""
+    """Begin the message of an error with the setting to correct."""
     try:
         yield
     except SeparatorError as error:
@@ -122,7 +122,7 @@ def make_absolute(name: str) -> str:
 
 
 def check_images(settings: TrainSettings, encoder: TextEncoder) -> None:
-    """Refuse what an encoder has no side for."""
+    """Refuse queries of a kind that the encoder cannot encode."""
     optim, is_clip = settings.optim, isinstance(encoder, ClipEncoder)
     if optim.use_image and not is_clip:
         raise RequestError("optim.use_image is true: only encoder=clip takes images")

@@ -1,7 +1,7 @@
-"""Train a detector: HTS-AT with a token-semantic head, on sounds whose labels are known as a whole.
+"""Train a detector: HTS-AT with a token-semantic head, on sounds that have labels but no times.
 
-As ST-SED's official code does: SpecAugment and mixup on normalised levels, the binary cross entropy
-of the clipwise scores. Its mixup leaves the target that of the first example.
+The recipe is that of ST-SED's official code: SpecAugment and mixup on normalised levels, and the
+binary cross entropy of the clipwise scores. Its mixup keeps the first example's labels alone.
 
 Shapes: B batch, T samples, N frames, M mel bands, K labels.
 """
@@ -29,8 +29,8 @@ from separator.train.task import Task
 
 NUM_BINS, NUM_MELS = 513, 64
 LOWEST_HZ, HIGHEST_HZ = 50.0, 14_000.0
-# Of initial weights at the official width; narrower networks get larger ones, so that as much of a
-# signal passes.
+# Standard deviation of initial weights at the official width; narrower networks get larger weights,
+# which keep the level of a signal.
 WEIGHT_STD, FULL_WIDTH = 0.02, 256
 
 
@@ -68,7 +68,7 @@ def make_mel_filters() -> Tensor:
 
 
 class Tagger(nn.Module):
-    """A detector in training: waveforms (B, T) and, of each, its partner -> clipwise logits."""
+    """A detector in training: waveforms (B, T) and their weights in mixup -> clipwise logits."""
 
     def __init__(self, net: Htsat, settings: DetectorSettings) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Tagger(nn.Module):
         for dim, most in ((2, settings.stripe_frames), (3, settings.stripe_mels)):
             for _ in range(settings.stripes if self.training else 0):
                 level_B1NM = hide_stripe(level_B1NM, dim, most)
-        if own_share_B is not None:  # each with its mirror image in the batch
+        if own_share_B is not None:  # mixup of each example with its mirror image in the batch
             own_B111 = own_share_B[:, None, None, None]
             level_B1NM = own_B111 * level_B1NM + (1 - own_B111) * level_B1NM.flip(0)
         with narrow(waveform_BT.device, autocast):
@@ -89,7 +89,7 @@ class Tagger(nn.Module):
 
 
 def hide_stripe(level_B1NM: Tensor, dim: int, most: int) -> Tensor:
-    """Set a random stripe, another one in each example, to the mean level, which is zero."""
+    """Set one random stripe of each example to the mean level, which is zero."""
     num_examples, size = len(level_B1NM), level_B1NM.shape[dim]
     widest = max(1, min(most, size))
     width_B1 = torch.randint(0, widest, (num_examples, 1), device=level_B1NM.device)

@@ -1,4 +1,4 @@
-"""Say what a training asks of its task: batches, a loss and figures, the finished file."""
+"""Define the interface of a training task: batches, a loss with figures, the finished file."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ class Task(ABC):
     figure: Figure
     settings: TrainSettings
     examples: MakesBatches
-    labels: Sequence[str] = ()  # of the rows of what a detector gives
+    labels: Sequence[str] = ()  # of a detector's outputs, in their order
     num_skipped = 0  # unreadable or silent files so far
 
     def iterate(
@@ -35,12 +35,12 @@ class Task(ABC):
             yield {key: tensor.to(device) for key, tensor in tensors.items()}
 
     def make_tensors(self, batch: dict[str, np.ndarray], number: int) -> Batch:
-        """Make the tensors of a batch; `number` tells it from all others of the training."""
+        """Make the tensors of a batch; `number` is unique among the batches of a training."""
         # Copied: arrays from Ray's object store are read-only.
         return {key: torch.tensor(a) for key, a in batch.items() if key != "num_skipped"}
 
     def wrap(self, net: nn.Module) -> nn.Module:
-        """Return what a step calls: the network itself, or a module around it."""
+        """Return the module that a step calls: the network itself, or a module around it."""
         return net
 
     @abstractmethod

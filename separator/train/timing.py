@@ -22,7 +22,7 @@ from separator.train.sound_lists import read_lists
 from separator.train.tagging import make_mel_filters
 from separator.train.task import Task
 
-ABOUT_TWO = 2.0  # labels that sound at a time: the loss is about one of a right guess and a wrong
+ABOUT_TWO = 2.0  # labels that sound at a time: divides the loss, which is summed over all labels
 
 
 def make_frame_net(settings: DetectorSettings, num_classes: int) -> FrameNet:
@@ -62,7 +62,7 @@ def hide_bands(level_BNM: Tensor, most: int) -> Tensor:
 
 
 class Timing(Task):
-    """Yield batches of waveforms and of what is active when, and measure how well scores fit."""
+    """Yield batches of waveforms and the labels active in each row, and measure the scores."""
 
     figure = Figure("f1", "F1", "")
 

@@ -39,7 +39,7 @@ def train_encoder(
     storage: Storage,
     segment_s: float = 5.0,
 ) -> Iterator[dict[str, float]]:
-    """Train in place and yield the figures of every step; leaves the encoder in eval mode."""
+    """Train in place and yield the figures of every step; leave the encoder in eval mode."""
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=1e-3, weight_decay=1e-2)
     rising = lambda step: min(1.0, (step + 1) / 50)  # noqa: E731
     falling = lambda step: 0.5 * (1 + np.cos(np.pi * step / num_steps))  # noqa: E731
@@ -68,7 +68,7 @@ def draw_batch(
     storage: Storage,
     segment_s: float,
 ) -> tuple[list[Source], Tensor]:
-    """Draw sounds of the kinds in turn, each with another one quietly behind it."""
+    """Draw sounds of the kinds in turn, each with another sound quietly in the background."""
     names = list(kinds)
     drawn, sounds = [], []
     for name in (names[turn] for turn in draw_turns(len(names), batch, rng)):
@@ -91,7 +91,7 @@ def draw_batch(
 
 
 def draw_turns(num_kinds: int, batch: int, rng: np.random.Generator) -> list[int]:
-    """Draw so many kinds in a random order, none twice as long as another has not come."""
+    """Draw the numbers of `batch` kinds in random order; each comes once before any comes again."""
     rounds = [rng.permutation(num_kinds) for _ in range(-(-batch // num_kinds))]
     return np.concatenate(rounds)[:batch].tolist()
 

@@ -1,7 +1,7 @@
-"""Teach the words of a mini encoder more captions; the conditions of its kinds stay where they are.
+"""Teach a mini encoder new words, while the conditions of the kinds that it knows stay the same.
 
-A separator that was trained with the encoder goes on with the new words as it is: every caption of
-a kind moves towards the mean of the conditions of those captions that the encoder knew in full.
+A separator that was trained with the encoder needs no new training: every caption of a kind moves
+towards the mean condition of those captions of which the encoder knew all words.
 
 Shapes: B batch, K kinds, D condition.
 """
@@ -23,8 +23,8 @@ from separator.storage import Storage
 from separator.train.sound_lists import Source, group_by_kind, read_stretch
 from separator.train.train_encoder import SCALE, draw_turns, drop_words
 
-MOST_HEARD, HEARD_S = 32, 5.0  # sounds that place a kind without a known caption
-ADD_CONTEXT = 0.5  # captions of a step that get a phrase which says nothing about the sound
+MOST_HEARD, HEARD_S = 32, 5.0  # sounds that give a kind its condition if no caption is known
+ADD_CONTEXT = 0.5  # share of captions that get a phrase which says nothing about the sound
 
 
 def teach_words(
@@ -38,7 +38,7 @@ def teach_words(
     """Return a larger encoder, and the steps that train it on the captions of all sources.
 
     All kinds that the package has words for take part, so that none is forgotten. A kind that the
-    encoder does not know gets the place of its sounds; one without sounds is left out.
+    encoder does not know gets the mean condition of its sounds; without sounds it is left out.
     """
     kinds = group_by_kind(list(sources))
     captions = {kind: list_captions(members) for kind, members in kinds.items()}
@@ -63,7 +63,7 @@ def teach_words(
 def hear(
     encoder: MiniEncoder, sources: Sequence[Source], seed: int, storage: Storage
 ) -> np.ndarray:
-    """Return the conditions (B, D) of a few of these sounds, of those that can be read."""
+    """Return the conditions (B, D) of a few of these sounds; skip those that cannot be read."""
     rng = np.random.default_rng([seed, 1])
     num_samples = round(HEARD_S * RATE_HZ)
     heard: list[np.ndarray] = []
@@ -84,9 +84,10 @@ def list_captions(sources: Sequence[Source]) -> list[str]:
 
 
 def find_known(encoder: MiniEncoder, kind: str, texts: Sequence[str]) -> list[str]:
-    """Find the texts of a kind that an encoder knows in full; none where it does not know the kind.
+    """Find the texts of a kind that an encoder knows in full; none if it does not know the kind.
 
-    It knows a kind of ours by all its captions: that of "a wolf howling" alone may mean a dog.
+    A kind of ours counts as known only if all its captions are: the words of one, such as "a wolf
+    howling", may come from captions of another kind, here a dog.
     """
     described = list_known().get(kind)
     own = described.captions if described else ()
@@ -100,7 +101,7 @@ def keep_known(encoder: MiniEncoder, texts: Sequence[str]) -> list[str]:
 
 
 def add_words(encoder: MiniEncoder, texts: Sequence[str], seed: int) -> MiniEncoder:
-    """Return an encoder that knows the words of these texts as well, so far without a meaning."""
+    """Return an encoder that also has the words of these texts, so far with random vectors."""
     words = sorted({*encoder.words, *collect_words(list(texts))})
     larger = MiniEncoder(words, encoder.head_width)
     larger.audio.load_state_dict(encoder.audio.state_dict())

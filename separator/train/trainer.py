@@ -1,6 +1,6 @@
 """Start Ray Train on the Ray that this process has joined, and wait for the trained model.
 
-Nothing of Ray Train's own reaches the console: its log goes to files of the Ray session, and the
+Ray Train itself prints nothing on the console: its log goes to files of the Ray session, and the
 workers' lines of progress come through a queue instead of Ray's forwarded output.
 """
 
@@ -33,7 +33,7 @@ from separator.train.worker import Show, run_worker
 def run_training(settings: TrainSettings, show: Show) -> str:
     """Train to the last step and return the folder of the newest checkpoint.
 
-    A run of the same output and name goes on from its newest checkpoint. `show` gets a line of
+    A run of the same output and name continues from its newest checkpoint. `show` gets a line of
     progress now and then, in a thread of its own. Ray must be initialized.
     """
     logging.getLogger("ray.train").setLevel(logging.ERROR)  # in this process
@@ -84,7 +84,7 @@ def run_reporting(settings: TrainSettings, lines: Queue) -> None:
         if is_on_s3(settings.output):
             export_checksums(settings.storage)
         run_worker(settings, lines.put)
-    except CheckpointMismatch as error:  # of every worker, before its first step, and at each try
+    except CheckpointMismatch as error:  # each worker raises it before its first step, at each try
         lines.put(error)
     except SeparatorError as error:
         lines.put(cause := find_cause(error))
@@ -92,7 +92,7 @@ def run_reporting(settings: TrainSettings, lines: Queue) -> None:
 
 
 def find_cause(error: SeparatorError) -> SeparatorError:
-    """Return what a task of the readers raised: Ray's wrapping cannot go through a queue."""
+    """Return the error that a reader's task raised: Ray's wrapper cannot go through a queue."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     return cause if isinstance(cause, SeparatorError) else error
 

@@ -91,9 +91,9 @@ def train(state: State, task: Task, settings: TrainSettings, history: History, s
 
 
 def average_figures(figures: dict[str, float], device: torch.device) -> dict[str, float]:
-    """Average figures over all workers, each of which has seen a part of the examples.
+    """Average figures over all workers, because each has seen only a part of the examples.
 
-    A figure that is NaN in one worker (the SDRi where all targets are silent) is left out there.
+    NaN does not count, such as the SDRi of a worker whose targets are all silent.
     """
     keys = [key for key in figures if key not in SHARED_FIGURES]
     is_finite = [math.isfinite(figures[key]) for key in keys]
@@ -105,7 +105,7 @@ def average_figures(figures: dict[str, float], device: torch.device) -> dict[str
 
 
 def make_worker_state(net: nn.Module, task: Task, settings: TrainSettings) -> State:
-    """Put the network on this worker's device, wrapped in DDP where there are several workers."""
+    """Put the network on this worker's device, wrapped in DDP if there are several workers."""
     device = ray.train.torch.get_device() if settings.use_gpu else torch.device("cpu")
     # Measured on 2 CPU cores: a step in channels_last takes two thirds of the time.
     net.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -118,7 +118,7 @@ def save_checkpoint(
     state: State, task: Task, settings: TrainSettings, history: History, rank: int
 ) -> None:
     """Report the newest figures to Ray Train; the first worker adds a folder of five files: the
-    state to go on from, the model to use, the figures of every step, the loss curve, settings."""
+    state to continue from, the model, the figures of every step, the loss curve, the settings."""
     if rank != 0:
         ray.train.report(history[-1])
         return
@@ -143,7 +143,7 @@ def resume(state: State, folder: Path) -> History:
     saved = torch.load(folder / STATE, weights_only=True, map_location="cpu")
     try:
         state.load_state_dict(saved)
-    except (RuntimeError, ValueError):  # torch's, of sizes or names, or of the optimizer's groups
+    except (RuntimeError, ValueError):  # from torch: other sizes, names or optimizer groups
         raise CheckpointMismatch(
             "the newest checkpoint of this output and name holds another network; take another name"
         ) from None
@@ -151,7 +151,7 @@ def resume(state: State, folder: Path) -> History:
 
 
 def check_labels(labels: Sequence[str], folder: Path) -> None:
-    """Refuse a checkpoint of a detector in which the rows of the network mean other sounds."""
+    """Refuse a detector's checkpoint that has other labels than the lists."""
     before = json.loads(read_tensors(folder / MODEL)[1].get("labels", "[]")) if labels else []
     if before and before != list(labels):
         gone, added = sorted(set(before) - set(labels)), sorted(set(labels) - set(before))
@@ -162,7 +162,7 @@ def check_labels(labels: Sequence[str], folder: Path) -> None:
 
 
 def list_changed(settings: TrainSettings, path: Path) -> list[str]:
-    """Name the settings of the training that differ from those of a checkpoint, if it kept them."""
+    """Name the settings that differ from those stored in a checkpoint; none if it stores none."""
     if not path.exists():
         return []
     before, now = flatten(json.loads(path.read_text())), flatten(asdict(settings))
@@ -180,7 +180,7 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def describe_progress(history: History, figure: Figure, num_steps: int, step_s: float) -> str:
-    """Say in one line how far the training is, with means over the last 50 steps."""
+    """Describe the progress in one line, with means over the last 50 steps."""
     recent = history[-50:]
     loss = np.mean([row["loss"] for row in recent])
     values = np.array([row[figure.key] for row in recent])
