@@ -19,7 +19,7 @@ FILE_KINDS = ("audio", "image", "video")
 
 
 @dataclass(frozen=True)
-class Case:
+class ProtocolCase:
     """One case: columns of its row, its files by part (target, mixture, noise)."""
 
     number: int
@@ -82,7 +82,7 @@ def name_columns(header: Iterable[str]) -> list[str]:
 
 def find_cases(
     storage: Storage, protocol: Protocol, data: str, lists: str, also: str, asked: Sequence[str]
-) -> tuple[list[Case], list[str]]:
+) -> tuple[list[ProtocolCase], list[str]]:
     """List all cases with their files, and notes on what is not official."""
     listing = list_files(storage, data)
     cases, notes, where = protocol.cases, [], data
@@ -106,7 +106,7 @@ def find_cases(
     wanted += [name for files in extra.values() for row in files for name in row]
     refuse_missing(data, listing, wanted)
     found = [
-        Case(
+        ProtocolCase(
             number,
             row,
             {part: listing[of[number]] for part, of in names.items()},

@@ -18,7 +18,7 @@ from separator.encoders.clip import is_clip
 from separator.encoders.lookup import encode_texts
 from separator.evaluation.over_units import Unit, hash_name
 from separator.evaluation.protocol import Protocol, QuerySource
-from separator.evaluation.protocol_cases import Case
+from separator.evaluation.protocol_cases import ProtocolCase
 from separator.model.entry_points import PACKAGE_PREFIX
 from separator.model.zero_shot_files import is_detector_id
 
@@ -31,10 +31,10 @@ LENGTH_1 = 1e-3  # how near to 1 the length of a condition must be
 
 
 @dataclass(frozen=True)
-class Task:
+class QueryTask:
     """One case with one query: a condition (D,), or `files` of a kind."""
 
-    case: Case
+    case: ProtocolCase
     query: str  # its name in the protocol
     kind: str
     asked: str  # the query as the table of rows shows it
@@ -61,8 +61,8 @@ def takes(model: Separator, kind: str) -> bool:
 
 
 def make_tasks(
-    model: Separator, source: QuerySource, name: str, cases: Sequence[Case], num_drawn: int
-) -> list[Task]:
+    model: Separator, source: QuerySource, name: str, cases: Sequence[ProtocolCase], num_drawn: int
+) -> list[QueryTask]:
     """Make the tasks of all cases for one query; spread the `num_drawn` pictures evenly."""
     drawn = {len(cases) * i // num_drawn for i in range(num_drawn)} if num_drawn else set()
     conditions: dict[str, np.ndarray] = {}
@@ -74,12 +74,12 @@ def make_tasks(
         text = find_text(source, case) if source.kind == "text" else ""
         asked = text or ";".join(files) or case.kind
         tasks.append(
-            Task(case, name, source.kind, asked, conditions.get(text), files, place in drawn)
+            QueryTask(case, name, source.kind, asked, conditions.get(text), files, place in drawn)
         )
     return tasks
 
 
-def find_text(source: QuerySource, case: Case) -> str:
+def find_text(source: QuerySource, case: ProtocolCase) -> str:
     return source.text or case.columns[source.column]
 
 
@@ -109,7 +109,7 @@ def take_mean(rows_QD: np.ndarray) -> np.ndarray:
 
 
 def make_units(
-    tasks: Sequence[Task], protocol: Protocol, more: Sequence[str], identity: Sequence[Any]
+    tasks: Sequence[QueryTask], protocol: Protocol, more: Sequence[str], identity: Sequence[Any]
 ) -> list[Unit]:
     """Put some tasks into each unit; its name is a hash of all that its rows depend on."""
     rule = [protocol.mixing, protocol.rate_hz, protocol.separate_hz, protocol.score_hz,

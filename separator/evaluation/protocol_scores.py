@@ -31,7 +31,7 @@ from separator.evaluation.case_pictures import draw_case
 from separator.evaluation.generated_cases import make_examples
 from separator.evaluation.over_units import Row, Score
 from separator.evaluation.protocol import Protocol, ProtocolSettings
-from separator.evaluation.protocol_queries import Task
+from separator.evaluation.protocol_queries import QueryTask
 from separator.evaluation.protocol_sounds import CaseSounds, make_sounds, read_snr
 from separator.model import registry
 from separator.model.checkpoint import read_encoder_id
@@ -50,10 +50,10 @@ class ProtocolScorer:
     meter: SimilarityMeter | None = None
     has_own_meter: bool = True  # the meter's encoder is the one that encodes the model's texts
 
-    def __call__(self, tasks: Sequence[Task]) -> list[Row]:
+    def __call__(self, tasks: Sequence[QueryTask]) -> list[Row]:
         return [self.score(task) for task in tasks]
 
-    def score(self, task: Task) -> Row:
+    def score(self, task: QueryTask) -> Row:
         sounds = make_sounds(self.storage, self.protocol, task.case)
         condition_D = task.condition
         if condition_D is None:
@@ -74,7 +74,7 @@ class ProtocolScorer:
             row["picture"] = base64.b64encode(picture).decode()
         return row
 
-    def make_query(self, task: Task) -> dict[str, Any]:
+    def make_query(self, task: QueryTask) -> dict[str, Any]:
         """Make the query of a task that has no condition yet."""
         if task.kind == "generated":
             made = make_examples(self.protocol.generated, task.case.columns, self.protocol.rate_hz)
@@ -83,7 +83,7 @@ class ProtocolScorer:
         return {"name": "query", task.kind: list(task.files)}
 
     def measure(
-        self, stem_T: np.ndarray, sounds: CaseSounds, condition_D: np.ndarray, task: Task
+        self, stem_T: np.ndarray, sounds: CaseSounds, condition_D: np.ndarray, task: QueryTask
     ) -> Row:
         """Compute all figures of a stem, and those of the mixture in its place."""
         to_hz = self.protocol.score_hz or sounds.rate_hz

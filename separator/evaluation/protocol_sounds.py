@@ -13,7 +13,7 @@ from separator.errors import AudioError, RequestError
 from separator.evaluation.case_metrics import convert
 from separator.evaluation.generated_cases import make_generated
 from separator.evaluation.protocol import Protocol
-from separator.evaluation.protocol_cases import Case
+from separator.evaluation.protocol_cases import ProtocolCase
 from separator.storage import Storage
 from separator.train.mixer import declip
 from separator.train.sound_lists import read_rate, read_whole
@@ -31,7 +31,7 @@ class CaseSounds:
     rate_hz: int
 
 
-def make_sounds(storage: Storage, protocol: Protocol, case: Case) -> CaseSounds:
+def make_sounds(storage: Storage, protocol: Protocol, case: ProtocolCase) -> CaseSounds:
     """Read and mix the sounds of a case, at the rate at which the model gets the mixture."""
     if protocol.mixing == "generated":
         mixture_T, target_T = make_generated(protocol.generated, case.columns, protocol.rate_hz)
@@ -60,7 +60,7 @@ def make_sounds(storage: Storage, protocol: Protocol, case: Case) -> CaseSounds:
     return CaseSounds(mixture_T, target_T, hears_hz)
 
 
-def check_rates(storage: Storage, protocol: Protocol, cases: Sequence[Case]) -> None:
+def check_rates(storage: Storage, protocol: Protocol, cases: Sequence[ProtocolCase]) -> None:
     """Refuse data of another rate before anything is scored."""
     for case in cases[:FIRST]:
         for entry in case.files.values():
@@ -81,7 +81,7 @@ def read_at(storage: Storage, uri: str, rate_hz: int) -> np.ndarray:
     return read_whole(storage, uri, rate_hz)
 
 
-def read_snr(case: Case) -> float:
+def read_snr(case: ProtocolCase) -> float:
     """Read the level of the target against the noise."""
     try:
         snr_db = float(case.columns["snr"])
@@ -109,7 +109,7 @@ def mix_at_snr(
     return mixture_T, target_T
 
 
-def read_middle_s(case: Case, prefix: str) -> float:
+def read_middle_s(case: ProtocolCase, prefix: str) -> float:
     """Return the middle of the frame in the middle of the video, at one frame a second."""
     num_frames = case.columns[f"{prefix}num_frames"].strip()
     if not num_frames.isdecimal():

@@ -25,7 +25,7 @@ from separator.evaluation.case_metrics import (
 from separator.evaluation.generated_cases import plan_generated
 from separator.evaluation.over_units import Row, Unit, score_units
 from separator.evaluation.protocol import Protocol, ProtocolSettings
-from separator.evaluation.protocol_cases import Case, find_cases
+from separator.evaluation.protocol_cases import ProtocolCase, find_cases
 from separator.evaluation.protocol_queries import NAMED, make_tasks, make_units, takes
 from separator.evaluation.protocol_scores import make_scorer
 from separator.evaluation.protocol_sounds import check_rates, read_snr
@@ -96,12 +96,12 @@ def leave_out(row: Row) -> Row:
     return {name: value for name, value in row.items() if not name.endswith(EMBEDDING)}
 
 
-def list_cases(settings: ProtocolSettings) -> tuple[list[Case], list[str]]:
+def list_cases(settings: ProtocolSettings) -> tuple[list[ProtocolCase], list[str]]:
     """List the cases, whose files must all exist, and notes on what is not official."""
     protocol = settings.protocol
     if protocol.mixing == "generated":
         rows = plan_generated(protocol.generated)
-        return [Case(i, row, kind=row["kind"]) for i, row in enumerate(rows)], []
+        return [ProtocolCase(i, row, kind=row["kind"]) for i, row in enumerate(rows)], []
     storage = Storage(settings.storage)
     found = find_cases(
         storage, protocol, settings.data, settings.lists, settings.also, settings.asked
@@ -145,7 +145,7 @@ def score_model(
     name: str,
     model: Separator,
     queries: Sequence[str],
-    cases: Sequence[Case],
+    cases: Sequence[ProtocolCase],
     out: Path,
     show: Show,
 ) -> list[Row]:

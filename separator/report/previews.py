@@ -73,7 +73,7 @@ class PreviewMaker:
         except ObjectChanged as error:  # while the asset was read
             return {name_preview(row): f"{error.code}: {error}" for row in work.rows}
 
-    def _try(self, work: AssetWork, row: Record, source: "Source", folder: Path) -> str:
+    def _try(self, work: AssetWork, row: Record, source: "AssetCutter", folder: Path) -> str:
         name = name_preview(row)
         try:
             preview = self._make(work, row, source, folder)
@@ -84,7 +84,9 @@ class PreviewMaker:
             return f"{error.code}: {error}"
         return ""
 
-    def _make(self, work: AssetWork, row: Record, source: "Source", folder: Path) -> dict[str, Any]:
+    def _make(
+        self, work: AssetWork, row: Record, source: "AssetCutter", folder: Path
+    ) -> dict[str, Any]:
         path = folder / f"stem.{row['stem_uri'].rpartition('.')[2]}"
         self.storage.fetch(row["stem_uri"], path)
         media = probe(path)
@@ -143,7 +145,7 @@ class PreviewMaker:
         self.storage.write(join_uri(self.folder_uri, work.folder, name), data)
 
 
-class Source:
+class AssetCutter:
     """Cut stretches out of an asset; a stretch that several stems share is decoded once."""
 
     def __init__(self, path: Path | None = None, media: Media | None = None) -> None:
@@ -162,16 +164,16 @@ class Source:
 
 
 @contextlib.contextmanager
-def opened(storage: Storage, work: AssetWork, folder: Path) -> Iterator[Source]:
+def opened(storage: Storage, work: AssetWork, folder: Path) -> Iterator[AssetCutter]:
     """Open the asset; if it is missing or has changed, previews show its stems alone."""
-    source = Source()
+    source = AssetCutter()
     with contextlib.ExitStack() as stack:
         try:
             entry = storage.stat(work.uri)
             if entry.etag != work.etag:
                 raise ObjectChanged(f"{work.uri}: has changed since its stems were made")
             path = stack.enter_context(storage.on_disk(entry, folder))
-            source = Source(path, probe(path))
+            source = AssetCutter(path, probe(path))
         except ERRORS as error:
             source.trouble = f"{error.code}: {error}"
             source.may_come = error.may_pass and not isinstance(error, ObjectChanged | AccessDenied)

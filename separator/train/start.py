@@ -26,13 +26,13 @@ from separator.results.refuse import try_writing
 from separator.storage import Storage, parse_uri
 from separator.train.by_example import ByExample
 from separator.train.by_text import ByText
-from separator.train.clips import Clips
 from separator.train.examples import Examples
 from separator.train.mined_pairs import MinedPairs, check_latents
 from separator.train.outputs import check_folder, is_on_s3
 from separator.train.placed_sounds import PlacedSounds
 from separator.train.recipe import DRIVEN, NetSettings, TrainSettings
 from separator.train.sound_lists import Source, read_lists
+from separator.train.tag_examples import TagExamples
 from separator.train.tagging import Tagging, make_detector
 from separator.train.task import Task
 from separator.train.timing import Timing, make_frame_net
@@ -86,7 +86,7 @@ def check_examples(settings: TrainSettings, sources: Sequence[Source], storage: 
     if settings.task == "times":
         PlacedSounds(sources, settings.data, settings.seed, storage)
         return
-    makers = {"text": Examples, "examples": MinedPairs, "tags": Clips}
+    makers = {"text": Examples, "examples": MinedPairs, "tags": TagExamples}
     makers[settings.task](sources, settings.data, ANY_RATE_HZ, settings.seed, storage)
 
 

@@ -20,11 +20,11 @@ from separator.model.detector import HOP, RATE_HZ
 from separator.model.htsat import HEADS, Block, Htsat, HtsatConfig
 from separator.model.zero_shot_files import write_detector
 from separator.storage import Storage
-from separator.train.clips import Clips
 from separator.train.loop import Batch, State, narrow
 from separator.train.plot import Figure
 from separator.train.recipe import DetectorSettings, TrainSettings
 from separator.train.sound_lists import read_lists
+from separator.train.tag_examples import TagExamples
 from separator.train.task import Task
 
 NUM_BINS, NUM_MELS = 513, 64
@@ -111,7 +111,7 @@ class Tagging(Task):
         data = settings.data
         sources = read_lists(data.lists, storage, data.without, data.licences)
         self.settings = settings
-        self.examples = Clips(sources, settings.data, RATE_HZ, settings.seed, storage)
+        self.examples = TagExamples(sources, settings.data, RATE_HZ, settings.seed, storage)
         self.labels = self.examples.labels
 
     def wrap(self, net: nn.Module) -> nn.Module:

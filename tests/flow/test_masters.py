@@ -10,7 +10,7 @@ from separator.audio.renditions import Edits, Rendition
 from separator.media.encode_settings import EncodeSettings
 from separator.media.mux import MuxSettings
 from separator.media.probe import probe
-from separator.report.previews import Source
+from separator.report.previews import AssetCutter
 from separator.results.paths import Layout
 from separator.stages.publish import Publisher
 from separator.stages.remux import Remuxer
@@ -198,7 +198,7 @@ def test_run_joins_the_streams_of_a_master(tmp_path):
 def test_previews_hear_the_joined_track_of_a_record(tmp_path):
     signal_CT = make_sounds(3, silent=[0])
     path = make_master(tmp_path / "film.mxf", signal_CT)
-    source = Source(path, probe(path))
+    source = AssetCutter(path, probe(path))
     sound = source.cut(0, [1, 2], (0.5, 1.0))
     assert sound is not None
     np.testing.assert_array_equal(sound.samples, signal_CT[1:, make.HZ // 2 : make.HZ])

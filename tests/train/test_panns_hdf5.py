@@ -8,9 +8,9 @@ import pytest
 
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
-from separator.train.clips import Clips
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import read_list, read_stretch, read_whole
+from separator.train.tag_examples import TagExamples
 
 NUM_SAMPLES = 16_000
 SPEECH, DOG = 0, 74
@@ -50,11 +50,11 @@ def test_read_stretch_takes_the_part_that_was_mined(packed):
     np.testing.assert_allclose(part_T * 32_767, 8_000 + np.arange(3_200), atol=1e-2)
 
 
-def test_clips_draw_a_sound_for_each_of_its_labels(packed):
+def test_tag_examples_draw_a_sound_for_each_of_its_labels(packed):
     sources = read_list(str(packed / "sounds.h5"), Storage())
-    clips = Clips(sources, DataSettings(lists=[], segment_s=0.5), 32_000, 0, Storage())
-    assert clips.labels == ["Dog", "Speech"]
-    labels = clips.make_batch(range(200))["labels"]
+    examples = TagExamples(sources, DataSettings(lists=[], segment_s=0.5), 32_000, 0, Storage())
+    assert examples.labels == ["Dog", "Speech"]
+    labels = examples.make_batch(range(200))["labels"]
     both = (labels.sum(1) == 2).mean()
     assert 0.35 < both < 0.65  # half of the draws for either label
 

@@ -7,10 +7,10 @@ import torch
 from separator.api import load_htsat
 from separator.model.htsat import Block
 from separator.storage import Storage
-from separator.train.clips import Clips
 from separator.train.loop import State, make_state, run_steps
 from separator.train.recipe import DataSettings, DetectorSettings, OptimSettings, TrainSettings
 from separator.train.sound_lists import read_lists
+from separator.train.tag_examples import TagExamples
 from separator.train.tagging import Tagger, Tagging, hide_stripe, make_detector
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -91,17 +91,19 @@ def test_workers_draw_differently_and_so_do_steps(sounds_list):
     assert len(losses) == 6
 
 
-def test_clips_place_several_sounds_and_keep_all_labels(sounds_list):
+def test_tag_examples_place_several_sounds_and_keep_all_labels(sounds_list):
     sources = read_lists([str(sounds_list)], Storage())
     data = DataSettings(lists=[], segment_s=3.0, num_sounds=[3, 3], level_db=0.0)
-    clips = Clips(sources, data, 32_000, 0, Storage())
-    batch = clips.make_batch(range(30))
+    examples = TagExamples(sources, data, 32_000, 0, Storage())
+    batch = examples.make_batch(range(30))
     assert batch["waveform"].shape == (30, 96_000) and set(np.unique(batch["labels"])) == {0, 1}
     assert batch["labels"].sum(1).max() == 3
     # Two seconds of sound in three begin at another place each time.
     starts = {int(np.flatnonzero(wave)[0]) for wave in batch["waveform"]}
     assert len(starts) > 10
-    single = Clips(sources, DataSettings(lists=[]), 32_000, 0, Storage()).make_batch(range(30))
+    single = TagExamples(sources, DataSettings(lists=[]), 32_000, 0, Storage()).make_batch(
+        range(30)
+    )
     np.testing.assert_array_equal(single["labels"].sum(0), [10, 10, 10])
 
 

@@ -18,7 +18,7 @@ from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source
 
 
-class Clips:
+class TagExamples:
     """Draw examples by number: every label equally often, `num_sounds` sounds in each example."""
 
     def __init__(
