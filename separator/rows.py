@@ -116,7 +116,7 @@ class AssetBatch:
 
 
 @dataclass(frozen=True)
-class OfTrack:
+class RowOfTrack:
     asset: Asset
     track: TrackInfo  # NO_TRACK if none was reached
     num_tracks: int  # tracks of this asset that this run processes
@@ -127,7 +127,7 @@ class OfTrack:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpanRow(OfTrack):
+class SpanRow(RowOfTrack):
     """A stretch of one track with context on both sides; sample numbers count within the track."""
 
     number: int = 0  # position of the span in its track
@@ -141,7 +141,7 @@ class SpanRow(OfTrack):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfStem(OfTrack):
+class RowOfStem(RowOfTrack):
     kind: str = STEM
     name: str = ""
     heard: Heard | None = None  # of a stem; None: nothing listened
@@ -150,7 +150,7 @@ class OfStem(OfTrack):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StemRow(OfStem):
+class StemRow(RowOfStem):
     """The core of one span of a stem, of a residual or of a rendition."""
 
     number: int = 0
@@ -176,7 +176,7 @@ class Measures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartWritten(OfStem):
+class PartWritten(RowOfStem):
     """One more part of a stem of several spans is on storage, or is silent and not written."""
 
     measures: Measures
@@ -186,7 +186,7 @@ class PartWritten(OfStem):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StemWritten(OfStem):
+class StemWritten(RowOfStem):
     """A stem, a residual or a rendition is complete under its final key."""
 
     measures: Measures
@@ -207,7 +207,7 @@ class Remuxed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failed(OfTrack):
+class Failed(RowOfTrack):
     """A failure of one file, of a track (if `name` is empty) or of the asset (with NO_TRACK)."""
 
     code: str = ""
@@ -241,7 +241,7 @@ AnyRow = TypeVar("AnyRow")
 
 
 def fail(of: Any, error: SeparatorError, stage: str, **more: Any) -> Failed:
-    """Make the failure row of an error; `of` as given by `OfTrack.of`."""
+    """Make the failure row of an error; `of` as given by `RowOfTrack.of`."""
     return Failed(*of, code=error.code, stage=stage, detail=str(error), **more)
 
 

@@ -110,7 +110,7 @@ CLAP_URI = f"https://huggingface.co/lukewys/laion_clap/resolve/main/{CLAP_FILE}"
 MINI, MINI_ZEROSHOT, MINI_DETECTOR = "mini", "mini-zeroshot", "mini-detector"
 WEIGHTS = Path(__file__).parents[1] / "weights"
 BUNDLED = WEIGHTS / "mini.safetensors"
-IN_THE_BOX = {
+BUNDLED_FILES = {
     MINI: BUNDLED,
     MINI_ZEROSHOT: WEIGHTS / "mini-zeroshot.safetensors",
     MINI_DETECTOR: WEIGHTS / "mini-detector.safetensors",
@@ -132,8 +132,8 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
     if not isinstance(x, str | Path) or not str(x) or "\0" in str(x):
         raise RequestError(f"{x!r}: no name, path or s3:// URI of a checkpoint; try {MINI!r}")
     if isinstance(x, str):
-        if x in IN_THE_BOX:
-            return _require(IN_THE_BOX[x], f"this package comes without the model {x}")
+        if x in BUNDLED_FILES:
+            return _require(BUNDLED_FILES[x], f"this package comes without the model {x}")
         if x in PUBLISHED:
             return obtain(PUBLISHED[x])
         if x in BY_HAND:
@@ -152,7 +152,7 @@ def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
     # OSError: a name too long, or a folder without permission. RuntimeError: `~` of no user.
     except (OSError, RuntimeError) as error:
         raise CheckpointMissing(f"{str(x)[:200]!r}: {error}"[:400]) from None
-    names = [*IN_THE_BOX, *PUBLISHED, *BY_HAND, *entry_points.list_outside()]
+    names = [*BUNDLED_FILES, *PUBLISHED, *BY_HAND, *entry_points.list_outside()]
     near = difflib.get_close_matches(x.lower(), names)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     separators = ", ".join(name for name in names if name not in DETECTORS)
@@ -169,7 +169,7 @@ def find_package(name: str) -> entry_points.Package | None:
 
 def is_path(x: str) -> bool:
     """Tell whether a text is neither one of our names nor a URI: a path, or a package's model."""
-    return x not in (*IN_THE_BOX, *PUBLISHED, *BY_HAND) and "://" not in x
+    return x not in (*BUNDLED_FILES, *PUBLISHED, *BY_HAND) and "://" not in x
 
 
 def obtain(published: Published) -> Path:

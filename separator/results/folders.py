@@ -19,7 +19,7 @@ from separator.results.commit_file import (
 )
 from separator.results.latest import find_latest
 from separator.results.manifest import list_entries, read_table
-from separator.results.paths import Layout, tell_apart
+from separator.results.paths import Layout, disambiguate
 from separator.results.record import URIS
 from separator.results.schema import Record
 from separator.results.withdrawn import mark
@@ -35,7 +35,7 @@ def find_folder(storage: Storage, layout: Layout, asset: Asset) -> tuple[Asset, 
     """Return the asset with the path of its folder, and the commit file there, empty if none."""
     found = read_folder(storage, layout, asset.path)
     if found.asset_uri not in ("", asset.uri):
-        asset = replace(asset, path=tell_apart(asset.path, asset.uri))
+        asset = replace(asset, path=disambiguate(asset.path, asset.uri))
         found = read_folder(storage, layout, asset.path)
     own = [record for record in found.records if record["asset_uri"] == asset.uri]
     return asset, CommitFile(asset.uri, own, found.obsolete_uris)

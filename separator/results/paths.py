@@ -93,7 +93,7 @@ def _decode(uri: str) -> str:
         return uri
 
 
-def tell_apart(path: str, asset_uri: str) -> str:
+def disambiguate(path: str, asset_uri: str) -> str:
     """Make the path of an asset whose own path holds the stems of another: `x%<hash>.wav`."""
     folder, slash, name = path.rpartition("/")
     stem, dot, suffix = name.rpartition(".") if "." in name[1:] else (name, "", "")

@@ -17,9 +17,9 @@ from separator.rows import (
     Failed,
     Heard,
     Measures,
-    OfTrack,
     PartWritten,
     Remuxed,
+    RowOfTrack,
     StemWritten,
     WorkItem,
 )
@@ -120,7 +120,7 @@ def _describe_failure(failed: Failed) -> Record:
     }
 
 
-def _make_base(item: WorkItem, file: OfTrack, shared: Mapping[str, Any]) -> Record:
+def _make_base(item: WorkItem, file: RowOfTrack, shared: Mapping[str, Any]) -> Record:
     """Fill the columns that every record has."""
     asset = file.asset
     return (

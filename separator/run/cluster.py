@@ -118,13 +118,13 @@ def _ask_nodes(device: str, labels: Mapping[str, str], wait_s: float) -> str:
     ]
     # A cluster that scales up has no such node until one is asked for.
     asked = asked or [task.options(label_selector=dict(labels)).remote(device)]
-    ask = {"label_selector": labels} | ({"num_gpus": 1} if on_gpu else {"num_cpus": 1})
+    request = {"label_selector": labels} | ({"num_gpus": 1} if on_gpu else {"num_cpus": 1})
     if len(ray.wait(asked, num_returns=len(asked), timeout=WAIT_AFTER_S)[0]) < len(asked):
-        log.warning(describe_lack({"actors": ask}, ray.nodes()) or "waiting for free machines")
+        log.warning(describe_lack({"actors": request}, ray.nodes()) or "waiting for free machines")
     try:
         answers = ray.get(asked, timeout=wait_s)
     except ray.exceptions.GetTimeoutError:
-        reason = describe_lack({"actors": ask}, ray.nodes()) or "all machines are taken"
+        reason = describe_lack({"actors": request}, ray.nodes()) or "all machines are taken"
         raise NoProgress(
             f"no machine could be asked for model.precision=auto in run.no_progress_s={wait_s:g} "
             f"seconds: {reason}; set it to fp32 or bf16"

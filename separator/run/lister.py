@@ -19,9 +19,9 @@ class Lister:
     """The first stage: assets with work left to do, small ones packed into one row. One generator
     for the whole input."""
 
-    def __init__(self, target: Target, done: ray.ObjectRef, monitor: Any, is_again: bool) -> None:
+    def __init__(self, target: Target, done: ray.ObjectRef, monitor: Any, is_retry: bool) -> None:
         self.target, self.done, self.monitor = target, done, monitor
-        self.is_again = is_again
+        self.is_retry = is_retry
 
     def __call__(self, _: AssetBatch) -> Iterator[AssetBatch]:
         try:
@@ -44,9 +44,9 @@ class Lister:
                 else:
                     skipped += 1
 
-        for assets in pack(list_pending(), 1 if self.is_again else MAX_PACKED, MAX_PACKED_BYTES):
+        for assets in pack(list_pending(), 1 if self.is_retry else MAX_PACKED, MAX_PACKED_BYTES):
             count += len(assets)
-            if self.is_again:
+            if self.is_retry:
                 uris += [asset.uri for asset in assets]
             yield AssetBatch(assets)
         counts = ListingCounts(count, listing.num_duplicates, skipped, left, tuple(uris))

@@ -8,7 +8,7 @@ that the caller can run them again or record them as failed.
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -40,9 +40,9 @@ from separator.run.placement import (
     EXTRACT,
     PUBLISH,
     SEPARATE,
-    Asks,
+    Requests,
     choose_spans_at_once,
-    make_asks,
+    make_requests,
 )
 from separator.run.prepare import Flow, Target
 from separator.run.stats import RunStats
@@ -67,31 +67,31 @@ LOST = (
 def run_flow(
     flow: Flow,
     done: DoneItems,
-    is_again: bool,
+    is_retry: bool,
     collector: Collector,
     committer: Committer,
     stats: RunStats,
     on_row: Callable[[Outcome | None], None],
 ) -> tuple[int, tuple[str, ...]]:
     """Execute the flow once over all pending assets; return how many of them never came out and,
-    if `is_again`, the URIs of all that went in.
+    if `is_retry`, the URIs of all that went in.
 
-    `is_again`: this pass repeats an earlier one. Each asset is then a row of its own, so that an
+    `is_retry`: this pass repeats an earlier one. Each asset is then a row of its own, so that an
     asset that kills its worker takes no other asset along.
     """
     config = flow.target.config
     on_gpu, *num_actors = choose_devices(config, len(stats.devices.left_out))
-    asks = make_asks(config.run, on_gpu, ray.nodes())
+    requests = make_requests(config.run, on_gpu, ray.nodes())
     stats.begin_pass(num_actors[1], int(ray.cluster_resources().get("CPU", 0)))
     collector.drop_incomplete()
     num_closed = len(collector.closed)
     monitor = start_monitor(flow, stats.devices)
-    lister = Lister(flow.target, ray.put(done), monitor, is_again)
-    driver = _Driver(flow, collector, committer, on_row, asks[PUBLISH])
+    lister = Lister(flow.target, ray.put(done), monitor, is_retry)
+    driver = _Driver(flow, collector, committer, on_row, requests[PUBLISH])
     at_once = choose_spans_at_once(config.run.separate, on_gpu, flow.can_share)
-    dataset = make_dataset(flow, lister, monitor, asks, num_actors, at_once)
+    dataset = make_dataset(flow, lister, monitor, requests, num_actors, at_once)
     dataset.set_name(f"separator_{flow.run_id}")
-    with Watch(monitor, stats, asks, num_actors[0], lambda: on_row(None)) as watch:
+    with Watch(monitor, stats, requests, num_actors[0], lambda: on_row(None)) as watch:
         try:
             for ray_row in dataset.iter_rows():
                 watch.note_row()
@@ -109,7 +109,7 @@ def run_flow(
     if counts.duplicates:
         log.warning("%d rows name an asset again; the first row counts", counts.duplicates)
     stats.assets_listed = counts.assets
-    if not is_again:  # in later passes the counts include assets that this run has committed
+    if not is_retry:  # in later passes the counts include assets that this run has committed
         stats.assets_skipped, stats.assets_left = counts.skipped, counts.left
     return counts.assets - (len(collector.closed) - num_closed), counts.uris
 
@@ -120,7 +120,7 @@ def describe_stall(config: JobConfig, stats: RunStats) -> str:
 
 
 def make_dataset(
-    flow: Flow, lister: Lister, monitor: Any, asks: Asks, num_actors: Sequence[int], at_once: int
+    flow: Flow, lister: Lister, monitor: Any, requests: Requests, pool_size: list[int], at_once: int
 ) -> ray.data.Dataset:
     quiet_loggers()
     # Ray 2.60 has no other way to limit how often a task is tried; it is pinned.
@@ -143,13 +143,14 @@ def make_dataset(
         group=config.input.group,
     )
     actors = ray.data.ActorPoolStrategy(
-        min_size=num_actors[0],
-        max_size=num_actors[1],
+        min_size=pool_size[0],
+        max_size=pool_size[1],
         max_tasks_in_flight_per_actor=at_once + 1,  # one span waits at the actor as the next
         max_concurrent_calls_per_actor=at_once,
         enable_true_multi_threading=at_once > 1,
     )
-    extract, publish = ({**asks[who], "max_retries": MAX_RETRIES} for who in (EXTRACT, PUBLISH))
+    retries = {"max_retries": MAX_RETRIES}
+    extract, publish = {**requests[EXTRACT], **retries}, {**requests[PUBLISH], **retries}
     return (
         ray.data.from_items([to_ray(AssetBatch(()))])
         .flat_map(List(monitor, lister), **extract)
@@ -160,7 +161,7 @@ def make_dataset(
             fn_constructor_args=(monitor, target.config, at_once > 1),
             compute=actors,
             max_task_retries=MAX_RETRIES,
-            **asks[SEPARATE],
+            **requests[SEPARATE],
         )
         .flat_map(Publish(monitor, make_publisher(flow)), **publish)
     )
@@ -208,11 +209,11 @@ class _Driver:
         collector: Collector,
         committer: Committer,
         on_row: Callable[[Outcome | None], None],
-        ask: Mapping[str, Any],
+        request: Mapping[str, Any],
     ) -> None:
         self.collector, self.committer, self.on_row = collector, committer, on_row
         self.finishers = ray.put((make_publisher(flow), make_remuxer(flow.target)))
-        self.start: Any = ray.remote(**ask, max_retries=MAX_RETRIES)(_finish)
+        self.start: Any = ray.remote(**request, max_retries=MAX_RETRIES)(_finish)
         self.tasks: list[Any] = []
         self.trouble = TroubleCount()
 

@@ -14,17 +14,17 @@ TASK_BYTES, ACTOR_BYTES = 1_000_000_000, 4_000_000_000
 LEAST_TASKS = 2  # tasks that a small machine has room for beside its actors
 EXTRACT, SEPARATE, PUBLISH = "tasks of extract", "actors", "tasks of publish"
 SPANS_AT_ONCE = 8  # while some are on a GPU, the CPU works on the others
-Asks = Mapping[str, Mapping[str, Any]]  # who asks -> Ray's options
+Requests = Mapping[str, Mapping[str, Any]]  # stage -> Ray's options
 
 
-def make_asks(run: RunSettings, on_gpu: bool, nodes: Sequence[Mapping[str, Any]]) -> Asks:
+def make_requests(run: RunSettings, on_gpu: bool, nodes: Sequence[Mapping[str, Any]]) -> Requests:
     """Make Ray's options for tasks and actors. `nodes`: as Ray lists them."""
     most = share_memory(run.separate.num_gpus, nodes)
     gpus = {"num_gpus": run.separate.num_gpus} if on_gpu else {}
     return {
-        EXTRACT: _ask(run.extract, min(TASK_BYTES, most)),
-        SEPARATE: _ask(run.separate, min(ACTOR_BYTES, most)) | gpus,
-        PUBLISH: _ask(run.publish, min(TASK_BYTES, most)),
+        EXTRACT: _make_request(run.extract, min(TASK_BYTES, most)),
+        SEPARATE: _make_request(run.separate, min(ACTOR_BYTES, most)) | gpus,
+        PUBLISH: _make_request(run.publish, min(TASK_BYTES, most)),
     }
 
 
@@ -49,7 +49,7 @@ def share_memory(gpus_of_actor: float, nodes: Sequence[Mapping[str, Any]]) -> fl
     return min(shares)
 
 
-def _ask(stage: StageSettings, usual: float) -> dict[str, Any]:
+def _make_request(stage: StageSettings, usual: float) -> dict[str, Any]:
     memory = usual if stage.memory_bytes == "auto" else stage.memory_bytes
     labels = {"label_selector": dict(stage.labels)} if stage.labels else {}
     return {"num_cpus": stage.num_cpus, "memory": int(memory), **labels}
@@ -64,27 +64,27 @@ def find_most(resource: str, nodes: Sequence[Mapping[str, Any]]) -> float:
     return max((node["Resources"].get(resource, 0) for node in nodes if node["Alive"]), default=0)
 
 
-def describe_lack(asks: Asks, nodes: Sequence[Mapping[str, Any]]) -> str:
+def describe_lack(requests: Requests, nodes: Sequence[Mapping[str, Any]]) -> str:
     """Say which request no machine can meet; empty if each of them fits a machine."""
     all_nodes = nodes
-    for who, ask in asks.items():
-        labels = ask.get("label_selector", {})
+    for stage, request in requests.items():
+        labels = request.get("label_selector", {})
         nodes = [node for node in all_nodes if has_labels(node, labels)]
         if labels and not any(node["Alive"] for node in nodes):
             shown = ", ".join(f"{name}={value}" for name, value in labels.items())
-            return f"waiting for a machine: the {who} ask for one with the labels {shown}"
+            return f"waiting for a machine: the {stage} ask for one with the labels {shown}"
         for option, resource in (("num_cpus", "CPU"), ("num_gpus", "GPU"), ("memory", "memory")):
-            wanted, most = ask.get(option, 0), find_most(resource, nodes)
+            wanted, most = request.get(option, 0), find_most(resource, nodes)
             if most >= wanted:
                 continue
             if resource == "memory":
                 return (
-                    f"waiting for memory: the {who} ask for {wanted / 1e9:.1f} GB, "
+                    f"waiting for memory: the {stage} ask for {wanted / 1e9:.1f} GB, "
                     f"the largest machine has {most / 1e9:.1f} GB"
                 )
             total = sum(node["Resources"].get(resource, 0) for node in nodes if node["Alive"])
             return (
-                f"waiting for a {resource}: the {who} ask for {option}={wanted:g}, "
+                f"waiting for a {resource}: the {stage} ask for {option}={wanted:g}, "
                 f"the cluster has {total:g}"
             )
     return ""

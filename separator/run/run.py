@@ -50,15 +50,15 @@ QUICK_LOOK = 10_000  # an input with fewer assets is listed in full before Ray s
 MOST_PASSES = 4  # a first one, a retry, and more retries only if devices failed
 CRASHED = "its worker died each time it was tried"
 
-See = Callable[[RunStats], None]
+OnProgress = Callable[[RunStats], None]
 Out = TypeVar("Out")
 
 
-def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats:
-    """Run the job until all work is done; return its totals. `see` is called with the totals
+def run_job(config: JobConfig, on_progress: OnProgress, is_detection: bool = False) -> RunStats:
+    """Run the job until all work is done; return its totals. `on_progress` is called with them
     whenever they may have changed. `is_detection`: only find out where queries are heard."""
     stats = RunStats(make_run_id())
-    see(stats)
+    on_progress(stats)
     storage = Storage(config.storage)
     if is_detection:
         config = make_detection_config(config)
@@ -86,11 +86,11 @@ def run_job(config: JobConfig, see: See, is_detection: bool = False) -> RunStats
         pending = look_through(target, done, stats)
         state = STOPPED
         if pending is None or pending:
-            process(target, done, pending, stats, see, lock)
+            process(target, done, pending, stats, on_progress, lock)
         warn_of_former_detection(target, stats)
         warn_of_empty_input(config, done, stats)
         stats.finish()
-        see(stats)
+        on_progress(stats)
         if lock.try_alone():
             compact(storage, layout, run_id)
             lock.check()
@@ -148,14 +148,14 @@ def process(
     done: DoneItems,
     pending: list[Asset] | None,
     stats: RunStats,
-    see: See,
+    on_progress: OnProgress,
     lock: RunLock,
 ) -> None:
     """Process pending assets until all have records. `pending`: None if the input is long."""
 
     def on_commit(records: Sequence[Record]) -> None:
         stats.count_records(records)
-        see(stats)
+        on_progress(stats)
 
     run_columns = {
         "run_id": stats.run_id,
@@ -176,11 +176,11 @@ def process(
                 error = find_error(asset.trouble_code)(asset.trouble)
                 commit_failure(asset, error, collector, committer)
         else:
-            run_passes(target, done, collector, committer, stats, see, lock)
-    if committer.num_told_apart:
+            run_passes(target, done, collector, committer, stats, on_progress, lock)
+    if committer.num_disambiguated:
         log.warning(
             "%d assets have the path of another asset, of another library say: their folders below"
-            " stems/ end in %% and a hash", committer.num_told_apart
+            " stems/ end in %% and a hash", committer.num_disambiguated
         )  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def run_passes(
     collector: Collector,
     committer: Committer,
     stats: RunStats,
-    see: See,
+    on_progress: OnProgress,
     lock: RunLock,
 ) -> None:
     """Run passes until every asset is committed; record assets that keep failing as crashed."""
@@ -200,27 +200,27 @@ def run_passes(
         lock.check()
         if outcome is not None:
             stats.count_row(outcome)
-        see(stats)
+        on_progress(stats)
 
     share_heaps()  # Ray starts 40 threads in this process
     # While Ray starts, read the weights and encode example sounds, once for all passes.
     loading = run_in_thread(partial(load_flow, target, stats.run_id))
     uris: tuple[str, ...] = ()
     for number in range(MOST_PASSES):
-        is_again, num_sick = number > 0, stats.devices.failures.total()
+        is_retry, num_sick = number > 0, stats.devices.failures.total()
         now = done.add(committer.find_done())
         stats.phase = STARTING_RAY
-        see(stats)
+        on_progress(stats)
         # A fresh Ray for each pass: actors that keep dying would hold their device into the next.
         with started_ray():
             flow = loading.get()
             warn_of_queries(flow.target.work)
             stats.phase = WARMING
-            see(stats)
-            missing, uris = run_flow(flow, now, is_again, collector, committer, stats, on_row)
+            on_progress(stats)
+            missing, uris = run_flow(flow, now, is_retry, collector, committer, stats, on_row)
         if not missing:
             return
-        if is_again and stats.devices.failures.total() == num_sick:
+        if is_retry and stats.devices.failures.total() == num_sick:
             break  # no device failed in this pass: another pass would not help
     tried, now = set(uris), done.add(committer.find_done())
     for asset in target.list_assets():

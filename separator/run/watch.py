@@ -15,7 +15,7 @@ from separator.run.devices import DeviceHealth
 from separator.run.gauges import RunMetrics
 from separator.run.lister import get_listing
 from separator.run.monitor import BugError, raise_bugs
-from separator.run.placement import Asks, describe_lack
+from separator.run.placement import Requests, describe_lack
 from separator.run.stats import RunStats
 
 EVERY_S = 5.0
@@ -32,13 +32,13 @@ class Watch:
         self,
         monitor: Any,
         stats: RunStats,
-        asks: Asks,
+        requests: Requests,
         num_actors: int,
         on_look: Callable[[], None],
     ) -> None:
         """`on_look` is called while no rows come, and may raise what ends the pass."""
         self.monitor, self.stats, self.num_actors = monitor, stats, num_actors
-        self.asks, self.on_look = asks, on_look
+        self.requests, self.on_look = requests, on_look
         self.metrics = RunMetrics(stats)
         self.row_at = time.monotonic()
         self.error: SeparatorError | BugError | None = None
@@ -87,7 +87,7 @@ class Watch:
         # One odd asset may meet a bug: then the others go on, and the bug is raised at the end.
         raise_bugs(self.monitor, max(MANY_BUGS, self.stats.assets + 1))
         if time.monotonic() - self.row_at >= WAIT_AFTER_S:
-            self.stats.waiting = describe_wait(self.asks, ray.nodes(), health, self.num_actors)
+            self.stats.waiting = describe_wait(self.requests, ray.nodes(), health, self.num_actors)
             self.on_look()
         self.metrics.update(self.stats)
 
@@ -97,13 +97,16 @@ class Watch:
 
 
 def describe_wait(
-    asks: Asks, nodes: Sequence[Mapping[str, Any]], health: DeviceHealth, num_actors: int
+    requests: Requests,
+    nodes: Sequence[Mapping[str, Any]],
+    health: DeviceHealth,
+    num_actors: int,
 ) -> str:
     """Say what a run waits for; empty if it only is at work on something long.
 
     `nodes`: as Ray lists them.
     """
-    lack = describe_lack(asks, nodes)
+    lack = describe_lack(requests, nodes)
     if lack or health.working:
         return lack
     failed = f"; the last failure: {health.last}" if health.last else ""

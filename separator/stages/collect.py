@@ -27,11 +27,11 @@ from separator.rows import (
     Asset,
     Failed,
     Measures,
-    OfStem,
-    OfTrack,
     Outcome,
     PartWritten,
     Remuxed,
+    RowOfStem,
+    RowOfTrack,
     StemWritten,
     TrackInfo,
     WorkItem,
@@ -39,7 +39,7 @@ from separator.rows import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assemble(OfStem):
+class Assemble(RowOfStem):
     """Make one file of the parts of a stem, a residual or a rendition."""
 
     num_parts: int
@@ -165,7 +165,7 @@ class Collector:
         state = self.open.setdefault(asset.uri, _State())
         if asset.is_whole:
             state.asset = asset
-        if isinstance(outcome, OfTrack):
+        if isinstance(outcome, RowOfTrack):
             state.num_tracks = outcome.num_tracks
         match outcome:
             case AlreadyDone(records=records):

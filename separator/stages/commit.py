@@ -52,7 +52,7 @@ class Committer:
         # Marked assets and their queries, until their rows are in the manifest.
         self._settled: list[tuple[str, set[str]]] = []
         self._done = array("Q")  # hashes of ids of work items
-        self.num_told_apart = 0  # assets whose own path is taken by another asset
+        self.num_disambiguated = 0  # assets whose own path is taken by another asset
         self._pool = ThreadPoolExecutor(COMMITTERS)
         self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
@@ -104,7 +104,7 @@ class Committer:
             self._delete(asset, set(old.obsolete_uris) - set(list_uris(old.records)))
         self.storage.clear(self.layout.parts(asset.path))
         with self._lock:
-            self.num_told_apart += is_told_apart(asset.path, asset.uri)
+            self.num_disambiguated += is_told_apart(asset.path, asset.uri)
             self._done.frombytes(hash_ids([r["request"] for r in command.records]).tobytes())
             if old.obsolete_uris or name_mark(asset.uri) in self.marked:
                 self._settled.append((asset.uri, {r["query_name"] for r in command.records}))

@@ -21,7 +21,7 @@ from separator.errors import (
     StorageError,
 )
 from separator.queries import Query
-from separator.results.paths import make_asset_path, tell_apart
+from separator.results.paths import disambiguate, make_asset_path
 from separator.results.record import hash_content
 from separator.rows import Asset
 from separator.stages.list_rows import NamedRow, name_row, write_carried
@@ -107,7 +107,7 @@ class Listing:
         for row in rows:
             path, own = make_asset_path(row.uri, None), hash(row.uri)
             if owners.get(hash(path), own) != own:
-                path = tell_apart(path, row.uri)
+                path = disambiguate(path, row.uri)
             if hash(path) in owners:
                 self.num_duplicates += self._is_ours(row.uri)
                 continue

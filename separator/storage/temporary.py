@@ -28,7 +28,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 def temporary_folder() -> Iterator[Path]:
     """Yield a folder below TMPDIR that is removed at the end, or later if the process is killed."""
     try:
-        remove_leavings()
+        remove_abandoned()
         folder, lock = _make_folder()
     except OSError as error:
         kind = DiskFull if error.errno in FULL else StorageError
@@ -79,7 +79,7 @@ def name_boot() -> str:
 
 
 @cache  # once a process
-def remove_leavings() -> None:
+def remove_abandoned() -> None:
     """Remove the folders below TMPDIR whose processes are dead."""
     if not (prefix := name_boot()):
         return

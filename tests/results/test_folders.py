@@ -10,7 +10,7 @@ from separator.errors import OutputDamaged, StorageError
 from separator.results.commit_file import CommitFile, pack_commit_file, read_commit_file
 from separator.results.folders import find_folder, read_folder, withdraw
 from separator.results.manifest import ManifestWriter
-from separator.results.paths import is_told_apart, tell_apart
+from separator.results.paths import disambiguate, is_told_apart
 from separator.results.withdrawn import list_marks, mark, name_mark, unmark
 from separator.storage import Storage
 from tests.helpers.records import make_record
@@ -33,7 +33,7 @@ def test_find_folder_keeps_the_path_of_the_first_asset_and_tells_the_next_apart(
     commit(output, ASSET, ASSET.path)
     assert find_folder(*output, ASSET)[0] == ASSET and len(find_folder(*output, ASSET)[1].records)
     found, commit_file = find_folder(*output, OTHER)
-    assert found.path == tell_apart("x.mp4", OTHER.uri) and not commit_file.records
+    assert found.path == disambiguate("x.mp4", OTHER.uri) and not commit_file.records
     commit(output, OTHER, found.path)
     again, commit_file = find_folder(*output, OTHER)
     assert again.path == found.path and commit_file.records[0]["asset_uri"] == OTHER.uri
@@ -42,7 +42,7 @@ def test_find_folder_keeps_the_path_of_the_first_asset_and_tells_the_next_apart(
 
 @pytest.mark.parametrize("path", ["a/x.mp4", "x", "a.b/x", ".x", "a/x.tar.gz"])
 def test_tell_apart_keeps_folder_and_suffix_and_differs_for_each_asset(path):
-    one, two = tell_apart(path, "/a"), tell_apart(path, "/b")
+    one, two = disambiguate(path, "/a"), disambiguate(path, "/b")
     assert len({one, two, path}) == 3 and one.count("/") == path.count("/")
     assert Path(one).suffix == Path(path).suffix
     assert is_told_apart(one, "/a") and not is_told_apart(one, "/b")

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from separator.errors import RequestError
-from separator.results.paths import LONGEST_PART_BYTES, make_asset_path, tell_apart
+from separator.results.paths import LONGEST_PART_BYTES, disambiguate, make_asset_path
 from separator.storage.uri import parse_uri
 from tests.helpers.properties import examples, names, uris
 
@@ -29,7 +29,7 @@ def test_a_path_stays_below_the_output(uri):
     assume(not re.search("[\ud800-\udc7f\udd00-\udfff]", uri))
     path = make_asset_path(uri, None)
     check_path(path)
-    told = tell_apart(path, uri)
+    told = disambiguate(path, uri)
     check_path(told)
     assert told != path and told.count("/") == path.count("/")
 

@@ -13,7 +13,7 @@ from separator.run.placement import (
     TASK_BYTES,
     choose_spans_at_once,
     describe_lack,
-    make_asks,
+    make_requests,
 )
 
 
@@ -28,27 +28,27 @@ def test_make_asks_takes_the_settings_and_asks_for_gpus_only_on_gpus():
         publish=StageSettings(),
     )
     nodes = make_nodes({"CPU": 8, "memory": 64e9})
-    asks = make_asks(run, True, nodes)
-    assert asks[EXTRACT] == {"num_cpus": 2.0, "memory": 5}
-    assert asks[SEPARATE] == {"num_cpus": 1.0, "memory": 7, "num_gpus": 0.25}
-    assert asks[PUBLISH] == {"num_cpus": 1.0, "memory": TASK_BYTES}
-    assert "num_gpus" not in make_asks(run, False, nodes)[SEPARATE]
+    requests = make_requests(run, True, nodes)
+    assert requests[EXTRACT] == {"num_cpus": 2.0, "memory": 5}
+    assert requests[SEPARATE] == {"num_cpus": 1.0, "memory": 7, "num_gpus": 0.25}
+    assert requests[PUBLISH] == {"num_cpus": 1.0, "memory": TASK_BYTES}
+    assert "num_gpus" not in make_requests(run, False, nodes)[SEPARATE]
 
 
 def test_make_asks_leaves_room_for_tasks_beside_the_actors_of_small_machines():
     small = {"CPU": 3, "GPU": 4, "memory": 6e9}
     nodes = make_nodes({"CPU": 8, "memory": 64e9}, small, {"memory": 1e9})  # the last: a head
-    asks = make_asks(RunSettings(), True, nodes)
-    assert 4 * asks[SEPARATE]["memory"] + asks[EXTRACT]["memory"] <= small["memory"]
-    assert describe_lack(asks, nodes) == ""
-    assert make_asks(RunSettings(), False, nodes[:1])[SEPARATE]["memory"] == ACTOR_BYTES
-    assert make_asks(RunSettings(), True, [])[EXTRACT]["memory"] == TASK_BYTES
+    requests = make_requests(RunSettings(), True, nodes)
+    assert 4 * requests[SEPARATE]["memory"] + requests[EXTRACT]["memory"] <= small["memory"]
+    assert describe_lack(requests, nodes) == ""
+    assert make_requests(RunSettings(), False, nodes[:1])[SEPARATE]["memory"] == ACTOR_BYTES
+    assert make_requests(RunSettings(), True, [])[EXTRACT]["memory"] == TASK_BYTES
 
 
 def test_describe_lack_names_memory_that_no_machine_has():
     run = RunSettings(publish=StageSettings(1.0, 100_000_000_000))
     nodes = make_nodes({"CPU": 8, "memory": 64e9})
-    assert describe_lack(make_asks(run, False, nodes), nodes) == (
+    assert describe_lack(make_requests(run, False, nodes), nodes) == (
         "waiting for memory: the tasks of publish ask for 100.0 GB, the largest machine has 64.0 GB"
     )
 
@@ -57,11 +57,11 @@ def test_labels_choose_machines_and_their_lack_is_named():
     run = RunSettings(separate=ActorSettings(labels={"disk": "fast"}))
     slow, fast = make_nodes({"CPU": 8, "memory": 64e9}, {"CPU": 8, "memory": 1e9})
     slow["Labels"], fast["Labels"] = {"disk": "slow"}, {"disk": "fast", "zone": "b"}
-    asks = make_asks(run, False, [slow, fast])
-    assert asks[SEPARATE]["label_selector"] == {"disk": "fast"}
-    assert "label_selector" not in asks[EXTRACT]
-    assert describe_lack(asks, [slow, fast]) == ""
-    assert describe_lack(asks, [slow]) == (
+    requests = make_requests(run, False, [slow, fast])
+    assert requests[SEPARATE]["label_selector"] == {"disk": "fast"}
+    assert "label_selector" not in requests[EXTRACT]
+    assert describe_lack(requests, [slow, fast]) == ""
+    assert describe_lack(requests, [slow]) == (
         "waiting for a machine: the actors ask for one with the labels disk=fast"
     )
     with pytest.raises(RequestError, match=r"run\.separate\.labels: disk='a b'"):

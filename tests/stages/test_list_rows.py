@@ -11,7 +11,7 @@ import pytest
 
 from separator.config import JobConfig
 from separator.errors import QueryError, RequestError, Unreachable
-from separator.results.paths import Layout, tell_apart
+from separator.results.paths import Layout, disambiguate
 from separator.stages.extract import Extractor, SpanPlan
 from separator.stages.listing import Listing, collect_texts
 from separator.stages.work import read_queries
@@ -151,7 +151,7 @@ def test_assets_of_a_list_never_share_a_path(library):
     config = write_rows(library, *both)
     listing = Listing(DeafStorage(), config, make_work_of(config))
     one, two = listing
-    assert one.path == local[1:] and two.path == tell_apart(one.path, two.uri)
+    assert one.path == local[1:] and two.path == disambiguate(one.path, two.uri)
     assert listing.num_duplicates == 2
 
 

@@ -7,7 +7,7 @@ from separator import load_detector
 from separator.detect.stretches import Curve, StretchRule, find_stretches, presence_score
 from separator.evaluation.presence import Counts, area_under_roc, count_segments
 from separator.evaluation.scenes import RATE_HZ, SCENE_S, make_scene
-from separator.model.registry import IN_THE_BOX, MINI_DETECTOR
+from separator.model.registry import BUNDLED_FILES, MINI_DETECTOR
 from separator.sounds.catalog import CLASSES
 
 RULE = StretchRule(0.5, 0.25, smooth_s=0.4, shortest_gap_s=1.0)
@@ -15,7 +15,7 @@ RULE = StretchRule(0.5, 0.25, smooth_s=0.4, shortest_gap_s=1.0)
 
 def test_it_knows_all_kinds_and_takes_at_most_2_2_mb():
     assert list(load_detector("mini-detector").labels) == sorted(CLASSES)
-    assert IN_THE_BOX[MINI_DETECTOR].stat().st_size <= 2.2e6
+    assert BUNDLED_FILES[MINI_DETECTOR].stat().st_size <= 2.2e6
 
 
 @pytest.mark.slow

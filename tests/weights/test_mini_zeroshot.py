@@ -13,7 +13,7 @@ from separator.api import load_htsat
 from separator.audio.metrics import compute_sdri_db
 from separator.config_file import read_settings
 from separator.errors import QueryError
-from separator.model.registry import IN_THE_BOX, MINI_ZEROSHOT
+from separator.model.registry import BUNDLED_FILES, MINI_ZEROSHOT
 from separator.sounds.bank import FOLDER_VARIABLE
 from separator.sounds.catalog import CLASSES, make_sound
 from separator.train.mining import mine
@@ -56,7 +56,7 @@ def measure_gain_db(model, kind: str, other: str, seed: int, num_examples: int) 
 
 
 def test_both_lie_in_one_file_of_at_most_8_mb(model, detector):
-    assert IN_THE_BOX[MINI_ZEROSHOT].stat().st_size <= 8e6
+    assert BUNDLED_FILES[MINI_ZEROSHOT].stat().st_size <= 8e6
     assert detector.latent_size == model.engine.config.condition_size
     sound = make("siren", 0, 2.0)
     by_name = model.encode([{"name": "siren", "audio": [(sound[None], RATE_HZ)]}])
