@@ -1,7 +1,7 @@
-"""Fit how a model's similarities are read as presence.
+"""Fit the line that turns a model's similarities into presence scores.
 
-Scenes of the sound generator, whose truth is known, tell which similarity of a text and two seconds
-of sound means that the sound is there. OUT is the model with this line added to its file.
+Scenes of the sound generator, whose sounds are known, show which similarity of a text and two
+seconds of audio means that the sound is there. OUT is a copy of the model with this line added.
 """
 
 import argparse
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="mini, a path, or s3://...")
-    parser.add_argument("out", metavar="OUT.safetensors", type=Path, help="the same with the line")
-    parser.add_argument("--scenes", type=int, default=30, help="of a minute each (30)")
+    parser.add_argument("out", metavar="OUT.safetensors", type=Path, help="a copy with the line")
+    parser.add_argument("--scenes", type=int, default=30, help="scenes of a minute each (30)")
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
 
 
@@ -51,8 +51,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def add_line(path: Path, out: Path, sha256: str, found: "Calibration") -> None:
-    """Write a model of this identity with the line. What torch saved becomes a file of ours, which
-    has to say whose weights it holds."""
+    """Write a copy of the model with the line. A file of torch becomes a safetensors file, which
+    has to name the sha256 of the weights that it holds."""
     import json
 
     from separator.encoders.lookup import CALIBRATION

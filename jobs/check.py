@@ -1,4 +1,4 @@
-"""Check that a run can start: a line each, ok or what is wrong.
+"""Check that a run can start: one line a check, ok or what is wrong.
 
 The check covers the decoder, free disk, input, output, weights, text encoder, Ray and devices. A
 small object is written to the output and deleted again; weights are not downloaded.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from separator.storage import Storage
 
 MOST_SEEN = 100  # entries of the input
-LEAST_FREE_BYTES = 5 << 30  # for copies of assets that lie on S3, and for Ray's own files
+LEAST_FREE_BYTES = 5 << 30  # for copies of assets from S3, and for Ray's own files
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def print_line(name: str, state: str, text: str) -> None:
 
 
 def list_checks(config: "JobConfig", storage: "Storage") -> Iterator[tuple[str, Callable[[], str]]]:
-    """Name and function of each check, the quick ones first."""
+    """List the name and the function of each check, the quick ones first."""
     yield "config", lambda: f"{len(config.parse_queries())} queries"
     yield "decoder", check_decoder
     if config.output.remux != "none":
@@ -132,7 +132,7 @@ def check_input(config: "JobConfig", storage: "Storage") -> str:
 
 
 def check_output(uri: str, storage: "Storage") -> str:
-    """Write a small object and delete it; of a local folder that is not there, in its parent."""
+    """Write a small object and delete it; if a local folder is missing, in the nearest above it."""
     from separator.results.paths import Layout
     from separator.results.refuse import refuse_files, try_writing
     from separator.storage import parse_uri
@@ -182,7 +182,9 @@ def find_weights(name: str) -> Path:
 
 def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     """Encode the config's queries, as a run would; texts in a list's column are not read."""
+    from separator.encoders.clap import check_clap
     from separator.encoders.lookup import UNKNOWN
+    from separator.encoders.tokenizer import find_tokenizer
     from separator.model import registry
     from separator.model.device import choose_device
     from separator.model.zero_shot_files import read_separator
@@ -205,6 +207,9 @@ def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     try:
         path = find_weights(config.model.name)
     except SeparatorError:
+        if texts and config.model.name in registry.PUBLISHED:
+            check_clap()  # without which the download is of no use
+            find_tokenizer()
         raise EncoderMissing("needs the weights") from None
     checkpoint = read_separator(path)
     doubts = encode_texts(path, checkpoint.encoder_id, texts).warnings

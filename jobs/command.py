@@ -37,7 +37,7 @@ from separator.errors import (
 )
 
 LONGEST_LINE, KEYS_AT = 100, 21  # columns of a help: its end, and where keys are explained
-PATIENCE_S = 5.0  # with an orderly end, after which a further signal ends at once
+PATIENCE_S = 5.0  # for an orderly end; a signal after that ends the process at once
 OK, CRASHED, REFUSED, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_CODES = """\
 exit codes:
@@ -48,7 +48,7 @@ exit codes:
   3  finished, and something failed
   130  stopped by Ctrl-C or SIGTERM"""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-# What ends a command through no fault of its request. Storage that refuses is a fault of it.
+# Errors that are no fault of the request. If storage refuses it, that counts as its fault.
 ENDS_WITH_1 = (
     StorageBusy, ObjectChanged, DiskFull, ClusterUnreachable, WorkerCrashed, LockLost,
     LossNotFinite, DeviceFailed, NoProgress,
@@ -81,10 +81,10 @@ class Command:
     about: str | None
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int | None]
-    keys: str = ""  # of its config, for the help
-    example: str = ""  # after the name
-    resumes: bool = True  # the same command goes on where one was stopped
-    takes_words: bool = False  # beside settings: `find CONFIG siren`
+    keys: str = ""  # keys of its config, for the help
+    example: str = ""  # arguments that follow the name
+    resumes: bool = True  # the same command again continues one that was stopped
+    takes_words: bool = False  # takes plain words beside settings, as in `find CONFIG siren`
 
     @property
     def summary(self) -> str:
@@ -134,10 +134,10 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
-    except SystemExit as ending:  # of argparse: --help, --version or a usage error
+    except SystemExit as ending:  # raised by argparse: --help, --version or a usage error
         return int(ending.code or OK)
     except KeyboardInterrupt:
-        # The end of Python is not disturbed either: it takes all handlers away but this one.
+        # Ignore signals until Python has ended: on its way out it removes all other handlers.
         previous = dict.fromkeys(previous, signal.SIG_IGN)
         more = ", and the same command goes on" if resumes else ""
         say(f"\n{prog}: stopped; what is finished is kept{more}")
@@ -163,7 +163,7 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
 
 
 def parse_arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """Parse, also settings that stand behind an option, which argparse does not expect."""
+    """Parse arguments; settings may also follow an option, which argparse does not expect."""
     options, rest = parser.parse_known_args(argv)
     given = next((vars(options)[k] for k in ("overrides", "settings") if k in options), None)
     is_wrong = [
@@ -175,6 +175,8 @@ def parse_arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> 
         known = set(re.findall(r"--[a-z-]+", options.parser.format_help()))
         near = difflib.get_close_matches(wrong, known, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
+        if given is not None and wrong.startswith("--") and "." in wrong:
+            hint = f"; a setting has no dashes: {wrong[2:]}=..."
         options.parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     if rest and given is not None:
         given += rest
@@ -188,14 +190,14 @@ def fold(text: str, indent: str = "", spare: int = 0) -> str:
 
 
 def fold_command(text: str) -> str:
-    """Fold a command line as a shell takes it: not inside of quotes."""
+    """Fold a command line so that a shell can read it: with backslashes, never inside quotes."""
     kept = re.sub("'[^']*'", lambda found: found[0].replace(" ", "\0"), f"  {text}")
     mark = " \\"
     return fold(kept, "      ", len(mark)).replace("\n", f"{mark}\n").replace("\0", " ")
 
 
 class _Stop:
-    """Stop at the first signal. More of them do not disturb the end, unless it takes long."""
+    """Stop at the first signal. Later signals do not disturb the end, unless it takes long."""
 
     def __init__(self) -> None:
         self.first_at = 0.0
@@ -209,9 +211,9 @@ class _Stop:
 
 
 def check_least(options: argparse.Namespace, **least: float) -> None:
-    """Refuse options that are below the least that they may be."""
+    """Refuse options whose values are below the given minimums."""
     for name, value in least.items():
-        if not getattr(options, name) >= value:  # NaN is not
+        if not getattr(options, name) >= value:  # refuses NaN too
             option = "--" + name.replace("_", "-")
             raise RequestError(f"{option} {getattr(options, name):g}: must be at least {value:g}")
 
@@ -229,15 +231,15 @@ def check_new_file(path: Path, force: bool) -> None:
 
 
 def accept_all_names() -> None:
-    """Let standard output take every name of a library: its bytes where it is in UTF-8, else an
-    escape for what the encoding lacks."""
+    """Let standard output accept every name of a library: if its encoding is UTF-8, with the bytes
+    of the name; else with escapes for characters that the encoding lacks."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         is_utf_8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
         sys.stdout.reconfigure(errors="surrogateescape" if is_utf_8 else "backslashreplace")
 
 
 def silence_stdout() -> None:
-    """Let the rest of the output go nowhere: at the exit Python would fail at it again."""
+    """Discard the rest of the output: otherwise Python would fail on it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -249,7 +251,7 @@ def say(text: str) -> None:
 def add_config_arguments(
     parser: argparse.ArgumentParser,
     words: str = "key=value",
-    about: str = "a value on top of the file",
+    about: str = "a value that replaces the one in the file",
 ) -> None:
     """Add `options.config` and `options.overrides`, for commands that read a YAML file."""
     parser.add_argument("config", metavar="CONFIG.yaml", type=take_config)
@@ -257,7 +259,7 @@ def add_config_arguments(
 
 
 def take_config(text: str) -> Path:
-    """Refuse a setting where the config belongs."""
+    """Refuse a setting in the place of the config."""
     path = Path(text)
     if "=" in text and not path.exists():
         raise argparse.ArgumentTypeError(

@@ -1,7 +1,7 @@
 """Convert a checkpoint to safetensors, without its optimizer.
 
 A safetensors file holds no code. The largest change of a weight is printed, and the sha256 of the
-weights, as the manifest has it: not that of the file.
+weights: the manifest has this one, not the sha256 of the file.
 """
 
 import argparse
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("src", metavar="SRC", help="a checkpoint's path, or a published name")
     parser.add_argument("dst", metavar="DST.safetensors", type=Path, help="the file to write")
-    parser.add_argument("--dtype", choices=("bf16", "fp32"), default="fp32", help="of the weights")
+    parser.add_argument("--dtype", choices=("bf16", "fp32"), default="fp32", help="of weights")
     parser.add_argument("--force", action="store_true", help="overwrite DST")
 
 
@@ -53,8 +53,8 @@ def convert(options: argparse.Namespace) -> None:
 
 
 def pack_encoder(path: Path, encoder_id: str | None, dtype: "torch.dtype") -> tuple[dict, dict]:
-    """Return the tensors and metadata of the encoder or the detector that a file of our own holds;
-    a rounded one has another id."""
+    """Return the tensors and metadata of the encoder or the detector that a file of this package
+    holds; rounding changes its id."""
     from separator.encoders import mini
     from separator.model.identity import ANY_DETECTOR
     from separator.model.zero_shot_files import is_detector_id, pack_detector, read_detector

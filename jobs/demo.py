@@ -9,6 +9,7 @@ import argparse
 import sys
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs import separate
 from jobs.command import OK, SOME_FAILED, Command
@@ -22,8 +23,11 @@ from jobs.demo_library import (
     mix_scene,
 )
 
-CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
-# Query (configs/demo.yaml) -> the kinds of sound it means.
+if TYPE_CHECKING:
+    import numpy as np
+
+CONFIG = Path(__file__).with_suffix(".yaml")
+# Query (jobs/demo.yaml) -> the kinds of sound it means.
 MEANT = {"speech": ("man", "woman"), "siren": ("siren",), "rain": ("rain",), "drums": ("drums",)}
 
 
@@ -59,13 +63,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def show(line: str) -> None:
-    print(textwrap.shorten(line, 80, placeholder=" ..."), flush=True)
+    print(textwrap.fill(line, 80, subsequent_indent="  ", break_on_hyphens=False), flush=True)
 
 
 def print_closeness(output: Path, scenes: dict[str, Scene], recordings: Path) -> None:
     """Print a row for each stem of a sound that was mixed in."""
-    import soundfile
-
     from separator.audio.metrics import compute_sdr_db
 
     print(f"{'asset':24}{'track':>6}  {'query':8}{'SDR before':>12}{'after':>8}")
@@ -75,14 +77,27 @@ def print_closeness(output: Path, scenes: dict[str, Scene], recordings: Path) ->
             for query, meant in MEANT.items():
                 if not (found := [truth[kind] for kind in kinds if kind in meant]):
                     continue
-                path = output / "stems" / name / f"track-{index}" / f"{query}.flac"
-                stem_T = soundfile.read(path, dtype="float32", always_2d=True)[0].mean(1)
+                row = f"{name:24}{index:6}  {query:8}"
+                stem_T = read_stem(output / "stems" / name / f"track-{index}" / f"{query}.flac")
+                if stem_T is None:
+                    print(f"{row}{'no stem':>12}")
+                    continue
                 length = min(len(stem_T), len(mixture_T))
                 before, after = (
                     round(float(compute_sdr_db(x[:length], found[0][:length])), 1) + 0.0  # no -0.0
                     for x in (mixture_T, stem_T)
                 )
-                print(f"{name:24}{index:6}  {query:8}{before:9.1f} dB{after:5.1f} dB")
+                print(f"{row}{before:9.1f} dB{after:5.1f} dB")
+
+
+def read_stem(path: Path) -> "np.ndarray | None":
+    """Read a stem (T,), its channels averaged; return None if its asset failed or it is gone."""
+    import soundfile
+
+    try:
+        return soundfile.read(path, dtype="float32", always_2d=True)[0].mean(1)
+    except soundfile.LibsndfileError:
+        return None
 
 
 DEMO = Command("demo", "jobs.demo", __doc__, add_arguments, run, example="demo --recordings")

@@ -1,24 +1,23 @@
 """Measure a model on a list of cases, or by a benchmark.
 
-A protocol: a file of configs/eval, with key=value behind: AudioSep's six sets, DCASE 2024 Task 9,
+A protocol: a file of configs/eval, then key=value: AudioSep's six sets, DCASE 2024 Task 9,
 Voicebank-DEMAND, CLIPSep's two, MUSDB18, DESED (detectors), and `bundled`, which needs no data.
 
 A list: SDR, SDRi and SI-SDR per kind of sound, as Parquet, a table and a picture. Cases come from
 CASES.csv or CASES.parquet with the columns mixture, target, query (and kind), or are mixed from a
 list of held-out sounds (`separator sounds --held-out`).
 
-A benchmark: `musdb18` DATA OUT or `audioset` LIST OUT, with key=value behind. It prints a table
-beside the published figures and writes Parquet; what is there already is not done again.
+A benchmark: `musdb18` DATA OUT or `audioset` LIST OUT, then key=value. It prints a table beside the
+published figures and writes Parquet; finished parts are not computed again.
 """
 
 import argparse
-import importlib.util
 import math
 import sys
 from pathlib import Path
 
 from jobs.command import OK, SOME_FAILED, Command, check_least, say
-from separator.errors import RequestError, tell_install
+from separator.errors import RequestError, check_installed
 
 MOST_SHOWN = 5  # cases that are left out
 MOST_LEVEL_DB = 100
@@ -31,16 +30,16 @@ OF_LISTS = {
 KEYS = """\
 keys of protocols (CONFIG.yaml first):
   model              a separator, or several: model=[mini,audiosep]
-  data, lists        the folder of the sounds, and that of the official lists
+  data, lists        the folder of the sounds, and the folder of the official lists
   output             the folder for the table, scores.parquet, classes.parquet, pictures
   query              what is asked: query=label,caption compares them on the same cases
   also               a table of your own with more columns: paraphrase, sound, image, video
-  pictures           spectrograms of so many cases
+  pictures           number of cases to draw spectrograms of
   more               metrics beside the protocol's: bss, clap, dnsmos, fad, speech
   judge              a model whose encoder computes clap and fad for all models
 keys of the benchmarks:
   model              a separator, or several: [full.ckpt, held_out.ckpt]
-  detector           what makes conditions of example sounds: stsed, a path, s3://...
+  detector           encodes example sounds to conditions: stsed, a path, s3://...
   mode               musdb18: paper or community
   queries            musdb18: a folder with train/, or queries-*.npz of an earlier run
   num_queries        musdb18: training songs that queries come from (90)
@@ -73,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="key=value",
-        help="of a protocol or benchmark, see below",
+        help="keys of a protocol or benchmark, see below",
     )
     parser.add_argument("--actors", type=int, default=1, help="models side by side (1)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
@@ -128,23 +127,17 @@ def run(options: argparse.Namespace) -> int:
 def refuse_of_lists(
     options: argparse.Namespace, why: str = "is of a list of cases; here it is key=value"
 ) -> None:
-    """Refuse what only cases are mixed by."""
+    """Refuse options that apply only to mixing cases."""
     for name, default in OF_LISTS.items():
         if (value := getattr(options, name)) != default:
             option = "--" + name.replace("_", "-")
             raise RequestError(f"{option} {value}: {why}")
 
 
-def check_pictures() -> None:
-    """Refuse to begin where the pictures at the end could not be drawn."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise RequestError(f"matplotlib is not installed: {tell_install('train')}")
-
-
 def run_file(options: argparse.Namespace) -> None:
     """Run the protocol or the benchmark that a file describes."""
     refuse_of_lists(options)
-    check_pictures()
+    check_installed("matplotlib", "train")  # for the pictures at the end
     say("reading the data ...")
     from separator.evaluation.protocol_files import read_protocol
 
@@ -175,9 +168,9 @@ def run_benchmark(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Score a model on a list of cases; those with an unreadable or silent sound are left out."""
+    """Score a model on a list of cases; leave out cases with an unreadable or silent sound."""
     check_least(options, actors=1, per_kind=1, sounds=2, examples=0, seconds=0.1, seed=0)
-    check_pictures()
+    check_installed("matplotlib", "train")  # for the pictures at the end
     say("reading the cases ...")
     from functools import partial
 

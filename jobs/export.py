@@ -9,13 +9,18 @@ Face Hub, where it is private.
 
 import argparse
 import contextlib
-import importlib.util
 import json
 import sys
 from typing import TYPE_CHECKING
 
 from jobs.command import OK, SOME_FAILED, Command, add_config_arguments, say, show_bytes, show_time
-from separator.errors import ObjectExists, ObjectMissing, OutputDamaged, RequestError, tell_install
+from separator.errors import (
+    ObjectExists,
+    ObjectMissing,
+    OutputDamaged,
+    RequestError,
+    check_installed,
+)
 
 if TYPE_CHECKING:
     from separator.export.select import Selection
@@ -44,8 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> "list[Contents]":
     say("reading the manifest ...")
-    if importlib.util.find_spec("duckdb") is None:
-        raise RequestError(f"DuckDB is not installed: {tell_install('export')}")
+    check_installed("duckdb", "export", "DuckDB")
     from separator.config_file import read_settings
     from separator.export.finish import write_descriptions
     from separator.export.push import open_repository, push
@@ -84,7 +88,7 @@ def claim(
                 f"output.uri={config.output.uri!r}: holds a {uri.rpartition('/')[2]} that is not"
                 " ours; choose another place"
             )
-        with contextlib.suppress(ObjectExists):  # of an export that begins at the same moment
+        with contextlib.suppress(ObjectExists):  # another export began at the same moment
             write_about(storage, layout, selection, config, "begun")
             return {}
     before = read_selection(storage, layout)
@@ -95,7 +99,7 @@ def claim(
         )
     found = {}
     for uri in list_sizes(storage, layout.indexes()):
-        with contextlib.suppress(ValueError):  # a damaged index is none
+        with contextlib.suppress(ValueError):  # a damaged index: the shard is written again
             contents = Contents.from_json(storage.read(uri))
             found[uri.rpartition("/")[2].removesuffix(".json")] = contents
     sizes = list_sizes(storage, layout.data(""))
@@ -109,7 +113,7 @@ def claim(
 
 
 def read_selection(storage: "Storage", layout: "ExportLayout") -> str:
-    """Read which selection the data set that is there holds."""
+    """Read the name of the selection that the existing data set holds."""
     try:
         return json.loads(storage.read(layout.about()))["selection"]
     except (ValueError, TypeError, KeyError):

@@ -1,8 +1,8 @@
 """Separate sounds from single files, without a config.
 
 No Ray is started. Of each file the default audio track is separated, and every stem is written as
-a 24-bit flac beside the file, or in --out: talk.mp4 gives talk.siren.flac. A stem that is there
-is replaced. Memory does not grow with the length of a file.
+a 24-bit flac beside the file, or in --out: talk.mp4 gives talk.siren.flac. An existing stem is
+replaced. Memory does not grow with the length of a file.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from separator.errors import (
 )
 
 FORMAT = "flac"
-DISTANT = (("s3:",), ("http:",), ("https:",))  # how a path begins that is a URI
+DISTANT = (("s3:",), ("http:",), ("https:",))  # the first part of a path that is a URI
 
 
 class AddLike(argparse.Action):
@@ -49,10 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--like", action=AddLike, metavar="SOUND",
-        help="an example of the --query before it, which then is a name: a file or a folder; "
-        "may be repeated",
+        help="an example sound, or a folder of them, for the --query before it, which then is "
+        "only a name; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where stems go (beside FILE)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of stems (beside FILE)")
     parser.add_argument("--model", default="mini", help="a name or a checkpoint's path (mini)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
 
@@ -106,7 +106,7 @@ def check_names(
                 raise RequestError(
                     f"{stem_path} is an input, and a stem of {path} would replace it"
                 )
-            # By another spelling or a link it may be the same folder.
+            # Two spellings, or a link, may lead to the same folder.
             owner = owners.setdefault(stem_path.resolve(), path)
             if owner.resolve() != path.resolve():
                 raise RequestError(

@@ -1,7 +1,7 @@
 """Find in which assets queries are heard, and where.
 
-Reads the manifests of `run` and of `detect`. A query is meant by its name, or by whole words of its
-text; without one all are listed. Of the config only output.uri and storage are needed.
+Reads the manifests of `run` and of `detect`. Give the name of a query, or whole words of its text;
+without them all queries are listed. Of the config only output.uri and storage are needed.
 """
 
 import argparse
@@ -24,29 +24,31 @@ VERDICTS = ("any", "accept", "reject", "none")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config_arguments(parser, "QUERY key=value", "the query, and values on top of the file")
+    add_config_arguments(
+        parser, "QUERY key=value", "the query, and values that replace those in the file"
+    )
     add_choice(parser)
     parser.add_argument(
-        "--format", choices=FORMATS, default="table", help="of what is printed (table)"
+        "--format", choices=FORMATS, default="table", help="format of the output (table)"
     )
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
-    """Add what chooses stretches."""
+    """Add the options that choose stretches."""
     parser.add_argument("--query", default="", metavar="TEXT", help="name, or words of the text")
     parser.add_argument(
-        "--min-score", type=float, default=0.0, metavar="X", help="leave out what is below, 0 to 1"
+        "--min-score", type=float, default=0.0, metavar="X", help="leave out lower scores, 0 to 1"
     )
     parser.add_argument(
         "--verdict", choices=VERDICTS, default=VERDICTS[0],
-        help="of a review: accept, reject; none: not reviewed (any)",
+        help="stems with this verdict of a review; none: not reviewed (any)",
     )  # fmt: skip
 
 
 def read_chosen(
     options: argparse.Namespace, storage: "Storage", output_uri: str, query: str
 ) -> list[dict[str, Any]]:
-    """Read the rows of the stems that are chosen."""
+    """Read the rows of the stems that the options choose."""
     from separator.results.found import read_presence
 
     if not 0 <= options.min_score <= 1:
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     from separator.results.found import Found, list_found, read_presence
     from separator.storage import Storage
 
-    # `separator find CONFIG siren`: what has no `=` is the query.
+    # `separator find CONFIG siren`: an argument without `=` is the query.
     texts = [each for each in options.overrides if "=" not in each]
     if len(texts) > 1 or (texts and options.query):
         raise RequestError(f"{texts[-1]!r}: one query at a time; put quotes around its words")
@@ -109,7 +111,7 @@ def count_stretches(number: int) -> str:
 def describe_nothing(
     options: argparse.Namespace, read_all: Callable[[], list[dict[str, Any]]]
 ) -> str:
-    """Say why no stretch is printed. `read_all`: rows of any verdict, where they are needed."""
+    """Say why no stretch is printed. `read_all` reads the rows of all verdicts, if needed."""
     from separator.results.found import list_found
 
     asked = {}

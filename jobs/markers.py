@@ -1,7 +1,7 @@
 """Write where queries are heard as markers for editing programs.
 
 Audacity labels, CSV, EDL (DaVinci Resolve, Avid) or OpenTimelineIO, from the manifests of `run` and
-`detect`. Time code and frame rate are those of the asset; --fps is for what has no picture.
+`detect`. Time code and frame rate are those of the asset; --fps is for assets without a picture.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from jobs.command import Command, add_config_arguments
 from jobs.find import add_choice, read_chosen
-from separator.errors import RequestError
+from separator.errors import RequestError, check_installed
 from separator.results.markers import SUFFIXES
 
 FORMATS = tuple(SUFFIXES)
@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=FORMATS, default="audacity",
         help="audacity: labels; edl: DaVinci Resolve, Avid; otio: OpenTimelineIO (audacity)",
     )  # fmt: skip
-    parser.add_argument("--out", metavar="URI", help="where they go (output.uri/markers)")
+    parser.add_argument("--out", metavar="URI", help="folder to write to (output.uri/markers)")
     add_choice(parser)
-    parser.add_argument("--fps", default="25", help="of assets without a picture (25)")
+    parser.add_argument("--fps", default="25", help="frame rate without a picture (25)")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -38,6 +38,8 @@ def run(options: argparse.Namespace) -> None:
         fps = Fraction(0)
     if not 1 <= fps <= 1000:
         raise RequestError(f"--fps {options.fps}: must be a number such as 25 or 30000/1001")
+    if options.format == "otio":  # before the manifests are read
+        check_installed("opentimelineio", "editors", "OpenTimelineIO")
     output, settings = read_output(options.config, options.overrides)
     storage = Storage(settings)
     rows = read_chosen(options, storage, output.uri, options.query)

@@ -1,4 +1,4 @@
-"""Bring what people decided about stems back into the output.
+"""Read people's verdicts about stems into the output.
 
 `import` reads a file of verdicts: one that the report page saved, or the JSON export of a Label
 Studio project. They become review/verdicts.parquet beside the manifest, which `export` can filter
@@ -27,7 +27,7 @@ MOST_TASKS = 1_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
     reading = actions.add_parser(
-        "import", help="read verdicts: of the page, or of Label Studio",
+        "import", help="read verdicts from the page or from Label Studio",
         description="Read verdicts into review/verdicts.parquet of the output. Of two verdicts"
         " about one stem the later one counts; reading a file twice changes nothing.",
     )  # fmt: skip
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         each.add_argument("--output", metavar="URI", help=f"the output.uri of the run; {when}")
         each.add_argument(
             "--config", dest="config_path", metavar="CONFIG.yaml", type=Path,
-            help="of the run: for the settings of storage, and output.uri where it is set",
+            help="config of the run: gives the settings of storage, and output.uri if it is set",
         )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def read(options: argparse.Namespace) -> None:
 
 
 def parse_file(path: Path) -> "tuple[list[Verdict], str]":
-    """Read a file of verdicts; return them, and the output that it names, if it names one."""
+    """Read a file of verdicts; return them and the output that the file names, or ""."""
     from separator.report.label_studio import read_tasks
 
     try:
@@ -133,7 +133,7 @@ def read_page(content: Any) -> "list[Verdict]":
 
 
 def find_output(options: argparse.Namespace, named_uri: str) -> "tuple[Storage, Layout]":
-    """Find the output: --output, else the config's, else the one that the file names."""
+    """Find the output: that of --output, else of the config, else of the file of verdicts."""
     from separator.results.paths import Layout
     from separator.run.status import check_output
     from separator.storage import Storage
@@ -150,7 +150,7 @@ def find_output(options: argparse.Namespace, named_uri: str) -> "tuple[Storage, 
 
 
 def read_place(path: Path) -> "tuple[Storage, str]":
-    """Read a run's config; return its storage, and its output.uri, empty where it sets none."""
+    """Read a run's config; return its storage, and its output.uri, empty if it sets none."""
     from omegaconf import OmegaConf
 
     from separator.config import JobConfig
@@ -176,7 +176,7 @@ def write_tasks(options: argparse.Namespace) -> None:
     from separator.report.page import ReportLayout
 
     check_least(options, most=1)
-    # The labelling config goes beside it, to the same name with .xml.
+    # The labelling config goes beside the tasks, under the same name with .xml.
     if options.file.suffix.lower() != ".json":
         raise RequestError(f"{options.file}: must end in .json")
     storage, layout = find_output(options, "")

@@ -1,7 +1,7 @@
-"""Separate what is new or changed, or failed and may work now.
+"""Separate assets that are new or changed, or failed and may work now.
 
-Stems, a manifest and records are written to output.uri. What is finished is never made again; a
-run that was stopped goes on where it was.
+Stems, a manifest and records are written to output.uri. Finished stems are never made again; after
+a stop, the same command continues the run.
 """
 
 import argparse
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from separator.config import JobConfig
     from separator.run.stats import RunStats
 
-JOB_FOLDER = "/working_dir_files/_ray_pkg_"  # where Ray starts what `ray job submit` sends
+JOB_FOLDER = "/working_dir_files/_ray_pkg_"  # part of the folder in which Ray starts a job
 JSON_WANTED = re.compile(r"log_format\W+json")
 RETRY_ABOUT = """\
 Run again what has failed in earlier runs, and nothing else.
 
-Also what failed for good, such as a damaged file, is tried once more. What is new or changed in
-the library waits for `run`.
+Assets that failed for good, such as damaged files, are tried once more, too. New and changed assets
+wait for `run`.
 """
 ONLY_FAILED = ["run.only=failed", "run.retry_failed=true"]
 
@@ -50,7 +50,7 @@ def retry(options: argparse.Namespace) -> int:
 
 def separate(config_path: Path, overrides: list[str], is_detection: bool = False) -> int:
     console = Console(sys.stdout is not None and sys.stdout.isatty())
-    # The first word does not wait for the config to be read and checked.
+    # Print the first line before the config is read and checked.
     if not any(JSON_WANTED.search(text) for text in (*overrides, read_text(config_path))):
         console.say_phase("checking the library")
     from separator.config import read_config
@@ -85,7 +85,7 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
 
 
 def refuse_lost_output(uri: str) -> None:
-    """Refuse an output in the folder that Ray copied for a job: Ray deletes it some time."""
+    """Refuse an output in the copy of the working directory that Ray makes and later deletes."""
     is_relative = "://" not in uri and not uri.startswith(("/", "~/"))
     if is_relative and JOB_FOLDER in str(Path.cwd()):
         raise RequestError(
@@ -98,12 +98,12 @@ def read_text(path: Path) -> str:
     try:
         # A pipe, as of `run <(make-config)`, can be read once only.
         return path.read_text(encoding="utf-8") if path.is_file() else ""
-    except (OSError, UnicodeDecodeError):  # reported by who reads the config
+    except (OSError, UnicodeDecodeError):  # `read_config` will report it
         return ""
 
 
 def write_report(config: "JobConfig") -> bool:
-    """Write the page about the output; the run itself is done, whatever comes of the page."""
+    """Write the report page; return False if that fails, which does not change the run."""
     from jobs.report import report_run
 
     try:
@@ -115,8 +115,8 @@ def write_report(config: "JobConfig") -> bool:
 
 
 def require_ffmpeg(codec: str | None = None) -> None:
-    """Refuse to start without ffmpeg, which puts sound back into films, or without its encoder. A
-    cluster's nodes have their own."""
+    """Refuse to start without ffmpeg, which puts sound back into films, or without its encoder. On
+    a cluster only warn, because the nodes have an ffmpeg of their own."""
     if shutil.which("ffmpeg") is None:
         if os.environ.get("RAY_ADDRESS"):
             say("ffmpeg is not installed on this machine; all nodes of the cluster need it")

@@ -1,8 +1,8 @@
 """Say what sounds in files or a library, without a query.
 
-Every audio track is given to a detector; each of its labels that sounds is printed with the
-stretches of time and a score 0..1. A folder or a prefix of S3 is a library: all media in it is
-tagged, one file after the other. No config, no Ray; nothing is written.
+A detector listens to every audio track; each label that it hears is printed with its stretches of
+time and a score from 0 to 1. A folder or an S3 prefix is a library: all media in it is tagged, one
+file after the other. No config, no Ray; nothing is written.
 """
 
 import argparse
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from separator.model.detection import SoundDetector
     from separator.storage import Entry, Storage
 
-FAILURES = (MediaError, AudioError, StorageError, RateError)  # of one file
+FAILURES = (MediaError, AudioError, StorageError, RateError)  # errors of one file
 LOW_SHARE = 0.5  # a sound that began at --min-score ends below this share of it
 SHORTEST_GAP_S = 1.0  # shorter pauses do not end a stretch
 SILENT_PEAK = 1e-4  # -80 dBFS
@@ -43,7 +43,7 @@ LABEL_WIDTH = 44
 
 @dataclass(frozen=True)
 class Row:
-    """One stretch of one label, as csv and json give it."""
+    """One stretch of one label, as csv and json hold it."""
 
     file: str
     track: int
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--min-score", type=float, default=0.5, metavar="X",
-        help="what a label must reach, above 0, up to 1 (0.5)",
+        help="score that a label must reach, above 0, up to 1 (0.5)",
     )  # fmt: skip
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
     parser.add_argument(
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def list_media(storage: "Storage", names: list[str]) -> "Iterator[tuple[str, Entry | None]]":
-    """Yield each file once, by the name to show; what is missing is yielded without an entry."""
+    """Yield each file once, with the name to show; a file that `names` holds has no entry yet."""
     from separator.media.formats import list_media_patterns
     from separator.storage import Entry, parse_uri
 
@@ -146,7 +146,7 @@ def is_library(storage: "Storage", name: str) -> bool:
     try:
         return not storage.exists(name) and next(storage.list(name), None) is not None
     except StorageError:
-        return False  # as a file it is said to be out of reach, and the others are tagged
+        return False  # taken as a file, it will be reported as out of reach
 
 
 def tag_entry(
@@ -168,7 +168,7 @@ def tag_entry(
 def tag_file(
     detector: "SoundDetector", path: Path, name: str, min_score: float
 ) -> Iterator[tuple[str, list[Row] | SeparatorError]]:
-    """Yield a title and the rows of each track, or why it has none."""
+    """Yield a title and the rows of each track, or the error of the track."""
     from separator.media.choose import choose_tracks
     from separator.media.probe import probe
 
@@ -222,7 +222,7 @@ def tag_track(
 
 
 class Printer:
-    """Print rows as they come, as a table; `Csv` and `Json` print them as these."""
+    """Print rows as a table, as they come; `Csv` and `Json` print these formats instead."""
 
     def __init__(self, min_score: float) -> None:
         self.min_score = min_score

@@ -1,6 +1,6 @@
 """Train or fine-tune separators and detectors on Ray Train.
 
-The same `output` and `name` again goes on from the newest checkpoint.
+Run again with the same `output` and `name`, it goes on from the newest checkpoint.
 """
 
 import argparse
@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from jobs.command import Command, add_config_arguments
+from separator.errors import check_installed
 
 if TYPE_CHECKING:
     from separator.train.recipe import TrainSettings
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 KEYS = """\
 keys most used, as in the file or as key=value on the command line:
   output             where checkpoints go: a folder or s3://...
-  name               of the run, below output
+  name               name of the run, and of its folder below output
   encoder            a checkpoint that holds the text encoder: mini, a path, s3://...
   data.lists         lists of captioned sounds: [sounds.jsonl]
   net.start_from     a checkpoint to fine-tune: mini, a path, s3://...
@@ -25,6 +26,7 @@ every key: configs/train.yaml"""
 
 
 def run(options: argparse.Namespace) -> None:
+    check_installed("matplotlib", "train")  # each checkpoint has a picture of the loss
     print("reading lists and weights ...", flush=True)
     from separator.config_file import read_settings
     from separator.train.recipe import TrainSettings
@@ -34,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         import ray
 
-        ray.shutdown()  # at the end of Python, with workers in work, it may change the exit code
+        ray.shutdown()  # if Python did it at its end, busy workers might change the exit code
         raise
 
 

@@ -3,13 +3,13 @@ and says with `may_pass` whether a later run, with nothing changed, may succeed 
 
     SeparatorError              error
     ├── RequestError            bad_request            (also ValueError) it cannot be done
-    │   ├── OutputTaken         output_taken           another run is at work on it
+    │   ├── OutputTaken         output_taken           another run is at work on the output
     │   ├── QueryError          bad_query
     │   └── RateError           bad_rate
     ├── AudioError              bad_audio              (also ValueError) the samples cannot be used
     │   └── NonFiniteAudio      non_finite_audio
     ├── CheckpointError         bad_checkpoint
-    │   ├── CheckpointMissing   checkpoint_missing     not in the cache and not to be fetched
+    │   ├── CheckpointMissing   checkpoint_missing     not in the cache, cannot be fetched
     │   ├── CheckpointTruncated checkpoint_truncated   not whole, or not a checkpoint at all
     │   ├── CheckpointMismatch  checkpoint_mismatch    whole, but of another network
     │   ├── CheckpointUnsafe    checkpoint_unsafe      wants to run code while it is read
@@ -20,18 +20,18 @@ and says with `may_pass` whether a later run, with nothing changed, may succeed 
     ├── StorageError            storage_error*         a place that cannot be read or written
     │   ├── BucketMissing       bucket_missing
     │   ├── ObjectMissing       object_missing
-    │   ├── ObjectChanged       object_changed*        no longer what was listed
+    │   ├── ObjectChanged       object_changed*        changed since it was listed
     │   ├── ObjectExists        object_exists          another writer was first
     │   ├── AccessDenied        access_denied*
     │   ├── TokenExpired        token_expired*
     │   ├── WrongRegion         wrong_region
     │   ├── DiskFull            disk_full*
     │   ├── OutputDamaged       output_damaged         a file of the output is not whole, or foreign
-    │   └── StorageBusy         storage_busy*          may well work later
+    │   └── StorageBusy         storage_busy*          is likely to work later
     │       ├── Throttled       throttled*
     │       ├── TimedOut        timed_out*
     │       └── Unreachable     unreachable*
-    ├── MediaError              bad_media              a media file, or the work on it
+    ├── MediaError              bad_media              a media file that cannot be processed
     │   ├── MediaUnreadable     media_unreadable       not media, or not a format we open
     │   ├── MediaTruncated      media_truncated        ends before its own header says it does
     │   ├── MediaDamaged        media_damaged          too much of it cannot be decoded
@@ -47,11 +47,13 @@ and says with `may_pass` whether a later run, with nothing changed, may succeed 
     ├── DeviceFailed            device_failed          no device is left that works
     ├── NoProgress              no_progress            nothing has moved for `run.no_progress_s`
     ├── LockLost                lock_lost              another run took this run's lock over
-    ├── WorkerCrashed           worker_crashed*        an asset took its worker along, each time
-    └── LossNotFinite           loss_not_finite        training went astray; its batch was saved
+    ├── WorkerCrashed           worker_crashed*        an asset killed its worker on each try
+    └── LossNotFinite           loss_not_finite        training diverged; its batch was saved
 
 A message shows the value and the way out. Anything that is not a SeparatorError is a bug.
 """
+
+from importlib.util import find_spec
 
 
 class SeparatorError(Exception):
@@ -256,15 +258,21 @@ class LossNotFinite(SeparatorError):
 
 
 def tell_install(extra: str = "") -> str:
-    """Say how a package that is missing gets into the environment; `extra` is the one with it."""
+    """Tell how to install a missing package; `extra` names the extra that contains it."""
     made, what = ("dev", f"'.[{extra}]'") if extra else ("env", ".")
     return (
         f"`make {made}` in the checkout, or `uv pip install --python .venv/bin/python {what}` there"
     )
 
 
+def check_installed(module: str, extra: str, name: str = "") -> None:
+    """Refuse to begin without a package of an extra."""
+    if find_spec(module) is None:
+        raise RequestError(f"{name or module} is not installed: {tell_install(extra)}")
+
+
 def find_error(code: str, root: type[SeparatorError] = SeparatorError) -> type[SeparatorError]:
-    """Find the class with a code, the highest one."""
+    """Find the topmost class with a code; SeparatorError if there is none."""
     if root.code == code:
         return root
     below = (find_error(code, child) for child in root.__subclasses__())

@@ -19,8 +19,8 @@ NEEDED = ["input.uri=/in", "output.uri=/out"]
 
 
 def test_the_configs_that_come_with_it(monkeypatch):
-    for name in ("local", "s3", "demo"):
-        config = read_config(ROOT / f"configs/{name}.yaml", NEEDED)
+    for path in ("configs/local.yaml", "configs/s3.yaml", "jobs/demo.yaml"):
+        config = read_config(ROOT / path, NEEDED)
         assert config.input.uri == "/in" and config.queries
     assert config.model.name == "mini" and not config.run.retry_failed
 
@@ -28,7 +28,7 @@ def test_the_configs_that_come_with_it(monkeypatch):
 def test_local_yaml_shows_the_defaults():
     """It is the manual: what it says is what one gets without saying it."""
     shown = read_config(ROOT / "configs/local.yaml", NEEDED).to_dict()
-    plain = read_config(ROOT / "configs/demo.yaml", [*NEEDED, "output.report=false"]).to_dict()
+    plain = read_config(ROOT / "jobs/demo.yaml", [*NEEDED, "output.report=false"]).to_dict()
     assert shown | {"queries": 0} == plain | {"queries": 0}
 
 

@@ -142,10 +142,11 @@ def shape_fades(
     """Compute the share (T,) of the mix at samples `at` of the track: 1 within, 0 outside.
 
     A raised cosine of `fade_s` lies inside either end; a stretch from 0 s is not faded in.
+    Stretches that touch or overlap are one.
     """
     time_s = np.asarray(at) / rate_hz
     share_T = np.zeros(len(at))
-    for first_s, last_s in within_s:
+    for first_s, last_s in _join_stretches(within_s):
         fade = max(min(fade_s, (last_s - first_s) / 2), 1 / rate_hz)
         inner = (time_s >= first_s) & (time_s < last_s)
         up_T = np.ones(len(at)) if first_s <= 0 else (time_s - first_s) / fade
@@ -153,6 +154,16 @@ def shape_fades(
         ramp_T = np.clip(np.minimum(up_T, down_T), 0, 1)
         share_T = np.maximum(share_T, inner * (0.5 - 0.5 * np.cos(np.pi * ramp_T)))
     return share_T.astype(np.float32)
+
+
+def _join_stretches(within_s: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    joined: list[tuple[float, float]] = []
+    for first_s, last_s in sorted(within_s):
+        if joined and first_s <= joined[-1][1]:
+            first_s, before_s = joined.pop()
+            last_s = max(last_s, before_s)
+        joined.append((first_s, last_s))
+    return joined
 
 
 def choose_gain(loudness_lufs: float, true_peak_dbtp: float, rendition: Rendition) -> float:

@@ -1,7 +1,7 @@
 """Encode texts and audio as conditions with the code and weights of LAION-CLAP.
 
 laion-clap and transformers are imported when an encoder is loaded, not before; nothing is
-downloaded. URIs and caches are the caller's.
+downloaded. The caller handles URIs and caches.
 
 Shapes: C channels, T samples, Q queries, D condition.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from separator.encoders.clap_audio import encode_stretches
-from separator.encoders.clap_network import build_clap
+from separator.encoders.clap_network import build_clap, import_clap_module
 from separator.encoders.clap_weights import CONSTANTS, check_state, read_clap_file, read_sizes
 from separator.encoders.encoder import CONDITION_SIZE
 from separator.encoders.tokenizer import find_tokenizer, load_tokenizer
@@ -24,7 +24,7 @@ from separator.model.checkpoint import compute_encoder_id
 if TYPE_CHECKING:
     from transformers import RobertaTokenizerFast
 
-__all__ = ["ClapEncoder", "load_clap", "read_clap_file"]
+__all__ = ["ClapEncoder", "check_clap", "load_clap", "read_clap_file"]
 
 # AudioSep's limit; laion-clap itself cuts texts at 77.
 MAX_TOKENS = 512
@@ -67,6 +67,11 @@ class ClapEncoder:
             return self._model.get_audio_embedding([row])[0]
 
         return encode_stretches(waveform_CT, rate_hz, embed)
+
+
+def check_clap() -> None:
+    """Refuse to begin without the packages that CLAP's text encoder is made of."""
+    import_clap_module()
 
 
 def load_clap(state: Mapping[str, Tensor], tokenizer_path: Path | None = None) -> ClapEncoder:

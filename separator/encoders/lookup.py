@@ -1,4 +1,4 @@
-"""Find the encoders of a checkpoint: of texts and of sounds, inside its file or beside it."""
+"""Find a checkpoint's encoders of texts, sounds and images, in its file or on this machine."""
 
 import logging
 import math
@@ -13,7 +13,7 @@ from separator.detect.classes import names_several
 from separator.detect.curves import Calibration
 from separator.encoders import mini
 from separator.encoders.cache import FileCache, encode_cached
-from separator.encoders.clap import load_clap, read_clap_file
+from separator.encoders.clap import check_clap, load_clap, read_clap_file
 from separator.encoders.clap_audio import read_clap_audio
 from separator.encoders.clip import ClipEncoder, find_own_clip, is_clip
 from separator.encoders.encoder import TextEncoder
@@ -77,23 +77,24 @@ def encode_texts(
         warnings |= {text: NEGATED.format(word=word[0]) for text, word in found.items() if word}
         warnings |= dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
         return encoder.encode_texts(texts), warnings
-    if encoder_id.startswith(PACKAGE_PREFIX):  # of any size: its package may keep them
+    if encoder_id.startswith(PACKAGE_PREFIX):  # conditions of any size: the package may cache them
         return load_encoder().encode_texts(texts), {}
     cache = FileCache(registry.home() / "conditions.safetensors")
     return encode_cached(load_encoder, encoder_id, texts, cache.read, cache.write), {}
 
 
 def find_encoder(path: Path, encoder_id: str | None) -> TextEncoder:
-    """Load the text encoder of a checkpoint: the copy inside, else the LAION-CLAP file."""
+    """Load the text encoder of a checkpoint: the copy in its file, else the user's CLAP or CLIP."""
     if mini.is_mini(encoder_id):
         return check_encoder(path, mini.read_mini(path), encoder_id)
     if encoder_id is not None and is_clip(encoder_id):
         return find_own_clip(encoder_id)
+    check_clap()  # before a file of gigabytes is read, or asked for
     return check_encoder(path, load_clap(require_clap_state(path, encoder_id)), encoder_id)
 
 
 def find_image_encoder(path: Path, encoder_id: str | None) -> ClipEncoder:
-    """Load what encodes images for a checkpoint."""
+    """Load the encoder of images for a checkpoint."""
     if encoder_id is None or not is_clip(encoder_id):
         raise QueryError(
             f"{path.name} takes no images: only a model that was trained with CLIP does "
@@ -110,8 +111,8 @@ def find_sound_encoder(
     fetch_uri: registry.FetchUri | None = None,
     device: str = "cpu",
 ) -> SoundEncoder:
-    """Load what encodes example sounds for a checkpoint. `detector`: a name, path or URI, or
-    `auto`: the copy in the checkpoint's file, else that of the official separator."""
+    """Load the encoder of example sounds for a checkpoint. `detector`: a name, path or URI, or
+    `auto`: the copy in the checkpoint's file, else the detector of the official separator."""
     check_detector(path, encoder_id, detector)
     if is_clip(encoder_id):
         raise QueryError(f"{path.name} takes texts and images (CLIP), no example sounds")
@@ -136,7 +137,7 @@ def check_detector(path: Path, encoder_id: str | None, detector: str | Path) -> 
 def load_own_detector(
     path: Path, encoder_id: str, condition_size: int, source: Path, device: str = "cpu"
 ) -> Detector:
-    """Load the detector of the separator in `path` from `source`; refuse another one."""
+    """Load the detector of the separator in `path` from `source`; refuse one that does not fit."""
     try:
         net, labels = read_detector(source)
     except CheckpointMismatch as error:
@@ -172,7 +173,7 @@ def find_audio_encoder(path: Path, encoder_id: str | None) -> AudioEncoder | Non
 
 
 def read_calibration(path: Path) -> Calibration | None:
-    """Read from a checkpoint how its encoder's similarities are to be read as probabilities."""
+    """Read the calibration that turns an encoder's similarities into probabilities, if any."""
     _, metadata = read_tensors(path)
     found = read_json(path, metadata, CALIBRATION, "null")
     if found is None:

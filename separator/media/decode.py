@@ -24,7 +24,7 @@ from separator.media.ffmpeg import raise_for_exit
 from separator.media.length import find_cut, find_end, states_length
 from separator.media.limits import Limits, check_file, show_name
 from separator.media.probe import Media, Track
-from separator.media.timeline import Repairs, Timeline
+from separator.media.timeline import COARSEST_ROUNDING_S, Repairs, Timeline
 
 BLOCK_SAMPLES = 1 << 16
 USUAL_RATES_HZ = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
@@ -35,6 +35,8 @@ WITHOUT_TIMES = {
     "aac", "ac3", "amr", "amrnb", "amrwb", "dts", "dtshd", "eac3", "gsm", "loas", "mlp", "mp3",
     "truehd",
 }  # fmt: skip
+# An avi may count the times of these codecs from bytes, as if their bit rate were constant.
+VARIABLE_CODECS = {"aac", "mp3"}
 # Containers in which packets share timestamps: libav counts missing times with the first rate.
 COUNTED = {"mpeg", "mpegts"}
 # Frames with a wrong checksum count as errors in codecs whose encoders always write a right one.
@@ -105,7 +107,9 @@ def decode(
     if media.zero_s is not None:
         zero = round(media.zero_s * rate_hz)
     has_times = media.container not in WITHOUT_TIMES
-    timeline = Timeline(rate_hz, tick_s, zero, has_times, media.has_splices)
+    is_variable = media.container == "avi" and track.codec in VARIABLE_CODECS
+    has_gaps = not (is_variable and track.tick_s <= COARSEST_ROUNDING_S)
+    timeline = Timeline(rate_hz, tick_s, zero, has_times, media.has_splices, has_gaps)
     blocks = _decode(path, media, track, limits or Limits(), timeline, block_samples)
     return Decoding(blocks, timeline)
 

@@ -1,5 +1,5 @@
 """List the formats of stems, with their names in ffmpeg and the audio that each can hold, and the
-usual names of media files. Data only."""
+usual names of media files. Pure."""
 
 from dataclasses import dataclass, field
 
@@ -33,7 +33,8 @@ FORMATS = {
         "ogg",
         {0: "libopus"},
         most_channels=8,
-        layouts=("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"),
+        # Not 5.0 and 6.1, whose channels libav's opus encoder puts into another order.
+        layouts=("mono", "stereo", "3.0", "quad", "5.1", "7.1"),
         rates_hz=(48000,),
     ),
     "mp3": Format(
@@ -53,15 +54,19 @@ FORMATS = {
     ),
 }  # fmt: skip
 USUAL_LAYOUTS = {1: "mono", 2: "stereo"}
+GUESSED_LAYOUTS = {2: "stereo", 6: "5.1", 8: "7.1"}  # by ffmpeg, of tracks without a layout
 # Lossy encoders know these layouts under another name; the order of channels is the same.
-SIDE_AS_BACK = {"5.0(side)": "5.0", "5.1(side)": "5.1", "quad(side)": "quad"}
+KNOWN_AS = {
+    "downmix": "stereo", "5.0(side)": "5.0", "5.1(side)": "5.1", "quad(side)": "quad",
+}  # fmt: skip
 
 
 def choose_layout(form: Format, num_channels: int, layout: str | None) -> str | None:
     """Return the layout to write; None: unspecified. LayoutUnsupported if the format has none."""
     layout = layout or USUAL_LAYOUTS.get(num_channels)
     if form.layouts and layout:
-        layout = SIDE_AS_BACK.get(layout, layout)
+        # A single channel of another name (FL, say) is mono.
+        layout = "mono" if num_channels == 1 else KNOWN_AS.get(layout, layout)
     fits = num_channels <= form.most_channels
     if not fits or (form.layouts and layout not in form.layouts):
         advice = "" if form.muxer == "wav" else "; choose wav"
@@ -70,6 +75,25 @@ def choose_layout(form: Format, num_channels: int, layout: str | None) -> str | 
             f" ({', '.join(form.layouts) or f'up to {form.most_channels} channels'}){advice}"
         )
     return layout
+
+
+def fit_layout(codec: str, num_channels: int, layout: str | None) -> str:
+    """Return ffmpeg's filter that names channels as an encoder knows them; empty if none is needed.
+
+    Without it, ffmpeg would mix: a mono track called FL would become the left of two channels.
+    """
+    if num_channels == 1:
+        is_named = layout not in (None, "mono") and not codec.startswith(("pcm_", "flac"))
+        return "pan=mono|c0=c0" if is_named else ""
+    layout = layout or GUESSED_LAYOUTS.get(num_channels, "no layout")
+    known = KNOWN_AS.get(layout, layout)
+    if codec == "libopus" and known not in (layouts := FORMATS["ogg"].layouts):
+        raise LayoutUnsupported(
+            f"{num_channels} channels ({layout}) do not fit opus ({', '.join(layouts)}); set"
+            " output.remux_codec to libvorbis, say"
+        )
+    is_other = codec in ("aac", "libopus") and known != layout
+    return f"aformat=channel_layouts={known}" if is_other else ""
 
 
 def choose_rate(form: Format, rate_hz: int) -> int:

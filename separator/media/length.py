@@ -50,6 +50,8 @@ def _find_end(path: Path, media: Media, track: Track) -> float | None:
     if not stating or track.duration_s is None:
         return None
     start_s = 0.0 if "matroska" in media.container else track.start_s or 0.0
+    if "mov" in media.container.split(","):
+        start_s = min(0.0, start_s)  # the length of a trimmed track counts the pause before it
     zero_s = (track.start_s or 0.0) if media.zero_s is None else media.zero_s
     return track.duration_s + start_s - zero_s
 

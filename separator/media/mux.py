@@ -11,7 +11,7 @@ import ffmpeg
 from separator.errors import EncoderFailed, LayoutUnsupported, RequestError
 from separator.media.covers import OLD, attach, extract_covers
 from separator.media.ffmpeg import QUIET, Child, run
-from separator.media.formats import SIDE_AS_BACK
+from separator.media.formats import fit_layout
 from separator.media.groups import NAMED_LAYOUT
 from separator.media.limits import (
     SAFE_INPUT,
@@ -66,8 +66,9 @@ LOSSLESS_INSTEAD = {
 HANDLER_MUXERS, HANDLER = ("mp4", "mov"), "SoundHandler"
 # While the muxer waits for a stream with long pauses, it holds at most 30 s of other packets.
 SPARSE, PATIENT = ("picture", "subtitle"), {"max_interleave_delta": 30_000_000}
-# ffmpeg marks Dolby Vision, stereo 3D and spherical pictures in mp4 and mov only with this option.
-MORE_BOXES = {"strict": "unofficial"}
+# ffmpeg writes flac and TrueHD into mp4, and marks Dolby Vision, stereo 3D and spherical pictures
+# in mp4 and mov, only with this option.
+MORE_BOXES = {"strict": "experimental"}
 MAX_START_BYTES = 1 << 10
 COPIED_KINDS = ("video", "picture", "audio", "subtitle", "attachment")
 
@@ -276,8 +277,8 @@ def _make_options(
         options[f"b:{place}"] = settings.bitrate_bps
     if new.channel is not None:
         options[f"filter:{place}"] = _pick_channel(new, codec)
-    elif codec in ("aac", "libopus") and stem.layout in SIDE_AS_BACK:
-        options[f"filter:{place}"] = f"aformat=channel_layouts={SIDE_AS_BACK[stem.layout]}"
+    elif words := fit_layout(codec, stem.num_channels, stem.layout):
+        options[f"filter:{place}"] = words
     if codec == "libopus":
         options[f"ar:{place}"] = 48000
     if stem.num_channels > 8 and new.channel is None:

@@ -57,9 +57,10 @@ class Timeline:
         zero: int | None,
         has_times: bool,
         has_splices: bool = False,
+        has_gaps: bool = True,
     ) -> None:
         """Start at timestamp `zero`; None: at the first packet's. Without times, packets follow
-        each other."""
+        each other; without gaps, they do so from the first one on."""
         self.rate_hz = rate_hz
         self.position = 0
         self.num_before = 0  # silence before the first packet
@@ -72,6 +73,7 @@ class Timeline:
         self._zero = zero
         self.has_times = has_times
         self._has_splices = has_splices
+        self._has_gaps = has_gaps
         tick = tick_s * rate_hz if tick_s <= COARSEST_ROUNDING_S else 0.0
         self._rounding = 1.5 * tick if tick > 1.01 else 0.0
         self._most_jitter = LONGEST_JITTER_S * rate_hz
@@ -113,7 +115,7 @@ class Timeline:
         return silence, drop
 
     def _find_lateness(self, timestamp: int | None, num_samples: int) -> int:
-        if not self.has_times or timestamp is None:
+        if not self.has_times or timestamp is None or (self._started and not self._has_gaps):
             return 0
         if self._zero is None:
             self._zero = timestamp - self.position

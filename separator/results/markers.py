@@ -5,7 +5,7 @@
     edl       CMX 3600 with a marker (LOC) and DaVinci Resolve's form of it for each stretch
     otio      OpenTimelineIO, a clip of the asset with its markers
 
-Time code is that of the asset, where it has one, else it starts at 00:00:00:00.
+Time code is that of the asset, if it has one; otherwise it starts at 00:00:00:00.
 """
 
 import csv
@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from separator.errors import RequestError, tell_install
+from separator.errors import RequestError, check_installed
 
 if TYPE_CHECKING:
     from separator.results.found import Found
@@ -36,7 +36,7 @@ class Frames:
 
     @property
     def count_hz(self) -> int:
-        """The frames of a second of time code."""
+        """The number of frames in a second of time code."""
         return max(1, round(self.rate))
 
     def find(self, seconds: float) -> int:
@@ -57,7 +57,7 @@ class Frames:
 def add_dropped(frame: int, hz: int) -> int:
     """Add the numbers that drop-frame time code has left out before a frame.
 
-    Each minute begins with two numbers left out (four at 60), but every tenth.
+    Each minute leaves out its first two numbers (four at 60), except every tenth minute.
     """
     dropped = hz // 15
     minute, ten = 60 * hz - dropped, 600 * hz - 9 * dropped
@@ -73,7 +73,7 @@ def read_timecode(text: str, rate: Fraction) -> Frames:
         raise RequestError(f"time code {text!r}: must be HH:MM:SS:FF")
     hours, minutes, seconds, frame = map(int, parts)
     hz = max(1, round(rate))
-    # Drop frame is of 30 and 60 frames; programs write its sign at other rates, too.
+    # Drop frame exists at 30 and 60 frames; programs write its sign at other rates, too.
     is_drop = hz % 30 == 0 and (";" in text or "." in text.rpartition(":")[2])
     number = ((hours * 60 + minutes) * 60 + seconds) * hz + frame
     if is_drop:
@@ -93,8 +93,8 @@ def write_markers(
     """Write the stretches of one asset, of which there is at least one, in order of time.
 
     `title`: the name of the asset's file.
-    `queries`: those of all assets, if a query is to have the same colour in each.
-    `duration_s`: of the asset; where it is not known, a clip ends with the last stretch.
+    `queries`: the queries of all assets, so that a query has the same colour in each of them.
+    `duration_s`: of the asset; 0 if it is not known: then the clip ends with the last stretch.
     """
     ordered = sorted(found, key=lambda each: (each.start_s, each.track, each.query))
     if form == "audacity":
@@ -148,22 +148,20 @@ def to_line(text: str) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """Keep what an EDL can hold: one line of ASCII, without the sign that parts its fields."""
+    """Keep what an EDL can hold: one line of ASCII, without `|`, which separates its fields."""
     return " ".join(text.encode("ascii", "replace").decode().replace("|", "/").split())
 
 
 def to_url(asset_uri: str) -> str:
-    """Write a path as a URL where OpenTimelineIO would not take it as it stands: it decodes `%`,
-    and cuts off what follows `#`, `?` or `;`."""
+    """Write a path as a URL if OpenTimelineIO would misread the path: it decodes `%`, and cuts off
+    what follows `#`, `?` or `;`."""
     is_plain = "://" in asset_uri or not set(asset_uri) & set("%#?;")
     return asset_uri if is_plain else f"file://{quote(asset_uri)}"
 
 
 def _write_otio(title: str, markers: "Sequence[Found]", frames: Frames, duration_s: float) -> str:
-    try:
-        import opentimelineio as otio
-    except ImportError:
-        raise RequestError(f"OpenTimelineIO is not installed: {tell_install('editors')}") from None
+    check_installed("opentimelineio", "editors", "OpenTimelineIO")
+    import opentimelineio as otio
 
     rate = float(frames.rate)
     whole = frames.find(max(duration_s, *(m.stop_s for m in markers)))

@@ -1,10 +1,11 @@
-"""Start the programs that speak (espeak-ng), play (fluidsynth), and bring and open packages.
+"""Start the programs that speak (espeak-ng), play (fluidsynth), download and unpack packages.
 
 They are needed to make sounds for training, never to separate.
 """
 
 import io
 import os
+import shlex
 import shutil
 import struct
 import subprocess
@@ -21,17 +22,18 @@ SOUNDFONT_FOLDERS = (
     Path("/usr/share/soundfonts"),
     Path("/usr/local/share/soundfonts"),
 )
-PACKAGES = {
-    "fluidsynth": "fluidsynth fluid-soundfont-gm",
-    "apt-get": "apt",
-    "dpkg-deb": "dpkg",
+OF_DEBIAN = "it comes with Debian and Ubuntu, whose packages are asked for"
+WAYS_OUT = {
+    "fluidsynth": "apt-get install fluidsynth fluid-soundfont-gm",
+    "apt-get": OF_DEBIAN,
+    "dpkg-deb": OF_DEBIAN,
 }
-TIMEOUT_S = 1_800.0  # rendering takes seconds, on a machine with other work minutes
+TIMEOUT_S = 1_800.0  # rendering takes seconds, or minutes on a busy machine
 PERCUSSION_BANK = 128
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of a program, or None where it is not installed."""
+    """Return the path of a program, or None if it is not installed."""
     return shutil.which(name)
 
 
@@ -67,7 +69,7 @@ def speak(
     settings = ["-p", str(pitch), "-s", str(speed_wpm), "-g", str(word_gap)]
     spoken = start("espeak-ng", ["--stdin", "--stdout", "-v", voice, *settings], text.encode())
     with wave.open(io.BytesIO(spoken)) as reader:
-        # The header was written before the length was known: read to the end of what came.
+        # espeak-ng writes the header before it knows the length: read to the end of the data.
         samples = np.frombuffer(reader.readframes(reader.getnframes()), "<i2")
         rate_hz = reader.getframerate()
     if not samples.any():
@@ -108,15 +110,16 @@ def start(
     """Run a program to its end, in `folder`, and return what it wrote to its output."""
     program = find_program(name)
     if program is None:
-        packages = PACKAGES.get(name, name)
-        raise RequestError(f"{name} is not installed: apt-get install {packages}")
+        way_out = WAYS_OUT.get(name, f"apt-get install {name}")
+        raise RequestError(f"{name} is not installed: {way_out}")
+    command = shlex.join([name, *arguments])
     try:
         done = subprocess.run(
             [program, *arguments], input=stdin, capture_output=True, timeout=timeout_s, cwd=folder
         )
     except subprocess.TimeoutExpired as error:
-        raise RequestError(f"{name} {arguments}: stopped after {timeout_s:.0f} s") from error
+        raise RequestError(f"{command}: stopped after {timeout_s:.0f} s") from error
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip()
-        raise RequestError(f"{name} {arguments}: exit code {done.returncode}: {reason}")
+        raise RequestError(f"{command}: exit code {done.returncode}: {reason}")
     return done.stdout

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.errors import AudioError, RequestError
+from separator.errors import AudioError, RequestError, check_installed
 from separator.model.zero_shot_files import NUM_AUDIOSET, read_labels
 
 SUFFIXES = (".h5", ".hdf5")
@@ -22,7 +22,7 @@ RATE_HZ = 32_000
 
 
 class OpenRow:
-    """One waveform, read as soundfile reads a file."""
+    """One waveform, with the methods of an open soundfile."""
 
     samplerate = RATE_HZ
 
@@ -79,7 +79,8 @@ def open_row(address: str) -> Iterator[OpenRow]:
 
 @contextmanager
 def _open(path: Path) -> Iterator:
-    import h5py  # here: few lists need it
+    check_installed("h5py", "train")
+    import h5py  # imported here: few lists need it
 
     try:
         with h5py.File(path, "r") as file:

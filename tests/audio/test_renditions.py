@@ -142,6 +142,13 @@ def test_rendition_applies_only_within_its_stretches():
     assert np.array_equal(found[:, outside], track_CT[:, outside])
 
 
+def test_shape_fades_takes_stretches_that_touch_or_overlap_for_one():
+    at = range(1000)
+    one_T = shape_fades(at, 1000, [(0.1, 0.9)], 0.02)
+    for parts in ([(0.1, 0.4), (0.4, 0.9)], [(0.39, 0.9), (0.1, 0.4)], [(0.1, 0.9), (0.2, 0.3)]):
+        np.testing.assert_array_equal(shape_fades(at, 1000, parts, 0.02), one_T)
+
+
 def test_shape_fades_of_stretches():
     share = shape_fades(range(8_000), RATE_HZ, [(0.25, 0.75)], 0.1)
     assert share[2_000] == 0 and share[2_400] == pytest.approx(0.5, abs=0.01)

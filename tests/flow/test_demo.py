@@ -7,8 +7,17 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 
-from jobs.demo_library import RATE_HZ, RECORDED, bring_recordings, list_recordings, mix_scene
+from jobs.demo import print_closeness, show
+from jobs.demo_library import (
+    RATE_HZ,
+    RECORDED,
+    Scene,
+    bring_recordings,
+    list_recordings,
+    mix_scene,
+)
 from tests.helpers.job import ROOT, check_whole
 from tests.helpers.packages import build_deb, encode_g722, make_tone
 
@@ -57,6 +66,31 @@ def test_recordings_that_cannot_be_had_are_one_line_each_and_no_error(tmp_path, 
     lines: list[str] = []
     assert not bring_recordings(tmp_path, lines.append)
     assert len(lines) == 2 and all("is left out: apt-get" in line for line in lines)
+
+
+def test_reason_why_recordings_cannot_be_had_is_shown_whole(tmp_path, monkeypatch, capsys):
+    (tmp_path / "bin").mkdir()
+    client = tmp_path / "bin/apt-get"
+    client.write_text("#!/bin/sh\necho 'E: Could not resolve deb.debian.org' >&2\nexit 100\n")
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", str(client.parent))
+    assert not bring_recordings(tmp_path, show)
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80
+    assert " ".join(said.split()).count("E: Could not resolve deb.debian.org") == 2
+    assert "apt-get --quiet download scorched3d-data: exit code 100" in " ".join(said.split())
+
+
+def test_closeness_tells_which_stem_is_missing(tmp_path, capsys):
+    scene = Scene(1.0, (("eng", ("rain", "siren")),))
+    mixture_T, truth = mix_scene(scene, ("rain", "siren"), tmp_path)
+    folder = tmp_path / "stems/garden.mov/track-0"
+    folder.mkdir(parents=True)
+    soundfile.write(folder / "siren.flac", (mixture_T + truth["siren"]) / 2, RATE_HZ)
+    print_closeness(tmp_path, {"garden.mov": scene}, tmp_path)
+    siren, rain = capsys.readouterr().out.splitlines()[1:]
+    assert siren.split()[:3] == ["garden.mov", "0", "siren"] and siren.endswith(" dB")
+    assert rain.split() == ["garden.mov", "0", "rain", "no", "stem"]
 
 
 @pytest.mark.slow

@@ -133,6 +133,7 @@ def test_importing_the_commands_loads_nothing_heavy():
         ([], "separator: the following arguments are required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
         (["statu"], "invalid choice: 'statu'; did you mean status?"),
+        (["run", "c.yaml", "--run.limit", "3"], "a setting has no dashes: run.limit=... (see"),
         (["find", "c.yaml", "--format", "tabel"], "'tabel'; did you mean table?"),
         (["plan"], "separator plan: the following arguments are required: CONFIG.yaml (see"),
         (["run", "input.uri=a"], "'input.uri=a' is a setting; a config comes before it, such as"),

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,30 @@ def test_mp3_of_variable_rate_without_header_is_whole(tmp_path: Path) -> None:
     # ffmpeg 5 begins with the encoder's delay, as we do: the file does not state it.
     assert len(referee) == decoded_CT.shape[1]
     np.testing.assert_allclose(decoded_CT[0], referee, atol=1e-5)
+
+
+def test_avi_that_states_a_constant_rate_for_a_variable_one_is_whole(tmp_path: Path) -> None:
+    """Programs of 2000 wrote such headers: times are counted from bytes, and wander by seconds."""
+    signal_CT = make.make_noise(1, 8 * make.HZ, 16) * np.float32(0.3)
+    signal_CT[:, 2 * make.HZ : 5 * make.HZ] = 0.0
+    picture = make.write_picture(tmp_path / "picture.mp4", 8.0)
+    sound = make.write(tmp_path / "x.wav", signal_CT, layout="mono")
+    right, path = tmp_path / "right.avi", tmp_path / "x.avi"
+    codecs = ["-c:v", "mpeg4", "-c:a", "libmp3lame", "-q:a", 2]
+    make.start("-i", picture, "-i", sound, "-map", 0, "-map", 1, *codecs, right)
+    packets = make.ask(right, "-select_streams", "a", "-show_entries", "packet=size")["packets"]
+    num_bytes = sum(int(packet["size"]) for packet in packets)
+    data = bytearray(right.read_bytes())
+    header = data.index(b"auds")
+    struct.pack_into("<II", data, header + 20, 1, num_bytes // 8)  # one byte, bytes a second
+    struct.pack_into("<I", data, header + 32, num_bytes)
+    struct.pack_into("<I", data, header + 44, 1)  # bytes of a sample
+    about = data.index(b"strf", header) + 8
+    struct.pack_into("<IH", data, about + 8, num_bytes // 8, 1)
+    path.write_bytes(data)
+    decoded_CT, decoding = make.read(path)
+    np.testing.assert_array_equal(decoded_CT, make.read(right)[0])
+    assert decoding.repairs.describe() == ""
 
 
 def test_edit_list_cuts_both_ends(tmp_path: Path) -> None:

@@ -30,6 +30,13 @@ def test_place_drops_samples_before_zero() -> None:
     assert timeline.num_dropped == 0  # nothing that belongs to the track
 
 
+def test_place_without_gaps_keeps_the_start_alone() -> None:
+    packets = [(2000, 1024), (9999, 1024), (3, 1024)]
+    moves, timeline = place(packets, has_gaps=False)
+    assert moves == [(2000, 0), (0, 0), (0, 0)]
+    assert timeline.num_before == 2000 and timeline.num_gaps == timeline.num_dropped == 0
+
+
 def test_place_takes_zero_from_first_packet() -> None:
     assert place([(5000, 10), (5010, 10)], zero=None)[0] == [(0, 0), (0, 0)]
 
