@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from separator.config import JobConfig
     from separator.storage import Storage
 
-MOST_SEEN = 100  # entries of the input
-LEAST_FREE_BYTES = 5 << 30  # for copies of assets from S3, and for Ray's own files
+MAX_SEEN = 100  # entries of the input
+MIN_FREE_BYTES = 5 << 30  # for copies of assets from S3, and for Ray's own files
 
 
 def run(options: argparse.Namespace) -> int:
@@ -103,9 +103,9 @@ def check_program(program: str) -> str:
 def check_disk() -> str:
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE_BYTES:
+    if free < MIN_FREE_BYTES:
         raise DiskFull(
-            f"{folder}: {show_bytes(free)} free, {show_bytes(LEAST_FREE_BYTES)} should be; "
+            f"{folder}: {show_bytes(free)} free, {show_bytes(MIN_FREE_BYTES)} should be; "
             "make room, or set TMPDIR to another disk"
         )
     return f"{show_bytes(free)} free in {folder}"
@@ -121,7 +121,7 @@ def check_input(config: "JobConfig", storage: "Storage") -> str:
             raise RequestError(f"input.uri={chosen.uri!r}: a list without a row")
         return f"{chosen.uri}: a list with the columns {', '.join(map(str, first))}"
     entries = storage.list(chosen.uri, chosen.include, chosen.exclude, with_errors=True)
-    seen = list(itertools.islice(entries, MOST_SEEN))
+    seen = list(itertools.islice(entries, MAX_SEEN))
     usable = [entry.uri for entry in seen if entry.error is None]
     if not seen:
         raise RequestError(f"input.uri={chosen.uri!r}: holds nothing that input.include names")

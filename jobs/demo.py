@@ -18,7 +18,7 @@ from jobs.demo_library import (
     RECORDED,
     SYNTHETIC,
     Scene,
-    bring_recordings,
+    fetch_recordings,
     make_library,
     mix_scene,
 )
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"making {library} ...", flush=True)
     separate.require_ffmpeg()
     scenes = dict(SYNTHETIC)
-    if options.recordings and bring_recordings(recordings, show):
+    if options.recordings and fetch_recordings(recordings, show):
         scenes |= RECORDED
     make_library(library, scenes, recordings)
     code = separate.separate(CONFIG, [f"input.uri={library}", f"output.uri={output}"])

@@ -65,13 +65,14 @@ def list_recordings() -> "dict[str, list[Recording]]":
     return {kind: [r for r in held_out if r.path.endswith(RECORDINGS[kind])] for kind in RECORDINGS}
 
 
-def bring_recordings(folder: Path, show: Callable[[str], None]) -> bool:
+def fetch_recordings(folder: Path, show: Callable[[str], None]) -> bool:
     """Download the recordings that are missing; tell whether all are there now."""
-    from separator.sounds.real import bring, keep_present
+    from separator.sounds.real import fetch_recordings as fetch
+    from separator.sounds.real import keep_present
 
     wanted = [r for members in list_recordings().values() for r in members]
     if len(keep_present(wanted, folder)) < len(wanted):
-        bring(wanted, folder, RATE_HZ, show)
+        fetch(wanted, folder, RATE_HZ, show)
     return len(keep_present(wanted, folder)) == len(wanted)
 
 

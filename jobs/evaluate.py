@@ -19,8 +19,8 @@ from pathlib import Path
 from jobs.command import OK, SOME_FAILED, Command, check_least, say
 from separator.errors import RequestError, check_installed
 
-MOST_SHOWN = 5  # cases that are left out
-MOST_LEVEL_DB = 100
+MAX_SHOWN = 5  # cases that are left out
+MAX_LEVEL_DB = 100
 BENCHMARKS = ("musdb18", "audioset")
 # Options that only a list of cases reads, with their defaults.
 OF_LISTS = {
@@ -97,9 +97,9 @@ def parse_levels(text: str) -> list[float]:
         levels_db = [float(level_db) for level_db in text.split(",")]
     except ValueError:
         levels_db = [math.nan]
-    if not all(abs(level_db) <= MOST_LEVEL_DB for level_db in levels_db):
+    if not all(abs(level_db) <= MAX_LEVEL_DB for level_db in levels_db):
         raise argparse.ArgumentTypeError(
-            f"{text!r}: numbers with commas, such as 0,-10, of {MOST_LEVEL_DB} dB at most"
+            f"{text!r}: numbers with commas, such as 0,-10, of {MAX_LEVEL_DB} dB at most"
         )
     return levels_db
 
@@ -212,7 +212,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if not troubles:
         return OK
     say(f"{len(troubles)} of {len(units)} cases are left out:")
-    for trouble in troubles[:MOST_SHOWN]:
+    for trouble in troubles[:MAX_SHOWN]:
         say(f"  {trouble}")
     return SOME_FAILED
 

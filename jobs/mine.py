@@ -10,7 +10,7 @@ import sys
 from jobs.command import OK, SOME_FAILED, Command, check_least, say
 from separator.errors import RequestError
 
-MOST_SHOWN = 10
+MAX_SHOWN = 10
 RULES = """\
 how a label's 2 s are found: official: by the detector's curve, as the zero-shot paper's code does;
 uss: the same as the later USS does it, which repeats the curve's ends; windows: by asking the
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if not mined.troubles:
         return OK
     say(f"{len(mined.troubles)} sounds cannot be read:")
-    for trouble in sorted(mined.troubles)[:MOST_SHOWN]:
+    for trouble in sorted(mined.troubles)[:MAX_SHOWN]:
         say(f"  {trouble}")
     return SOME_FAILED
 

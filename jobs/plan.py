@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from separator.run.estimate import Plan
 
 
-MOST_QUERIES = 40
+MAX_QUERIES = 40
 
 
 def run(options: argparse.Namespace) -> None:
@@ -49,9 +49,9 @@ def print_plan(plan: "Plan", form: str) -> None:
     print(f"{'output':10}{show_bytes(plan.output_bytes):>12}   {form}")
     if plan.heard_by:
         print("\nqueries are heard by:")
-    for name, way in itertools.islice(plan.heard_by.items(), MOST_QUERIES):
+    for name, way in itertools.islice(plan.heard_by.items(), MAX_QUERIES):
         print(f"  {name[:30]:32}{textwrap.shorten(way, 46, placeholder=' ...')}")
-    if (more := len(plan.heard_by) - MOST_QUERIES) > 0:
+    if (more := len(plan.heard_by) - MAX_QUERIES) > 0:
         print(f"  ... and {more:,} more")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from separator.storage import Storage
 
 FORMAT = "separator-review"
-MOST_TASKS = 1_000
+MAX_TASKS = 1_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where browsers find the files of the output; default: the stems' own URIs",
     )  # fmt: skip
     writing.add_argument(
-        "--most", type=int, default=MOST_TASKS, metavar="N", help=f"stems ({MOST_TASKS})"
+        "--most", type=int, default=MAX_TASKS, metavar="N", help=f"stems ({MAX_TASKS})"
     )
     needed = {
         reading: "needed where the file names none, or the output has moved",

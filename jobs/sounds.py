@@ -45,12 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.real:
-        return bring_real(options)
+        return fetch_real(options)
     render(options)
     return OK
 
 
-def bring_real(options: argparse.Namespace) -> int:
+def fetch_real(options: argparse.Namespace) -> int:
     """Download the chosen recordings; list all recordings that are in the folder then."""
     from separator.sounds import real, recordings
 
@@ -63,7 +63,7 @@ def bring_real(options: argparse.Namespace) -> int:
         if unknown := [one for one in wanted if one not in held]:
             raise RequestError(f"{unknown[0]!r} is none of {', '.join(sorted(held))}")
         chosen = [r for r in chosen if not wanted or getattr(r, name) in wanted]
-    left_out = real.bring(chosen, options.folder, RATE_HZ, show=say)
+    left_out = real.fetch_recordings(chosen, options.folder, RATE_HZ, show=say)
     for name, number in real.write_lists(options.folder, training, held_out).items():
         print(f"{options.folder / name}.jsonl: {number:,} recordings")
     return SOME_FAILED if left_out else OK

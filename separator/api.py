@@ -52,7 +52,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-MOST_PEAK = 100.0  # louder samples are integers that were converted without scaling
+MAX_PEAK = 100.0  # louder samples are integers that were converted without scaling
 QueryLike = str | Mapping[str, Any]
 Queries = Sequence[QueryLike] | None
 
@@ -208,7 +208,7 @@ def warn_of_scale(samples_CT: Tensor) -> None:
     if not samples_CT.numel():
         return
     low, high = (float(x) for x in samples_CT.detach().aminmax())
-    if (peak := max(-low, high)) > MOST_PEAK:
+    if (peak := max(-low, high)) > MAX_PEAK:
         log.warning("samples reach %.3g: full scale is 1.0; divide 16-bit integers by 32768", peak)
 
 

@@ -51,8 +51,8 @@ ON_FAILED = ("exit3", "ok")
 LOG_FORMATS = ("text", "json")
 ONLY = ("all", "failed")
 LABEL = re.compile(r"([a-z0-9.-]+/)?[^\W_]([\w.-]{0,61}[^\W_])?", re.ASCII)
-LEAST_CPUS = 0.001  # Ray counts no smaller parts; with 0, it would start tasks without limit
-MOST_ACTORS, MOST_SPANS_AT_ONCE = 100_000, 64
+MIN_CPUS = 0.001  # Ray counts no smaller parts; with 0, it would start tasks without limit
+MAX_ACTORS, MAX_SPANS_AT_ONCE = 100_000, 64
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ class StageSettings:
     memory_bytes: Any = "auto"
     labels: dict[str, str] = field(default_factory=dict)  # Ray's labels of suitable machines
 
-    def check(self, key: str, least_cpus: float = LEAST_CPUS) -> None:
-        check_number(f"{key}.num_cpus", self.num_cpus, least_cpus, MOST_ACTORS)
+    def check(self, key: str, least_cpus: float = MIN_CPUS) -> None:
+        check_number(f"{key}.num_cpus", self.num_cpus, least_cpus, MAX_ACTORS)
         for name, value in self.labels.items():
             if not (LABEL.fullmatch(name) and LABEL.fullmatch(value)):
                 raise RequestError(
@@ -177,10 +177,10 @@ class ActorSettings(StageSettings):
     num_gpus: float = 1.0  # if it runs on a GPU
     spans_at_once: Any = "auto"
 
-    def check(self, key: str, least_cpus: float = LEAST_CPUS) -> None:
+    def check(self, key: str, least_cpus: float = MIN_CPUS) -> None:
         super().check(key, 0 if self.num_cpus == 0 else least_cpus)
         if self.spans_at_once != "auto":
-            check_whole(f"{key}.spans_at_once", self.spans_at_once, 1, MOST_SPANS_AT_ONCE)
+            check_whole(f"{key}.spans_at_once", self.spans_at_once, 1, MAX_SPANS_AT_ONCE)
         check_number(f"{key}.num_gpus", self.num_gpus, 0.01, 64)
         if self.num_gpus > 1 and self.num_gpus % 1:
             raise RequestError(f"{key}.num_gpus={self.num_gpus:g}: above 1 Ray gives whole GPUs")
@@ -221,10 +221,10 @@ class RunSettings:
         least, found, most = text.partition("-")
         if text.isascii() and least.isdecimal() and (most.isdecimal() or not found):
             numbers = int(least), int(most or least)
-            if 1 <= numbers[0] <= numbers[1] <= MOST_ACTORS:
+            if 1 <= numbers[0] <= numbers[1] <= MAX_ACTORS:
                 return numbers
         raise RequestError(
-            f"run.actors={self.actors!r}: must be auto, a whole number from 1 to {MOST_ACTORS:,}, "
+            f"run.actors={self.actors!r}: must be auto, a whole number from 1 to {MAX_ACTORS:,}, "
             "or two of them as in 2-8"
         )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from separator.config_file import check_number
 
-MOST_ASSETS = 100_000
+MAX_ASSETS = 100_000
 
 
 @dataclass(frozen=True)
@@ -12,4 +12,4 @@ class ReportSettings:
     most: int = 100
 
     def __post_init__(self) -> None:
-        check_number("report.most", self.most, 1, MOST_ASSETS)
+        check_number("report.most", self.most, 1, MAX_ASSETS)

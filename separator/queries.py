@@ -29,7 +29,7 @@ LONGEST_TEXT, LONGEST_NAME_BYTES = 512, 100
 # Names made from texts are shorter: extensions and suffixes are added to them.
 LONGEST_SLUG_BYTES, HASH_DIGITS = 72, 8
 LATEST_S = 1e9  # latest time of a frame: no video is as long
-MOST_SOUNDS = 1_000  # example files of one query: far more than help
+MAX_SOUNDS = 1_000  # example files of one query: far more than help
 FILE_KINDS = ("audio", "image", "video")
 KEYS = ("name", "text", *FILE_KINDS, "at_s", "classes")
 # Soft hyphens, zero-width and direction marks come along with texts that are copied.
@@ -152,8 +152,8 @@ def _parse_example(item: Mapping[str, Any], where: str, kind: str, with_samples:
         raise QueryError(
             f"{where}.{kind}={_show(files)}: must be a file, a folder, or a list of them"
         )
-    if len(files) > MOST_SOUNDS:
-        raise QueryError(f"{where}.{kind}: {len(files)} files, at most {MOST_SOUNDS:,} are allowed")
+    if len(files) > MAX_SOUNDS:
+        raise QueryError(f"{where}.{kind}: {len(files)} files, at most {MAX_SOUNDS:,} are allowed")
     with_samples = with_samples and kind == "audio"
     checked = [_check_sound(s, f"{where}.{kind}[{i}]", with_samples) for i, s in enumerate(files)]
     return replace(Query(name, at_s=_check_time(item, where, kind)), **{kind: tuple(checked)})

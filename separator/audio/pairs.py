@@ -11,13 +11,13 @@ Mode = Literal["mixture", "clean", "silence"]
 MODES: tuple[Mode, ...] = ("mixture", "clean", "silence")
 
 GAINS = (0.02, 50.0)
-LEAST_ENERGY = 1e-8
+MIN_ENERGY = 1e-8
 
 
 def match_first(first_T: np.ndarray, second_T: np.ndarray) -> np.ndarray:
     """Scale the second sound to the energy of the first, by a gain within limits."""
     energy, other = (float(np.square(x).mean()) for x in (first_T, second_T))
-    gain = np.clip(np.sqrt(energy / max(LEAST_ENERGY, other)), *GAINS)
+    gain = np.clip(np.sqrt(energy / max(MIN_ENERGY, other)), *GAINS)
     return second_T * np.float32(gain)
 
 

@@ -15,7 +15,7 @@ RANGE_DB = 80.0  # from the darkest to the brightest color
 # From silence to the loudest point; colors between them are mixed.
 COLORS = ((10, 14, 34), (34, 44, 110), (20, 128, 142), (238, 174, 66), (255, 246, 218))
 NUM_COLORS = 64
-LEAST_POWER = 1e-20
+MIN_POWER = 1e-20
 
 
 def draw_spectrogram(
@@ -51,7 +51,7 @@ def measure_levels(waveform_CT: np.ndarray, rate_hz: int, width: int, height: in
     window_T = np.hanning(size).astype(np.float32)
     power_WF = np.abs(np.fft.rfft(frames_WT * window_T, axis=1)) ** 2 / window_T.sum() ** 2
     bands_HW = make_bands(rate_hz, size, height) @ power_WF.T
-    return 10 * np.log10(np.maximum(bands_HW[::-1], LEAST_POWER))
+    return 10 * np.log10(np.maximum(bands_HW[::-1], MIN_POWER))
 
 
 def make_bands(rate_hz: int, size: int, height: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 FRAME_S = 0.1
 WHOLE_S = 30.0  # shorter tracks are played whole
-LEAST_S = 10.0
+MIN_S = 10.0
 AROUND_S = 2.0  # before and after a stretch of presence
 
 Span = tuple[float, float]
@@ -57,7 +57,7 @@ def choose_window(envelope: np.ndarray, duration_s: float, spans: Sequence[Span]
     if stop_s - start_s > WHOLE_S - 2 * AROUND_S:  # the loudest part of a long stretch
         start_s, stop_s = loudest_s - WHOLE_S / 2 + AROUND_S, loudest_s + WHOLE_S / 2 - AROUND_S
     start_s, stop_s = start_s - AROUND_S, stop_s + AROUND_S
-    missing_s = max(0.0, LEAST_S - (stop_s - start_s))
+    missing_s = max(0.0, MIN_S - (stop_s - start_s))
     return _fit(start_s - missing_s / 2, stop_s + missing_s / 2, duration_s)
 
 

@@ -27,7 +27,7 @@ from separator.media.decode import decode, output_rate
 from separator.media.formats import list_media_patterns
 from separator.media.limits import Limits
 from separator.media.probe import probe
-from separator.queries import MOST_SOUNDS, Query
+from separator.queries import MAX_SOUNDS, Query
 from separator.storage import Entry, Storage, parse_uri
 from separator.storage.patterns import make_selector
 from separator.storage.temporary import temporary_folder
@@ -35,7 +35,7 @@ from separator.storage.temporary import temporary_folder
 log = logging.getLogger(__name__)
 
 LONGEST_S = 600.0  # of a sound; the rest of it is not used
-MOST_BYTES = 4 << 30  # of a file
+MAX_BYTES = 4 << 30  # of a file
 IMAGE_PATTERNS = [f"*.{end}" for end in ("jpg", "jpeg", "png", "webp", "bmp")]
 WANTED = {
     "audio": "example sounds: the folder holds no media file",
@@ -60,9 +60,9 @@ def list_examples(storage: Storage, query: Query) -> list[Entry]:
         with named(query):
             entries = _list_media(storage, uri, query.kind)
         found |= {entry.uri: entry for entry in entries}
-    if len(found) > MOST_SOUNDS:
+    if len(found) > MAX_SOUNDS:
         raise QueryError(
-            f"query {query.name!r}: {len(found)} example sounds, at most {MOST_SOUNDS:,} are "
+            f"query {query.name!r}: {len(found)} example sounds, at most {MAX_SOUNDS:,} are "
             "allowed; a few that are alike do better than many"
         )
     return [found[uri] for uri in sorted(found)]
@@ -102,9 +102,9 @@ def decode_examples(
 def decode_example(storage: Storage, entry: Entry, limits: Limits | None = None) -> Sound:
     """Decode the default track of a file of any container, with its channels averaged; use only the
     first ten minutes."""
-    if entry.num_bytes > MOST_BYTES:
+    if entry.num_bytes > MAX_BYTES:
         raise QueryError(
-            f"{entry.num_bytes:,} bytes; an example sound has at most {MOST_BYTES:,}: cut it out"
+            f"{entry.num_bytes:,} bytes; an example sound has at most {MAX_BYTES:,}: cut it out"
         )
     with temporary_folder() as folder, storage.on_disk(entry, folder) as path:
         media = probe(path, limits)

@@ -16,7 +16,7 @@ PROBES = ("a dog barking", "rain on a window")
 # The ids of <s>, <pad>, </s> in RoBERTa's training; positions are counted from <pad>'s.
 SPECIAL_IDS = (0, 1, 2)
 # No merge makes RoBERTa's nine special tokens: <mask>, madeupword0000, ...
-MOST_UNMADE = 16
+MAX_UNMADE = 16
 
 
 def find_tokenizer(home: Path | None = None, hub_cache: Path | None = None) -> Path:
@@ -81,7 +81,7 @@ def _check_files(folder: Path) -> None:
             )
         made.add("".join(pair))
     unmade = [token for token in tokens if len(token) > 1 and token not in made]
-    if len(unmade) > MOST_UNMADE:
+    if len(unmade) > MAX_UNMADE:
         raise TokenizerBroken(
             f"{merges_path}: not whole, {len(unmade)} tokens are never made; download it again"
         )

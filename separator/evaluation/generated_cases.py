@@ -16,7 +16,7 @@ from separator.train.mixer import measure_energy, mix
 
 FIRST_SEED = 8_000_000  # seeds of training, of mini's tables and of scenes are lower
 NUM_EXAMPLES = 3  # other takes of the query's kind
-MOST_TRIES = 10
+MAX_TRIES = 10
 SILENCE = 1e-6
 
 Columns = dict[str, str]
@@ -80,8 +80,8 @@ def make_examples(settings: Generated, row: Columns, rate_hz: int) -> list[np.nd
 
 def make_sounding(kind: str, seed: int, length: int, rate_hz: int) -> np.ndarray:
     """Make a held-out take that is not silent; seeds are ten apart, to leave room for retries."""
-    for attempt in range(MOST_TRIES):
+    for attempt in range(MAX_TRIES):
         sound_T = make_sound(kind, seed + attempt, length, rate_hz, held_out=True)
         if measure_energy(sound_T) > SILENCE:
             return sound_T
-    raise AssertionError(f"{kind}: silent in {MOST_TRIES} takes")
+    raise AssertionError(f"{kind}: silent in {MAX_TRIES} takes")

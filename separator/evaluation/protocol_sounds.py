@@ -18,7 +18,7 @@ from separator.storage import Storage
 from separator.train.mixer import declip
 from separator.train.sound_lists import read_rate, read_whole
 
-MOST_SNR_DB = 200
+MAX_SNR_DB = 200
 FIRST = 3  # cases whose rates are checked before anything is scored
 
 
@@ -87,10 +87,10 @@ def read_snr(case: ProtocolCase) -> float:
         snr_db = float(case.columns["snr"])
     except ValueError:
         snr_db = math.nan
-    if not abs(snr_db) <= MOST_SNR_DB:
+    if not abs(snr_db) <= MAX_SNR_DB:
         raise RequestError(
             f"case {case.number}: snr={case.columns['snr']!r}: must be a number of dB from "
-            f"{-MOST_SNR_DB} to {MOST_SNR_DB}"
+            f"{-MAX_SNR_DB} to {MAX_SNR_DB}"
         )
     return snr_db
 

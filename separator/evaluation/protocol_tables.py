@@ -10,7 +10,7 @@ from separator.evaluation.case_metrics import take_frechet
 from separator.evaluation.over_units import Row
 from separator.evaluation.protocol import Figure, Protocol
 
-MOST_BARS = 60  # classes in a picture
+MAX_BARS = 60  # classes in a picture
 SNR_WITHIN_DB = 1e-3
 MODEL_WITHIN = 0.01
 MIXTURE = "nothing done: the mixture"
@@ -158,7 +158,7 @@ def draw_protocol(protocol: Protocol, rows: list[Row], asked: Sequence[Asked], p
 
     figure = protocol.figures[0]
     classes = sorted({row["kind"] for row in rows})
-    has_bars = 1 < len(classes) <= MOST_BARS
+    has_bars = 1 < len(classes) <= MAX_BARS
     height = max(3.5, 1 + 0.2 * len(classes)) if has_bars else 3.5
     picture = Picture(figsize=(11 if has_bars else 6, height), layout="constrained")
     both = np.atleast_1d(picture.subplots(1, 2 if has_bars else 1))

@@ -19,7 +19,7 @@ from separator.sounds.catalog import CLASSES, make_sound
 RATE_HZ = 32_000
 SCENE_S = 60.0
 LENGTH_S = (2.0, 15.0)
-MOST_SOUNDS = 4
+MAX_SOUNDS = 4
 NOISE_DB = -65.0
 FIRST_SEED = 7_000_000  # of scenes; seeds of training and of mini's tables are lower
 
@@ -54,6 +54,6 @@ def draw_kinds(rng: np.random.Generator, kinds: Sequence[str]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for kind in kinds:
         groups.setdefault(CLASSES[kind].group, []).append(kind)
-    count = min(int(rng.integers(MOST_SOUNDS + 1)), len(groups))
+    count = min(int(rng.integers(MAX_SOUNDS + 1)), len(groups))
     chosen = rng.choice(list(groups), count, replace=False)
     return [str(rng.choice(groups[group])) for group in chosen]

@@ -14,7 +14,7 @@ from separator.export.shard_contents import (
     sum_up,
 )
 
-MOST_ROWS = 50  # of a table of the card
+MAX_ROWS = 50  # of a table of the card
 CARD = """\
 ---
 {head}---
@@ -143,8 +143,8 @@ def make_features(config: ExportConfig, suffixes: Mapping[str, int]) -> str:
 def make_counts(counts: Mapping[str, int], nothing: str = "") -> str:
     """Make a table of counts, the most frequent first."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    rows = [[name or nothing, f"{number:,}"] for name, number in ranked[:MOST_ROWS]]
-    more = f"\n\nand {len(ranked) - MOST_ROWS:,} more" if len(ranked) > MOST_ROWS else ""
+    rows = [[name or nothing, f"{number:,}"] for name, number in ranked[:MAX_ROWS]]
+    more = f"\n\nand {len(ranked) - MAX_ROWS:,} more" if len(ranked) > MAX_ROWS else ""
     return make_table(["", "stems"], rows) + more
 
 

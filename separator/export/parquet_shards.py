@@ -16,7 +16,7 @@ from separator.export.tar_shards import name_member
 from separator.results.schema import make_schema as make_manifest_schema
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-MOST_BYTES = 1 << 30  # of a sound, which is held in memory
+MAX_BYTES = 1 << 30  # of a sound, which is held in memory
 HELD_BYTES = 64 << 20  # of a row group, which readers load as a whole
 DTYPES = {"float": "float32", "double": "float64"}  # Arrow's name -> NumPy's
 
@@ -35,7 +35,7 @@ def write_parquet(folder: Path, shard: Shard, samples: Samples, sounds: Sequence
 
         for row, paths in samples:
             for name, sound_path in paths.items():
-                if sound_path.stat().st_size > MOST_BYTES:
+                if sound_path.stat().st_size > MAX_BYTES:
                     raise RequestError(
                         f"{row['stem_uri']}: too long for a row of Parquet; leave it out with"
                         f" input.where (duration_s < {row['duration_s']:.0f}), or use webdataset"

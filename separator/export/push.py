@@ -32,7 +32,7 @@ KIND = "dataset"
 ABOUT = "export.json"  # marks a data set as one of ours
 THEIRS = (".gitattributes",)  # the Hub writes it into an empty repository
 TOKEN = "set HF_TOKEN to a token that may write (huggingface.co/settings/tokens)"
-MOST_BYTES, MOST_FILES = 5e9, 100  # of a commit; files on S3 are copied to the disk for it
+MAX_BYTES, MAX_FILES = 5e9, 100  # of a commit; files on S3 are copied to the disk for it
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def batch_files(files: Sequence[ShardFile]) -> Iterator[list[ShardFile]]:
     batch: list[ShardFile] = []
     for file in files:
         num_bytes = sum(each.num_bytes for each in batch) + file.num_bytes
-        if batch and (num_bytes > MOST_BYTES or len(batch) == MOST_FILES):
+        if batch and (num_bytes > MAX_BYTES or len(batch) == MAX_FILES):
             yield batch
             batch = []
         batch.append(file)

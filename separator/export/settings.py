@@ -16,7 +16,7 @@ CUTS = ("none", "presence")
 WEBDATASET, PARQUET, LHOTSE = "webdataset", "parquet", "lhotse_shar"
 FORMATS = (WEBDATASET, PARQUET, LHOTSE)
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-MOST = 1e9  # seconds or MB: beyond any machine
+LIMIT = 1e9  # seconds or MB: beyond any machine
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,16 @@ class ExportConfig:
         check_choice("output.format", self.output.format, FORMATS)
         check_choice("input.kind", self.input.kind, KINDS)
         check_choice("input.cut", self.input.cut, CUTS)
-        check_number("input.pad_s", self.input.pad_s, 0, MOST)
+        check_number("input.pad_s", self.input.pad_s, 0, LIMIT)
         if self.input.cut != "none" and self.input.kind != STEM:
             raise RequestError("input.cut='presence': is for stems; input.kind is rendition")
         for key, text in (("input.where", self.input.where), ("split.by", self.split.by)):
             if not text.strip():
                 raise RequestError(f"{key}={text!r}: is empty; give an SQL expression")
-        check_number("input.expression_time_s", self.input.expression_time_s, 0.001, MOST)
+        check_number("input.expression_time_s", self.input.expression_time_s, 0.001, LIMIT)
         if self.input.expression_memory_mb is not None:
-            check_number("input.expression_memory_mb", self.input.expression_memory_mb, 100, MOST)
-        check_number("output.shard_mb", self.output.shard_mb, 0.001, MOST)
+            check_number("input.expression_memory_mb", self.input.expression_memory_mb, 100, LIMIT)
+        check_number("output.shard_mb", self.output.shard_mb, 0.001, LIMIT)
         check_number("split.valid", self.split.valid, 0, 1)
         if self.output.hub is not None and not HUB_NAME.fullmatch(self.output.hub):
             raise RequestError(

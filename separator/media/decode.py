@@ -29,7 +29,7 @@ from separator.media.timeline import COARSEST_ROUNDING_S, Repairs, Timeline
 BLOCK_SAMPLES = 1 << 16
 USUAL_RATES_HZ = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
 RATES_HZ = range(1000, 768_000 + 1)
-MOST_CHANNELS = 64
+MAX_CHANNELS = 64
 # Bare streams have no timestamps: libav counts packets, as if the rate never changed.
 WITHOUT_TIMES = {
     "aac", "ac3", "amr", "amrnb", "amrwb", "dts", "dtshd", "eac3", "gsm", "loas", "mlp", "mp3",
@@ -46,8 +46,8 @@ RESAMPLING = {"filter_size": "64", "phase_shift": "10", "linear_interp": "1"}
 # Containers of plain samples: the only packet that cannot be decoded is a cut sample at the end.
 BARE_SAMPLES = {"aiff", "au", "caf", "sox", "voc", "w64", "wav"}
 # A gap that is longer than this, and ends this long after the stated end, has a damaged timestamp.
-MOST_BEYOND_S = 10.0
-LEAST_MISSING_S = 0.1  # less is not reported: decoders and headers differ by up to a packet
+MAX_BEYOND_S = 10.0
+MIN_MISSING_S = 0.1  # less is not reported: decoders and headers differ by up to a packet
 
 
 def output_rate(track: Track) -> int:
@@ -150,9 +150,9 @@ def _decode(
 
 
 def _check_gap(path: Path, media: Media, track: Track, gap_s: float, end_s: float) -> None:
-    if media.duration_s is None or gap_s <= MOST_BEYOND_S:
+    if media.duration_s is None or gap_s <= MAX_BEYOND_S:
         return
-    if end_s > media.duration_s + MOST_BEYOND_S:
+    if end_s > media.duration_s + MAX_BEYOND_S:
         raise MediaDamaged(
             f"{show_name(path)}: track {track.index} has a gap of {gap_s:.0f} s that ends after the"
             f" {media.duration_s:.3f} s that the file states"
@@ -179,9 +179,9 @@ def _check_track(path: Path, track: Track) -> None:
         raise LayoutUnsupported(
             f"{found} has rate_hz={track.rate_hz}; {RATES_HZ[0]} to {RATES_HZ[-1]} can be handled"
         )
-    if not 1 <= track.num_channels <= MOST_CHANNELS:
+    if not 1 <= track.num_channels <= MAX_CHANNELS:
         raise LayoutUnsupported(
-            f"{found} has {track.num_channels} channels; 1 to {MOST_CHANNELS} can be handled"
+            f"{found} has {track.num_channels} channels; 1 to {MAX_CHANNELS} can be handled"
         )
 
 
@@ -243,7 +243,7 @@ def _check_end(
     if end_s == 0 and tail:
         raise MediaUnreadable(f"{name}: nothing can be decoded: {tail}")
     missing_s = 0.0 if stated_s is None else stated_s - end_s
-    return missing_s if missing_s > LEAST_MISSING_S else 0.0
+    return missing_s if missing_s > MIN_MISSING_S else 0.0
 
 
 class _Blocks:

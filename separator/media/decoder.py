@@ -162,7 +162,7 @@ def borrow_decoder(path: Path, limits: Limits) -> Iterator[Decoder]:
             decoder.close()
 
 
-def let_go(limits: Limits | None = None) -> None:
+def close_probed_files(limits: Limits | None = None) -> None:
     """Close the files that idle processes have probed but not decoded: a deleted file takes up disk
     space until it is closed."""
     waiting = _idle.get((os.getpid(), (limits or Limits()).memory_bytes), [])

@@ -11,8 +11,8 @@ from separator.errors import MediaDamaged, MediaUnreadable
 from separator.media.ffmpeg import QUIET, run
 from separator.media.limits import SAFE_INPUT, Limits, check_file, name_input, show_name
 
-MOST_FRAMES = 60  # of a video, one a second
-MOST_BYTES = 2 << 30  # of all frames
+MAX_FRAMES = 60  # of a video, one a second
+MAX_BYTES = 2 << 30  # of all frames
 HEAD_BYTES = 16
 # First bytes of images -> ffmpeg's reader of exactly this file.
 IMAGES = {b"\xff\xd8\xff": "jpeg_pipe", b"\x89PNG": "png_pipe", b"BM": "bmp_pipe"}
@@ -34,8 +34,8 @@ def read_frames(
         command += ["-ss", f"{at_s:.3f}"] if at_s is not None else []
         command += ["-i", name_input(path), "-map", "0:V:0"]
         command += ["-frames:v", "1"] if at_s is not None else []
-        command += ["-vf", "fps=1", "-frames:v", str(MOST_FRAMES)] if at_s is None else []
-    frames = split_ppm(path, run([*command, *PPM], path, limits or Limits(), MOST_BYTES))
+        command += ["-vf", "fps=1", "-frames:v", str(MAX_FRAMES)] if at_s is None else []
+    frames = split_ppm(path, run([*command, *PPM], path, limits or Limits(), MAX_BYTES))
     if not frames and not form and at_s is None:  # less than half a second long
         return read_frames(path, limits, 0.0)
     if not frames:

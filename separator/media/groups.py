@@ -12,8 +12,8 @@ from separator.media.messages import ORDER
 from separator.media.probe import Media, Track
 
 GROUPS = ("off", "auto")
-MOST_JOINED = 16  # each stream of a group has a decoder of its own
-MOST_APART_S = 0.1  # between the starts of streams that belong together: a few packets
+MAX_JOINED = 16  # each stream of a group has a decoder of its own
+MAX_APART_S = 0.1  # between the starts of streams that belong together: a few packets
 LAYOUTS_BY_NUMBER = {2: "stereo", 6: "5.1", 8: "7.1"}
 # Titles of streams that are names of channels, beside libav's own names.
 TITLES = {
@@ -37,7 +37,7 @@ def group_streams(tracks: Sequence[Track]) -> list[Track]:
         names = [_read_channel(track) for track in run]
         has_names = any(name not in (None, "FC") for name in names)
         for streams in _split_by_name(run) if has_names else [run]:
-            if 2 <= len(streams) <= MOST_JOINED:
+            if 2 <= len(streams) <= MAX_JOINED:
                 found.append(join_streams(streams))
             else:
                 found += streams
@@ -112,7 +112,7 @@ def _describe(track: Track) -> tuple[object, ...]:
 def _is_near(first: Track, track: Track) -> bool:
     if first.start_s is None or track.start_s is None:
         return first.start_s == track.start_s
-    return abs(first.start_s - track.start_s) <= MOST_APART_S
+    return abs(first.start_s - track.start_s) <= MAX_APART_S
 
 
 def _split_by_name(run: Sequence[Track]) -> Iterator[list[Track]]:

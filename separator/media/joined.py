@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.media.decode import BLOCK_SAMPLES, LEAST_MISSING_S, Decoding, decode, output_rate
+from separator.media.decode import BLOCK_SAMPLES, MIN_MISSING_S, Decoding, decode, output_rate
 from separator.media.groups import leave_out
 from separator.media.limits import Limits
 from separator.media.probe import Media, Track
@@ -65,7 +65,7 @@ class Joined(Iterator[np.ndarray]):
         missing = self._lengths.max() - self._lengths
         for decoding, index, count in zip(self._decodings, self._indexes, missing, strict=True):
             repairs = decoding.repairs
-            if count > LEAST_MISSING_S * self._rate_hz:
+            if count > MIN_MISSING_S * self._rate_hz:
                 repairs = replace(repairs, num_missing=max(int(count), repairs.num_missing))
             found.append((index, repairs))
         return JoinedRepairs(tuple(found))

@@ -20,8 +20,8 @@ STATING = ("mov", "matroska", "flac", "caf", "aiff", "au", "wv", "mxf")
 STATING_BYTES = ("wav", "avi", "w64")
 W64_HEAD = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 HEAD_BYTES = 28
-MOST_CHUNKS = 1_000  # of a caf before its samples
-MOST_TAGS = 100  # of ID3 before the sound of an mp3
+MAX_CHUNKS = 1_000  # of a caf before its samples
+MAX_TAGS = 100  # of ID3 before the sound of an mp3
 XING_BYTES = 4_096  # from the start of an mp3's sound: its first frame, which may state the length
 RIFF_UNKNOWN = 0x7FFF_F000  # sizes from here on come from writers that cannot seek
 
@@ -94,7 +94,7 @@ def _read_stated_bytes(head: bytes, file: BinaryIO) -> int | None:
 def _read_caf_bytes(file: BinaryIO) -> int | None:
     """Return the offset at which the samples of a caf should end; None if it is not stated."""
     place = 8
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         file.seek(place)
         head = file.read(12)
         if len(head) < 12:
@@ -128,7 +128,7 @@ def _has_more_than_xing(path: Path) -> bool:
 def _skip_tags(file: BinaryIO) -> int:
     """Seek to the sound behind the ID3 tags of an mp3; return its offset."""
     start = 0
-    for _ in range(MOST_TAGS):
+    for _ in range(MAX_TAGS):
         file.seek(start)
         head = file.read(10)
         if head[:3] != b"ID3" or len(head) < 10:

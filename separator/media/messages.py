@@ -18,7 +18,7 @@ SENT_FORMATS = {
     "u8": "u1", "u8p": "u1", "s16": "i2", "s16p": "i2", "s32": "i4", "s32p": "i4",
     "flt": "f4", "fltp": "f4", "dbl": "f8", "dblp": "f8",
 }  # fmt: skip
-MOST_PLANES = 7  # PyAV looks one plane too far for the end of a frame's planes
+MAX_PLANES = 7  # PyAV looks one plane too far for the end of a frame's planes
 # libav's own order of channels. PyAV 18 frees the channel list of a layout in any other order
 # twice, with the frame and with the layout: such layouts are kept until the process ends.
 ORDER = [
@@ -85,7 +85,7 @@ class Sender:
                 return False
             self._layout, self._first_rate_hz = layout, frame.sample_rate
         name, rate_hz = form.name, frame.sample_rate
-        fits = name in SENT_FORMATS and not (form.is_planar and layout.nb_channels > MOST_PLANES)
+        fits = name in SENT_FORMATS and not (form.is_planar and layout.nb_channels > MAX_PLANES)
         fits = fits and rate_hz == self._rate_hz and layout.nb_channels == self._num_channels
         resampled = None if fits else (name, layout.name, rate_hz)
         if resampled != self._resampled:

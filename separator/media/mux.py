@@ -41,7 +41,7 @@ PCM_MUXERS = ("mov", "mxf")
 # Codecs that ffmpeg can write into MXF.
 MXF_PICTURES = ("mpeg2video", "h264", "prores", "dnxhd", "jpeg2000", "dvvideo")
 MXF_SOUNDS, MXF_RATE_HZ = ("pcm_s16le", "pcm_s24le"), 48_000
-MOST_CUT_S = 0.1
+MAX_CUT_S = 0.1
 # Options of the copied streams; data streams (time codes, telemetry) cannot be copied.
 COPY: dict[str, object] = {
     "c": "copy",
@@ -135,7 +135,7 @@ def holds_mxf(media: Media) -> bool:
 def _check_whole(path: Path, media: Media, output_path: Path, limits: Limits) -> None:
     """Refuse a file that ends early: ffmpeg ends an MXF with its shortest stream."""
     stated_s, written_s = media.duration_s, probe(output_path, limits).duration_s
-    if stated_s and (written_s or 0.0) < stated_s - MOST_CUT_S:
+    if stated_s and (written_s or 0.0) < stated_s - MAX_CUT_S:
         output_path.unlink()
         raise EncoderFailed(
             f"{show_name(path)}: as MXF it would end after {written_s or 0.0:.3f} s of"

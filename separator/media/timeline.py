@@ -22,7 +22,7 @@ class Repairs:
     num_gaps: int = 0
     num_filled: int = 0  # silence in the gaps
     num_dropped: int = 0  # of packets that overlap earlier ones
-    num_missing: int = 0  # at the end, of the stated length; 0 if less than LEAST_MISSING_S
+    num_missing: int = 0  # at the end, of the stated length; 0 if less than MIN_MISSING_S
     num_links: int = 1  # number of files that are joined one after the other
     errors: str = ""  # as ffmpeg reports them, in a line; shown only without other repairs
 

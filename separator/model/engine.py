@@ -29,7 +29,7 @@ from separator.model.pieces import separate_pieces
 from separator.model.sharing import SharedForward
 from separator.model.spectrogram import compute_whole_spectrum, invert_spectrum
 from separator.model.track import TrackSeparator, check_stem
-from separator.model.transfer import bring, to_device
+from separator.model.transfer import fetch_results, to_device
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Engine(TrackSeparator):
         waveform = to_device(samples_CT.float(), self.device)
         waveform = resample(waveform, rate_hz, self.config.rate_hz)
         separate = self._separate_pieces if self.is_in_pieces else self._separate_windows
-        for stem_CT in bring(
+        for stem_CT in fetch_results(
             separate(waveform, rate_hz, conditions_QD.to(self.device).float(), span)
         ):
             yield check_stem(stem_CT, samples_CT)

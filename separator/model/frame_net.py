@@ -18,7 +18,7 @@ from separator.model.spectrogram import compute_spectrum
 
 RATE_HZ = 32_000
 N_FFT, HOP, NUM_MELS = 1024, 320, 64
-LEAST_POWER = 1e-8
+MIN_POWER = 1e-8
 FRAMES_PER_ROW = 8
 ROW = FRAMES_PER_ROW * HOP  # samples
 DILATIONS = (1, 2, 4, 8)
@@ -74,7 +74,7 @@ class FrameNet(nn.Module):
         waveform_BT = F.pad(waveform_BT, (0, num_rows * ROW - waveform_BT.shape[1]))
         spectrum_BNF = compute_spectrum(waveform_BT, N_FFT, HOP)
         power_BNM = spectrum_BNF[:, :-1].abs().square() @ self.mel_FM
-        return (power_BNM + LEAST_POWER).log10() / 2
+        return (power_BNM + MIN_POWER).log10() / 2
 
     def score(self, level_BNM: Tensor) -> FrameScores:
         """Score levels, one row for every eight frames."""

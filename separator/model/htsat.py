@@ -184,7 +184,7 @@ class Block(nn.Module):
         self.mlp = nn.ModuleDict(
             {"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)}
         )
-        apart = find_apart(size, shift) if shift else torch.zeros(1, 1, 1, 1, device="cpu")
+        apart = make_attention_mask(size, shift) if shift else torch.zeros(1, 1, 1, 1, device="cpu")
         self.apart_G1LL = nn.Buffer(apart, persistent=False)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
@@ -250,7 +250,7 @@ def find_offsets() -> Tensor:
     return rows_LL * (2 * WINDOW - 1) + columns_LL
 
 
-def find_apart(size: int, shift: int) -> Tensor:
+def make_attention_mask(size: int, shift: int) -> Tensor:
     """Return (G, 1, L, L), APART for pairs from opposite ends of the picture.
 
     Such pairs share a shifted window at the edge.

@@ -21,7 +21,7 @@ GRID_BINS = 64
 LEAK = 0.01
 # Limits to what a file may ask for; the released networks have sizes up to 2048 and frames that
 # overlap seven times.
-LARGEST_SIZE, MOST_OVERLAP = 65_536, 64
+LARGEST_SIZE, MAX_OVERLAP = 65_536, 64
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def check_sizes(rate_hz: int, n_fft: int, hop: int, condition_size: int) -> None
             f"n_fft={n_fft}: must be a multiple of {2 * GRID_BINS} up to {LARGEST_SIZE}"
         )
     # Very short hops would take all memory: each frame is a whole spectrum.
-    lowest, highest = max(1, n_fft // MOST_OVERLAP), n_fft // 2
+    lowest, highest = max(1, n_fft // MAX_OVERLAP), n_fft // 2
     if not lowest <= hop <= highest:
         raise ValueError(f"hop={hop}: must lie in {lowest}..n_fft/2={highest}")
     if not LOWEST_HZ <= rate_hz <= HIGHEST_HZ:

@@ -22,7 +22,7 @@ from separator.audio.spans import Span, check_rate, plan_spans
 from separator.errors import AudioError, NonFiniteAudio, RequestError
 
 SPAN_S = 122.88
-MOST_CHANNELS = 64
+MAX_CHANNELS = 64
 # Embeddings have length 1. Far larger ones overflow inside the network, whatever the samples.
 LARGEST_CONDITION = 1e6
 
@@ -113,10 +113,10 @@ def check_samples(waveform_CT: Tensor) -> None:
             f"waveform of shape {shape}: (channels, samples) is needed; "
             "for one channel give waveform[None]"
         )
-    if len(waveform_CT) > MOST_CHANNELS:
+    if len(waveform_CT) > MAX_CHANNELS:
         raise AudioError(
             f"waveform of shape {shape} looks transposed: (channels, samples) is needed, with at "
-            f"most {MOST_CHANNELS} channels; give waveform.T"
+            f"most {MAX_CHANNELS} channels; give waveform.T"
         )
     if waveform_CT.is_complex():
         raise AudioError(f"waveform of {waveform_CT.dtype}: samples are real; give waveform.real")

@@ -13,7 +13,7 @@ def to_device(samples: Tensor, device: torch.device) -> Tensor:
     return samples.to(device)
 
 
-def bring(results: Iterable[Tensor]) -> Iterator[Tensor]:
+def fetch_results(results: Iterable[Tensor]) -> Iterator[Tensor]:
     """Copy results from the device and yield them in order. While one is copied from a GPU, the
     next one is computed."""
     before: _Copy | None = None

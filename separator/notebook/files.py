@@ -34,7 +34,7 @@ from separator.media.encode_settings import EncodeSettings
 from separator.media.probe import Media, Track, probe
 from separator.media.usable import check_track
 from separator.model.track import SPAN_S, TrackSeparator
-from separator.notebook.players import MOST_PLAYERS, Preview, make_page
+from separator.notebook.players import MAX_PLAYERS, Preview, make_page
 from separator.queries import Query
 from separator.storage import Storage, parse_uri
 from separator.storage.atomic import make_folder, replacing
@@ -64,7 +64,7 @@ class StemFiles(tuple[StemFile, ...]):
     """The stems of a file; a notebook shows them with players."""
 
     def _repr_html_(self) -> str:
-        return make_page([read_preview(each) for each in self[:MOST_PLAYERS]], len(self))
+        return make_page([read_preview(each) for each in self[:MAX_PLAYERS]], len(self))
 
 
 @dataclass(frozen=True)

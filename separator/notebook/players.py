@@ -2,7 +2,7 @@
 
 Sound and picture are `data:` addresses, so that the output of a cell can be kept, mailed or
 printed. Its size is bounded: a long sound is cut to 10 to 30 s around its loudest part, and only
-the first MOST_PLAYERS sounds are shown. Colors follow the notebook's theme, light or dark.
+the first MAX_PLAYERS sounds are shown. Colors follow the notebook's theme, light or dark.
 Shapes: C channels, T samples.
 """
 
@@ -18,7 +18,7 @@ from separator.audio.window import EnvelopeMeter, Span, choose_window
 from separator.media.preview import encode_preview
 from separator.storage.temporary import temporary_folder
 
-MOST_PLAYERS = 8
+MAX_PLAYERS = 8
 BLOCK_SAMPLES = 1 << 18
 PAGE = '<div style="color-scheme: light dark; max-width: 42em">{}</div>'
 FIGURE = """\

@@ -18,7 +18,7 @@ from separator.audio.renditions import JOINT, Editor, Edits
 from separator.errors import QueryError, RequestError
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
-from separator.notebook.players import MOST_PLAYERS, make_page, make_preview
+from separator.notebook.players import MAX_PLAYERS, make_page, make_preview
 from separator.queries import parse_queries
 from separator.rows import RESIDUAL
 from separator.storage.atomic import make_folder, replacing, take_folder
@@ -141,7 +141,7 @@ class NamedStems:
             return None
         stems = list(self._list_samples())
         rest_CT = self._mix() - np.sum([stem_CT for _, stem_CT in stems], 0)
-        sounds = [(SOUND, self._mix()), *stems[: MOST_PLAYERS - 2], (RESIDUAL, rest_CT)]
+        sounds = [(SOUND, self._mix()), *stems[: MAX_PLAYERS - 2], (RESIDUAL, rest_CT)]
         previews = [make_preview(name, samples, self.rate_hz) for name, samples in sounds]
         return make_page(previews, len(stems) + 2)
 

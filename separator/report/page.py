@@ -28,7 +28,7 @@ from separator.rows import RENDITION, STEM
 from separator.run.status import describe_state
 from separator.storage import is_within, join_uri, parse_uri
 
-MOST_ROWS_PER_ASSET = 200  # in the table; the most doubtful rows are kept
+MAX_ROWS_PER_ASSET = 200  # in the table; the most doubtful rows are kept
 SHOWN_QUERIES = 100  # in the overview
 # Fields of a row of the table, in this order.
 FIELDS = (
@@ -90,13 +90,13 @@ def sort_rows(rows: Iterable[Record], doubts: Iterable[float]) -> list[tuple[Rec
 
 
 def limit_rows(pairs: Sequence[tuple[Record, float, int]]) -> list[tuple[Record, float, int]]:
-    """Keep at most MOST_ROWS_PER_ASSET of each asset; `pairs` are sorted by doubt."""
+    """Keep at most MAX_ROWS_PER_ASSET of each asset; `pairs` are sorted by doubt."""
     counts: dict[str, int] = {}
     kept = []
     for each in pairs:
         uri = each[0]["asset_uri"]
         counts[uri] = counts.get(uri, 0) + 1
-        if counts[uri] <= MOST_ROWS_PER_ASSET:
+        if counts[uri] <= MAX_ROWS_PER_ASSET:
             kept.append(each)
     return kept
 

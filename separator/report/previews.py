@@ -38,7 +38,7 @@ from separator.storage.temporary import temporary_folder
 VERSION = 1  # of previews; with another version all previews are made again
 AGAIN = "again"  # a script of this name makes the next report repeat the previews of its folder
 NUM_PEAKS = 600
-MOST_PEAKS = 400  # of the waveform of a whole track
+MAX_PEAKS = 400  # of the waveform of a whole track
 ERRORS = (MediaError, StorageError, AudioError, RequestError)
 MIXTURE, RESIDUAL = "mixture", "residual"
 
@@ -110,7 +110,7 @@ class PreviewMaker:
             "duration_s": round(duration_s, 3),
             "window": window,
             "lanes": lanes,
-            "track": shrink(peaks, MOST_PEAKS),
+            "track": shrink(peaks, MAX_PEAKS),
             "trouble": source.trouble,
         }
 

@@ -1,7 +1,7 @@
 """Count all current rows of the manifest in one pass, for the overview of the report.
 
 Memory grows by about 80 bytes per row, whatever the length of its texts: it holds a hash of each
-asset, at most MOST_QUERIES names of queries, and a few examples of each failure.
+asset, at most MAX_QUERIES names of queries, and a few examples of each failure.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from separator.rows import STEM
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_QUERIES = 10_000  # names that are counted; all others count as one query
-MOST_EXAMPLES = 5  # of each failure
+MAX_QUERIES = 10_000  # names that are counted; all others count as one query
+MAX_EXAMPLES = 5  # of each failure
 OTHERS = "(other queries)"
 SEVERAL = "(several texts)"  # one name has several texts, because assets have their own queries
 # Columns with a histogram: lowest and highest value, unit.
@@ -157,7 +157,7 @@ def _read_arrays(columns: Columns, known: dict[str, int]) -> Arrays:
     """Read the arrays of a batch. `known` maps names of queries to numbers, over all batches."""
     codes, names = columns.read_coded("query_name")
     for name in names:
-        if name not in known and len(known) < MOST_QUERIES:
+        if name not in known and len(known) < MAX_QUERIES:
             known[name] = len(known)
         elif name not in known:
             known.setdefault(OTHERS, len(known))
@@ -253,7 +253,7 @@ def _add_examples(scan: Scan, columns: Columns, is_failed: np.ndarray) -> None:
         scan.failures[code] += int(counts[number])
         examples = scan.examples.setdefault(code, [])
         for row in rows[codes[rows] == number]:
-            if len(examples) >= MOST_EXAMPLES:
+            if len(examples) >= MAX_EXAMPLES:
                 break
             found = _describe_example(columns, int(row))
             if found["asset"] not in [each["asset"] for each in examples]:

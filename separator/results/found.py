@@ -18,7 +18,7 @@ COLUMNS = (
     "frame_rate", "timecode", "created_at", "duration_s",
 )  # fmt: skip
 ANY, UNREVIEWED = "any", "none"  # choices in addition to the verdicts
-MOST_NAMES = 20
+MAX_NAMES = 20
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def read_presence(
                     # The output's own rows come last: they have the fingerprints of stems.
                     found[key] = other | {"fingerprint": row.get("fingerprint", "")}
     if not found and unheard:
-        unknown = ", ".join(sorted(unheard)[:MOST_NAMES])
+        unknown = ", ".join(sorted(unheard)[:MAX_NAMES])
         raise RequestError(
             f"{query or output_uri!r}: nothing has listened for {unknown}: its rows failed, its "
             "words mean nothing to the model, or detect.model was off"
@@ -85,7 +85,7 @@ def read_presence(
     if query and not found:
         raise RequestError(
             f"{query!r}: no query of {output_uri} has that name, or it as a word of its text; "
-            f"there are {', '.join(sorted(names - {''})[:MOST_NAMES]) or 'none'}"
+            f"there are {', '.join(sorted(names - {''})[:MAX_NAMES]) or 'none'}"
         )
     rows = [found[key] for key in sorted(found)]
     if verdict == ANY:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 NO_ETAG = hash("")  # the etag of an asset that storage could not look at
 OK, FAILED_FOR_GOOD, MAY_PASS = 0, 1, 2  # outcomes
 SCORE_COLUMNS = ("status", "presence_score")
-MOST_READS = 3
+MAX_READS = 3
 
 In = ParamSpec("In")
 Out = TypeVar("Out")
@@ -37,7 +37,7 @@ def read_again(read: Callable[In, Out]) -> Callable[In, Out]:
 
     @functools.wraps(read)
     def read_until_whole(*args: In.args, **options: In.kwargs) -> Out:
-        for _ in range(MOST_READS - 1):
+        for _ in range(MAX_READS - 1):
             with contextlib.suppress(ObjectMissing):
                 return read(*args, **options)
         return read(*args, **options)

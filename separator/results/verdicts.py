@@ -34,7 +34,7 @@ FIELDS = ("verdict", "note", "presence")
 NEVER = datetime.min.replace(tzinfo=UTC)
 FINGERPRINT = re.compile("[0-9a-f]{32}")
 LONGEST_NOTE = 10_000
-MOST_CONFLICTS = 100
+MAX_CONFLICTS = 100
 Span = tuple[float, float]
 Time = TypeVar("Time", datetime, None)
 
@@ -94,7 +94,7 @@ def add_verdicts(storage: Storage, layout: Layout, new: Iterable[Verdict]) -> in
     Adding the same verdicts again, in any order, changes nothing.
     """
     new, uri = list(new), name_verdicts(layout)
-    for _ in range(MOST_CONFLICTS):
+    for _ in range(MAX_CONFLICTS):
         try:
             data, version = storage.read_versioned(uri)
             old = unpack(data, uri)
@@ -105,7 +105,7 @@ def add_verdicts(storage: Storage, layout: Layout, new: Iterable[Verdict]) -> in
         if not num_changed or _replace(storage, uri, pack(merged), version):
             return num_changed
         time.sleep(random.uniform(0.01, 0.2))
-    raise StorageBusy(f"{uri}: others wrote first {MOST_CONFLICTS} times in a row")
+    raise StorageBusy(f"{uri}: others wrote first {MAX_CONFLICTS} times in a row")
 
 
 def _replace(storage: Storage, uri: str, data: bytes, version: str) -> bool:

@@ -8,8 +8,8 @@ is to blame and not the device.
 from collections import Counter
 from collections.abc import Collection
 
-MOST_FAILURES = 3  # so many in a row, without common work, make a device sick
-MOST_TURNS = 2  # restarts of an actor that Ray puts on a sick device although others are free
+MAX_FAILURES = 3  # so many in a row, without common work, make a device sick
+MAX_TURNS = 2  # restarts of an actor that Ray puts on a sick device although others are free
 START = "start"  # stands for the work if an actor does not even start
 # Answers to an actor that starts on a device. GIVE_UP is for an actor that holds spans: they fail
 # at once, so that the next pass takes them. PARK is for one without spans: it waits, and gets none.
@@ -48,7 +48,7 @@ class DeviceHealth:
             return WORK
         self.turns[actor] += 1
         num_healthy = sum(not self.is_sick(each) for each in self.seen)
-        if len(self.working) < num_healthy and self.turns[actor] <= MOST_TURNS:
+        if len(self.working) < num_healthy and self.turns[actor] <= MAX_TURNS:
             return TURN_AWAY
         self.stopped.add(actor)
         return GIVE_UP if actor in self.has_worked else PARK
@@ -78,4 +78,4 @@ class DeviceHealth:
             for works in self.in_a_row.get(device, [])
             if all(len(self.failed_on[work]) == 1 for work in works)
         ]
-        return len(own) >= MOST_FAILURES and not frozenset.intersection(*own)
+        return len(own) >= MAX_FAILURES and not frozenset.intersection(*own)

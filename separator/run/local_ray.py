@@ -20,7 +20,7 @@ import ray.exceptions
 from separator.errors import ClusterUnreachable
 from separator.run.process import list_children
 
-MOST_STARTS = 3
+MAX_STARTS = 3
 KNOCK_S = 10.0
 # ValueError: of an address without a port.
 START_ERRORS = (OSError, RuntimeError, ValueError, ray.exceptions.RayError)
@@ -42,7 +42,7 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")
     address = os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"num_cpus": num_cpus} if address == "local" else {}
-    for attempt in range(1, MOST_STARTS + 1):
+    for attempt in range(1, MAX_STARTS + 1):
         before = list_children()
         try:
             _knock(address)
@@ -65,7 +65,7 @@ def join_ray(num_cpus: int | None = None, log_to_driver: bool = False) -> None:
             for pid in list_children() - before:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            if attempt == MOST_STARTS:
+            if attempt == MAX_STARTS:
                 raise ClusterUnreachable(_describe(address, error)) from None
     quiet_loggers()
 

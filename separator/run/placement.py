@@ -11,7 +11,7 @@ from separator.config import ActorSettings, RunSettings, StageSettings
 
 # With stereo tracks at 48 kHz a task took 0.6 to 0.9 GB, an actor with `mini` on a CPU 3.3 GB.
 TASK_BYTES, ACTOR_BYTES = 1_000_000_000, 4_000_000_000
-LEAST_TASKS = 2  # tasks that a small machine has room for beside its actors
+MIN_TASKS = 2  # tasks that a small machine has room for beside its actors
 EXTRACT, SEPARATE, PUBLISH = "tasks of extract", "actors", "tasks of publish"
 SPANS_AT_ONCE = 8  # while some are on a GPU, the CPU works on the others
 Requests = Mapping[str, Mapping[str, Any]]  # stage -> Ray's options
@@ -45,7 +45,7 @@ def share_memory(gpus_of_actor: float, nodes: Sequence[Mapping[str, Any]]) -> fl
         has = node["Resources"]
         if node["Alive"] and (has.get("CPU") or has.get("GPU")):
             num_actors = max(1, int(has.get("GPU", 0) / gpus_of_actor))
-            shares.append(has.get("memory", 0) / (num_actors + LEAST_TASKS))
+            shares.append(has.get("memory", 0) / (num_actors + MIN_TASKS))
     return min(shares)
 
 

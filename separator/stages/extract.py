@@ -23,7 +23,7 @@ from separator.errors import (
 )
 from separator.media.choose import choose_tracks
 from separator.media.decode import output_rate
-from separator.media.decoder import let_go
+from separator.media.decoder import close_probed_files
 from separator.media.joined import decode_track, drop_silent
 from separator.media.limits import Limits
 from separator.media.probe import Media, Track, probe
@@ -92,7 +92,9 @@ class Extractor:
             try:
                 yield from self._read(asset, path)
             finally:
-                let_go(self.limits)  # decoders close the local copy before it is deleted
+                close_probed_files(
+                    self.limits
+                )  # decoders close the local copy before it is deleted
 
     def _read(self, asset: Asset, path: Path) -> Iterator[SpanRow | Failed]:
         media = probe(path, self.limits)

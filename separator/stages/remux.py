@@ -11,7 +11,7 @@ from pathlib import Path
 from separator.audio.format import AudioFormat
 from separator.errors import LayoutUnsupported
 from separator.media.decode import decode, output_rate
-from separator.media.decoder import let_go
+from separator.media.decoder import close_probed_files
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
 from separator.media.formats import FORMATS, Format, choose_layout
@@ -48,7 +48,7 @@ class Remuxer:
             of = (command.asset, NO_TRACK, len(command.tracks))
             done = fail(of, error, "remux", kind=REMUX, name=command.name)
         finally:
-            let_go()  # decoders close the local copies, which are deleted by now
+            close_probed_files()  # decoders close the local copies, which are deleted by now
         return replace(done, seconds=Seconds(publish=time.monotonic() - started))
 
     def _remux(self, command: Remux) -> str:

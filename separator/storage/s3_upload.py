@@ -16,7 +16,7 @@ from separator.storage.uri import Place
 
 log = logging.getLogger(__name__)
 
-MOST_PARTS = 10_000
+MAX_PARTS = 10_000
 # Parts of one upload in flight; memory holds one more.
 PARTS_IN_FLIGHT = 4
 # Types of files that browsers open, by ending: without a type, a browser would download the file.
@@ -134,9 +134,9 @@ class Writer:
         pool = ThreadPoolExecutor(PARTS_IN_FLIGHT)
         try:
             for number, data in enumerate(parts, start=1):
-                if number > MOST_PARTS:
+                if number > MAX_PARTS:
                     raise StorageError(
-                        f"{self.place.shown}: longer than {MOST_PARTS:,} parts of "
+                        f"{self.place.shown}: longer than {MAX_PARTS:,} parts of "
                         f"{self.settings.part_bytes:,} bytes; raise storage.part_bytes"
                     )
                 on_the_way.append(pool.submit(self._upload_part, upload, number, data))

@@ -18,7 +18,7 @@ from separator.storage.uri import Entry, Place, parse_uri
 
 BLOCK_BYTES = 1 << 20
 # `read` holds its answer in memory.
-MOST_READ_BYTES = 1 << 30
+MAX_READ_BYTES = 1 << 30
 
 
 class Store(Protocol):
@@ -130,9 +130,9 @@ class Storage:
     def read(self, uri: str) -> bytes:
         """Read all of a small object."""
         store, place = self._find(uri)
-        if (num_bytes := store.stat(place).num_bytes) > MOST_READ_BYTES:
+        if (num_bytes := store.stat(place).num_bytes) > MAX_READ_BYTES:
             raise StorageError(
-                f"{uri}: {num_bytes:,} bytes; at most {MOST_READ_BYTES:,} are read into memory"
+                f"{uri}: {num_bytes:,} bytes; at most {MAX_READ_BYTES:,} are read into memory"
             )
         data = store.read(place)
         # If another writer replaced it after `stat`, the length is that of the new object.

@@ -15,7 +15,7 @@ from separator.encoders.mini import pack_mini
 from separator.errors import MediaError, ObjectMissing, RequestError
 from separator.model.checkpoint import write_safetensors
 from separator.storage import Storage
-from separator.train.draw import MOST_DRAWS
+from separator.train.draw import MAX_DRAWS
 from separator.train.examples import Examples
 from separator.train.loop import Batch, State, measure_separation
 from separator.train.plot import SDRI
@@ -78,9 +78,9 @@ class ByText(Task):
             except (MediaError, ObjectMissing) as error:
                 self.seen[uri] = None
                 is_bare = all(image_D is None for image_D in self.seen.values())
-                if is_bare and len(self.seen) >= MOST_DRAWS:
+                if is_bare and len(self.seen) >= MAX_DRAWS:
                     raise RequestError(
-                        f"data.lists: none of the first {MOST_DRAWS} images can be read: {error}"
+                        f"data.lists: none of the first {MAX_DRAWS} images can be read: {error}"
                     ) from None
         return self.seen[uri]
 

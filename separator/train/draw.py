@@ -25,7 +25,7 @@ SPEEDS = 60  # denominator of speeds: few filters to design, in steps of 0.3 sem
 PEAK = 0.95
 SILENCE = 1e-6  # energy (-60 dB) at or below which a stretch counts as silent
 LOWEST_HZ, OCTAVES_COLOURED = 62.5, 8  # an equaliser has a point at every octave up to 16 kHz
-MOST_DRAWS = 50  # so many draws in a row without a usable sound end the run
+MAX_DRAWS = 50  # so many draws in a row without a usable sound end the run
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Drawer:
         Return that source, its samples, and the number of sources skipped before.
         """
         skipped = num_silent = 0
-        for _ in range(MOST_DRAWS):
+        for _ in range(MAX_DRAWS):
             source = choose()
             try:
                 samples_T = draw_sound(
@@ -58,7 +58,7 @@ class Drawer:
                 return source, samples_T, skipped + num_silent
             num_silent += 1
         raise AudioError(
-            f"data.lists: {MOST_DRAWS} sounds drawn in a row cannot be used: {skipped} unreadable, "
+            f"data.lists: {MAX_DRAWS} sounds drawn in a row cannot be used: {skipped} unreadable, "
             f"{num_silent} silent"
         )
 

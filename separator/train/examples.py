@@ -10,7 +10,7 @@ import numpy as np
 
 from separator.errors import RequestError
 from separator.storage import Storage
-from separator.train.draw import MOST_DRAWS, make_drawer, set_level
+from separator.train.draw import MAX_DRAWS, make_drawer, set_level
 from separator.train.mixer import mix
 from separator.train.recipe import DataSettings
 from separator.train.sound_lists import Source, group_by_kind
@@ -94,7 +94,7 @@ class Examples:
         groups = {source.group for source in present}
         if rng.random() >= self.settings.absent_ratio or not self._outside(groups, None):
             return None
-        for _ in range(MOST_DRAWS):
+        for _ in range(MAX_DRAWS):
             source = self._choose(rng, groups, None)
             if not any(is_alike(source, each) for each in present):
                 return source

@@ -28,7 +28,7 @@ ENOUGH_SOUND, ENOUGH_SILENCE = 1e-3, 1e-2
 CHOSEN = ("initial_lr", "weight_decay", "amsgrad")  # may change when a training continues
 HIGHEST = "max_exp_avg_sq"  # state that AdamW keeps only with amsgrad
 
-MOST_LOST = 10  # steps in a row without a finite gradient that end the training
+MAX_LOST = 10  # steps in a row without a finite gradient that end the training
 
 Batch = dict[str, Tensor]
 log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ def run_steps(
     `seeds`: the training's seed, and the number of this worker. Torch's random numbers in a step
     depend only on them and on the step, so a continued training draws as an undisturbed one does.
     A loss that is not finite raises LossNotFinite; its batch is saved to `rescue_path`. A gradient
-    that is not finite leaves the weights as they are; MOST_LOST in a row raise LossNotFinite too.
+    that is not finite leaves the weights as they are; MAX_LOST in a row raise LossNotFinite too.
     """
     state.call.train()
     lost_in_a_row = 0
@@ -182,7 +182,7 @@ def run_steps(
         else:
             log.warning("step %d: a gradient is not finite; the weights stay", state.step)
             lost_in_a_row += 1
-        if lost_in_a_row == MOST_LOST:
+        if lost_in_a_row == MAX_LOST:
             raise make_loss_error(state.step, float(norm), batch, rescue_path, "gradient")
         state.schedule.step()
         if state.average is not None:

@@ -15,7 +15,7 @@ import numpy as np
 from separator.audio.pairs import match_first
 from separator.errors import RequestError
 from separator.storage import Storage
-from separator.train.draw import MOST_DRAWS, draw_turn, make_drawer, set_level
+from separator.train.draw import MAX_DRAWS, draw_turn, make_drawer, set_level
 from separator.train.examples import (
     choose_outside,
     choose_source,
@@ -127,7 +127,7 @@ class MinedPairs:
 
     def _choose_other(self, source: Source, rng: np.random.Generator) -> Source:
         """Choose another sound of the same label; the sound itself if it is the only one."""
-        for _ in range(MOST_DRAWS):
+        for _ in range(MAX_DRAWS):
             other = choose_source(self.kinds[source.kind], rng)
             if other is not source:
                 return other

@@ -14,7 +14,7 @@ TASKS = ("text", "examples", "tags", "times")
 DRIVEN = ("text", "examples")  # tasks that train a separator
 KINDS = ("resunet", "unet")
 ANY_LICENCE, PERMISSIVE = "all", "permissive"
-MOST = 1_000_000_000
+MAX_COUNT = 1_000_000_000
 Range = tuple[float, float]
 RATIO: Range = (0.0, 1.0)
 
@@ -149,9 +149,9 @@ class OptimSettings:
     compile: bool = False  # a minute at the start; then a GPU takes half the time for a step
 
     def __post_init__(self) -> None:
-        ranges: dict[str, Range] = {"num_steps": (1, MOST), "batch": (1, MOST)}
-        ranges |= {"rate": (0, 1_000), "warmup_steps": (0, MOST), "weight_decay": (0, 1_000)}
-        ranges |= {"use_text_ratio": RATIO, "ema": RATIO, "clip_norm": (0, MOST)}
+        ranges: dict[str, Range] = {"num_steps": (1, MAX_COUNT), "batch": (1, MAX_COUNT)}
+        ranges |= {"rate": (0, 1_000), "warmup_steps": (0, MAX_COUNT), "weight_decay": (0, 1_000)}
+        ranges |= {"use_text_ratio": RATIO, "ema": RATIO, "clip_norm": (0, MAX_COUNT)}
         check_numbers(self, "optim.", ranges)
         if self.loss not in LOSSES:
             raise RequestError(f"optim.loss={self.loss!r}: must be one of {LOSSES}")
@@ -185,8 +185,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if "/" in self.name or self.name in ("", ".", ".."):
             raise RequestError(f"name={self.name!r}: must be the name of a folder in the output")
-        counts = dict.fromkeys(("workers", "readers", "checkpoint_every", "keep"), (1.0, MOST))
-        check_numbers(self, "", counts | {"seed": (0, MOST)})
+        counts = dict.fromkeys(("workers", "readers", "checkpoint_every", "keep"), (1.0, MAX_COUNT))
+        check_numbers(self, "", counts | {"seed": (0, MAX_COUNT)})
         if self.task == "tags" and not self.data.num_sounds[0]:
             raise RequestError("data.num_sounds: an example of task=tags has one sound at least")
         if self.task not in TASKS:

@@ -23,7 +23,7 @@ from separator.storage import Storage
 from separator.train.sound_lists import Source, group_by_kind, read_stretch
 from separator.train.train_encoder import SCALE, draw_turns, drop_words
 
-MOST_HEARD, HEARD_S = 32, 5.0  # sounds that give a kind its condition if no caption is known
+MAX_HEARD, HEARD_S = 32, 5.0  # sounds that give a kind its condition if no caption is known
 ADD_CONTEXT = 0.5  # share of captions that get a phrase which says nothing about the sound
 
 
@@ -72,7 +72,7 @@ def hear(
             source = sources[i]
             sound_T = read_stretch(storage, source.uri, num_samples, RATE_HZ, rng, source.start_s)
             heard.append(encoder.encode_audio(sound_T[None], RATE_HZ))
-        if len(heard) == MOST_HEARD:
+        if len(heard) == MAX_HEARD:
             break
     if not heard:
         raise RequestError(f"{sources[0].kind!r}: none of its {len(sources)} sounds can be read")

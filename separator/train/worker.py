@@ -33,7 +33,7 @@ from separator.train.task import Task
 STATE, MODEL, METRICS, CURVE = "state.pt", "model.safetensors", "metrics.jsonl", "loss.png"
 SETTINGS = "settings.json"
 LINE_EVERY_S = 15.0
-MOST_SHOWN = 3  # labels
+MAX_SHOWN = 3  # labels
 SHARED_FIGURES = ("step", "grad_norm", "rate")  # the same in every worker
 
 History = list[dict[str, float]]  # the figures of every step so far
@@ -157,7 +157,7 @@ def check_labels(labels: Sequence[str], folder: Path) -> None:
         gone, added = sorted(set(before) - set(labels)), sorted(set(labels) - set(before))
         raise CheckpointMismatch(
             "the newest checkpoint of this output and name has other labels than data.lists "
-            f"(without {gone[:MOST_SHOWN]}, with {added[:MOST_SHOWN]}); take another name"
+            f"(without {gone[:MAX_SHOWN]}, with {added[:MAX_SHOWN]}); take another name"
         )
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 WITHIN = {"voicebank-demand": 0.06}  # both sides resample, each with a filter of its own
 ROUNDING = 0.005  # of a table
-MOST_STARTS = 5
+MAX_STARTS = 5
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ def write_own_table(name: str, folder: Path) -> Path:
 def start_and_kill(words: list[str], out: Path) -> None:
     """Start the command and kill it when its first unit is done; again where that came too late:
     small sets have few units."""
-    for _ in range(MOST_STARTS):
+    for _ in range(MAX_STARTS):
         shutil.rmtree(out, ignore_errors=True)
         kill_at_work(words, out)
         if not (out / "scores.parquet").exists():
             return
-    raise AssertionError(f"it ended {MOST_STARTS} times before it was killed")
+    raise AssertionError(f"it ended {MAX_STARTS} times before it was killed")
 
 
 def kill_at_work(words: list[str], out: Path) -> None:

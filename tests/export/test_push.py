@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from separator.errors import RequestError
-from separator.export.push import MOST_BYTES, MOST_FILES, batch_files
+from separator.export.push import MAX_BYTES, MAX_FILES, batch_files
 from separator.export.shard_contents import ShardFile
 from tests.helpers.export_library import export, make_config
 from tests.helpers.hub_writes import WritableHub, make_environment, serve_writable_hub
@@ -174,11 +174,11 @@ def test_push_refuses_repositories_of_others_and_public_ones(hub, data_set):
 
 
 def test_files_are_committed_in_batches_of_bounded_size():
-    sizes = [MOST_BYTES - 1, 1, 1, MOST_BYTES * 2, *[0] * (MOST_FILES + 1)]
+    sizes = [MAX_BYTES - 1, 1, 1, MAX_BYTES * 2, *[0] * (MAX_FILES + 1)]
     files = [ShardFile(str(i), int(size), "") for i, size in enumerate(sizes)]
     batches = list(batch_files(files))
     assert [file for batch in batches for file in batch] == files
-    assert [len(batch) for batch in batches] == [2, 1, 1, MOST_FILES, 1]
+    assert [len(batch) for batch in batches] == [2, 1, 1, MAX_FILES, 1]
     assert list(batch_files([])) == []
 
 

@@ -207,7 +207,7 @@ def test_hugging_face_reads_columns_of_mixed_nulls_and_types(tmp_path, monkeypat
 
 
 def test_sound_too_long_for_a_parquet_row_is_named(output, tmp_path, monkeypatch):
-    monkeypatch.setattr("separator.export.parquet_shards.MOST_BYTES", 100)
+    monkeypatch.setattr("separator.export.parquet_shards.MAX_BYTES", 100)
     with pytest.raises(RequestError, match="flac: too long for a row of Parquet; leave it out"):
         export(output, tmp_path / "set", "output.format=parquet")
 

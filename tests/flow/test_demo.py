@@ -14,7 +14,7 @@ from jobs.demo_library import (
     RATE_HZ,
     RECORDED,
     Scene,
-    bring_recordings,
+    fetch_recordings,
     list_recordings,
     mix_scene,
 )
@@ -22,7 +22,7 @@ from tests.helpers.job import ROOT, check_whole
 from tests.helpers.packages import build_deb, encode_g722, make_tone
 
 # Of the bundled model on the demo's sounds; a stem that is no better than the mixture is no stem.
-LEAST_GAIN_DB = 1.0
+MIN_GAIN_DB = 1.0
 
 
 def run_demo(folder) -> str:
@@ -50,8 +50,8 @@ def build_packages(folder) -> None:
 def test_recordings_are_mixed_as_they_are(tmp_path):
     build_packages(tmp_path / "archives")
     lines: list[str] = []
-    assert bring_recordings(tmp_path, lines.append) and len(lines) == 2
-    assert bring_recordings(tmp_path, lines.append) and len(lines) == 2  # nothing is brought twice
+    assert fetch_recordings(tmp_path, lines.append) and len(lines) == 2
+    assert fetch_recordings(tmp_path, lines.append) and len(lines) == 2  # nothing is brought twice
     for scene in RECORDED.values():
         for _, kinds in scene.tracks:
             mixture_T, truth = mix_scene(scene, kinds, tmp_path)
@@ -64,7 +64,7 @@ def test_recordings_are_mixed_as_they_are(tmp_path):
 def test_recordings_that_cannot_be_had_are_one_line_each_and_no_error(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")  # no apt-get
     lines: list[str] = []
-    assert not bring_recordings(tmp_path, lines.append)
+    assert not fetch_recordings(tmp_path, lines.append)
     assert len(lines) == 2 and all("is left out: apt-get" in line for line in lines)
 
 
@@ -74,7 +74,7 @@ def test_reason_why_recordings_cannot_be_had_is_shown_whole(tmp_path, monkeypatc
     client.write_text("#!/bin/sh\necho 'E: Could not resolve deb.debian.org' >&2\nexit 100\n")
     client.chmod(0o755)
     monkeypatch.setenv("PATH", str(client.parent))
-    assert not bring_recordings(tmp_path, show)
+    assert not fetch_recordings(tmp_path, show)
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 80
     assert " ".join(said.split()).count("E: Could not resolve deb.debian.org") == 2
@@ -103,7 +103,7 @@ def test_demo_separates_and_has_nothing_to_do_when_run_again(tmp_path):
         float(after) - float(before)
         for before, after in re.findall(r"(-?[\d.]+) dB +(-?[\d.]+) dB", out)
     ]
-    assert len(gains) == 16 and min(gains[:12]) > LEAST_GAIN_DB, gains  # the last are of tones
+    assert len(gains) == 16 and min(gains[:12]) > MIN_GAIN_DB, gains  # the last are of tones
     manifest = check_whole(tmp_path / "output")
     failed = manifest[manifest.status == "failed"]
     assert len(manifest) == 36

@@ -20,8 +20,8 @@ from separator.sounds.catalog import make_sound
 
 ROOT = Path(__file__).parents[2]
 RATE_HZ = 32_000
-MOST_LOOKS = 30_000
-MOST_STARTS, BUSY = 3, "Ray does not start on this machine"
+MAX_LOOKS = 30_000
+MAX_STARTS, BUSY = 3, "Ray does not start on this machine"
 QUERIES = '["a person speaking", {name: siren, text: "an emergency siren"}]'
 SETTINGS = "model: {name: mini, device: cpu, precision: fp32}\nrun: {span_s: 8}\n"
 
@@ -93,7 +93,7 @@ def start_job(
 
 def run_job(config: Path, *overrides: str, code: int = 0, **options: Any) -> str:
     """Run the job to its end; again where the machine was too busy to start Ray."""
-    for _ in range(MOST_STARTS):
+    for _ in range(MAX_STARTS):
         process = start_job(config, *overrides, **options)
         out, err = communicate(process)
         if BUSY not in err:
@@ -138,12 +138,12 @@ def wait_for(process: subprocess.Popen, folder: Path, pattern: str) -> None:
 
 def wait_until(is_there: Callable[[], object], process: subprocess.Popen | None = None) -> None:
     """Look again and again; the job must be still at work until then."""
-    for _ in range(MOST_LOOKS):
+    for _ in range(MAX_LOOKS):
         if is_there():
             return
         assert process is None or process.poll() is None, process.communicate()
         time.sleep(0.02)
-    pytest.fail(f"not there after {MOST_LOOKS:,} looks")
+    pytest.fail(f"not there after {MAX_LOOKS:,} looks")
 
 
 def wait_for_phase(process: subprocess.Popen, phase: str) -> None:

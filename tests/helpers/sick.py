@@ -15,7 +15,7 @@ import ray
 
 FAULTS, MARKS = {faults!r}, {marks!r}
 ASSERT = "CUDA error: device-side assert triggered"
-MOST_ASSERTS, PATIENCE_S = 4, 30
+MAX_ASSERTS, PATIENCE_S = 4, 30
 
 
 def name_device():
@@ -53,7 +53,7 @@ def have_asserts_ended():
         found = os.stat(MARKS + "asserts")
     except FileNotFoundError:
         return False
-    return found.st_size >= MOST_ASSERTS or time.time() - found.st_mtime > PATIENCE_S
+    return found.st_size >= MAX_ASSERTS or time.time() - found.st_mtime > PATIENCE_S
 
 
 class Sick(bandpass.BandPass):

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from separator.media.decode import decode
-from separator.media.decoder import close_decoders, let_go, unpack
+from separator.media.decoder import close_decoders, close_probed_files, unpack
 from separator.media.limits import Limits
 from separator.media.messages import FRAME, NO_TIME, SAMPLES_HEAD, is_custom
 from separator.media.probe import probe
@@ -116,18 +116,18 @@ def test_decode_of_channels_in_another_order(tmp_path: Path) -> None:
         np.testing.assert_array_equal(make.read(path)[0], signal_CT)
 
 
-def test_let_go_closes_a_file_that_nothing_decoded(path: Path) -> None:
+def test_close_probed_files_closes_a_file_that_nothing_decoded(path: Path) -> None:
     """On the disk the room of a deleted file is free only then."""
     media = probe(path)
     (child,) = list_decoders()
     assert str(path) in [each.path for each in child.open_files()]
-    let_go()
+    close_probed_files()
     assert str(path) not in [each.path for each in child.open_files()]
     assert make.read(path)[0].shape == (2, 9000) and media.tracks
     assert list_decoders() == [child]
-    let_go()  # of nothing
+    close_probed_files()  # of nothing
     probe(path)
     child.kill()
     child.wait()
-    let_go()
+    close_probed_files()
     assert make.read(path)[0].shape == (2, 9000)

