@@ -38,6 +38,8 @@ def folder(tmp_path, sounds_list, encoder_file, monkeypatch) -> Path:
     for name in ("configs", "sounds"):
         (tmp_path / name).mkdir()
     (tmp_path / "sounds/train").symlink_to(sounds_list.parent)
+    (tmp_path / "sounds/real").mkdir()
+    write_rows(tmp_path / "sounds/real/train.jsonl", [row | {"package": "p"} for row in rows])
     for config in (ROOT / "configs").glob("train*.yaml"):
         (tmp_path / "configs" / config.name).symlink_to(config)
     (tmp_path / "bucket").mkdir()
