@@ -6,7 +6,7 @@ Shapes: C channels, T samples.
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -146,7 +146,7 @@ def shape_fades(
     """
     time_s = np.asarray(at) / rate_hz
     share_T = np.zeros(len(at))
-    for first_s, last_s in _join_stretches(within_s):
+    for first_s, last_s in merge_times(within_s, 0.0):
         fade = max(min(fade_s, (last_s - first_s) / 2), 1 / rate_hz)
         inner = (time_s >= first_s) & (time_s < last_s)
         up_T = np.ones(len(at)) if first_s <= 0 else (time_s - first_s) / fade
@@ -156,14 +156,15 @@ def shape_fades(
     return share_T.astype(np.float32)
 
 
-def _join_stretches(within_s: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    joined: list[tuple[float, float]] = []
-    for first_s, last_s in sorted(within_s):
-        if joined and first_s <= joined[-1][1]:
-            first_s, before_s = joined.pop()
-            last_s = max(last_s, before_s)
-        joined.append((first_s, last_s))
-    return joined
+def merge_times(times: Iterable[tuple[float, float]], gap_s: float) -> list[tuple[float, float]]:
+    """Merge stretches (start, stop) with at most `gap_s` between them; return them sorted."""
+    merged: list[tuple[float, float]] = []
+    for start_s, stop_s in sorted(times):
+        if merged and start_s - merged[-1][1] <= gap_s:
+            start_s, before_s = merged.pop()
+            stop_s = max(stop_s, before_s)
+        merged.append((start_s, stop_s))
+    return merged
 
 
 def choose_gain(loudness_lufs: float, true_peak_dbtp: float, rendition: Rendition) -> float:

@@ -5,7 +5,7 @@ run. Runs can be joined exactly, and the stretches of a track are made from the 
 do not depend on where the track was cut.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -82,14 +82,3 @@ def find_near(curve: Curve, least: float, pad_s: float) -> list[Times]:
         else:
             found.append((float(start_s - pad_s), stop_s))
     return found
-
-
-def merge_times(times: Iterable[Times], gap_s: float) -> list[Times]:
-    """Merge stretches with less than `gap_s` between them."""
-    merged: list[Times] = []
-    for start_s, stop_s in sorted(times):
-        if merged and start_s - merged[-1][1] < gap_s:
-            merged[-1] = (merged[-1][0], max(stop_s, merged[-1][1]))
-        else:
-            merged.append((start_s, stop_s))
-    return merged

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
-from separator.audio.renditions import shape_fades
+from separator.audio.renditions import merge_times, shape_fades
 from separator.audio.spans import Span, round_up
-from separator.detect.heard import merge_times
 from separator.detect.stretches import Times
 from separator.model.track import TrackSeparator
 

@@ -14,10 +14,9 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from separator.audio.renditions import Editor, Edits, Product
+from separator.audio.renditions import Editor, Edits, Product, merge_times
 from separator.audio.spans import Span
 from separator.config import ModelSettings
-from separator.detect.heard import merge_times
 from separator.encoders.similarity import SimilarityMeter
 from separator.errors import AudioError, RequestError
 from separator.model.device import choose_device

@@ -12,6 +12,7 @@ from separator.audio.renditions import (
     Rendition,
     choose_gain,
     limit,
+    merge_times,
     round_samples,
     shape_fades,
     to_samples,
@@ -169,3 +170,9 @@ def test_choose_gain_is_limited_by_true_peak():
     assert choose_gain(-13.0, 2.0, rendition) == pytest.approx(10 ** (-10 / 20))
     assert choose_gain(-70.0, -200.0, rendition) == 1.0
     assert choose_gain(-29.0, -20.0, replace(rendition, loudness_lufs=None)) == 1.0
+
+
+def test_merge_times_joins_stretches_that_are_no_further_apart_than_the_gap():
+    assert merge_times([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0)], 0.5) == [(0.0, 3.0), (4.0, 5.0)]
+    assert merge_times([(0.0, 1.0), (1.4, 2.0)], 0.5) == [(0.0, 2.0)]
+    assert merge_times([(1.0, 2.0), (0.0, 1.0)], 0.0) == [(0.0, 2.0)]

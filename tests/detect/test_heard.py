@@ -8,7 +8,6 @@ from separator.detect.heard import (
     hear,
     join_heard,
     list_presence,
-    merge_times,
     smooth_curve,
 )
 from separator.detect.stretches import Curve, StretchRule, find_stretches, presence_score
@@ -61,8 +60,3 @@ def test_a_gate_is_open_around_rows_that_reach_the_threshold():
     found = find_near(Curve(scores_N, 0.1, 5.0), 0.5, 1.0)
     assert found == [pytest.approx((6.0, 8.3)), pytest.approx((10.0, 12.1))]
     assert find_near(Curve(scores_N, 0.1), 0.6, 1.0) == []
-
-
-def test_stretches_nearer_than_the_gap_are_merged():
-    assert merge_times([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0)], 0.5) == [(0.0, 3.0), (4.0, 5.0)]
-    assert merge_times([(0.0, 1.0), (1.4, 2.0)], 0.5) == [(0.0, 2.0)]

@@ -55,13 +55,17 @@ def words(tmp_path) -> list[str]:
         (["protocol.cases.most_of_kind=2"], "set protocol.kind"),
         (["protocol.rate_hz=0"], "protocol.rate_hz=0: must be a number from 1000"),
         (["protocol.score_hz=-1"], "protocol.score_hz=-1: must be a number from 1000"),
-        (["protocol.mixing=halves", "protocol.num_samples=9", "protocol.noises.file=own.csv"],
-         "audio is needed for own: is this the list of another set?"),
-        (["protocol.mixing=at_snr", "protocol.noise=segment-1.wav"],
-         "case 0: snr='high': must be a number of dB from -200 to 200"),
+        (
+            ["protocol.mixing=halves", "protocol.num_samples=9", "protocol.noises.file=own.csv"],
+            "audio is needed for own: is this the list of another set?",
+        ),
+        (
+            ["protocol.mixing=at_snr", "protocol.noise=segment-1.wav"],
+            "case 0: snr='high': must be a number of dB from -200 to 200",
+        ),
         (["output=s3://bucket/scores"], "must be a folder of this machine"),
     ],
-)  # fmt: skip
+)
 def test_run_protocol_refuses_what_it_could_not_score(more, message, words, tmp_path):
     with pytest.raises(RequestError, match=re.escape(message)) as caught:
         run_protocol(read_settings(ProtocolSettings, tmp_path / "own.yaml", [*words, *more]), print)
@@ -96,8 +100,13 @@ def test_files_of_configs_write_into_folders_of_this_machine_alone(name, more):
 def test_list_cases_joins_a_table_of_classes_to_audioset_by_the_class(tmp_path):
     WRITERS["audioset"](tmp_path / "data", tmp_path / "lists")
     own = write_csv(tmp_path / "own.csv", [["class", "paraphrase"], [1, "a man who talks"]])
-    given = ["model=mini", f"data={tmp_path / 'data'}", f"lists={tmp_path / 'lists'}",
-             f"also={own}", "query=paraphrase"]  # fmt: skip
+    given = [
+        "model=mini",
+        f"data={tmp_path / 'data'}",
+        f"lists={tmp_path / 'lists'}",
+        f"also={own}",
+        "query=paraphrase",
+    ]
     cases, _ = list_cases(read_settings(ProtocolSettings, CONFIGS / "audioset.yaml", given))
     assert {(case.kind, case.columns["paraphrase"]) for case in cases} == {("1", "a man who talks")}
     assert {case.columns["display_name"] for case in cases} == {"Male speech, man speaking"}
@@ -108,5 +117,4 @@ def test_write_pictures_removes_those_of_an_earlier_run_and_no_others(tmp_path: 
     for name in ("0-caption-00000.png", "12-in-other-words-123456.png", "holiday.png", "1-a.png"):
         (tmp_path / name).write_bytes(b"x")
     write_pictures(tmp_path, [{"model": "m", "query": "q", "number": 3, "picture": "eA=="}], ["m"])
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "0-q-00003.png", "holiday.png", "1-a.png"}  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {"0-q-00003.png", "holiday.png", "1-a.png"}

@@ -127,9 +127,16 @@ def test_a_detector_is_named_by_load_model(detector_file, detector_state, tmp_pa
 
 @pytest.mark.parametrize(
     "config",
-    ['{"hop": 0}', '{"hop": -320}', '{"hop": 1}', '{"hop": 2048}', '{"rate_hz": 0}',
-     '{"rate_hz": -3}', '{"rate_hz": 1000000000000}'],
-)  # fmt: skip
+    [
+        '{"hop": 0}',
+        '{"hop": -320}',
+        '{"hop": 1}',
+        '{"hop": 2048}',
+        '{"rate_hz": 0}',
+        '{"rate_hz": -3}',
+        '{"rate_hz": 1000000000000}',
+    ],
+)
 def test_load_model_refuses_senseless_settings_of_a_separator_by_examples(config, tmp_path):
     metadata = {"format": "separator/1", "config": config}
     save_file(golden_zs.make_small_unet().state_dict(), tmp_path / "asp.safetensors", metadata)
