@@ -76,7 +76,8 @@ def encode_texts(
         found = {text: NEGATION.search(text) for text in texts}
         warnings |= {text: NEGATED.format(word=word[0]) for text, word in found.items() if word}
         warnings |= dict.fromkeys(encoder.list_unknown(texts), UNKNOWN)
-        return encoder.encode_texts(texts), warnings
+        in_order = {text: warnings[text] for text in texts if text in warnings}
+        return encoder.encode_texts(texts), in_order
     if encoder_id.startswith(PACKAGE_PREFIX):  # conditions of any size: the package may cache them
         return load_encoder().encode_texts(texts), {}
     cache = FileCache(registry.home() / "conditions.safetensors")
