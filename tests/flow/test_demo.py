@@ -71,13 +71,13 @@ def test_recordings_that_cannot_be_had_are_one_line_each_and_no_error(tmp_path, 
 def test_reason_why_recordings_cannot_be_had_is_shown_whole(tmp_path, monkeypatch, capsys):
     (tmp_path / "bin").mkdir()
     client = tmp_path / "bin/apt-get"
-    client.write_text("#!/bin/sh\necho 'E: Could not resolve deb.debian.org' >&2\nexit 100\n")
+    client.write_text("#!/bin/sh\necho 'E: Could not resolve packages.invalid' >&2\nexit 100\n")
     client.chmod(0o755)
     monkeypatch.setenv("PATH", str(client.parent))
     assert not fetch_recordings(tmp_path, show)
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 80
-    assert " ".join(said.split()).count("E: Could not resolve deb.debian.org") == 2
+    assert " ".join(said.split()).count("E: Could not resolve packages.invalid") == 2
     assert "apt-get --quiet download scorched3d-data: exit code 100" in " ".join(said.split())
 
 
