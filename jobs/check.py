@@ -227,6 +227,7 @@ def check_ray(config: "JobConfig") -> str:
     """Start Ray as a run would, or join the cluster of RAY_ADDRESS, and count its devices."""
     import ray
 
+    from separator.run.cluster import is_cluster
     from separator.run.local_ray import join_ray
 
     is_ours = not ray.is_initialized()
@@ -238,7 +239,7 @@ def check_ray(config: "JobConfig") -> str:
         if is_ours:
             ray.shutdown()
     num_gpus = int(resources.get("GPU", 0))
-    if config.model.device == "cuda" and not num_gpus and not os.environ.get("RAY_ADDRESS"):
+    if config.model.device == "cuda" and not num_gpus and not is_cluster():
         raise RequestError("model.device='cuda': this machine has no GPU; use auto or cpu")
     num_cpus = int(resources.get("CPU", 0))
     return f"{ray.__version__}, nodes {num_nodes}, CPUs {num_cpus}, GPUs {num_gpus}"

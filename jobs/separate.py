@@ -5,7 +5,6 @@ a stop, the same command continues the run.
 """
 
 import argparse
-import os
 import re
 import shutil
 import sys
@@ -117,12 +116,14 @@ def write_report(config: "JobConfig") -> bool:
 def require_ffmpeg(codec: str | None = None) -> None:
     """Refuse to start without ffmpeg, which puts sound back into films, or without its encoder. On
     a cluster only warn, because the nodes have an ffmpeg of their own."""
+    from separator.run.cluster import is_cluster
+
     if shutil.which("ffmpeg") is None:
-        if os.environ.get("RAY_ADDRESS"):
+        if is_cluster():
             say("ffmpeg is not installed on this machine; all nodes of the cluster need it")
             return
         raise RequestError("ffmpeg is not installed: install ffmpeg 5 or newer")
-    if codec is not None and not os.environ.get("RAY_ADDRESS"):
+    if codec is not None and not is_cluster():
         from separator.media.ffmpeg import has_encoder
 
         if not has_encoder(codec):

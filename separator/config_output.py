@@ -93,7 +93,7 @@ class OutputSettings:
 
     def __post_init__(self) -> None:
         with named("output.uri: "):
-            check_folder(self.uri)
+            check_clean_name(self.uri)
         with named("output."):
             integer_bits = self.encode.integer_bits
         read_switches(self, "similarity")
@@ -142,7 +142,7 @@ def check_places(input_uri: str, output_uri: str) -> None:
         )
 
 
-def check_folder(uri: str) -> None:
+def check_clean_name(uri: str) -> None:
     """Refuse a folder whose name is no clean text: names below it would be percent-decoded, and
     could lead out of it."""
     place = parse_uri(uri)

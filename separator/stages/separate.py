@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from separator.audio.renditions import Editor, Edits, Product, merge_times
+from separator.audio.renditions import Editor, Edits, Product
 from separator.audio.spans import Span
 from separator.config import ModelSettings
 from separator.encoders.similarity import SimilarityMeter
@@ -193,7 +193,7 @@ class SeparatorStage:
             if rendition.where_heard:
                 # A query that nothing listened for counts as heard everywhere.
                 times = [heard[q].near if q in heard else EVERYWHERE for q in rendition.gains]
-                rendition = replace(rendition, within_s=merge_times(chain(*times), 0.0) or NOWHERE)
+                rendition = replace(rendition, within_s=list(chain(*times)) or NOWHERE)
             renditions.append(rendition)
         return replace(self.edits, renditions=tuple(renditions))
 
