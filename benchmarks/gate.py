@@ -25,7 +25,7 @@ from separator.evaluation.scenes import NOISE_DB, RATE_HZ
 from separator.model.detection import SoundDetector
 from separator.sounds.catalog import CLASSES, make_sound
 from separator.stages.gate import Gate
-from separator.stages.listen import Listener, Way
+from separator.stages.listen import Listener, ListeningMethod
 
 FIRST_SEED = 9_000_000
 SECONDS = 60.0
@@ -67,12 +67,12 @@ def make_asset(rng: np.random.Generator, seed: int, kind: str, others: list[str]
 
 
 def make_listener(texts: list[str], detector: SoundDetector, settings: DetectSettings) -> Listener:
-    ways = {}
+    methods = {}
     for text in texts:
         found = match_classes(text, detector.labels)
         assert isinstance(found, Classes), text
-        ways[text] = Way(classes=found.labels)
-    return Listener(ways, settings.rule, settings.pad_s, detector)
+        methods[text] = ListeningMethod(classes=found.labels)
+    return Listener(methods, settings.rule, settings.pad_s, detector)
 
 
 def count_kept(seed: int, count: int, detector: SoundDetector, settings: DetectSettings) -> None:

@@ -17,7 +17,7 @@ from jobs.command import OK, SOME_FAILED, Command, check_least, say
 from separator.errors import RequestError
 
 if TYPE_CHECKING:
-    from separator.sounds.bank import Part
+    from separator.sounds.bank import BankFile
 
 RATE_HZ = 32_000
 BANK_MINUTES = 1.5  # minutes rendered of each voice and instrument
@@ -145,7 +145,7 @@ def fill_bank(folder: Path, processes: int) -> None:
     print(f"{folder}: {len(parts)} voices and instruments", flush=True)
 
 
-def render_part(job: "tuple[Path, Part]") -> None:
+def render_part(job: "tuple[Path, BankFile]") -> None:
     from separator.sounds.bank import build_part
 
     build_part(*job, seed=0, minutes=BANK_MINUTES)

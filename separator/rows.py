@@ -39,13 +39,13 @@ class WorkItem:
     former_id: str = ""  # its id by the rule of the first release, which old outputs still hold
     absent_id: str = ""  # its id if the stem is absent: the same for every threshold of a gate
     threshold: float = 0.0  # an absent record counts as done if its score is below this
-    sounds: str = ""  # version of the query's example sounds or images, if it has no text
-    source: str = ""  # JSON: the files and folders of these examples, as the config gives them
-    asked_by: str = "audio"  # kind of these examples: audio, image or video
+    examples_version: str = ""  # version of the query's example sounds or images, if it has no text
+    examples_source: str = ""  # JSON: the files and folders of these, as the config gives them
+    examples_kind: str = "audio"  # kind of these examples: audio, image or video
 
     @property
     def condition(self) -> str:  # the key of its query's condition
-        return self.sounds or self.text
+        return self.examples_version or self.text
 
     @property
     def ids(self) -> tuple[str, ...]:  # all ids that its records may have

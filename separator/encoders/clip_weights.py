@@ -189,7 +189,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
     return dict(flatten(tree, ""))
 
 
-class Part:
+class ModuleValues:
     """Stand in for a module of the archive: it holds the file's values, and runs no code."""
 
     def __init__(self, *args: object) -> None: ...
@@ -207,7 +207,7 @@ class ArchiveReader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("__torch__"):
-            return Part
+            return ModuleValues
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return rebuild
         if (module, name) == ("collections", "OrderedDict"):
@@ -242,6 +242,6 @@ def flatten(tree: Any, prefix: str) -> list[tuple[str, Tensor]]:
     for name, value in getattr(tree, "members", {}).items():
         if isinstance(value, Tensor):
             found.append((f"{prefix}{name}", value))
-        elif isinstance(value, Part):
+        elif isinstance(value, ModuleValues):
             found += flatten(value, f"{prefix}{name}.")
     return found

@@ -45,7 +45,7 @@ WANTED = {
 
 
 @dataclass(frozen=True)
-class Sound:
+class ExampleSound:
     """One example sound. `name` is for messages."""
 
     name: str
@@ -91,7 +91,7 @@ def describe_versions(entries: Iterable[Entry]) -> list[list[Any]]:
 
 def decode_examples(
     storage: Storage, query: Query, entries: Sequence[Entry], limits: Limits | None = None
-) -> Iterator[Sound]:
+) -> Iterator[ExampleSound]:
     """Decode the files of a query, one after the other."""
     for entry in entries:
         with named(query, entry.uri):
@@ -99,7 +99,7 @@ def decode_examples(
         yield replace(sound, name=f"query {query.name!r}: {sound.name}")
 
 
-def decode_example(storage: Storage, entry: Entry, limits: Limits | None = None) -> Sound:
+def decode_example(storage: Storage, entry: Entry, limits: Limits | None = None) -> ExampleSound:
     """Decode the default track of a file of any container, with its channels averaged; use only the
     first ten minutes."""
     if entry.num_bytes > MAX_BYTES:
@@ -121,10 +121,10 @@ def decode_example(storage: Storage, entry: Entry, limits: Limits | None = None)
                     log.warning("%s: only its first %g s are an example", entry.uri, LONGEST_S)
                     break
     mono_T = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    return Sound(entry.uri, mono_T[None, :most_samples], rate_hz)
+    return ExampleSound(entry.uri, mono_T[None, :most_samples], rate_hz)
 
 
-def gather_examples(storage: Storage, query: Query) -> Iterator[Sound]:
+def gather_examples(storage: Storage, query: Query) -> Iterator[ExampleSound]:
     """Yield the sounds of a notebook's query: samples as they are, and decoded files."""
     number = 0
     for sound in query.audio:
@@ -134,7 +134,7 @@ def gather_examples(storage: Storage, query: Query) -> Iterator[Sound]:
             number += len(entries)
         else:
             number += 1
-            yield Sound(f"query {query.name!r}: example sound {number}", *sound)
+            yield ExampleSound(f"query {query.name!r}: example sound {number}", *sound)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from separator.encoders.example_sounds import Sound
+from separator.encoders.example_sounds import ExampleSound
 from separator.encoders.latent import average_channels, embed_sound, is_loud, measure_spread
 from separator.encoders.similarity import AudioEncoder
 from separator.errors import QueryError
@@ -43,7 +43,7 @@ class SoundEncoder(Protocol):
 
     has_length_1: bool  # whether conditions have length 1
 
-    def embed(self, sound: Sound) -> np.ndarray:
+    def embed(self, sound: ExampleSound) -> np.ndarray:
         """Return the embeddings (P, D) of the pieces that are not quiet; one at least."""
         ...
 
@@ -56,7 +56,7 @@ class LatentSounds:
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
 
-    def embed(self, sound: Sound) -> np.ndarray:
+    def embed(self, sound: ExampleSound) -> np.ndarray:
         return embed_sound(self.detector, sound.samples, sound.rate_hz, sound.name)
 
 
@@ -68,7 +68,7 @@ class AudioSounds:
     def __init__(self, encoder: AudioEncoder) -> None:
         self.encoder = encoder
 
-    def embed(self, sound: Sound) -> np.ndarray:
+    def embed(self, sound: ExampleSound) -> np.ndarray:
         mono_1T, rate_hz = average_channels(sound.samples, sound.rate_hz, sound.name)
         pieces = mono_1T.split(round(PIECE_S * rate_hz), 1)
         if len(pieces) > 1 and pieces[-1].shape[1] < SHORTEST_REST_S * rate_hz:
@@ -83,7 +83,7 @@ class AudioSounds:
         return pieces_PD.astype(np.float64)
 
 
-def encode_examples(encoder: SoundEncoder, sounds: Iterable[Sound]) -> SoundCondition:
+def encode_examples(encoder: SoundEncoder, sounds: Iterable[ExampleSound]) -> SoundCondition:
     """Average over the pieces of each sound, then over the sounds, which all weigh the same."""
     embedded = [encoder.embed(sound) for sound in sounds]
     mean_D = np.mean([pieces_PD.mean(0) for pieces_PD in embedded], axis=0)

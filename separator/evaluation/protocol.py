@@ -16,7 +16,7 @@ from separator.audio.spans import HIGHEST_HZ, LOWEST_HZ
 from separator.config_file import check_choice, check_number
 from separator.errors import RequestError
 from separator.evaluation.benchmark import BenchmarkSettings
-from separator.evaluation.published import SURE, Published, Table
+from separator.evaluation.published import SURE, PublishedRow, Table
 
 TAKES = ("mean", "median", "class_mean", "class_median", "frechet")
 QUERY_KINDS = ("text", "audio", "image", "video", "generated")
@@ -102,7 +102,7 @@ class PublishedTable:
             if len(figures) != len(own):
                 raise RequestError(f"published {name!r}: {len(figures)} figures for {own}")
             found = dict(zip(own, figures, strict=True))
-            rows.append(Published(name, tuple(found.get(each, float("nan")) for each in names)))
+            rows.append(PublishedRow(name, tuple(found.get(each, float("nan")) for each in names)))
         return Table(tuple(names), tuple(rows), self.source, self.sure)
 
 

@@ -59,7 +59,7 @@ CITE = (
 
 
 @dataclass(frozen=True)
-class Part:
+class FileSet:
     """Name files of one kind: the shards themselves, or files inside archives."""
 
     name: str  # of the kind
@@ -121,24 +121,24 @@ def make_file(file: ShardFile) -> Json:
     }
 
 
-def list_parts(config: ExportConfig, split: str, suffixes: Sequence[str]) -> list[Part]:
+def list_parts(config: ExportConfig, split: str, suffixes: Sequence[str]) -> list[FileSet]:
     """List the parts of a split: first the files with its columns, then those with its sounds."""
     formats = [SOUNDS[suffix] for suffix in suffixes]
     if config.output.format == PARQUET:
-        return [Part("rows", [f"data/{split}-*.parquet"], [FORMATS[".parquet"]])]
+        return [FileSet("rows", [f"data/{split}-*.parquet"], [FORMATS[".parquet"]])]
     if config.output.format == LHOTSE:
         names = [RECORDING, TARGET][: 1 + config.output.residual]
         any_sound = [f"*{suffix}" for suffix in suffixes]
-        cuts = Part("rows", [f"data/{split}/cuts.*.jsonl.gz"], [FORMATS[".gz"]])
-        return [cuts, *(Part(name, any_sound, formats, f"{name}.") for name in names)]
+        cuts = FileSet("rows", [f"data/{split}/cuts.*.jsonl.gz"], [FORMATS[".gz"]])
+        return [cuts, *(FileSet(name, any_sound, formats, f"{name}.") for name in names)]
     # A key ends in a hexadecimal digit, so this pattern does not match `KEY.residual.flac`.
-    stems = Part("audio", [f"*[0-9a-f]{suffix}" for suffix in suffixes], formats, "")
-    residuals = Part("residual", [f"*.residual{suffix}" for suffix in suffixes], formats, "")
-    rows = Part("json", ["*.json"], ["application/json"], "")
+    stems = FileSet("audio", [f"*[0-9a-f]{suffix}" for suffix in suffixes], formats, "")
+    residuals = FileSet("residual", [f"*.residual{suffix}" for suffix in suffixes], formats, "")
+    rows = FileSet("json", ["*.json"], ["application/json"], "")
     return [rows, stems, residuals][: 2 + config.output.residual]
 
 
-def make_file_set(split: str, part: Part, names: Sequence[str]) -> Json:
+def make_file_set(split: str, part: FileSet, names: Sequence[str]) -> Json:
     about = {
         "@type": "cr:FileSet",
         "@id": f"{split}-{part.name}-files",
@@ -152,7 +152,7 @@ def make_file_set(split: str, part: Part, names: Sequence[str]) -> Json:
     return about | {"containedIn": [{"@id": name} for name in chosen]}
 
 
-def make_record_sets(config: ExportConfig, split: str, parts: Sequence[Part]) -> Iterator[Json]:
+def make_record_sets(config: ExportConfig, split: str, parts: Sequence[FileSet]) -> Iterator[Json]:
     """Make the records of a split: its rows, and the files inside its archives.
 
     `mlcroissant` 1.1 reads no columns from JSON inside archives, so the records of these files give
@@ -232,7 +232,7 @@ def make_parquet_sound(split: str, files: str, name: str) -> Json:
     }
 
 
-def make_files(split: str, part: Part) -> Json:
+def make_files(split: str, part: FileSet) -> Json:
     """Make the records of files inside archives: the key and the content of each."""
     name = f"{split}-{part.name}"
     of_files = {"fileSet": {"@id": f"{name}-files"}}

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.audio.window import Span
+from separator.audio.window import TimeRange
 from separator.media.decode import output_rate
 from separator.media.joined import decode_track
 from separator.media.probe import Media, Track
 
 
 @dataclass(frozen=True)
-class Sound:
+class Excerpt:
     """A stretch of a track."""
 
     samples: np.ndarray  # (C, T)
@@ -26,7 +26,7 @@ def read_blocks(path: Path, media: Media, track: Track) -> Generator[np.ndarray,
         yield from blocks
 
 
-def cut(path: Path, media: Media, track: Track, window: Span) -> Sound:
+def cut(path: Path, media: Media, track: Track, window: TimeRange) -> Excerpt:
     """Decode a track from its beginning and keep a stretch of it: seeking would not be exact."""
     rate_hz = output_rate(track)
     start, stop = (round(each * rate_hz) for each in window)
@@ -39,4 +39,4 @@ def cut(path: Path, media: Media, track: Track, window: Span) -> Sound:
                 break
     samples_CT = np.concatenate(kept, axis=1)
     missing = max(0, stop - start - samples_CT.shape[1])
-    return Sound(np.pad(samples_CT, ((0, 0), (0, missing))), rate_hz)
+    return Excerpt(np.pad(samples_CT, ((0, 0), (0, missing))), rate_hz)

@@ -59,7 +59,7 @@ def output_rate(track: Track) -> int:
     return higher[0] if higher else -(-track.rate_hz // GRID_HZ) * GRID_HZ
 
 
-class Decoding(Iterator[np.ndarray]):
+class DecodedTrack(Iterator[np.ndarray]):
     """The blocks of one track, as `decode` returns them; `close` ends its decoder."""
 
     def __init__(self, blocks: Generator[np.ndarray, None, None], timeline: Timeline) -> None:
@@ -90,7 +90,7 @@ def decode(
     limits: Limits | None = None,
     *,
     block_samples: int = BLOCK_SAMPLES,
-) -> Decoding:
+) -> DecodedTrack:
     """Decode a track to blocks (C, T) of `block_samples`, the last one shorter.
 
     If an error is raised, the blocks before it are not the whole track. Closing the result early
@@ -111,7 +111,7 @@ def decode(
     has_gaps = not (is_variable and track.tick_s <= COARSEST_ROUNDING_S)
     timeline = Timeline(rate_hz, tick_s, zero, has_times, media.has_splices, has_gaps)
     blocks = _decode(path, media, track, limits or Limits(), timeline, block_samples)
-    return Decoding(blocks, timeline)
+    return DecodedTrack(blocks, timeline)
 
 
 def _decode(

@@ -75,7 +75,7 @@ class Server:
         if request["links"]:
             with Path(request["path"]).open("rb") as file:
                 for link in request["links"]:
-                    decoding.add(self._open(request, Part(file, *link)))
+                    decoding.add(self._open(request, FileStretch(file, *link)))
             return decoding.finish()
         identity, container = self._held
         self._held = None, None
@@ -84,7 +84,7 @@ class Server:
         decoding.add(container)
         return decoding.finish()
 
-    def _open(self, request: dict[str, Any], file: "Part | None" = None) -> Any:
+    def _open(self, request: dict[str, Any], file: "FileStretch | None" = None) -> Any:
         return self.av.open(
             file or request["address"],
             container_options={**request["options"], "scan_all_pmts": "1"},
@@ -164,7 +164,7 @@ def describe_sound(context: Any) -> dict[str, Any]:
     }
 
 
-class Part:
+class FileStretch:
     """A stretch of an open file, as a file of its own."""
 
     def __init__(self, file: Any, start: int, stop: int) -> None:

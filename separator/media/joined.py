@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.media.decode import BLOCK_SAMPLES, MIN_MISSING_S, Decoding, decode, output_rate
+from separator.media.decode import BLOCK_SAMPLES, MIN_MISSING_S, DecodedTrack, decode, output_rate
 from separator.media.groups import leave_out
 from separator.media.limits import Limits
 from separator.media.probe import Media, Track
@@ -35,7 +35,9 @@ class JoinedRepairs:
 class Joined(Iterator[np.ndarray]):
     """The blocks of a track whose channels are streams; `close` ends all of its decoders."""
 
-    def __init__(self, decodings: Sequence[Decoding], indexes: Sequence[int], rate_hz: int) -> None:
+    def __init__(
+        self, decodings: Sequence[DecodedTrack], indexes: Sequence[int], rate_hz: int
+    ) -> None:
         self._decodings, self._indexes, self._rate_hz = decodings, indexes, rate_hz
         self._lengths = np.zeros(len(decodings), np.int64)
 
@@ -78,7 +80,7 @@ def decode_track(
     limits: Limits | None = None,
     *,
     block_samples: int = BLOCK_SAMPLES,
-) -> Decoding | Joined:
+) -> DecodedTrack | Joined:
     """Decode a track as `decode` does, also one that joins several streams: each stream keeps its
     own start time, and shorter streams end in silence."""
     if not track.streams:

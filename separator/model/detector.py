@@ -26,7 +26,7 @@ from separator.audio.spans import Span, round_up
 from separator.errors import AudioError, CheckpointMismatch
 from separator.model.detection import Detection, SpanScores, average_channels
 from separator.model.device import Precision, choose_device, choose_precision
-from separator.model.htsat import Htsat, HtsatConfig, Tags
+from separator.model.htsat import Htsat, HtsatConfig, TaggerOutput
 
 RATE_HZ, HOP = 32_000, 320
 STEPS = 32  # of time in one picture
@@ -96,7 +96,7 @@ class Detector:
         return SpanScores(rows_NK, found.frame_s, offset_s + first * found.frame_s)
 
     @torch.inference_mode()
-    def infer(self, waveform_BT: Tensor) -> Tags:
+    def infer(self, waveform_BT: Tensor) -> TaggerOutput:
         """Compute the official scores and embeddings of inputs of one length, mono at 32 kHz.
 
         A picture has 32 steps. Inputs up to half a picture are repeated, so their steps cover
@@ -116,7 +116,7 @@ class Detector:
                 with narrow:
                     tags = self.net.tag(picture_B1HW)
             found.append([each.cpu() for each in tags])
-        return Tags(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+        return TaggerOutput(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def _detect_short(self, waveform_1T: Tensor, num_samples: int) -> Detection:
         tags = self.infer(waveform_1T)

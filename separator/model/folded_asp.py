@@ -23,7 +23,7 @@ def fold_norm(
     return nn.Buffer(weight), nn.Buffer(shift.to(dtype))
 
 
-class FoldedBlock(nn.Module):
+class FoldedAspBlock(nn.Module):
     """Two convolutions with their norms folded in."""
 
     def __init__(self, block: ConditionBlock, narrow: torch.dtype) -> None:
@@ -36,13 +36,13 @@ class FoldedBlock(nn.Module):
         return F.relu_(F.conv2d(x, self.weight2, self.bias2, padding=1)).add_(shift2)
 
 
-class FoldedDecoder(nn.Module):
+class FoldedAspDecoder(nn.Module):
     def __init__(self, block: DecoderBlock, narrow: torch.dtype) -> None:
         super().__init__()
         scale, shift = affine_of(block.bn1)
         self.up = nn.Buffer(pack(block.conv1.weight * scale[:, None, None], narrow))
         self.bias = nn.Buffer(shift.to(narrow))
-        self.block = FoldedBlock(block.conv_block2, narrow)
+        self.block = FoldedAspBlock(block.conv_block2, narrow)
 
     def forward(self, x: Tensor, skip: Tensor, shifts: list[Tensor]) -> Tensor:
         x = F.conv_transpose2d(x, self.up, self.bias, stride=2)[:, :, :-1, :-1]
@@ -66,9 +66,11 @@ class FoldedAspUnet(nn.Module):
         self.scale0, self.shift0 = nn.Buffer(scale[:-1]), nn.Buffer(shift[:-1])
         encoders = [net.get_submodule(f"encoder_block{i}.conv_block") for i in range(1, LEVELS + 1)]
         decoders = [net.get_submodule(f"decoder_block{i}") for i in range(1, LEVELS + 1)]
-        self.encoders = nn.ModuleList(FoldedBlock(b, narrow) for b in [*encoders, net.conv_block7])  # pyright: ignore[reportArgumentType]
-        self.decoders = nn.ModuleList(FoldedDecoder(b, narrow) for b in decoders)  # pyright: ignore[reportArgumentType]
-        self.after = FoldedBlock(net.after_conv_block1, narrow)
+        self.encoders = nn.ModuleList(
+            FoldedAspBlock(b, narrow) for b in [*encoders, net.conv_block7]
+        )  # pyright: ignore[reportArgumentType]
+        self.decoders = nn.ModuleList(FoldedAspDecoder(b, narrow) for b in decoders)  # pyright: ignore[reportArgumentType]
+        self.after = FoldedAspBlock(net.after_conv_block1, narrow)
         self.last_weight = nn.Buffer(pack(net.after_conv2.weight, torch.float32))
         assert net.after_conv2.bias is not None
         self.last_bias = nn.Buffer(net.after_conv2.bias.clone())

@@ -51,7 +51,7 @@ def read_config(state: Mapping[str, Tensor], hop: int) -> HtsatConfig:
     return HtsatConfig(num_bins, num_mels, width, depths, hop, num_classes)
 
 
-class Tags(NamedTuple):
+class TaggerOutput(NamedTuple):
     """Scores 0..1 of each class, over time and for the whole picture, and the latent embedding."""
 
     framewise: Tensor  # (B, S, K)
@@ -97,13 +97,13 @@ class Htsat(nn.Module):
         """Return features (B, D) of pictures made by `draw`."""
         return self.encode(picture_B1HW).mean((1, 2))
 
-    def tag(self, picture_B1HW: Tensor) -> Tags:
+    def tag(self, picture_B1HW: Tensor) -> TaggerOutput:
         """Return the scores of the token-semantic head, and the features."""
         x_BHWC = self.encode(picture_B1HW).float()
         z_BKS = self.score(x_BHWC)
         # The whole picture's score is the sigmoid of the mean, not the mean of the sigmoids.
         clipwise_BK = z_BKS.mean(-1).sigmoid()
-        return Tags(z_BKS.sigmoid().transpose(1, 2), clipwise_BK, x_BHWC.mean((1, 2)))
+        return TaggerOutput(z_BKS.sigmoid().transpose(1, 2), clipwise_BK, x_BHWC.mean((1, 2)))
 
     def score(self, x_BHWC: Tensor) -> Tensor:
         """Return the scores (B, K, S) of the token-semantic head, before the sigmoid."""

@@ -21,7 +21,7 @@ FetchUri = Callable[[str, Path], object]
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedModel:
     """A checkpoint on the Hugging Face hub."""
 
     name: str  # as users give it: "audiosep-hive"
@@ -46,7 +46,7 @@ class Published:
 PUBLISHED = {
     entry.name: entry
     for entry in (
-        Published(
+        PublishedModel(
             name="audiosep",
             repository="Audio-AGI/AudioSep",
             kind="space",
@@ -55,7 +55,7 @@ PUBLISHED = {
             license="mit",
             encoder="clap",
         ),
-        Published(
+        PublishedModel(
             name="audiosep-hive",
             repository="ShandaAI/AudioSep-hive",
             kind="model",
@@ -172,7 +172,7 @@ def is_path(x: str) -> bool:
     return x not in (*BUNDLED_FILES, *PUBLISHED, *BY_HAND) and "://" not in x
 
 
-def obtain(published: Published) -> Path:
+def obtain(published: PublishedModel) -> Path:
     """Return the verified file of a published checkpoint.
 
     A copy put into `home()` by hand comes first, then the hub cache in `home()/hub`, then a

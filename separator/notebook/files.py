@@ -20,14 +20,14 @@ import torch
 
 from separator.audio.format import AudioFormat
 from separator.audio.spans import cut_spans
-from separator.audio.window import EnvelopeMeter, Span, choose_window
+from separator.audio.window import EnvelopeMeter, TimeRange, choose_window
 from separator.errors import (
     AudioError,
     ObjectMissing,
     RequestError,
 )
 from separator.media.choose import choose_tracks
-from separator.media.cut import Sound, cut
+from separator.media.cut import Excerpt, cut
 from separator.media.decode import decode, output_rate
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
@@ -53,7 +53,7 @@ class StemFile:
     language: str | None  # of the track
     rate_hz: int  # of the separated samples; a lossy format may store another (ogg: 48 kHz)
     num_samples: int  # at that rate
-    loudest: Span  # the stretch that a player shows, in seconds
+    loudest: TimeRange  # the stretch that a player shows, in seconds
 
     @property
     def duration_s(self) -> float:
@@ -187,7 +187,7 @@ def read_preview(stem: StemFile) -> Preview:
     return Preview(name, sound.samples, sound.rate_hz, stem.loudest, stem.duration_s)
 
 
-def read_part(path: Path, part: Span) -> Sound:
+def read_part(path: Path, part: TimeRange) -> Excerpt:
     """Read a part of a stem: by seeking with libsndfile, which does not know m4a, else from its
     beginning."""
     if path.suffix == ".m4a":
@@ -198,7 +198,7 @@ def read_part(path: Path, part: Span) -> Sound:
             start, stop = (round(each * file.samplerate) for each in part)
             file.seek(min(start, file.frames))
             samples_TC = file.read(stop - start, dtype="float32", always_2d=True)
-            return Sound(samples_TC.T, file.samplerate)
+            return Excerpt(samples_TC.T, file.samplerate)
     except soundfile.LibsndfileError as error:
         raise ObjectMissing(f"{path}: cannot be read any more: {error}") from None
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from separator.audio.pictures import draw_spectrogram, measure_loudest, measure_peaks
-from separator.audio.window import WHOLE_S, EnvelopeMeter, Span, choose_window
+from separator.audio.window import WHOLE_S, EnvelopeMeter, TimeRange, choose_window
 from separator.errors import (
     AccessDenied,
     AudioError,
@@ -24,7 +24,7 @@ from separator.errors import (
     RequestError,
     StorageError,
 )
-from separator.media.cut import Sound, cut, read_blocks
+from separator.media.cut import Excerpt, cut, read_blocks
 from separator.media.decode import output_rate
 from separator.media.groups import find_track
 from separator.media.preview import encode_preview
@@ -118,9 +118,9 @@ class PreviewMaker:
         self,
         work: AssetWork,
         row: Record,
-        window: Span,
+        window: TimeRange,
         kind: str,
-        sound: Sound,
+        sound: Excerpt,
         loudest_db: float,
         folder: Path,
     ) -> dict[str, Any]:
@@ -152,9 +152,9 @@ class AssetCutter:
         self.path, self.media = path, media
         self.trouble = ""  # the reason why there is no mixture
         self.may_come = False  # whether a later report may find the mixture
-        self._last: tuple[tuple[Track, Span], Sound] | None = None
+        self._last: tuple[tuple[Track, TimeRange], Excerpt] | None = None
 
-    def cut(self, track_index: int, streams: Sequence[int], window: Span) -> Sound | None:
+    def cut(self, track_index: int, streams: Sequence[int], window: TimeRange) -> Excerpt | None:
         if self.path is None or self.media is None:
             return None
         track = find_track(self.path, self.media, track_index, streams)
@@ -185,7 +185,7 @@ def name_preview(row: Record) -> str:
     return hash_content([VERSION, row["fingerprint"], list_spans(row)])
 
 
-def list_spans(row: Record) -> list[Span] | None:
+def list_spans(row: Record) -> list[TimeRange] | None:
     """Return the presence of a row; None if it was not measured."""
     found = row.get("presence")
     return None if found is None else [(each["start_s"], each["stop_s"]) for each in found]
@@ -199,7 +199,7 @@ def pack_script(kind: str, name: str, content: Mapping[str, Any]) -> bytes:
 
 def measure(
     path: Path, media: Media, track: Track
-) -> tuple[np.ndarray, np.ndarray, float, Sound | None]:
+) -> tuple[np.ndarray, np.ndarray, float, Excerpt | None]:
     """Measure the envelope, its peaks and the length of a track; return a short track too."""
     rate_hz = output_rate(track)
     meter, num_samples, kept = EnvelopeMeter(rate_hz), 0, []
@@ -210,17 +210,17 @@ def measure(
             kept.append(block_CT)
         else:
             kept.clear()
-    whole = Sound(np.concatenate(kept, 1), rate_hz) if kept else None
+    whole = Excerpt(np.concatenate(kept, 1), rate_hz) if kept else None
     return *meter.finish(), num_samples / rate_hz, whole
 
 
-def subtract(mixture: Sound, stem: Sound) -> Sound:
+def subtract(mixture: Excerpt, stem: Excerpt) -> Excerpt:
     """Subtract the stem from the mixture; if their channel counts differ, subtract the means."""
     whole_CT = mixture.samples
     if len(stem.samples) != len(whole_CT):
         whole_CT = whole_CT.mean(0, keepdims=True)
-        return Sound(whole_CT - stem.samples.mean(0, keepdims=True), stem.rate_hz)
-    return Sound(whole_CT - stem.samples, stem.rate_hz)
+        return Excerpt(whole_CT - stem.samples.mean(0, keepdims=True), stem.rate_hz)
+    return Excerpt(whole_CT - stem.samples, stem.rate_hz)
 
 
 def shrink(peaks: np.ndarray, most: int | None = None) -> list[int]:

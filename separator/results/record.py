@@ -141,7 +141,7 @@ def _make_base(item: WorkItem, file: RowOfTrack, shared: Mapping[str, Any]) -> R
             "query_name": item.name,
             "query_text": item.text,
             "query_kind": _name_kind(item),
-            "query_source": item.source,
+            "query_source": item.examples_source,
             "status": OK,
             "error_code": "",
             "error_stage": "",
@@ -161,7 +161,7 @@ def _make_base(item: WorkItem, file: RowOfTrack, shared: Mapping[str, Any]) -> R
 def _name_kind(item: WorkItem) -> str:
     if item.kind != STEM:
         return ""
-    return item.asked_by if item.sounds else "text"
+    return item.examples_kind if item.examples_version else "text"
 
 
 def _measure(measures: Measures, rate_hz: int) -> Record:

@@ -83,7 +83,9 @@ def make_plan(config: JobConfig) -> Plan:
         if flow.listening is not None:
             names = {query.key: query.name for query in target.work.queries}
             # Queries of a list have no name of the config: their texts stand for them.
-            plan.heard_by = {names.get(key, key): way for key, way in flow.listening.told.items()}
+            plan.heard_by = {
+                names.get(key, key): way for key, way in flow.listening.descriptions.items()
+            }
     return plan
 
 

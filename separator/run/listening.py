@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from separator.detect.curves import Calibration
     from separator.encoders.similarity import AudioEncoder
     from separator.model.detection import SoundDetector
-    from separator.stages.listen import Listener, Way
+    from separator.stages.listen import Listener, ListeningMethod
 
 OFF, AUTO, ENCODER = "off", "auto", "encoder"
 WHOLE_FILE = "#file"
@@ -37,11 +37,13 @@ class ListenPlan:
     """Everything that an actor needs to listen; travels to it."""
 
     settings: DetectSettings
-    ways: "Mapping[str, Way]"  # by key of a query
+    methods: "Mapping[str, ListeningMethod]"  # by key of a query
     detector: "SoundDetector | None"  # on the CPU
     encoder: "AudioEncoder | None"
     unknown: frozenset[str] = frozenset()  # keys of queries that mean nothing to the model
-    told: Mapping[str, str] = field(default_factory=dict)  # how each is listened for, by key
+    descriptions: Mapping[str, str] = field(
+        default_factory=dict
+    )  # how each is listened for, by key
 
     @property
     def context_s(self) -> Fraction:
@@ -62,7 +64,9 @@ class ListenPlan:
         settings = self.settings
         detector = self.detector and self.detector.to(device, precision)
         encoder = self.encoder and place_encoder(self.encoder, device, precision)
-        return Listener(self.ways, settings.rule, settings.pad_s, detector, encoder, self.unknown)
+        return Listener(
+            self.methods, settings.rule, settings.pad_s, detector, encoder, self.unknown
+        )
 
 
 def find_detector(name: str, storage: Storage) -> Path | None:
@@ -98,7 +102,7 @@ def plan_listening(
     if settings.model == OFF:
         return None
     from separator.api import load_detector
-    from separator.stages.listen import Way
+    from separator.stages.listen import ListeningMethod
 
     path = find_detector(settings.model, storage)
     detector = load_detector(path) if path else None
@@ -114,20 +118,20 @@ def plan_listening(
     words |= {text: text for text in texts}
     if encoder is None:
         calibration = None
-    ways, told, unknown = {}, {}, frozenset(unknown)
+    methods, descriptions, unknown = {}, {}, frozenset(unknown)
     for key, text in words.items():
         if detector is not None and (text or chosen.get(key)):
             found = match_classes(text, detector.labels, chosen.get(key, ()))
             if isinstance(found, Classes):
-                ways[key] = Way(classes=found.labels)
-                told[key] = f"classes {', '.join(found.labels)}"
+                methods[key] = ListeningMethod(classes=found.labels)
+                descriptions[key] = f"classes {', '.join(found.labels)}"
                 continue
         if key in unknown:
-            told[key] = "nothing"
+            descriptions[key] = "nothing"
         elif calibration is not None:
-            ways[key] = Way(calibration=calibration)
-            told[key] = "similarity"
+            methods[key] = ListeningMethod(calibration=calibration)
+            descriptions[key] = "similarity"
         else:
-            told[key] = "its own stem"
+            descriptions[key] = "its own stem"
     encoder = encoder if calibration else None
-    return ListenPlan(settings, ways, detector, encoder, unknown, told)
+    return ListenPlan(settings, methods, detector, encoder, unknown, descriptions)

@@ -62,7 +62,7 @@ TRAIN_KITS, HELD_OUT_KITS = (0, 8, 24, 25, 32), (16, 40)
 
 
 @dataclass(frozen=True)
-class Part:
+class BankFile:
     """A file of a bank: one voice, or one program of a soundfont."""
 
     class_name: str
@@ -78,9 +78,9 @@ class Part:
 class Bank:
     """The parts of a folder and their samples, mapped into memory: only cut stretches are read."""
 
-    samples: dict[Part, np.ndarray]
+    samples: dict[BankFile, np.ndarray]
 
-    def find_parts(self, class_names: Sequence[str], held_out: bool) -> list[Part]:
+    def find_parts(self, class_names: Sequence[str], held_out: bool) -> list[BankFile]:
         return [
             part
             for part in self.samples
@@ -115,7 +115,7 @@ def load_bank(folder: Path) -> Bank:
     index = folder / INDEX
     if not index.is_file():
         raise RequestError(f"{folder} holds no {INDEX}: render it with `separator sounds --bank`")
-    parts = [Part(**entry) for entry in json.loads(index.read_text())["parts"]]
+    parts = [BankFile(**entry) for entry in json.loads(index.read_text())["parts"]]
     return Bank({part: np.load(folder / part.file, mmap_mode="r") for part in parts})
 
 
@@ -136,20 +136,20 @@ def find_bank() -> Bank | None:
     return _load_once(Path(folder)) if folder else None
 
 
-def list_parts(held_out: bool) -> list[Part]:
+def list_parts(held_out: bool) -> list[BankFile]:
     """List the parts for training, or the held-out ones, that the installed programs can render."""
     men, women = (HELD_OUT_MEN, HELD_OUT_WOMEN) if held_out else (TRAIN_MEN, TRAIN_WOMEN)
-    parts = [Part("man", voice, held_out) for voice in men.split()]
-    parts += [Part("woman", voice, held_out) for voice in women.split()]
+    parts = [BankFile("man", voice, held_out) for voice in men.split()]
+    parts += [BankFile("woman", voice, held_out) for voice in women.split()]
     for soundfont in list_soundfonts():
         # fluidsynth replaces a program that the font lacks, perhaps by one of the other list.
         presets = list_presets(soundfont)
         for name, (train, kept, _) in INSTRUMENTS.items():
             programs = [p for p in (kept if held_out else train) if (0, p) in presets]
-            parts += [Part(name, f"{soundfont.stem}-{p}", held_out) for p in programs]
+            parts += [BankFile(name, f"{soundfont.stem}-{p}", held_out) for p in programs]
         kits = HELD_OUT_KITS if held_out else TRAIN_KITS
         kits = [kit for kit in kits if (PERCUSSION_BANK, kit) in presets]
-        parts += [Part("drums", f"{soundfont.stem}-{kit}", held_out) for kit in kits]
+        parts += [BankFile("drums", f"{soundfont.stem}-{kit}", held_out) for kit in kits]
     return parts
 
 
@@ -163,7 +163,7 @@ def build_bank(folder: Path, seed: int, minutes_per_voice: float, held_out: bool
     write_index(folder)
 
 
-def build_part(folder: Path, part: Part, seed: int, minutes: float) -> None:
+def build_part(folder: Path, part: BankFile, seed: int, minutes: float) -> None:
     """Render one file unless it exists. The file gets its name once it is complete."""
     if (folder / part.file).exists():
         return
@@ -207,7 +207,7 @@ def _bend(x_T: np.ndarray) -> np.ndarray:
     return np.sign(x_T) * (0.7 + 0.29 * np.tanh((np.abs(x_T) - 0.7) / 0.29))
 
 
-def _read_aloud(rng: np.random.Generator, part: Part, duration_s: float) -> np.ndarray:
+def _read_aloud(rng: np.random.Generator, part: BankFile, duration_s: float) -> np.ndarray:
     """Speak paragraphs at various pitches and speeds, with pauses between them."""
     language = part.voice.split("+")[0].split("-")[0]
     pieces, now = [], 0
@@ -232,7 +232,7 @@ def _add_highs(rng: np.random.Generator, said_T: np.ndarray, rate_hz: int) -> np
     return said_T + rng.uniform(0.3, 1.2) * loudness * highs
 
 
-def _perform(rng: np.random.Generator, part: Part, duration_s: float) -> np.ndarray:
+def _perform(rng: np.random.Generator, part: BankFile, duration_s: float) -> np.ndarray:
     """Play pieces one after the other, each with its own tempo, key and way of playing."""
     stem, program = part.voice.rsplit("-", 1)
     soundfont = next(font for font in list_soundfonts() if font.stem == stem)

@@ -32,7 +32,7 @@ def fetch(registry: str, package: str, folder: Path) -> Path:
     return archives[-1]
 
 
-class Package:
+class UnpackedPackage:
     """An unpacked package. Each zip in it is opened only once: opening a large zip is slow."""
 
     def __init__(self, root: Path) -> None:
@@ -60,7 +60,7 @@ class Package:
 
 
 @contextmanager
-def unpack(archive: Path, paths: Sequence[str]) -> Iterator[Package]:
+def unpack(archive: Path, paths: Sequence[str]) -> Iterator[UnpackedPackage]:
     """Unpack an archive to a folder that is deleted at the end; of a .tgz, only `paths`."""
     with tempfile.TemporaryDirectory(dir=archive.parent) as name:
         if archive.suffix == ".deb":
@@ -70,5 +70,5 @@ def unpack(archive: Path, paths: Sequence[str]) -> Iterator[Package]:
                 held = set(tar.getnames())
                 members = [tar.getmember(path) for path in paths if path in held]
                 tar.extractall(name, members, filter="data")
-        with closing(Package(Path(name))) as package:
+        with closing(UnpackedPackage(Path(name))) as package:
             yield package

@@ -40,7 +40,7 @@ LOUD_SHARE = 0.1  # share of a row's energy that scores 0.5: a stem 10 dB below 
 
 
 @dataclass(frozen=True)
-class Way:
+class ListeningMethod:
     """Name what listens for a query: classes of the detector, or a calibrated similarity."""
 
     classes: tuple[str, ...] = ()
@@ -63,13 +63,13 @@ class Listening:
 class Listener:
     """Listen with a detector and an encoder on one device.
 
-    `ways`: by `WorkItem.condition`. A query without a way is judged by its stem. `pad_s`: how far
-    a gate stays open before and after a sound.
+    `methods`: by `WorkItem.condition`. A query without a method is judged by its stem. `pad_s`:
+    how far a gate stays open before and after a sound.
     """
 
     def __init__(
         self,
-        ways: Mapping[str, Way],
+        methods: Mapping[str, ListeningMethod],
         rule: StretchRule,
         pad_s: float,
         detector: SoundDetector | None = None,
@@ -77,7 +77,7 @@ class Listener:
         unknown: Collection[str] = (),
     ) -> None:
         """`unknown`: queries that mean nothing to the model, so their stems prove nothing."""
-        self.ways, self.rule, self.pad_s = ways, rule, pad_s
+        self.methods, self.rule, self.pad_s = methods, rule, pad_s
         self.detector, self.encoder, self.unknown = detector, encoder, frozenset(unknown)
 
     def listen(
@@ -87,13 +87,13 @@ class Listener:
         span: Span,
         conditions: Mapping[str, np.ndarray],
     ) -> dict[str, Listening]:
-        """Listen in one span for the queries of these conditions (D,), if `ways` has them."""
-        known = {key: way for key in conditions if (way := self.ways.get(key))}
-        named = {key: way.classes for key, way in known.items() if way.classes}
+        """Listen in one span for the queries of these conditions (D,), if `methods` has them."""
+        known = {key: method for key in conditions if (method := self.methods.get(key))}
+        named = {key: method.classes for key, method in known.items() if method.classes}
         similar = {
-            key: way.calibration
-            for key, way in known.items()
-            if way.calibration and not way.classes
+            key: method.calibration
+            for key, method in known.items()
+            if method.calibration and not method.classes
         }
         wide = widen_core(span, rate_hz, self.pad_s + self.rule.smooth_s)
         core = span.core_start / rate_hz, span.core_stop / rate_hz

@@ -190,9 +190,9 @@ def list_items(
             needs=tuple(together),
             warning=work.warnings.get(query.key, ""),
             former_id=former_ids[query.name],
-            sounds=query.version,
-            source=json.dumps(query.files, ensure_ascii=False) if query.files else "",
-            asked_by=query.kind if query.files else "audio",
+            examples_version=query.version,
+            examples_source=json.dumps(query.files, ensure_ascii=False) if query.files else "",
+            examples_kind=query.kind if query.files else "audio",
             absent_id=absent_ids.get(query.name, ""),
             threshold=work.threshold,
         )

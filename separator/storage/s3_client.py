@@ -23,13 +23,15 @@ _lock = threading.Lock()
 
 
 def get_client(settings: StorageSettings) -> Any:
-    """Return the client of this process for these settings; threads share it."""
+    """Return the client of this process for these settings; threads share it. A client made before
+    the variables of AWS changed, in a notebook say, would go on without the new credentials."""
+    variables = frozenset(each for each in os.environ.items() if each[0].startswith("AWS_"))
     with _lock:
-        return _make_client(settings, os.getpid())
+        return _make_client(settings, os.getpid(), variables)
 
 
 @lru_cache(maxsize=8)
-def _make_client(settings: StorageSettings, pid: int) -> Any:
+def _make_client(settings: StorageSettings, pid: int, variables: frozenset[tuple[str, str]]) -> Any:
     config = Config(
         # No retries here: botocore's do not cover the body of an answer.
         retries={"total_max_attempts": 1},

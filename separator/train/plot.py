@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Figure:
+class PlottedFigure:
     """Name the figure that is shown beside the loss: its key in the history, label and unit."""
 
     key: str
@@ -15,7 +15,7 @@ class Figure:
     unit: str
 
 
-SDRI = Figure("sdri_db", "SDRi", "dB")
+SDRI = PlottedFigure("sdri_db", "SDRi", "dB")
 
 
 def smooth(values: np.ndarray, width: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
     return sums / np.maximum(counts, 1)
 
 
-def draw_curve(history: list[dict[str, float]], shown: Figure, path: Path) -> None:
+def draw_curve(history: list[dict[str, float]], shown: PlottedFigure, path: Path) -> None:
     """Draw the loss and one figure over steps, each with its running mean, to a PNG."""
     from matplotlib import figure as plots  # imported here: the import takes 0.3 s
 

@@ -21,7 +21,7 @@ from separator.model.htsat import HEADS, Block, Htsat, HtsatConfig
 from separator.model.zero_shot_files import write_detector
 from separator.storage import Storage
 from separator.train.loop import Batch, State, narrow
-from separator.train.plot import Figure
+from separator.train.plot import PlottedFigure
 from separator.train.recipe import DetectorSettings, TrainSettings
 from separator.train.sound_lists import read_lists
 from separator.train.tag_examples import TagExamples
@@ -104,7 +104,7 @@ def hide_stripe(level_B1NM: Tensor, dim: int, most: int) -> Tensor:
 class Tagging(Task):
     """Yield batches of waveforms and labels, and measure how well the scores fit them."""
 
-    figure = Figure("right", "right", "")
+    figure = PlottedFigure("right", "right", "")
 
     def __init__(self, settings: TrainSettings) -> None:
         storage = Storage(settings.storage)

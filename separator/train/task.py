@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from separator.train.loop import Batch, State
-from separator.train.plot import Figure
+from separator.train.plot import PlottedFigure
 from separator.train.readers import MakesBatches, iterate_batches
 from separator.train.recipe import TrainSettings
 
@@ -18,7 +18,7 @@ from separator.train.recipe import TrainSettings
 class Task(ABC):
     """One kind of training; `figure` is shown beside the loss."""
 
-    figure: Figure
+    figure: PlottedFigure
     settings: TrainSettings
     examples: MakesBatches
     labels: Sequence[str] = ()  # of a detector's outputs, in their order

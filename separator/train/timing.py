@@ -16,7 +16,7 @@ from separator.model.frame_net import NUM_MELS, FrameConfig, FrameNet
 from separator.storage import Storage
 from separator.train.loop import Batch, State, narrow
 from separator.train.placed_sounds import PlacedSounds
-from separator.train.plot import Figure
+from separator.train.plot import PlottedFigure
 from separator.train.recipe import DetectorSettings, TrainSettings
 from separator.train.sound_lists import read_lists
 from separator.train.tagging import make_mel_filters
@@ -64,7 +64,7 @@ def hide_bands(level_BNM: Tensor, most: int) -> Tensor:
 class Timing(Task):
     """Yield batches of waveforms and the labels active in each row, and measure the scores."""
 
-    figure = Figure("f1", "F1", "")
+    figure = PlottedFigure("f1", "F1", "")
 
     def __init__(self, settings: TrainSettings) -> None:
         storage = Storage(settings.storage)

@@ -25,7 +25,7 @@ from separator.model.memory import keep_pages
 from separator.model.tensors import read_tensors
 from separator.storage import Storage
 from separator.train.loop import State, compile_for_training, make_state, run_steps
-from separator.train.plot import Figure, draw_curve
+from separator.train.plot import PlottedFigure, draw_curve
 from separator.train.recipe import TrainSettings
 from separator.train.start import load_start
 from separator.train.task import Task
@@ -179,7 +179,9 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe_progress(history: History, figure: Figure, num_steps: int, step_s: float) -> str:
+def describe_progress(
+    history: History, figure: PlottedFigure, num_steps: int, step_s: float
+) -> str:
     """Describe the progress in one line, with means over the last 50 steps."""
     recent = history[-50:]
     loss = np.mean([row["loss"] for row in recent])

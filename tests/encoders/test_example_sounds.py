@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from separator.encoders.example_sounds import (
-    Sound,
+    ExampleSound,
     decode_examples,
     describe_versions,
     gather_examples,
@@ -26,7 +26,7 @@ from tests.helpers import media_files
 HZ = 48_000
 
 
-def find(storage: Storage, *audio: str) -> list[Sound]:
+def find(storage: Storage, *audio: str) -> list[ExampleSound]:
     query = Query("bird", audio=audio)
     return list(decode_examples(storage, query, list_examples(storage, query)))
 

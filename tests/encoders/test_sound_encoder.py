@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from separator.encoders.example_sounds import Sound
+from separator.encoders.example_sounds import ExampleSound
 from separator.encoders.latent import encode_sounds
 from separator.encoders.mini import read_mini
 from separator.encoders.sound_encoder import (
@@ -37,9 +37,9 @@ def encoder(request):
     return request.getfixturevalue(request.param)
 
 
-def make(kind: str, seed: int, seconds: float = 4, name: str = "") -> Sound:
+def make(kind: str, seed: int, seconds: float = 4, name: str = "") -> ExampleSound:
     sound_T = make_sound(kind, seed, round(seconds * HZ)).astype(np.float32)
-    return Sound(name or f"{kind}-{seed}.wav", sound_T[None], HZ)
+    return ExampleSound(name or f"{kind}-{seed}.wav", sound_T[None], HZ)
 
 
 def test_condition_of_a_detector_is_that_of_the_official_rule(latent):
@@ -60,16 +60,16 @@ def test_condition_of_an_audio_side_is_a_mean_of_pieces_then_of_sounds(mini):
     first_D = np.mean([mini.encoder.encode_audio(part, HZ) for part in parts], 0)
     second_D = mini.encoder.encode_audio(other.samples, HZ)
     mean_D = (first_D + second_D) / 2
-    found = encode_examples(mini, [Sound("long", long_CT, HZ), other])
+    found = encode_examples(mini, [ExampleSound("long", long_CT, HZ), other])
     np.testing.assert_allclose(found.condition, mean_D / np.linalg.norm(mean_D), atol=1e-6)
     assert np.linalg.norm(found.condition) == pytest.approx(1, abs=1e-6)
 
 
 def test_a_short_rest_counts_for_nothing_and_a_short_sound_for_all(mini):
     sound = make("siren", 1, 10.5)
-    whole = encode_examples(mini, [Sound("x", sound.samples[:, : 10 * HZ], HZ)])
+    whole = encode_examples(mini, [ExampleSound("x", sound.samples[:, : 10 * HZ], HZ)])
     np.testing.assert_array_equal(encode_examples(mini, [sound]).condition, whole.condition)
-    short = Sound("x", sound.samples[:, : HZ // 20], HZ)
+    short = ExampleSound("x", sound.samples[:, : HZ // 20], HZ)
     assert np.isfinite(encode_examples(mini, [short]).condition).all()
 
 
@@ -92,22 +92,22 @@ def test_examples_of_different_sounds_are_told(mini):
 
 def test_what_is_no_example_is_refused_by_name(encoder):
     good = make("siren", 1)
-    silence = Sound("s3://b/quiet.wav", np.full((1, 3 * HZ), 1e-4, np.float32), HZ)
+    silence = ExampleSound("s3://b/quiet.wav", np.full((1, 3 * HZ), 1e-4, np.float32), HZ)
     with pytest.raises(QueryError, match=r"s3://b/quiet.wav is silent .*: leave it out"):
         encode_examples(encoder, [good, silence])
-    cancelled = Sound("phase.wav", np.concatenate([good.samples, -good.samples]), HZ)
+    cancelled = ExampleSound("phase.wav", np.concatenate([good.samples, -good.samples]), HZ)
     with pytest.raises(QueryError, match=r"phase.wav is silent \(with its channels averaged, "):
         encode_examples(encoder, [cancelled])
     with pytest.raises(AudioError, match=r"short.wav has 0.0100 s: 0.02 s are needed"):
-        encode_examples(encoder, [Sound("short.wav", good.samples[:, :320], HZ)])
+        encode_examples(encoder, [ExampleSound("short.wav", good.samples[:, :320], HZ)])
     bad = np.full((1, HZ), np.nan, np.float32)
     with pytest.raises(NonFiniteAudio, match=r"nan.wav"):
-        encode_examples(encoder, [Sound("nan.wav", bad, HZ)])
+        encode_examples(encoder, [ExampleSound("nan.wav", bad, HZ)])
     damaged = good.samples.copy()
     damaged[0, 100] = 1e30
     with pytest.raises(
         AudioError, match=r"spike.wav has samples of up to 1e\+30, full scale is 1.0"
     ):
-        encode_examples(encoder, [Sound("spike.wav", damaged, HZ)])
+        encode_examples(encoder, [ExampleSound("spike.wav", damaged, HZ)])
     with pytest.raises(RateError, match=r"fast.wav"):
-        encode_examples(encoder, [Sound("fast.wav", good.samples, 768_000)])
+        encode_examples(encoder, [ExampleSound("fast.wav", good.samples, 768_000)])

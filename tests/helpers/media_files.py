@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.media.decode import Decoding, decode
+from separator.media.decode import DecodedTrack, decode
 from separator.media.limits import Limits
 from separator.media.probe import probe
 
@@ -95,7 +95,7 @@ def write_picture(path: Path, seconds: float = 2.0) -> Path:
     return path
 
 
-def read(path: Path, index: int = 0, **options: object) -> tuple[np.ndarray, Decoding]:
+def read(path: Path, index: int = 0, **options: object) -> tuple[np.ndarray, DecodedTrack]:
     """Decode a whole track (C, T); also return the decoding, for its repairs."""
     media = probe(path)
     track = media.tracks[index]

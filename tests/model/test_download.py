@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from separator.model.registry import Published
+from separator.model.registry import PublishedModel
 from tests.helpers.hub import Hub, serve_hub
 
 CONTENT = random.Random(5).randbytes(30_000_000)  # three of huggingface_hub's blocks of 10 MB
-PUBLISHED = Published(
+PUBLISHED = PublishedModel(
     name="small",
     repository="owner/name",
     kind="space",
@@ -29,7 +29,7 @@ ADDRESS = "/spaces/owner/name/resolve/main/checkpoint/w.ckpt"
 CODE = """
 import sys
 from separator.errors import SeparatorError
-from separator.model.registry import Published, obtain
+from separator.model.registry import PublishedModel, obtain
 try:
     print(obtain({published}))
 except SeparatorError as error:
@@ -43,7 +43,9 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-def start(home: Path, endpoint: str, published: Published = PUBLISHED) -> subprocess.Popen[str]:
+def start(
+    home: Path, endpoint: str, published: PublishedModel = PUBLISHED
+) -> subprocess.Popen[str]:
     environment = {n: v for n, v in os.environ.items() if not n.startswith(("HF_", "SEPARATOR_"))}
     environment |= {"SEPARATOR_HOME": str(home), "HF_ENDPOINT": endpoint, "NO_PROXY": "127.0.0.1"}
     environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": str(home / "unused")}
@@ -56,13 +58,13 @@ def start(home: Path, endpoint: str, published: Published = PUBLISHED) -> subpro
     )
 
 
-def obtain(home: Path, endpoint: str, published: Published = PUBLISHED) -> Path:
+def obtain(home: Path, endpoint: str, published: PublishedModel = PUBLISHED) -> Path:
     out, errors = (process := start(home, endpoint, published)).communicate(timeout=100)
     assert process.returncode == 0, errors
     return Path(out.strip())
 
 
-def fail(home: Path, endpoint: str, published: Published = PUBLISHED) -> str:
+def fail(home: Path, endpoint: str, published: PublishedModel = PUBLISHED) -> str:
     _, errors = (process := start(home, endpoint, published)).communicate(timeout=100)
     assert process.returncode == 1
     return errors.strip().splitlines()[-1]

@@ -10,11 +10,11 @@ import pytest
 
 from separator.errors import CheckpointMissing, ChecksumMismatch, RequestError
 from separator.model import registry
-from separator.model.registry import BUNDLED, PUBLISHED, Published, home, obtain, resolve
+from separator.model.registry import BUNDLED, PUBLISHED, PublishedModel, home, obtain, resolve
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-SMALL = Published("small", "owner/name", "model", "w.ckpt", SHA256, "mit", "clap")
+SMALL = PublishedModel("small", "owner/name", "model", "w.ckpt", SHA256, "mit", "clap")
 
 
 @pytest.fixture(autouse=True)

@@ -111,10 +111,10 @@ def test_name_preview_changes_with_the_presence_only():
 
 
 def test_subtract_takes_a_stem_of_one_channel_out_of_the_mean():
-    from separator.report.previews import Sound
+    from separator.report.previews import Excerpt
 
-    mixture = Sound(np.array([[0.5, 0.5], [0.1, 0.3]], np.float32), 8_000)
-    left = subtract(mixture, Sound(np.array([[0.1, 0.1]], np.float32), 8_000))
+    mixture = Excerpt(np.array([[0.5, 0.5], [0.1, 0.3]], np.float32), 8_000)
+    left = subtract(mixture, Excerpt(np.array([[0.1, 0.1]], np.float32), 8_000))
     np.testing.assert_allclose(left.samples, [[0.2, 0.3]], atol=1e-7)
 
 

@@ -48,8 +48,18 @@ def test_select_done_needs_a_final_record_of_every_item():
 
 
 def test_record_tells_kind_and_source_of_the_query():
-    bird = WorkItem("2" * 32, STEM, "bird", "", sounds="3" * 32, source='["s3://b/bird/"]')
-    dog = WorkItem("4" * 32, STEM, "dog", "", sounds="5" * 32, source='["a.png"]', asked_by="image")
+    bird = WorkItem(
+        "2" * 32, STEM, "bird", "", examples_version="3" * 32, examples_source='["s3://b/bird/"]'
+    )
+    dog = WorkItem(
+        "4" * 32,
+        STEM,
+        "dog",
+        "",
+        examples_version="5" * 32,
+        examples_source='["a.png"]',
+        examples_kind="image",
+    )
     asset = add_items(bird, dog, make_rendition("m"))
     shared = {"run_id": "r", "created_at": "2026-01-01T00:00:00+00:00"}
     rows = [

@@ -59,9 +59,10 @@ def test_ids_follow_the_sounds_and_not_their_places(kit):
 def test_work_items_say_where_their_sounds_lie(kit):
     target = prepare(kit, f"[{{name: bird, audio: {kit / 'bird'}}}, rain]")
     sound, text = next(iter(target.list_assets())).items
-    assert (sound.text, sound.source) == ("", f'["{kit / "bird"}"]')
-    assert sound.condition == sound.sounds and len(sound.sounds) == 32
-    assert (text.text, text.sounds, text.source, text.condition) == ("rain", "", "", "rain")
+    assert (sound.text, sound.examples_source) == ("", f'["{kit / "bird"}"]')
+    assert sound.condition == sound.examples_version and len(sound.condition) == 32
+    assert (text.text, text.condition) == ("rain", "rain")
+    assert (text.examples_version, text.examples_source) == ("", "")
 
 
 def test_conditions_of_texts_and_sounds_are_loaded_by_key(kit):
@@ -71,7 +72,11 @@ def test_conditions_of_texts_and_sounds_are_loaded_by_key(kit):
     target = prepare(kit, f"[{{name: bird, audio: {kit / 'bird'}}}, rain]")
     flow = load_flow(target, "r")
     sound, text = next(iter(flow.target.list_assets())).items
-    assert set(flow.conditions) == {sound.condition, "rain"} == {sound.sounds, text.condition}
+    assert (
+        set(flow.conditions)
+        == {sound.condition, "rain"}
+        == {sound.examples_version, text.condition}
+    )
     assert not np.allclose(*flow.conditions.values())
     assert sound.warning.startswith("its example sounds differ") and not text.warning
 

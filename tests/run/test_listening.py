@@ -34,5 +34,5 @@ def test_example_sounds_are_not_listened_for_by_the_name_of_their_query():
     settings = DetectSettings("mini-detector")
     plan = plan_listening(settings, Storage(), queries, ["a siren"], calibration, encoder)
     assert plan is not None
-    ways = {siren.key: "similarity", other.key: "classes bird", "a siren": "classes siren"}
-    assert plan.told == ways
+    methods = {siren.key: "similarity", other.key: "classes bird", "a siren": "classes siren"}
+    assert plan.descriptions == methods

@@ -88,7 +88,7 @@ def test_queries_of_several_sounds_are_listened_for_and_those_without_meaning_ar
     config = make_config(tmp_path, "detect.model=encoder", "model.precision=fp32", queries)
     listening = load_flow(prepare_target(config, Storage()), "r").listening
     assert listening is not None
-    found = {text: told for text, told in listening.told.items() if told != "similarity"}
+    found = {text: told for text, told in listening.descriptions.items() if told != "similarity"}
     assert found == {"xylophone": "nothing"} and listening.unknown == {"xylophone"}
 
 

@@ -10,7 +10,7 @@ from separator.sounds.bank import (
     INSTRUMENTS,
     RATE_HZ,
     Bank,
-    Part,
+    BankFile,
     build_bank,
     build_part,
     find_bank,
@@ -177,8 +177,8 @@ def make_marked_bank() -> Bank:
     """Training parts are positive, held-out ones negative."""
     samples = {}
     for name in ("man", "woman", *(sound.name for sound in MUSIC)):
-        samples[Part(name, "a", held_out=False)] = np.full(50_000, 4_000, np.int16)
-        samples[Part(name, "b", held_out=True)] = np.full(50_000, -4_000, np.int16)
+        samples[BankFile(name, "a", held_out=False)] = np.full(50_000, 4_000, np.int16)
+        samples[BankFile(name, "b", held_out=True)] = np.full(50_000, -4_000, np.int16)
     return Bank(samples)
 
 

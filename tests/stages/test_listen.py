@@ -1,4 +1,4 @@
-"""Listening to spans: what is noted does not depend on the cut, and each query has its way."""
+"""Listening to spans: what is noted does not depend on the cut, and each query has its method."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from separator.detect.heard import join_heard, list_presence
 from separator.detect.stretches import StretchRule
 from separator.rows import CLASSES, SIMILARITY, STEM_ITSELF
 from separator.sounds.catalog import make_sound
-from separator.stages.listen import Listener, Way
+from separator.stages.listen import Listener, ListeningMethod
 from tests.helpers.detectors import LABELS, make_frame_detector
 
 RATE_HZ = 8_000
@@ -36,12 +36,12 @@ def track() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def listener() -> Listener:
-    ways = {
-        "a siren": Way(classes=LABELS[:1]),
-        "wet": Way(classes=LABELS[1:]),
-        "loud": Way(calibration=Calibration(40.0, -4.0)),
+    methods = {
+        "a siren": ListeningMethod(classes=LABELS[:1]),
+        "wet": ListeningMethod(classes=LABELS[1:]),
+        "loud": ListeningMethod(calibration=Calibration(40.0, -4.0)),
     }
-    return Listener(ways, RULE, PAD_S, make_frame_detector(), Loudness(), ["no words"])
+    return Listener(methods, RULE, PAD_S, make_frame_detector(), Loudness(), ["no words"])
 
 
 CONDITIONS = {key: np.ones(1) for key in ("a siren", "wet", "loud", "unknown")}
@@ -111,7 +111,9 @@ def test_a_damaged_sample_hides_nothing_that_sounds_elsewhere():
     track_CT = 1e-3 * np.random.default_rng(0).standard_normal((1, 20 * 32_000))
     track_CT[0, 12 * 32_000 : 16 * 32_000] += make_sound("siren", 5, 4 * 32_000)
     track_CT[0, 5 * 32_000] = 1e30
-    listener = Listener({"s": Way(classes=("siren",))}, RULE, PAD_S, load_detector("mini-detector"))
+    listener = Listener(
+        {"s": ListeningMethod(classes=("siren",))}, RULE, PAD_S, load_detector("mini-detector")
+    )
     (span,) = plan_spans(track_CT.shape[1], 32_000, 100.0, listener.detector.context_s, 1)
     found = listener.listen(torch.from_numpy(track_CT), 32_000, span, {"s": np.ones(1)})["s"]
     assert np.isfinite(found.heard.score)

@@ -123,7 +123,7 @@ def test_fetch_raises_if_the_object_changes(bucket, tmp_path):
 def test_wrong_keys_are_refused_and_not_shown(rgw_bucket, monkeypatch, key, secret, reason):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-    storage = rgw_bucket.change(backoff_s=len(key) / 1000)  # a client of its own, with these keys
+    storage = rgw_bucket.storage
     with pytest.raises(AccessDenied, match=reason) as caught:
         storage.write(f"{rgw_bucket.uri}/x", b"")
     assert secret not in str(caught.value)
@@ -140,7 +140,7 @@ def test_missing_keys_raise_access_denied(moto_bucket, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(AccessDenied, match=r"no credentials.*storage.anonymous"):
-        moto_bucket.change(backoff_s=0.012).read(f"{moto_bucket.uri}/x")
+        moto_bucket.storage.read(f"{moto_bucket.uri}/x")
     with pytest.raises(RequestError, match=r"storage.profile='absent': no such profile"):
         moto_bucket.change(profile="absent").read(f"{moto_bucket.uri}/x")
 

@@ -13,7 +13,7 @@ import torch
 
 from jobs.mine import main as mine_command
 from separator.audio.anchors import CLIP, find_anchor, find_anchor_uss
-from separator.model.htsat import Tags
+from separator.model.htsat import TaggerOutput
 from separator.storage import Storage
 from separator.train.mining import SCHEMA, make_rows, mine
 from separator.train.sound_lists import Source, read_lists
@@ -27,7 +27,7 @@ class ToneDetector:
 
     labels = ("low", "high")
 
-    def infer(self, waveform_BT: torch.Tensor) -> Tags:
+    def infer(self, waveform_BT: torch.Tensor) -> TaggerOutput:
         num_inputs, num_samples = waveform_BT.shape
         t = torch.arange(num_samples) / RATE_HZ
         curves = []
@@ -37,7 +37,7 @@ class ToneDetector:
             curves.append(parts.unflatten(1, (32, -1)).mean(2).abs())
         framewise_BSK = torch.stack(curves, 2).clamp(0, 1)
         latent_BD = torch.full((num_inputs, 4), float(num_samples))
-        return Tags(framewise_BSK, framewise_BSK.mean(1), latent_BD)
+        return TaggerOutput(framewise_BSK, framewise_BSK.mean(1), latent_BD)
 
 
 def make_clip(duration_s: float, **events: tuple[float, float]) -> torch.Tensor:
