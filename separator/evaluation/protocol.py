@@ -220,7 +220,7 @@ class ProtocolSettings(BenchmarkSettings):
         check_number("pictures", self.pictures, 0, 10_000)
         for metric in self.more_metrics:
             check_choice("more", metric, MORE)
-        for name in self.asked:
+        for name in self.chosen_queries:
             check_choice("query", name, tuple(self.protocol.queries))
         if self.protocol.mixing != "generated":
             for key, what in (
@@ -232,7 +232,7 @@ class ProtocolSettings(BenchmarkSettings):
                     raise RequestError(f"{key} is not set: {what}; add {key}=...")
 
     @property
-    def asked(self) -> list[str]:
+    def chosen_queries(self) -> list[str]:
         """Return the names of the queries: `query=label,caption` and `query=[label,caption]`."""
         names = [name.strip() for each in self.query for name in each.split(",")]
         return names or list(self.protocol.queries)[:1]

@@ -25,7 +25,7 @@ class ProtocolCase:
     number: int
     columns: Columns
     files: dict[str, Entry] = field(default_factory=dict)
-    asked: dict[str, tuple[Entry, ...]] = field(default_factory=dict)  # by the name of a query
+    example_files: dict[str, tuple[Entry, ...]] = field(default_factory=dict)  # by query name
     kind: str = ""
     set: str = ""
 
@@ -81,7 +81,7 @@ def name_columns(header: Iterable[str]) -> list[str]:
 
 
 def find_cases(
-    storage: Storage, protocol: Protocol, data: str, lists: str, also: str, asked: Sequence[str]
+    storage: Storage, protocol: Protocol, data: str, lists: str, also: str, queries: Sequence[str]
 ) -> tuple[list[ProtocolCase], list[str]]:
     """List all cases with their files, and notes on what is not official."""
     listing = list_files(storage, data)
@@ -93,7 +93,7 @@ def find_cases(
     else:
         rows = match_names(data, sorted(listing), cases.folder)
     columns = add_columns(storage, protocol, lists, also, rows, notes)
-    check_columns(where, protocol, asked, columns)
+    check_columns(where, protocol, queries, columns)
     rows = take_first(columns, protocol.kind, cases.most_of_kind)
     if cases.num_rows and len(rows) != cases.num_rows:
         notes.append(f"{len(rows)} cases; the official set has {cases.num_rows}")
@@ -101,7 +101,7 @@ def find_cases(
              protocol.patterns.items()}  # fmt: skip
     if protocol.mixing == "halves":
         names["noise"] = draw_noises(storage, protocol, lists, len(rows), rows, notes)
-    extra = {name: [split_files(row, protocol.queries[name]) for row in rows] for name in asked}
+    extra = {name: [split_files(row, protocol.queries[name]) for row in rows] for name in queries}
     wanted = [name for part in names.values() for name in part]
     wanted += [name for files in extra.values() for row in files for name in row]
     refuse_missing(data, listing, wanted)
@@ -179,7 +179,7 @@ def add_columns(
 
 
 def check_columns(
-    where: str, protocol: Protocol, asked: Sequence[str], rows: list[Columns]
+    where: str, protocol: Protocol, queries: Sequence[str], rows: list[Columns]
 ) -> None:
     """Refuse rows that lack a column which the protocol or a query needs."""
     needed = [name for pattern in protocol.patterns.values() for name in list_fields(pattern)]
@@ -192,7 +192,7 @@ def check_columns(
                 f"{where}: row {number} has the columns {', '.join(row)}; {missing[0]} is needed "
                 f"for {protocol.name}: is this the list of another set?"
             )
-        for name in asked:
+        for name in queries:
             if (column := protocol.queries[name].column) and column not in row:
                 raise RequestError(
                     f"query={name}: row {number} has the columns {', '.join(row)}; {column} is "

@@ -37,7 +37,7 @@ class QueryTask:
     case: ProtocolCase
     query: str  # its name in the protocol
     kind: str
-    asked: str  # the query as the table of rows shows it
+    shown_query: str  # the query as the table of rows shows it
     condition: np.ndarray | None = None
     files: tuple[str, ...] = ()
     is_drawn: bool = False
@@ -45,7 +45,7 @@ class QueryTask:
     def describe(self) -> list[Any]:
         """Return the values that its figures depend on, apart from the model."""
         condition = b"" if self.condition is None else self.condition.tobytes()
-        files = [[e.uri, e.num_bytes, e.etag] for e in self.case.asked.get(self.query, ())]
+        files = [[e.uri, e.num_bytes, e.etag] for e in self.case.example_files.get(self.query, ())]
         digest = hashlib.sha256(condition).hexdigest()
         return [*self.case.describe(), self.query, self.kind, digest, files, self.is_drawn]
 
@@ -67,14 +67,16 @@ def make_tasks(
     drawn = {len(cases) * i // num_drawn for i in range(num_drawn)} if num_drawn else set()
     conditions: dict[str, np.ndarray] = {}
     if source.kind == "text":
-        conditions = encode_asked(model, source, [find_text(source, case) for case in cases])
+        conditions = encode_query_texts(model, source, [find_text(source, case) for case in cases])
     tasks = []
     for place, case in enumerate(cases):
-        files = tuple(entry.uri for entry in case.asked.get(name, ()))
+        files = tuple(entry.uri for entry in case.example_files.get(name, ()))
         text = find_text(source, case) if source.kind == "text" else ""
-        asked = text or ";".join(files) or case.kind
+        shown_query = text or ";".join(files) or case.kind
         tasks.append(
-            QueryTask(case, name, source.kind, asked, conditions.get(text), files, place in drawn)
+            QueryTask(
+                case, name, source.kind, shown_query, conditions.get(text), files, place in drawn
+            )
         )
     return tasks
 
@@ -83,7 +85,7 @@ def find_text(source: QuerySource, case: ProtocolCase) -> str:
     return source.text or case.columns[source.column]
 
 
-def encode_asked(
+def encode_query_texts(
     model: Separator, source: QuerySource, texts: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Return conditions (D,) by text. The condition of several prompts is their mean, scaled to

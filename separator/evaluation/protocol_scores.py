@@ -66,11 +66,13 @@ class ProtocolScorer:
             "kind": task.case.kind,
             "set": task.case.columns.get("set", ""),
             "query": task.query,
-            "asked": task.asked,
+            "asked": task.shown_query,
         }
         row |= self.measure(stem_T, sounds, condition_D, task)
         if task.is_drawn:
-            picture = draw_case(sounds.mixture, sounds.target, stem_T, sounds.rate_hz, task.asked)
+            picture = draw_case(
+                sounds.mixture, sounds.target, stem_T, sounds.rate_hz, task.shown_query
+            )
             row["picture"] = base64.b64encode(picture).decode()
         return row
 

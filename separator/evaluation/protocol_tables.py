@@ -15,7 +15,7 @@ SNR_WITHIN_DB = 1e-3
 MODEL_WITHIN = 0.01
 MIXTURE = "nothing done: the mixture"
 
-Asked = tuple[str, str]  # a model, and the name of a query
+ModelQuery = tuple[str, str]  # a model, and the name of a query
 
 
 def take(rows: Sequence[Row], metric: str, how: str) -> float:
@@ -52,26 +52,28 @@ def choose(rows: Sequence[Row], figure: Figure) -> list[Row]:
 
 
 def lay_out_protocol(
-    protocol: Protocol, rows: list[Row], asked: Sequence[Asked], notes: Sequence[str]
+    protocol: Protocol, rows: list[Row], model_queries: Sequence[ModelQuery], notes: Sequence[str]
 ) -> str:
     """Lay out our figures beside the published ones."""
     names = [figure.name for figure in protocol.figures]
-    is_compared = len({query for _, query in asked}) > 1
+    is_compared = len({query for _, query in model_queries}) > 1
     ours = []
-    for model, query in asked:
+    for model, query in model_queries:
         figures = compute_figures(protocol, pick(rows, model=model, query=query))
         ours.append((f"{model} {query}" if is_compared else model, figures))
-    first = pick(rows, model=asked[0][0], query=asked[0][1])
+    first = pick(rows, model=model_queries[0][0], query=model_queries[0][1])
     ours.append((MIXTURE, compute_figures(protocol, first, "mixture_")))
     title = f"{protocol.name}: {protocol.about}; {len(first)} cases"
-    notes = [*notes, *describe_missing(protocol, rows, asked)]
+    notes = [*notes, *describe_missing(protocol, rows, model_queries)]
     title += "".join(f"\nnote: {note}" for note in notes)
     return lay_out(title, names, ours, [t.arrange(names) for t in protocol.published])
 
 
-def describe_missing(protocol: Protocol, rows: list[Row], asked: Sequence[Asked]) -> Iterator[str]:
+def describe_missing(
+    protocol: Protocol, rows: list[Row], model_queries: Sequence[ModelQuery]
+) -> Iterator[str]:
     """Describe the figures that some cases lack, because silence has no ratio."""
-    for model, query in asked:
+    for model, query in model_queries:
         names: dict[tuple[int, int], list[str]] = {}  # by cases with a figure, and cases
         for figure in protocol.figures:
             if (figure.take or protocol.take) == "frechet":
@@ -89,10 +91,12 @@ def describe_missing(protocol: Protocol, rows: list[Row], asked: Sequence[Asked]
             )
 
 
-def summarize_classes(protocol: Protocol, rows: list[Row], asked: Sequence[Asked]) -> list[Row]:
+def summarize_classes(
+    protocol: Protocol, rows: list[Row], model_queries: Sequence[ModelQuery]
+) -> list[Row]:
     """Return a row for each model, query and class, with all columns of the table."""
     found = []
-    for model, query in asked:
+    for model, query in model_queries:
         own = pick(rows, model=model, query=query)
         for kind in sorted({row["kind"] for row in own}):
             members = pick(own, kind=kind)
@@ -152,7 +156,9 @@ def check_model(protocol: Protocol, rows: list[Row]) -> list[str]:
     return lines
 
 
-def draw_protocol(protocol: Protocol, rows: list[Row], asked: Sequence[Asked], path: Path) -> None:
+def draw_protocol(
+    protocol: Protocol, rows: list[Row], model_queries: Sequence[ModelQuery], path: Path
+) -> None:
     """Draw a histogram of the cases for each model and query; of few classes also their figures."""
     from matplotlib.figure import Figure as Picture
 
@@ -162,7 +168,7 @@ def draw_protocol(protocol: Protocol, rows: list[Row], asked: Sequence[Asked], p
     height = max(3.5, 1 + 0.2 * len(classes)) if has_bars else 3.5
     picture = Picture(figsize=(11 if has_bars else 6, height), layout="constrained")
     both = np.atleast_1d(picture.subplots(1, 2 if has_bars else 1))
-    for i, (model, query) in enumerate(asked):
+    for i, (model, query) in enumerate(model_queries):
         own = choose(pick(rows, model=model, query=query), figure)
         values = [row[figure.metric] for row in own if np.isfinite(row[figure.metric])]
         label = f"{Path(model).name} {query}"

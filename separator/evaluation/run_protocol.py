@@ -30,7 +30,7 @@ from separator.evaluation.protocol_queries import NAMED, make_tasks, make_units,
 from separator.evaluation.protocol_scores import make_scorer
 from separator.evaluation.protocol_sounds import check_rates, read_snr
 from separator.evaluation.protocol_tables import (
-    Asked,
+    ModelQuery,
     check_rows,
     draw_protocol,
     lay_out_protocol,
@@ -53,7 +53,7 @@ def run_protocol(settings: ProtocolSettings, show: Show) -> str:
     if len(cases) < num_cases:
         notes.append(f"not the whole set: the first {len(cases)} of {num_cases} cases")
     rows: list[Row] = []
-    asked: list[Asked] = []
+    model_queries: list[ModelQuery] = []
     hashes: dict[str, str] = {}
     for name in settings.model:
         show(f"{name}: queries ...")
@@ -62,17 +62,18 @@ def run_protocol(settings: ProtocolSettings, show: Show) -> str:
         queries = list_taken(settings, name, model, show)
         if queries:
             rows += score_model(settings, name, model, queries, cases, out, show)
-        asked += [(name, query) for query in queries]
-    if not asked:
+        model_queries += [(name, query) for query in queries]
+    if not model_queries:
         kinds = {name: source.kind for name, source in protocol.queries.items()}
         raise RequestError(
-            f"query={settings.asked}: no model takes such queries; the protocol has {kinds}"
+            f"query={settings.chosen_queries}: no model takes such queries; the protocol has "
+            f"{kinds}"
         )
     write_pictures(out / "pictures", rows, settings.model)
     write_rows(out / "scores.parquet", [leave_out(row) for row in rows])
-    write_rows(out / "classes.parquet", summarize_classes(protocol, rows, asked))
-    draw_protocol(protocol, rows, asked, out / "scores.png")
-    table = lay_out_protocol(protocol, rows, asked, notes)
+    write_rows(out / "classes.parquet", summarize_classes(protocol, rows, model_queries))
+    draw_protocol(protocol, rows, model_queries, out / "scores.png")
+    table = lay_out_protocol(protocol, rows, model_queries, notes)
     table += "\n\n" + "\n".join(check_rows(protocol, rows, hashes, not notes))
     write_table(out, table)
     return table
@@ -104,7 +105,7 @@ def list_cases(settings: ProtocolSettings) -> tuple[list[ProtocolCase], list[str
         return [ProtocolCase(i, row, kind=row["kind"]) for i, row in enumerate(rows)], []
     storage = Storage(settings.storage)
     found = find_cases(
-        storage, protocol, settings.data, settings.lists, settings.also, settings.asked
+        storage, protocol, settings.data, settings.lists, settings.also, settings.chosen_queries
     )
     check_rates(storage, protocol, found[0])
     if protocol.mixing == "at_snr":
@@ -133,7 +134,7 @@ def hash_published(settings: ProtocolSettings, name: str) -> str:
 
 def list_taken(settings: ProtocolSettings, name: str, model: Separator, show: Show) -> list[str]:
     """List the queries that a model takes; show those that it does not take."""
-    kinds = {query: settings.protocol.queries[query].kind for query in settings.asked}
+    kinds = {query: settings.protocol.queries[query].kind for query in settings.chosen_queries}
     for query, kind in kinds.items():
         if not takes(model, kind):
             show(f"{name} takes no {NAMED[kind]}: not asked by {query}")

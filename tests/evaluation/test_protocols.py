@@ -38,7 +38,7 @@ def read_protocol(name: str, folder: Path, *more: str) -> ProtocolSettings:
 
 def score_all(settings: ProtocolSettings, model: Separator) -> list[dict]:
     cases, _ = list_cases(settings)
-    query = settings.asked[0]
+    query = settings.chosen_queries[0]
     tasks = make_tasks(model, settings.protocol.queries[query], query, cases, 0)
     scorer = ProtocolScorer(model, settings.protocol, settings.more_metrics, Storage())
     return [{"model": "mini", **row} for row in scorer(tasks)]
@@ -80,7 +80,7 @@ def test_own_table_adds_queries_to_some_of_the_rows(tmp_path):
     settings = read_protocol("audiocaps", tmp_path, f"also={own}", "query=paraphrase,sound")
     cases, notes = list_cases(settings)
     assert [case.columns["paraphrase"] for case in cases] == ["some hound"]
-    assert [len(case.asked["sound"]) for case in cases] == [2]
+    assert [len(case.example_files["sound"]) for case in cases] == [2]
     assert f"only the 1 cases of {own}" in notes
 
 
@@ -100,12 +100,15 @@ def test_the_table_tells_which_figures_are_of_fewer_cases(mini, tmp_path):
     """A stem or a target that is silent has none."""
     settings = read_protocol("voicebank-demand", tmp_path)
     rows = score_all(settings, mini)
-    asked = [("mini", settings.asked[0])]
+    asked = [("mini", settings.chosen_queries[0])]
     whole = lay_out_protocol(settings.protocol, rows, asked, [])
     rows[0]["pesq"] = float("nan")
     table = lay_out_protocol(settings.protocol, rows, asked, ["of others"])
     assert "the others hold silence" not in whole
-    assert f"note: of others\nnote: mini {settings.asked[0]}: PESQ of 1 of 2 cases; the" in table
+    assert (
+        f"note: of others\nnote: mini {settings.chosen_queries[0]}: PESQ of 1 of 2 cases; the"
+        in table
+    )
 
 
 @pytest.mark.parametrize("is_released", [True, False])
