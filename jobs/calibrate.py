@@ -65,7 +65,13 @@ def add_line(path: Path, out: Path, sha256: str, found: "Calibration") -> None:
 
 
 CALIBRATE = Command(
-    "calibrate", "jobs.calibrate", __doc__, add_arguments, run, example="mini mini2.safetensors"
+    "calibrate",
+    "jobs.calibrate",
+    __doc__,
+    add_arguments,
+    run,
+    example="mini mini2.safetensors",
+    resumes=False,
 )
 main = CALIBRATE.main
 

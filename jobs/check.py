@@ -1,7 +1,7 @@
 """Check that a run can start: one line a check, ok or what is wrong.
 
-The check covers the decoder, free disk, input, output, weights, text encoder, Ray and devices. A
-small object is written to the output and deleted again; weights are not downloaded.
+The check covers the decoder, free disk, input, output, weights, encoder, detector, Ray and devices.
+A small object is written to the output and deleted again; weights are not downloaded.
 """
 
 import argparse
@@ -12,10 +12,12 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.command import JOB_KEYS, OK, REFUSED, Command, add_config_arguments, say, show_bytes
+from jobs.separate import require_ffmpeg
 from separator.errors import (
     CheckpointMissing,
     DiskFull,
@@ -63,12 +65,13 @@ def list_checks(config: "JobConfig", storage: "Storage") -> Iterator[tuple[str, 
     yield "config", lambda: f"{len(config.parse_queries())} queries"
     yield "decoder", check_decoder
     if config.output.remux != "none":
-        yield "ffmpeg", lambda: ", ".join(map(check_program, ("ffmpeg", "ffprobe")))
+        yield "ffmpeg", lambda: check_ffmpeg(config.output.remux_codec)
     yield "disk", check_disk
     yield "input", lambda: check_input(config, storage)
     yield "output", lambda: check_output(config.output.uri, storage)
     yield "weights", lambda: check_weights(config, storage)
     yield "encoder", lambda: check_encoder(config, storage)
+    yield "detector", lambda: check_detector(config, storage)
     yield "ray", lambda: check_ray(config)
 
 
@@ -90,6 +93,11 @@ def check_decoder() -> str:
         num_samples = sum(block.shape[1] for block in decode(path, media, media.tracks[0]))
     assert num_samples == 4800, num_samples
     return f"PyAV {importlib.metadata.version('av')}"
+
+
+def check_ffmpeg(codec: str | None) -> str:
+    require_ffmpeg(codec)
+    return ", ".join(map(check_program, ("ffmpeg", "ffprobe")))
 
 
 def check_program(program: str) -> str:
@@ -166,10 +174,16 @@ def check_weights(config: "JobConfig", storage: "Storage") -> str:
             ) from None
         if not name.startswith("s3://"):
             raise
-        size = show_bytes(storage.stat(name).num_bytes)
-        return f"{name}: {size} there; the run copies it to {registry.home()}"
+        return describe_copy(name, storage)
     read_separator(path)
     return f"{path}: {show_bytes(path.stat().st_size)}"
+
+
+def describe_copy(uri: str, storage: "Storage") -> str:
+    from separator.model import registry
+
+    size = show_bytes(storage.stat(uri).num_bytes)
+    return f"{uri}: {size} there; the run copies it to {registry.home()}"
 
 
 def find_weights(name: str) -> Path:
@@ -221,6 +235,26 @@ def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     told = [f"; {text!r}: {warning}" for text, warning in doubts.items()]
     told += [f"; {q.name!r}: {found.warnings[q.key]}" for q in queries if q.key in found.warnings]
     return f"{checkpoint.encoder_id}: {len(queries)} queries encoded{''.join(told)}"
+
+
+def check_detector(config: "JobConfig", storage: "Storage") -> str:
+    """Load the detector, and look for the classes that the config's queries name."""
+    from separator.run.listening import AUTO, ENCODER, OFF, plan_listening
+
+    name = config.detect.model
+    if name not in (AUTO, ENCODER, OFF):
+        try:
+            find_weights(name)
+        except CheckpointMissing:
+            if not name.startswith("s3://"):
+                raise
+            return describe_copy(name, storage)
+    # Versions of example sounds only tell queries apart here: their names do, too.
+    queries = [replace(query, version=query.name) for query in config.parse_queries()]
+    plan = plan_listening(config.detect, storage, queries, [], None, None)
+    if plan is None or plan.detector is None:
+        return {OFF: "none: detect.model=off", ENCODER: "none: by similarity"}[name]
+    return f"{name}: {len(plan.detector.labels)} classes"
 
 
 def check_ray(config: "JobConfig") -> str:

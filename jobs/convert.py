@@ -89,7 +89,7 @@ def measure_error(before: "Checkpoint", after: "Checkpoint") -> float:
 
 CONVERT = Command(
     "convert", "jobs.convert", __doc__, add_arguments, convert,
-    example="audiosep-hive hive.safetensors --dtype bf16",
+    example="audiosep-hive hive.safetensors --dtype bf16", resumes=False,
 )  # fmt: skip
 main = CONVERT.main
 

@@ -22,6 +22,12 @@ class JsonConsole(Console):
         self.totals = {"run_id": stats.run_id} | stats.to_dict()["totals"]
         super().see(stats)
 
+    def tell(self, line: str) -> None:
+        self._show(line)
+
+    def show_result(self, line: str) -> None:
+        self._show(line)
+
     def _show(self, line: str) -> None:
         self._write(format_json("info", line, self.totals) + "\n")
 

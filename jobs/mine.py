@@ -64,7 +64,7 @@ def refuse_other_list(out: str) -> None:
 
 MINE = Command(
     "mine", "jobs.mine", __doc__, add_arguments, run,
-    example="stsed s3://data/audioset.parquet s3://data/mined.parquet",
+    example="stsed s3://data/audioset.parquet s3://data/mined.parquet", resumes=False,
 )  # fmt: skip
 main = MINE.main
 

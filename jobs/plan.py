@@ -25,7 +25,13 @@ def run(options: argparse.Namespace) -> None:
     config = read_config(options.config, options.overrides)
     from separator.run.estimate import make_plan
 
-    print_plan(make_plan(config), config.output.format)
+    plan = make_plan(config)
+    if not plan.assets:
+        from separator.storage.uri import show_uri
+
+        print(f"no assets in {show_uri(config.input.uri)}")
+        return
+    print_plan(plan, config.output.format)
 
 
 def print_plan(plan: "Plan", form: str) -> None:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import NO_ROOM, show_time, silence_stdout
+from jobs.command import NO_ROOM, say, show_time, silence_stdout
 
 if TYPE_CHECKING:
     from separator.run.stats import RunStats
@@ -53,6 +53,13 @@ class Console:
             self._draw(stats, self.first)
         else:
             self._show(make_line(stats, self.first))
+
+    def tell(self, line: str) -> None:
+        """Say what goes on after the end of the run, beside its results."""
+        say(line)
+
+    def show_result(self, line: str) -> None:
+        print(line)
 
     def _show(self, line: str) -> None:
         self._write(f"\r{line[:79]:79}" if self.is_terminal else f"{line}\n")

@@ -6,6 +6,7 @@ store that serves files. The same command again makes only previews that are mis
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jobs.command import SOME_FAILED, Command, add_config_arguments, say
@@ -34,46 +35,55 @@ def run(options: argparse.Namespace) -> int | None:
     report = build(
         merge_settings(JobConfig, options.config, options.overrides).report, options.config
     )
-    return write(Storage(settings), Layout(output.uri, output.format), report.most)
+    layout = Layout(output.uri, output.format)
+    num_missing = write(Storage(settings), layout, report.most, say)
+    print(describe_page(layout))
+    return SOME_FAILED if num_missing else None
 
 
-def report_run(config: "JobConfig") -> None:
-    """Make the report at the end of a run."""
+def report_run(config: "JobConfig", tell: Callable[[str], None]) -> str:
+    """Make the report at the end of a run; return the line that says where it is."""
     from separator.results.paths import Layout
     from separator.storage import Storage
 
     layout = Layout(config.output.uri, config.output.format)
-    write(Storage(config.storage), layout, config.report.most)
+    write(Storage(config.storage), layout, config.report.most, tell)
+    return describe_page(layout)
 
 
-def write(storage: "Storage", layout: "Layout", most: int) -> int | None:
-    """Write the report; SOME_FAILED if a stem has no preview."""
+def describe_page(layout: "Layout") -> str:
+    from separator.report.page import ReportLayout
+
+    return f"look and listen: {ReportLayout(layout).page()}"
+
+
+def write(storage: "Storage", layout: "Layout", most: int, tell: Callable[[str], None]) -> int:
+    """Write the report, and tell what is going on; return the number of stems without preview."""
     from separator.report.make import list_made, plan_report, write_report
     from separator.report.previews import PreviewMaker
     from separator.run.status import check_output, read_runs
 
     check_output(storage, layout)
-    say("reading the manifest ...")
+    tell("reading the manifest ...")
     plan = plan_report(storage, layout, most)
     made = list_made(storage, plan.layout)
     work = plan.list_work(made)
+    if work:
+        tell(f"making previews of {len(work):,} assets ...")
     troubles = make_previews(PreviewMaker(storage, plan.layout.previews()), work)
     write_report(storage, plan, made, troubles, next(read_runs(storage, layout, 1), None))
     missing = {name: why for name, why in troubles.items() if why}
     for why in list(missing.values())[:SHOWN_TROUBLES]:
-        say(why)
+        tell(why)
     if missing:
-        say(f"{len(missing):,} stems have no preview: the page says why")
-    print(f"look and listen: {plan.layout.page()}")
-    return SOME_FAILED if missing else None
+        tell(f"{len(missing):,} stems have no preview: the page says why")
+    return len(missing)
 
 
 def make_previews(maker: "PreviewMaker", work: "list[AssetWork]") -> dict[str, str]:
     """Make previews, one task for each asset; return what went wrong, by name of the preview."""
     from separator.run.tasks import run_tasks
 
-    if work:
-        say(f"making previews of {len(work):,} assets ...")
     found: dict[str, str] = {}
     for troubles in run_tasks(maker, work):
         found |= troubles

@@ -5,6 +5,7 @@ a stop, the same command continues the run.
 """
 
 import argparse
+import logging
 import re
 import shutil
 import sys
@@ -27,6 +28,8 @@ from separator.errors import RequestError, SeparatorError
 if TYPE_CHECKING:
     from separator.config import JobConfig
     from separator.run.stats import RunStats
+
+log = logging.getLogger(__name__)
 
 JOB_FOLDER = "/working_dir_files/_ray_pkg_"  # part of the folder in which Ray starts a job
 JSON_WANTED = re.compile(r"log_format\W+json")
@@ -77,7 +80,7 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
         console.end()
     if not is_json:
         print_summary(summary, config, is_detection)
-    if config.output.report and not is_detection and not write_report(config):
+    if config.output.report and not is_detection and not write_report(config, console):
         return CRASHED
     has_failed = summary.assets_failed or summary.assets_left
     return SOME_FAILED if has_failed and config.run.failed_assets == "exit3" else OK
@@ -101,12 +104,12 @@ def read_text(path: Path) -> str:
         return ""
 
 
-def write_report(config: "JobConfig") -> bool:
+def write_report(config: "JobConfig", console: Console) -> bool:
     """Write the report page; return False if that fails, which does not change the run."""
     from jobs.report import report_run
 
     try:
-        report_run(config)
+        console.show_result(report_run(config, console.tell))
     except SeparatorError as error:
         say(f"{error.code}: {error}; the stems are there, `separator report` makes the page")
         return False
@@ -120,7 +123,7 @@ def require_ffmpeg(codec: str | None = None) -> None:
 
     if shutil.which("ffmpeg") is None:
         if is_cluster():
-            say("ffmpeg is not installed on this machine; all nodes of the cluster need it")
+            log.warning("ffmpeg is not installed on this machine; all nodes of the cluster need it")
             return
         raise RequestError("ffmpeg is not installed: install ffmpeg 5 or newer")
     if codec is not None and not is_cluster():

@@ -84,7 +84,7 @@ def show(steps: Iterator[dict[str, float]], every: int) -> None:
 
 TRAIN_ENCODER = Command(
     "train-encoder", "jobs.train_encoder", __doc__, add_arguments, train,
-    example="encoder.safetensors sounds/train/sounds.jsonl",
+    example="encoder.safetensors sounds/train/sounds.jsonl", resumes=False,
 )  # fmt: skip
 main = TRAIN_ENCODER.main
 

@@ -282,5 +282,6 @@ def check_number(key: str, value: Any, least: float, most: float) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (is_number and least <= value <= most):
         if most >= sys.maxsize:
-            raise RequestError(f"{key}={value!r}: must be {least:g} or more")
+            kind = "" if is_number else "a number, "
+            raise RequestError(f"{key}={value!r}: must be {kind}{least:g} or more")
         raise RequestError(f"{key}={value!r}: must be a number from {least:g} to {most:g}")

@@ -77,6 +77,25 @@ def test_separate_is_in_fp32_whatever_the_caller_computes_in(model, conditions):
     np.testing.assert_array_equal(found, wanted)
 
 
+def test_default_device_of_the_caller_changes_no_result(model, conditions):
+    """Without a GPU `meta` shows it: what is made on the default device has no values there."""
+    waveform = make_stereo(22_051)  # no whole number of samples in a cell of the grid
+    wanted = model.separate(waveform, 22_051, conditions=conditions)
+    heard = load_detector("mini-detector", device="cpu").detect(waveform, 22_051)
+    texts = load_model("mini", device="cpu").encode(["rain"])
+    torch.set_default_device("meta")
+    try:
+        found = model.separate(waveform, 22_051, conditions=conditions)
+        found_heard = load_detector("mini-detector", device="cpu").detect(waveform, 22_051)
+        found_texts = load_model("mini", device="cpu").encode(["rain"])
+        assert torch.get_default_device().type == "meta"
+    finally:
+        torch.set_default_device(None)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(found_heard.framewise, heard.framewise)
+    np.testing.assert_array_equal(found_texts, texts)
+
+
 def test_separate_warns_of_floats_at_the_scale_of_integers(model, conditions, caplog):
     model.separate(30_000 * make_stereo(8_000), 8_000, conditions=conditions)
     assert "full scale is 1.0; divide 16-bit integers by 32768" in caplog.text

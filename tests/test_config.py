@@ -65,6 +65,7 @@ def test_values_from_the_environment(monkeypatch):
         (["input.group=on"], "input.group='on': "),
         (["run.limit=many"], "argument 'run.limit=many': run.limit: "),
         (["run.limit=0"], "run.limit=0: must be 1 or more"),
+        (["run.publish.memory_bytes=4GB"], "memory_bytes='4GB': must be a number, 0 or more"),
         (["report.most=0"], "report.most=0"),
         (["model.context=.nan"], "model.context=nan"),
         (["output.bitrate_bps=-1"], "output.bitrate_bps=-1"),

@@ -49,7 +49,7 @@ def is_dense(tensor: Tensor) -> bool:
 
 def as_rate(rate_hz: Any) -> Any:
     """Convert a whole number of any type to int; return other values as they are, for checks."""
-    if isinstance(rate_hz, Tensor) and rate_hz.ndim == 0:
+    if isinstance(rate_hz, Tensor | np.ndarray) and rate_hz.ndim == 0:
         rate_hz = rate_hz.item()
     if isinstance(rate_hz, Real) and not isinstance(rate_hz, bool):
         number = float(rate_hz)

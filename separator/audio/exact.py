@@ -1,7 +1,7 @@
 """Convolve and multiply in full fp32 on a GPU, or with TF32 if its ten bits are enough."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import RLock
 
 import torch
@@ -11,12 +11,15 @@ _lock = RLock()
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Compute in fp32, whatever autocast or default type the caller has set for work of its own."""
+    """Compute in fp32 on the devices that the code names, whatever autocast, default type or
+    default device the caller has set for work of its own."""
     default = torch.get_default_dtype()
     if default != torch.float32:
         torch.set_default_dtype(torch.float32)
+    # Entered only if needed: in this context every call of torch takes a little longer.
+    on_cpu = torch.device("cpu") if torch.get_default_device().type != "cpu" else nullcontext()
     try:
-        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        with on_cpu, torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             yield
     finally:
         if default != torch.float32:

@@ -15,21 +15,22 @@ from functools import cache
 from typing import Literal
 
 from separator.detect.synonyms import read_table
-from separator.encoders.words import split_parts, split_words
+from separator.encoders.words import drop_fillers, split_parts, split_words
 from separator.errors import QueryError
 from separator.sounds.kind_names import list_kinds, list_synonyms
 from separator.sounds.recorded_kinds import read_recorded_kinds
 
 Words = frozenset[str]
-# Names of classes that mean something else as a part of a longer text.
+# Names of classes that mean something else as a part of a longer text: "the radio" is a radio, "a
+# radio play" is none.
 ONLY_WHOLE = {
     "run", "country", "roll", "crack", "tap", "fly", "pop", "echo", "whip", "boom", "bang",
     "pulse", "hands", "silence", "blues", "song", "funk", "wood", "sampler", "turkey", "rub",
     "scratch", "flap", "ping", "ding", "ring", "arrow", "camera", "liquid", "glass", "fill",
     "stir", "spray", "hiss", "static", "noise", "radio", "television", "jingle", "burst",
     "smash", "slap", "chop", "man", "woman", "waves", "tick", "clicking", "vibration", "opera",
-    "bass", "steam", "crow", "goat", "whistle", "chant", "distortion", "sidetone", "harmonic",
-    "soul", "shuffle", "howl", "coo", "moan", "gears", "tools", "chime", "zing", "ska",
+    "bass", "steam", "crow", "crowing", "goat", "whistle", "chant", "distortion", "sidetone",
+    "harmonic", "soul", "shuffle", "howl", "coo", "moan", "gears", "tools", "chime", "zing", "ska",
     "techno", "chorus", "walk", "saw",
 }  # fmt: skip
 
@@ -102,7 +103,7 @@ def find_meant(text: str, labels: Sequence[str]) -> list[str]:
     If all labels are kinds of our generator, a phrase of another of its kinds stands for no class:
     "chopping wood" is no chopper.
     """
-    words = frozenset(split_words(text))
+    words, bare = frozenset(split_words(text)), drop_fillers(text)
     ours = set(list_kinds()).issuperset(labels)
     found: list[tuple[Words, tuple[str, ...]]] = [
         (phrase, classes) for phrase, classes in list_phrases() if phrase <= words
@@ -116,7 +117,8 @@ def find_meant(text: str, labels: Sequence[str]) -> list[str]:
     for label in labels:
         for name in split_names(label):
             stems = stem_name(name)
-            if stems and stems <= words and name not in ONLY_WHOLE:
+            is_whole = bare in (name, f"{name}s")
+            if stems and stems <= words and (is_whole or name not in ONLY_WHOLE):
                 found.append((stems, (label,)))
     phrases = {phrase for phrase, _ in found}
     longest = {phrase for phrase in phrases if not any(phrase < other for other in phrases)}

@@ -50,12 +50,14 @@ cow; cattle; moo: Cattle, bovinae; Moo
 pig: Pig; Oink
 goat; bleat: Goat; Bleat; sheep
 sheep; lamb; baa; ewe: Sheep; Bleat; sheep
-chicken; rooster; hen: Chicken, rooster; Cluck; Crowing, cock-a-doodle-doo; Fowl
+chicken; rooster; hen; cock crow; cockerel:\
+ Chicken, rooster; Cluck; Crowing, cock-a-doodle-doo; Fowl
 duck; quack: Duck; Quack
 goose; geese: Goose; Honk
 lion; tiger: Roaring cats (lions, tigers); Roar
 bird; birdsong; songbird; tweet; twitter:\
  Bird; Bird vocalization, bird call, bird song; Chirp, tweet; Squawk; bird
+crow caw: Crow; Caw
 pigeon; dove: Pigeon, dove; Coo
 owl; hoot: Owl; Hoot; owl
 insect: Insect; Cricket; Mosquito; Fly, housefly; Buzz; Bee, wasp, etc.; bee; crickets

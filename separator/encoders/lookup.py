@@ -53,7 +53,9 @@ NEGATED = (
     "says {word!r}, and the mini model hears only which sounds are named: ask for the sound, and "
     "take its residual for what is without it"
 )
-NEGATION = re.compile(r"\b(not|no|without|except|everything but|anything but)\b", re.IGNORECASE)
+NEGATION = re.compile(
+    r"\b(not|no|without|except|minus|other than|(?:all|any|every)(?:thing)? but)\b", re.IGNORECASE
+)
 NO_ENCODER = "this checkpoint names no text encoder; give conditions=array"
 
 

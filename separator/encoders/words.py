@@ -34,13 +34,18 @@ def stem(word: str) -> str:
 
 def split_words(text: str) -> list[str]:
     """Split a text into the stems of its words, without fillers."""
+    return [stem(word) for word in drop_fillers(text).split()]
+
+
+def drop_fillers(text: str) -> str:
+    """Return the words of a text in lower case, without fillers, digits and punctuation."""
     words = re.findall(r"[^\W\d_]+", text.lower().replace("'s", ""))
-    return [stem(word) for word in words if word not in FILLERS]
+    return " ".join(word for word in words if word not in FILLERS)
 
 
 def split_parts(text: str) -> list[str]:
     """Split a text where it may go on to another sound: "a dog and rain" into two."""
-    return [part for part in re.split(r"\b(?:and|plus)\b|[,;&+]", text.lower()) if part]
+    return [part for part in re.split(r"\b(?:and|plus|or)\b|[,;&+/]", text.lower()) if part]
 
 
 def collect_words(texts: list[str]) -> list[str]:

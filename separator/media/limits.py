@@ -36,10 +36,12 @@ def name_input(path: Path) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Raise MediaUnreadable unless the path is a regular file."""
+    """Raise MediaUnreadable unless the path is a regular file with content."""
     if not Path(path).is_file():
         reason = "not a regular file" if Path(path).exists() else "there is no such file"
         raise MediaUnreadable(f"{show_name(path)}: {reason}")
+    if not Path(path).stat().st_size:  # what libav says about it depends on its ending
+        raise MediaUnreadable(f"{show_name(path)}: is empty (0 bytes)")
 
 
 def show_name(path: Path) -> str:

@@ -11,8 +11,9 @@ import ffmpeg
 from separator.errors import EncoderFailed, LayoutUnsupported, RequestError
 from separator.media.covers import OLD, attach, extract_covers
 from separator.media.ffmpeg import QUIET, Child, run
-from separator.media.formats import fit_layout
+from separator.media.formats import FORMATS, fit_layout
 from separator.media.groups import NAMED_LAYOUT
+from separator.media.kept import choose_muxer_options
 from separator.media.limits import (
     SAFE_INPUT,
     Limits,
@@ -22,6 +23,7 @@ from separator.media.limits import (
     put_paths,
     show_name,
 )
+from separator.media.mxf import COPIED_KINDS, check_whole
 from separator.media.probe import Media, Track, probe
 from separator.media.unwritten import raise_for_output
 
@@ -36,12 +38,19 @@ MUXERS = {
     ".ts": ("mpegts", "aac"),
     ".mxf": ("mxf", "pcm_s24le"),
 }
-# Masters: PCM is replaced by PCM of the same kind.
-PCM_MUXERS = ("mov", "mxf")
-# Codecs that ffmpeg can write into MXF.
-MXF_PICTURES = ("mpeg2video", "h264", "prores", "dnxhd", "jpeg2000", "dvvideo")
-MXF_SOUNDS, MXF_RATE_HZ = ("pcm_s16le", "pcm_s24le"), 48_000
-MAX_CUT_S = 0.1
+# Endings of files that hold one track and no picture, with the names of their formats.
+SOUND_FORMATS = {
+    ".wav": "wav", ".flac": "flac", ".mp3": "mp3", ".m4a": "m4a", ".m4b": "m4a",
+    ".ogg": "ogg", ".oga": "ogg", ".opus": "ogg",
+}  # fmt: skip
+MUXERS |= {
+    suffix: (FORMATS[name].muxer, next(iter(FORMATS[name].codecs.values())))
+    for suffix, name in SOUND_FORMATS.items()
+}
+# PCM is replaced by PCM of the same kind.
+PCM_MUXERS = ("mov", "mxf", "wav")
+# Containers that ffmpeg writes no cover into, and those that keep tags in their only stream.
+WITHOUT_COVERS, TAGGED_STREAMS = ("wav", "ogg"), ("ogg",)
 # Options of the copied streams; data streams (time codes, telemetry) cannot be copied.
 COPY: dict[str, object] = {
     "c": "copy",
@@ -66,11 +75,7 @@ LOSSLESS_INSTEAD = {
 HANDLER_MUXERS, HANDLER = ("mp4", "mov"), "SoundHandler"
 # While the muxer waits for a stream with long pauses, it holds at most 30 s of other packets.
 SPARSE, PATIENT = ("picture", "subtitle"), {"max_interleave_delta": 30_000_000}
-# ffmpeg writes flac and TrueHD into mp4, and marks Dolby Vision, stereo 3D and spherical pictures
-# in mp4 and mov, only with this option.
-MORE_BOXES = {"strict": "experimental"}
 MAX_START_BYTES = 1 << 10
-COPIED_KINDS = ("video", "picture", "audio", "subtitle", "attachment")
 
 
 @dataclass(frozen=True)
@@ -117,30 +122,7 @@ def put_tracks(
         command = build_command(path, media, tracks, probed, output_path, settings, covers)
         _write(command, path, output_path, limits)
     if output_path.suffix.lower() == ".mxf":
-        _check_whole(path, media, output_path, limits)
-
-
-def holds_mxf(media: Media) -> bool:
-    """Tell whether ffmpeg can write the streams of an MXF again: one picture, and PCM at 48 kHz."""
-    kinds = [kind for kind in media.stream_kinds if kind in COPIED_KINDS]
-    return (
-        media.container == "mxf"
-        and media.video is not None
-        and media.video.codec in MXF_PICTURES
-        and kinds == ["video"] + ["audio"] * len(media.tracks)
-        and all(t.codec in MXF_SOUNDS and t.rate_hz == MXF_RATE_HZ for t in media.tracks)
-    )
-
-
-def _check_whole(path: Path, media: Media, output_path: Path, limits: Limits) -> None:
-    """Refuse a file that ends early: ffmpeg ends an MXF with its shortest stream."""
-    stated_s, written_s = media.duration_s, probe(output_path, limits).duration_s
-    if stated_s and (written_s or 0.0) < stated_s - MAX_CUT_S:
-        output_path.unlink()
-        raise EncoderFailed(
-            f"{show_name(path)}: as MXF it would end after {written_s or 0.0:.3f} s of"
-            f" {stated_s:.3f} s, where its shortest stream ends; make its streams of one length"
-        )
+        check_whole(path, media, output_path, limits)
 
 
 def _write(command: list[str], path: Path, output_path: Path, limits: Limits) -> None:
@@ -175,9 +157,10 @@ def build_command(
     order = [(kind, at, replaced.get(at)) for at, kind in enumerate(media.stream_kinds)]
     order += [("audio", -1, i) for i, new in enumerate(tracks) if not new.replaces]
     streams, options, num_audio = [], dict(COPY), 0
-    options |= MORE_BOXES if muxer in HANDLER_MUXERS else {}
     options |= PATIENT if set(SPARSE) & set(media.stream_kinds) else {}
+    options |= choose_muxer_options(path, muxer, probed[0].rate_hz)
     codecs = {track.stream_index: track.codec for track in media.tracks}
+    kept = set(COPIED_KINDS) - ({"picture"} if muxer in WITHOUT_COVERS else set())
     for kind, at, number in order:
         if number is not None:
             edited = ffmpeg.input(f"path:new{number}", itsoffset=f"{offset_s:.9f}", **SAFE_INPUT)
@@ -189,7 +172,7 @@ def build_command(
             if muxer in HANDLER_MUXERS:
                 named = f"handler_name={_find_title(new) or HANDLER}"
                 options[f"metadata:s:0x{place[0]:x}"] = named  # the same stream by another key
-        elif kind in COPIED_KINDS and at not in covers:
+        elif kind in kept and at not in covers:
             streams.append(old[str(at)])
             if muxer == "matroska" and (instead := LOSSLESS_INSTEAD.get(codecs.get(at, ""))):
                 options[f"c:{len(streams) - 1}"] = instead
@@ -200,7 +183,7 @@ def build_command(
     # -progress makes ffmpeg write to stdout regularly, so that the stall limit can work.
     flags = (*QUIET, "-progress", "pipe:1")
     command = output.global_args(*flags).overwrite_output().compile()
-    words = _keep_tags(command, old) + attach(covers, len(streams))
+    words = _keep_tags(command, old, muxer) + attach(covers, len(streams))
     at = command.index("path:output")
     command[at:at] = words
     names = {f"new{number}": new.path for number, new in enumerate(tracks)}
@@ -228,7 +211,7 @@ def _read_start(path: Path, limits: Limits) -> float:
     return 0.0 if text in ("", "N/A") else float(text)
 
 
-def _keep_tags(command: list[str], old: ffmpeg.Stream) -> list[str]:
+def _keep_tags(command: list[str], old: ffmpeg.Stream, muxer: str) -> list[str]:
     """Return the arguments that copy tags and chapters from the old file. If no stream of that file
     is copied, add it to `command` as one more input."""
     inputs = [command[at + 1] for at, word in enumerate(command) if word == "-i"]
@@ -238,7 +221,8 @@ def _keep_tags(command: list[str], old: ffmpeg.Stream) -> list[str]:
         command[at:at] = words[: words.index("-map")]
         inputs.append(OLD)
     place = str(inputs.index(OLD))
-    return ["-map_metadata", place, "-map_chapters", place]
+    words = ["-map_metadata", place, "-map_chapters", place]
+    return words + (["-map_metadata:s:0", f"{place}:s:0"] if muxer in TAGGED_STREAMS else [])
 
 
 def _keep_pcm(new: NewTrack, muxer: str) -> str | None:
@@ -256,6 +240,17 @@ def _pick_channel(new: NewTrack, codec: str) -> str:
     return f"pan={layout}|c0=c{new.channel}"
 
 
+def _make_filters(stem: Track, new: NewTrack, codec: str) -> list[str]:
+    old = new.replaces
+    named = _pick_channel(new, codec) if new.channel is not None else ""
+    words = [named or fit_layout(codec, stem.num_channels, stem.layout)]
+    if codec.startswith("pcm_") or codec == "flac":
+        words.append("aformat=sample_fmts=flt")  # ffmpeg rounds floats and cuts integers off
+    if old and old.codec == codec == "flac" and old.bit_depth == 16:
+        words.append("aformat=sample_fmts=s16")  # flac keeps its depth, as PCM does
+    return [each for each in words if each]
+
+
 def _find_title(new: NewTrack) -> str:
     return clean_tag(new.title or (new.replaces and new.replaces.title) or "")
 
@@ -264,7 +259,7 @@ def _make_options(
     stem: Track, new: NewTrack, place: int, audio_place: int, codec: str, settings: MuxSettings
 ) -> dict[str, object]:
     old = new.replaces
-    language = new.language or (old and old.language) or "und"
+    language = new.language or (old and old.language) or ""
     flags = [*(["default"] if old.is_default else []), *old.flags] if old else []
     options: dict[str, object] = {
         f"c:{place}": codec,
@@ -275,12 +270,10 @@ def _make_options(
     }
     if settings.bitrate_bps:
         options[f"b:{place}"] = settings.bitrate_bps
-    if new.channel is not None:
-        options[f"filter:{place}"] = _pick_channel(new, codec)
-    elif words := fit_layout(codec, stem.num_channels, stem.layout):
-        options[f"filter:{place}"] = words
+    if words := _make_filters(stem, new, codec):
+        options[f"filter:{place}"] = ",".join(words)
     if codec == "libopus":
         options[f"ar:{place}"] = 48000
-    if stem.num_channels > 8 and new.channel is None:
+    if stem.num_channels > 8 and new.channel is None and not codec.startswith("pcm_"):
         raise LayoutUnsupported(f"{stem.num_channels} channels: {codec} holds up to 8")
     return options

@@ -9,6 +9,7 @@ import pickle
 import re
 import struct
 import threading
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _load_pickled(path: Path, mmap: bool) -> object:
+    _refuse_compressed(path)
     stand_ins = torch.serialization.safe_globals([(Ignored, name) for name in HARMLESS])
     try:
         with SAFE_GLOBALS_LOCK, stand_ins:
@@ -75,6 +77,21 @@ def _load_pickled(path: Path, mmap: bool) -> object:
             raise CheckpointUnsafe(f"{path}: reading it would run {refused}; refused") from None
         reason = str(error).strip().split("\n")[-1][:200]
         raise CheckpointTruncated(f"{path}: not whole, or not a checkpoint: {reason}") from None
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Refuse an archive whose tensors or pickle are compressed: torch never writes one and cannot
+    map it into memory, and the pickle of a small file could unpack to any size."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [e for e in archive.infolist() if "/code/" not in e.filename]  # TorchScript's
+    except (zipfile.BadZipFile, *DAMAGED):
+        return  # no zip, or a damaged one: torch tells which
+    if any(entry.compress_type for entry in entries):
+        raise CheckpointTruncated(
+            f"{path}: a zip archive with compressed contents, which torch does not write: take the "
+            "original file"
+        )
 
 
 def _find_refused(path: Path, message: str) -> str | None:
@@ -103,13 +120,20 @@ def _flatten(path: Path, content: object) -> dict[str, Tensor]:
         raise CheckpointMismatch(f"{path}: holds a {type(content).__name__}, not a state dict")
     # Sparse, quantized and meta tensors are not weights of this network; nor is a tensor that
     # repeats its storage: a small file could claim any amount of memory.
-    return {
+    tensors = {
         name: t
         for name, t in content.items()
         if isinstance(name, str) and isinstance(t, Tensor)
         if t.layout == torch.strided and t.device.type == "cpu" and not t.is_quantized
         if t.numel() * t.element_size() <= t.untyped_storage().nbytes()
     }
+    folders = [name for name, value in content.items() if isinstance(value, dict) and value]
+    if folders and not tensors:
+        raise CheckpointMismatch(
+            f"{path}: holds no tensors at its top or under 'state_dict', but {folders}: save the "
+            "state dict among these alone"[:300]
+        )
+    return tensors
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

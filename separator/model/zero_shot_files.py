@@ -98,8 +98,9 @@ def make_htsat(
     """Build and check the detector from the tensors and metadata of a file."""
     own = {n.removeprefix(DETECTOR): t for n, t in tensors.items() if n.startswith(DETECTOR)}
     named_id = metadata.get("encoder")
-    if not own or (len(own) < len(tensors) and not is_detector_id(named_id)):
-        raise CheckpointMismatch(f"{path}: no detector, but {explain(tensors)}")
+    others = [name for name in tensors if not name.startswith(DETECTOR)]
+    if not own or (others and not is_detector_id(named_id)):
+        raise CheckpointMismatch(f"{path}: no detector, but {explain(others)}")
     wanted = {
         name: tensor
         for name, tensor in own.items()

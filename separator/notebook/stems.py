@@ -49,6 +49,10 @@ class NamedStems:
     def items(self) -> tuple[tuple[str, Any], ...]:
         return tuple(zip(self._names, self.values(), strict=True))
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """List what a notebook completes after `stems["`."""
+        return list(self._names)
+
     def __contains__(self, item: object) -> bool:
         if isinstance(item, str):
             return item in self._names

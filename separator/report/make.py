@@ -4,6 +4,7 @@ The caller makes the previews between `plan_report` and `write_report`: on Ray, 
 """
 
 import contextlib
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from separator.report.page import (
     name_asset,
     pack_data,
     sort_rows,
+    stamp_addresses,
 )
 from separator.report.previews import AssetWork, name_preview
 from separator.report.sample import Choice, choose_assets
@@ -136,6 +138,7 @@ def write_report(
     data["stems"] = make_stems(plan.rows, known, find_common_folder(list(by_asset)) or "")
     data["overview"] = make_overview(plan.scan, plan.choice, len(plan.rows), layout.output_uri, run)
     site = list_site_files()
+    site["index.html"] = stamp_addresses(site["index.html"], secrets.token_hex(4))
     for name, content in data.items():
         storage.write(layout.data(name), pack_data(name, content))
     for name in sorted(site, key=lambda name: name == "index.html"):

@@ -1,6 +1,6 @@
 """Turn rows of the manifest into the data of the page, and name the files of the site. Pure.
 
-    report/index.html, style.css, *.js     the page itself: package data, copied as it is
+    report/index.html, style.css, *.js     the page itself: package data; addresses get a stamp
     report/data/overview.js                totals, failures, queries, histograms, settings
     report/data/stems.js                   the table
     report/data/asset-<hash>.js            all columns of one asset's rows
@@ -11,6 +11,7 @@ Data are stored as scripts that pass them to the page, so that the site works fr
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -72,6 +73,12 @@ class ReportLayout:
 def list_site_files() -> dict[str, bytes]:
     """Read the files of the page itself, by name."""
     return {each.name: each.read_bytes() for each in SITE.iterdir() if each.is_file()}
+
+
+def stamp_addresses(page: bytes, stamp: str) -> bytes:
+    """Add a stamp to the addresses of scripts and styles. Browsers keep what a server sends,
+    for days, so each report has a stamp of its own. Scripts read it from the address of core.js."""
+    return re.sub(rb'"([\w/]+\.(?:js|css))"', rb'"\1?v=%s"' % stamp.encode(), page)
 
 
 def name_asset(uri: str) -> str:
@@ -138,7 +145,7 @@ def make_stems(
             "preview": f"{name_asset(row['asset_uri'])}/{name}"
             if troubles.get(name) == ""
             else None,
-            "error": row["error_code"] or troubles.get(name, ""),
+            "error": describe_failure(row) or troubles.get(name, ""),
         }
         table.append([values[field] for field in FIELDS])
     return {
@@ -147,6 +154,10 @@ def make_stems(
         "queries": queries,
         "rows": table,
     }
+
+
+def describe_failure(row: Record) -> str:
+    return ": ".join(filter(None, (row["error_code"], row["error_detail"])))
 
 
 def show_path(uri: str, root_uri: str) -> str:

@@ -37,14 +37,15 @@ def list_found(rows: Iterable[dict[str, Any]], min_score: float = 0.0) -> Iterat
     """List the stretches of the rows that `read_presence` returned."""
     for row in rows:
         for stretch in row["presence"]:
-            if stretch["score"] >= min_score:
+            score = round(stretch["score"], 4)  # as it is shown: 0.7 in float32 is below 0.7
+            if score >= min_score:
                 yield Found(
                     row["asset_uri"],
                     row["track_index"],
                     row["query_name"],
                     stretch["start_s"],
                     stretch["stop_s"],
-                    round(stretch["score"], 4),
+                    score,
                 )
 
 

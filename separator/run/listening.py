@@ -18,6 +18,7 @@ from separator.model import registry
 from separator.model.download import hash_file
 from separator.model.identity import find_sha256, remember_sha256, stamp_file
 from separator.queries import Query
+from separator.stages.work import choose_classes
 from separator.storage import Storage
 
 if TYPE_CHECKING:
@@ -106,9 +107,7 @@ def plan_listening(
 
     path = find_detector(settings.model, storage)
     detector = load_detector(path) if path else None
-    chosen: dict[str, tuple[str, ...]] = {}
-    for query in queries:  # several may have one key: the same sounds under other names
-        chosen[query.key] = chosen.get(query.key) or tuple(query.classes)
+    chosen = choose_classes(queries)
     if detector is None and (named := [key for key, classes in chosen.items() if classes]):
         raise RequestError(
             f"query {named[0]!r}: classes are those of a detector; detect.model={settings.model!r} "

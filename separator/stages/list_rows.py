@@ -1,4 +1,4 @@
-"""Name the asset of each row of a list. Pure.
+"""Name the asset of each row of a list, and read its queries and tracks. Pure.
 
 A row that cannot be used still gets a name, `<list>#row-<number>`, under which it is recorded.
 """
@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from separator.errors import RequestError
+from separator.errors import QueryError, RequestError
+from separator.media.choose import check_tracks
+from separator.queries import Query, parse_queries
 from separator.storage import parse_uri
 from separator.storage.tables import ListRow, resolve_uri
 from separator.storage.uri import hide_secret, show_uri
+
+LONGEST_INDEX = 10  # digits
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,47 @@ def _clean(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_clean(each) for each in value]
     return value
+
+
+def read_queries(value: Any) -> list[Query]:
+    """Read the queries in a list's cell: a text, a list of texts or {name, text}, also as JSON."""
+    value = _read_json(value)
+    if value is None or value == "" or value == []:
+        return []
+    queries = parse_queries([value] if isinstance(value, str | dict) else value)
+    if named := [query.name for query in queries if query.files]:
+        raise QueryError(
+            f"query {named[0]!r}: a list's own queries are texts; sounds and images are given "
+            "in the config, for all assets"
+        )
+    if named := [query.name for query in queries if query.classes]:
+        raise QueryError(
+            f"query {named[0]!r}: a list's own queries have no classes; give them in the config, "
+            "to a query of this text: they count for its text in all rows"
+        )
+    return queries
+
+
+def read_tracks(value: Any, default: Any) -> Any:
+    """Read the tracks in a list's cell: `tracks` as in a config, also as JSON; or one index."""
+    value = _read_json(value)
+    if value is None or value == "":
+        return default
+    if isinstance(value, str) and value.isdecimal() and len(value) < LONGEST_INDEX:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    check_tracks(value)
+    return value
+
+
+def _read_json(value: Any) -> Any:
+    text = value.strip() if isinstance(value, str) else ""
+    if not text.startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise QueryError(f"{text[:80]!r} is not JSON: {error}") from None
+    except RecursionError:
+        raise QueryError(f"{text[:80]!r} is nested too deeply") from None

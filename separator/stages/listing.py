@@ -24,8 +24,14 @@ from separator.queries import Query
 from separator.results.paths import disambiguate, make_asset_path
 from separator.results.record import hash_content
 from separator.rows import Asset
-from separator.stages.list_rows import NamedRow, name_row, write_carried
-from separator.stages.work import Work, list_items, read_queries, read_tracks
+from separator.stages.list_rows import (
+    NamedRow,
+    name_row,
+    read_queries,
+    read_tracks,
+    write_carried,
+)
+from separator.stages.work import Work, list_items
 from separator.storage import Entry, Storage
 from separator.storage.tables import URI_COLUMNS, find_uri_column, is_list, read_list
 from separator.storage.uri import EPOCH, show_uri

@@ -8,15 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from separator.audio.format import AudioFormat
 from separator.errors import LayoutUnsupported
-from separator.media.decode import decode, output_rate
 from separator.media.decoder import close_probed_files
-from separator.media.encode import encode
-from separator.media.encode_settings import EncodeSettings
 from separator.media.formats import FORMATS, Format, choose_layout
 from separator.media.groups import find_track
-from separator.media.mux import MUXERS, MuxSettings, NewTrack, holds_mxf, put_tracks
+from separator.media.mux import MUXERS, SOUND_FORMATS, MuxSettings, NewTrack, put_tracks
+from separator.media.mxf import holds_mxf
 from separator.media.probe import Media, Track, probe
 from separator.results.paths import Layout, find_file_name
 from separator.rows import NO_TRACK, REMUX, RENDITION, Failed, Remuxed, Seconds, fail
@@ -27,6 +24,8 @@ from separator.storage.temporary import temporary_folder
 
 PICTURES = ("video", "subtitle")
 WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis", "webvtt"}
+# libav's name of a container, where its muxer has another name.
+CONTAINERS = {"ipod": "mov"}
 # Codecs that ffmpeg writes into mov and not into mp4, by the beginnings of their names.
 MOV_ALONE = ("pcm_", "adpcm_", "amr_", "h263", "prores", "dnxhd")
 
@@ -63,18 +62,15 @@ class Remuxer:
             named = [at for info in command.tracks for at in info.streams or (info.index,)]
             replaced = [] if self.how == "add" else named
             suffix = choose_suffix(own, media, replaced, self.settings.codec)
-            mixes: list[tuple[Track, Path]] = []
+            tracks: list[NewTrack] = []
             for info in command.tracks:
                 mix_path = folder / f"mix-{info.index}.{self.layout.extension}"
                 uri = self.layout.stem(asset.path, info.index, RENDITION, name)
                 self.storage.fetch(uri, mix_path)
-                mixes.append((find_track(path, media, info.index, info.streams), mix_path))
+                old = find_track(path, media, info.index, info.streams)
+                tracks += self._make_tracks(old, mix_path, name)
             output_path = folder / f"whole{suffix}"
-            if suffix in MUXERS:
-                tracks = [new for mix in mixes for new in self._make_tracks(*mix, name)]
-                put_tracks(path, media, tracks, output_path, self.settings)
-            else:
-                self._write(*mixes[0], output_path)
+            put_tracks(path, media, tracks, output_path, self.settings)
             uri = self.layout.remux(asset.path, name, suffix)
             self.storage.upload(output_path, uri)
         return uri
@@ -89,16 +85,6 @@ class Remuxer:
             NewTrack(mix_path, replaces=stream, channel=channel)
             for channel, stream in enumerate(old.streams)
         ]
-
-    def _write(self, old: Track, mix_path: Path, output_path: Path) -> None:
-        """Write the rendition as a file that holds nothing but this one track."""
-        form, media = output_path.suffix.removeprefix("."), probe(mix_path)
-        depth = 24 if FORMATS[form].bit_depths and (old.bit_depth or 16) > 16 else 16
-        settings = EncodeSettings(form, depth, bitrate_bps=self.settings.bitrate_bps)
-        (mix,) = media.tracks
-        blocks = decode(mix_path, media, mix)
-        audio_format = AudioFormat(output_rate(mix), mix.num_channels, old.layout)
-        encode(blocks, output_path, audio_format, settings=settings)
 
 
 def choose_suffix(
@@ -118,7 +104,7 @@ def choose_suffix(
     copied = {track.codec for track in media.tracks if track.index not in replaced}
     if media.video is not None:
         copied.add(media.video.codec)
-    if muxer in containers and muxer != "mxf":
+    if muxer in containers and muxer != "mxf" and suffix not in SOUND_FORMATS:
         if muxer == "mp4" and not fits_mp4(copied):
             return ".mov"
         if muxer == "mpegts" and "pcm_bluray" in copied:  # ffmpeg would write it as data
@@ -130,9 +116,11 @@ def choose_suffix(
         is_master = any(track.codec.startswith("pcm_") for track in media.tracks)
         return ".mov" if is_master or not fits_mp4(copied) else ".mp4"
     (track, *more) = media.tracks
-    form = FORMATS.get(suffix.removeprefix("."))
-    if form and replaced and not more and not has_picture and not codec and fits(form, track):
-        return suffix
+    if replaced and not more and not has_picture and not codec:
+        for own in (suffix, f".{containers[0]}"):  # the ending that the file has, or should have
+            form = FORMATS.get(SOUND_FORMATS.get(own, ""))
+            if form and CONTAINERS.get(form.muxer, form.muxer) in containers and fits(form, track):
+                return own
     return ".mkv" if has_picture else ".mka"
 
 

@@ -1,15 +1,14 @@
 """Expand the config into work items per asset. An item's id hashes everything that changes it."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from separator.config import JobConfig
 from separator.config_output import OutputSettings, RenditionSettings
-from separator.errors import QueryError
-from separator.media.choose import check_tracks
-from separator.queries import Query, parse_queries
+from separator.queries import Query
 from separator.results.record import hash_content
 from separator.rows import RENDITION, STEM, WorkItem
 
@@ -38,7 +37,6 @@ HARMLESS = {
     "storage.part_bytes", "storage.attempts", "storage.backoff_s", "storage.timeout_s",
     "storage.conditional_writes",
 }  # fmt: skip
-LONGEST_INDEX = 10  # digits
 REMUX_KEYS = ("remux", "remux_codec", "remux_bitrate_bps")
 # The first release hashed the values of these keys even if they were the defaults.
 FORMER_MODEL_KEYS = ("channels", "context", "precision")
@@ -74,6 +72,10 @@ class Work:
     def checkpoint_sha256(self) -> str:
         return self.rule.settings["checkpoint"]
 
+    @cached_property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        return choose_classes(self.queries)
+
 
 def make_work(
     config: JobConfig,
@@ -89,11 +91,9 @@ def make_work(
     `detector_sha256`: of the detector, if its presences change stems or mixes. `is_detection`: no
     stems are made."""
     resolved = replace(config, model=replace(config.model, precision=precision))
-    settings = {"checkpoint": checkpoint_sha256} | list_changed(resolved)
+    settings = {"checkpoint": checkpoint_sha256} | list_deciding(resolved)
     if uses_presence(config):
         settings |= {"detector": detector_sha256} | ({"only": "presence"} if is_detection else {})
-    else:  # detection fills columns, and changes no stem
-        settings = {k: v for k, v in settings.items() if not k.startswith("detect.")}
     return Work(
         tuple(config.parse_queries() if queries is None else queries),
         config.tracks,
@@ -108,6 +108,15 @@ def make_work(
     )
 
 
+def choose_classes(queries: Iterable[Query]) -> dict[str, tuple[str, ...]]:
+    """Choose the classes by which a detector listens for each query of a run, by its key. Queries
+    of one key share them: the same sounds under two names, or a text in the config and a list."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    for query in queries:
+        chosen[query.key] = chosen.get(query.key) or tuple(query.classes)
+    return chosen
+
+
 def uses_presence(config: JobConfig) -> bool:
     """Tell whether stems or mixes depend on where queries are heard."""
     return config.detect.is_gated or any(r.is_where_heard for r in config.output.renditions)
@@ -118,7 +127,7 @@ def make_former_rule(
 ) -> IdRule | None:
     """Make the id rule of the first release, with `model.precision` as the config has it; None if
     the config uses settings that the first release would have ignored."""
-    if not set(list_changed(config)).issubset(known_keys):
+    if not set(list_deciding(config)).issubset(known_keys):
         return None
     model, output = asdict(config.model), asdict(config.output)
     settings = {key: model[key] for key in FORMER_MODEL_KEYS}
@@ -129,6 +138,15 @@ def make_former_rule(
         for r in output["renditions"]
     }
     return IdRule(settings | {"checkpoint": checkpoint_sha256}, recipes)
+
+
+def list_deciding(config: JobConfig) -> dict[str, Any]:
+    """List the changed settings that decide what a stem is. If no stem depends on detection, it
+    only fills columns."""
+    changed = list_changed(config)
+    if uses_presence(config):
+        return changed
+    return {key: value for key, value in changed.items() if not key.startswith("detect.")}
 
 
 def list_changed(settings: Any) -> dict[str, Any]:
@@ -170,6 +188,8 @@ def list_items(
 ) -> tuple[WorkItem, ...]:
     """List the stems and renditions of one asset. `version`: of the asset; `others`: what else of
     the asset changes its stems, such as its tracks."""
+    if "detector" in work.rule.settings:
+        queries = [replace(query, classes=work.classes.get(query.key, ())) for query in queries]
     ids = make_ids(work.rule, queries, work.output, version, others)
     former_ids = ids
     if work.former_rule is not None:
@@ -247,47 +267,3 @@ def describe_query(query: Query, has_gate: bool = False) -> dict[str, Any]:
 def describe_gains(rendition: RenditionSettings) -> str:
     gains = [f"{name} {db:+g} dB" for name, db in sorted(rendition.gains_db.items())]
     return ", ".join([*gains, f"the rest {rendition.rest_db:+g} dB"])
-
-
-def read_queries(value: Any) -> list[Query]:
-    """Read the queries in a list's cell: a text, a list of texts or {name, text}, also as JSON."""
-    value = _read_json(value)
-    if value is None or value == "" or value == []:
-        return []
-    queries = parse_queries([value] if isinstance(value, str | dict) else value)
-    if named := [query.name for query in queries if query.files]:
-        raise QueryError(
-            f"query {named[0]!r}: a list's own queries are texts; sounds and images are given "
-            "in the config, for all assets"
-        )
-    if named := [query.name for query in queries if query.classes]:
-        raise QueryError(
-            f"query {named[0]!r}: a list's own queries have no classes; give them in the config, "
-            "to a query of this text: they count for its text in all rows"
-        )
-    return queries
-
-
-def read_tracks(value: Any, default: Any) -> Any:
-    """Read the tracks in a list's cell: `tracks` as in a config, also as JSON; or one index."""
-    value = _read_json(value)
-    if value is None or value == "":
-        return default
-    if isinstance(value, str) and value.isdecimal() and len(value) < LONGEST_INDEX:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = [value]
-    check_tracks(value)
-    return value
-
-
-def _read_json(value: Any) -> Any:
-    text = value.strip() if isinstance(value, str) else ""
-    if not text.startswith(("[", "{")):
-        return value
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise QueryError(f"{text[:80]!r} is not JSON: {error}") from None
-    except RecursionError:
-        raise QueryError(f"{text[:80]!r} is nested too deeply") from None

@@ -50,8 +50,8 @@ class Storage:
         recursive: bool = True,
         with_errors: bool = False,
     ) -> Iterator[Entry]:
-        """Yield the objects of a folder, or the one object of that name. Folders that no pattern
-        can match are not listed.
+        """Yield the objects of a folder, or the one object of that name, whatever the patterns say.
+        Folders that no pattern can match are not listed.
 
         A file or folder that cannot be looked at raises its error, or with `with_errors` is yielded
         with the error; a pattern of `exclude` leaves it out.
@@ -62,7 +62,9 @@ class Storage:
         for entry in self._walk(store, place, root, find_folders(include), recursive):
             key = parse_uri(entry.uri).key
             name = key.removeprefix(root) if key.startswith(root) else key.rpartition("/")[2]
-            if entry.error is None or entry.etag:
+            if key == place.key:
+                is_chosen = True
+            elif entry.error is None or entry.etag:
                 is_chosen = is_wanted(name)
             else:  # the entry may be a folder: a pattern that excludes its files excludes it
                 is_chosen = is_allowed(name) and is_allowed(f"{name}/x")
@@ -77,7 +79,10 @@ class Storage:
         if folders == [""] or not recursive:
             yield from store.list(place, recursive)
             return
-        next(store.list(place, recursive=False), None)  # raises ObjectMissing for a missing root
+        first = next(store.list(place, recursive=False), None)  # raises for a missing root
+        if first is not None and parse_uri(first.uri).key == place.key:
+            yield first
+            return
         for folder in folders:
             with contextlib.suppress(ObjectMissing):  # such as the folder of a day to come
                 yield from store.list(Place(place.bucket, root + folder), recursive)

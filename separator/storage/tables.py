@@ -38,7 +38,7 @@ def is_list(uri: str) -> bool:
 def read_rows(storage: Storage, uri: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
     """Yield the rows of a list, or of a folder's Parquet files. `columns`: the ones to read."""
     entries = [uri] if is_list(uri) else [e.uri for e in storage.list(uri, ["*.parquet"])]
-    for entry_uri in entries:
+    for entry_uri in filter(is_list, entries):
         for row in read_list(storage, entry_uri, columns):
             if row.trouble:
                 raise RequestError(f"{entry_uri}: row {row.number} {row.trouble}")

@@ -45,21 +45,22 @@ class Drawer:
         Return that source, its samples, and the number of sources skipped before.
         """
         skipped = num_silent = 0
+        reason = ""
         for _ in range(MAX_DRAWS):
             source = choose()
             try:
                 samples_T = draw_sound(
                     self.storage, source, self.num_samples, self.rate_hz, rng, self.changes
                 )
-            except AudioError:
-                skipped += 1
+            except AudioError as error:
+                skipped, reason = skipped + 1, f"; the last: {error}"
                 continue
             if measure_energy(samples_T) > SILENCE:
                 return source, samples_T, skipped + num_silent
             num_silent += 1
         raise AudioError(
             f"data.lists: {MAX_DRAWS} sounds drawn in a row cannot be used: {skipped} unreadable, "
-            f"{num_silent} silent"
+            f"{num_silent} silent{reason}"
         )
 
 

@@ -59,6 +59,7 @@ class Examples:
             for is_real in (None, False, True)
         }
         self.groups = {is_real: list_groups(pool) for is_real, pool in self.pools.items()}
+        self.kinds = {is_real: Kinds(groups) for is_real, groups in self.groups.items()}
         if len({s.group for s in sources}) < 2:
             groups = sorted({s.group for s in sources})
             raise RequestError(f"data.lists: only the group {groups[0]!r}; two groups are needed")
@@ -92,7 +93,7 @@ class Examples:
         """Draw a sound that is not in the mixture, in a share of the examples. Return None in the
         other examples, and if no such sound is found."""
         groups = {source.group for source in present}
-        if rng.random() >= self.settings.absent_ratio or not self._outside(groups, None):
+        if rng.random() >= self.settings.absent_ratio or not self.kinds[None].outside(groups):
             return None
         for _ in range(MAX_DRAWS):
             source = self._choose(rng, groups, None)
@@ -108,7 +109,7 @@ class Examples:
         sources, others = [target], []
         for _ in range(2 if rng.random() < self.settings.third_ratio else 1):
             groups = {source.group for source in sources}
-            if not self._outside(groups, None):
+            if not self.kinds[None].outside(groups):
                 break  # no third group
             other, other_T, more = self._draw(rng, groups, self._draw_origin(rng, is_real))
             sources.append(other)
@@ -142,12 +143,9 @@ class Examples:
             return bool(rng.random() < self.settings.real_ratio)
         return target == (rng.random() < self.settings.same_origin_ratio)
 
-    def _outside(self, groups: set[str], is_real: bool | None) -> list[str]:
-        return [kind for kind, own in self.groups[is_real].items() if own - groups]
-
     def _choose(self, rng: np.random.Generator, groups: set[str], is_real: bool | None) -> Source:
-        if not (kinds := self._outside(groups, is_real)):
-            kinds, is_real = self._outside(groups, None), None
+        if not (kinds := self.kinds[is_real].outside(groups)):
+            kinds, is_real = self.kinds[None].outside(groups), None
         return choose_outside(kinds, self.pools[is_real], self.groups[is_real], groups, rng)
 
     def _draw(
@@ -155,6 +153,40 @@ class Examples:
     ) -> tuple[Source, np.ndarray, int]:
         """Draw a source outside the groups, its samples, and the number of files skipped before."""
         return self.drawer.draw(rng, lambda: self._choose(rng, groups, is_real))
+
+
+class Kinds:
+    """Find the kinds that have sounds outside some groups, without looking at every kind: a list
+    without a column `kind` has as many of them as captions."""
+
+    def __init__(self, own_groups: Mapping[str, set[str]]) -> None:
+        self.names, self.own_groups = list(own_groups), own_groups
+        self.places: dict[str, list[int]] = {}  # of the kinds in each group, in `names`
+        for place, own in enumerate(own_groups.values()):
+            for group in own:
+                self.places.setdefault(group, []).append(place)
+
+    def outside(self, groups: set[str]) -> "Rest":
+        """Return the kinds that have a sound outside these groups."""
+        places = {place for group in groups for place in self.places.get(group, ())}
+        inside = [at for at in sorted(places) if self.own_groups[self.names[at]] <= groups]
+        return Rest(self.names, inside)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Names, without those at some places, which are in rising order. Nothing is copied."""
+
+    names: Sequence[str]
+    left_out: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.names) - len(self.left_out)
+
+    def __getitem__(self, at: int) -> str:
+        for place in self.left_out:
+            at += place <= at
+        return self.names[at]
 
 
 def is_alike(one: Source, other: Source) -> bool:
@@ -192,7 +224,7 @@ def leave_out(packages: list[list[Source]], groups: set[str]) -> list[list[Sourc
 
 
 def choose_outside(
-    names: Sequence[str],
+    names: Sequence[str] | Rest,
     kinds: Mapping[str, list[list[Source]]],
     own_groups: Mapping[str, set[str]],
     groups: set[str],

@@ -17,6 +17,7 @@ from separator.model.detector import RATE_HZ
 from separator.run.local_ray import join_ray, quiet_loggers
 from separator.storage import Storage, parse_uri
 from separator.storage.temporary import temporary_folder
+from separator.train.gpus import check_gpus
 from separator.train.mining import SCHEMA, Rule, make_rows, mine
 from separator.train.outputs import check_file
 from separator.train.sound_lists import Source, read_lists, read_whole
@@ -80,7 +81,7 @@ def mine_lists(settings: MineSettings, out_uri: str, show: Show) -> MinedList:
     with temporary_folder() as folder:
         path = folder / "mined.parquet"
         with pq.ParquetWriter(path, SCHEMA) as writer:
-            for rows in iterate_rows(settings, sources):
+            for rows in iterate_rows(settings, sources, show):
                 troubles += [row["trouble"] for row in rows if row["trouble"]]
                 rows = [row for row in rows if not row.pop("trouble")]
                 writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
@@ -89,6 +90,12 @@ def mine_lists(settings: MineSettings, out_uri: str, show: Show) -> MinedList:
                 if count - said >= LINE_EVERY:
                     said = count
                     show(f"{count:,} stretches of {len(sources):,} sounds")
+        if not count:
+            trouble = f", such as {troubles[0]}" if troubles else ""
+            raise RequestError(
+                f"no stretch found in {len(sources)} sounds, {len(troubles)} of them "
+                f"unreadable{trouble}; {out_uri} is left as it is"
+            )
         storage.upload(path, out_uri)
     return MinedList(count, frozenset(kinds), troubles)
 
@@ -105,10 +112,14 @@ def check_labels(known: Sequence[str], sources: Sequence[Source], show: Show) ->
         show(f"{len(unknown)} labels are unknown to the detector and left out: {unknown[:5]}")
 
 
-def iterate_rows(settings: MineSettings, sources: list[Source]) -> Iterator[list[dict[str, Any]]]:
+def iterate_rows(
+    settings: MineSettings, sources: list[Source], show: Show
+) -> Iterator[list[dict[str, Any]]]:
     """Yield groups of rows as the sounds are mined."""
     join_ray()
     quiet_loggers()
+    if settings.device == "cuda":
+        check_gpus("--device cuda", 1, show)
     ray.data.DataContext.get_current().enable_progress_bars = False
     most = max(settings.actors * 8, len(sources) // SOUNDS_IN_BLOCK)
     mined = ray.data.range(len(sources), override_num_blocks=min(len(sources), most)).flat_map(

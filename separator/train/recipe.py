@@ -87,7 +87,7 @@ class ChangeSettings:
         pairs |= {"level_db": self.level_db} if self.level_db else {}
         for name, pair in pairs.items():
             least = -200.0 if name == "level_db" else 1e-3
-            if len(pair) != 2 or not least <= pair[0] <= pair[1]:
+            if len(pair) != 2 or not least <= pair[0] <= pair[1] <= MAX_COUNT:
                 raise RequestError(f"data.changes.{name}={list(pair)}: must be [least, most]")
 
 
@@ -118,7 +118,7 @@ class DataSettings:
     changes: ChangeSettings = field(default_factory=ChangeSettings)
 
     def __post_init__(self) -> None:
-        if len(self.sound_s) != 2 or not 0.1 <= self.sound_s[0] <= self.sound_s[1]:
+        if len(self.sound_s) != 2 or not 0.1 <= self.sound_s[0] <= self.sound_s[1] <= 600:
             raise RequestError(f"data.sound_s={list(self.sound_s)}: must be [least, most]")
         if len(self.num_sounds) != 2 or not 0 <= self.num_sounds[0] <= self.num_sounds[1]:
             raise RequestError(f"data.num_sounds={list(self.num_sounds)}: must be [least, most]")
@@ -155,8 +155,15 @@ class OptimSettings:
         check_numbers(self, "optim.", ranges)
         if self.loss not in LOSSES:
             raise RequestError(f"optim.loss={self.loss!r}: must be one of {LOSSES}")
+        if self.ema == 1:
+            raise RequestError("optim.ema=1: the average would never change; try 0.999, or 0: off")
         if any(len(pair) != 2 for pair in self.factors):
             raise RequestError(f"optim.factors={self.factors}: must be [[step, factor], ...]")
+        steps = [step for step, _ in self.factors]
+        if sorted(set(steps)) != steps or not all(0 <= f <= 1_000 for _, f in self.factors):
+            raise RequestError(
+                f"optim.factors={self.factors}: steps must rise, and factors lie in 0..1000"
+            )
 
 
 @dataclass
@@ -186,7 +193,8 @@ class TrainSettings:
         if "/" in self.name or self.name in ("", ".", ".."):
             raise RequestError(f"name={self.name!r}: must be the name of a folder in the output")
         counts = dict.fromkeys(("workers", "readers", "checkpoint_every", "keep"), (1.0, MAX_COUNT))
-        check_numbers(self, "", counts | {"seed": (0, MAX_COUNT)})
+        counts |= {"seed": (0, MAX_COUNT), "max_failures": (-1, MAX_COUNT)}  # -1: any number
+        check_numbers(self, "", counts)
         if self.task == "tags" and not self.data.num_sounds[0]:
             raise RequestError("data.num_sounds: an example of task=tags has one sound at least")
         if self.task not in TASKS:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from separator.audio.anchors import SEGMENT, SEGMENT_HZ
+from separator.config_file import named
 from separator.errors import AudioError, ObjectMissing, RequestError
 from separator.model.zero_shot_files import NUM_AUDIOSET, read_labels
 from separator.storage import Storage, parse_uri
@@ -68,7 +69,11 @@ def read_lists(
 ) -> list[Source]:
     """Read the usable rows of all lists; refuse lists without any. Leave out sounds with a label of
     `without`, and with `licences="permissive"` those whose licence asks for more than credit."""
-    sources = [source for uri in uris for source in read_list(uri, storage)]
+    sources: list[Source] = []
+    for uri in uris:
+        if not (listed := read_list(uri, storage)):
+            raise RequestError(f"data.lists: {uri}: no sound listed in it")
+        sources += listed
     sources = [source for source in sources if not set(without) & set(source.labels)]
     if licences == PERMISSIVE:
         sources = [source for source in sources if is_permissive(source.licence)]
@@ -109,6 +114,7 @@ def read_list(uri: str, storage: Storage) -> list[Source]:
 
 def _make_source(uri: str, number: int, row: Row) -> Source:
     where = f"{uri}: row {number}"
+    row = {key: value for key, value in row.items() if value not in (None, "")}  # kind 0 is one
     audio = next((row[key] for key in AUDIO_KEYS if row.get(key)), None)
     labels, paraphrases, joins = (
         read_texts(row, key, where) for key in ("labels", "paraphrases", "joins")
@@ -116,29 +122,39 @@ def _make_source(uri: str, number: int, row: Row) -> Source:
     captions = next((row[key] for key in CAPTION_KEYS if row.get(key)), None) or labels or None
     if audio is None or captions is None:
         raise RequestError(
-            f"{where} has the columns {sorted(row)}: needed are one of {AUDIO_KEYS} "
+            f"{where} has values in the columns {sorted(row)}: needed are one of {AUDIO_KEYS} "
             f"and one of {CAPTION_KEYS}, or labels"
         )
     captions = captions if isinstance(captions, list | tuple) else [captions]
     if not all(isinstance(caption, str) and caption.strip() for caption in captions):
         raise RequestError(f"{where}: the captions {captions!r:.80} must be texts")
-    kind = str(row.get("kind") or captions[0])
-    image = str(row.get("image") or row.get("video") or "")
+    kind = str(row.get("kind", captions[0]))
+    image = str(row.get("image", row.get("video", "")))
     return Source(
-        resolve_uri(uri, str(audio)),
+        resolve_sound(uri, audio, where),
         tuple(captions),
         kind,
-        group=str(row.get("group") or kind),
+        group=str(row.get("group", kind)),
         paraphrases=paraphrases,
-        package=str(row.get("package") or ""),
-        joins=tuple(resolve_uri(uri, other) for other in joins),
+        package=str(row.get("package", "")),
+        joins=tuple(resolve_sound(uri, other, where) for other in joins),
         labels=labels or (kind,),
         start_s=read_start(row, where),
         latent=read_latent(row, where),
-        licence=str(row.get("licence") or ""),
-        is_grouped=bool(row.get("group")),
+        licence=str(row.get("licence", "")),
+        is_grouped="group" in row,
         image=resolve_uri(uri, image) if image else "",
     )
+
+
+def resolve_sound(uri: str, audio: object, where: str) -> str:
+    """Resolve an address in a list; refuse what can be no file, which no reader could skip."""
+    if not isinstance(audio, str):
+        raise RequestError(f"{where}: {audio!r:.80}: must be the path or URI of a sound")
+    resolved = resolve_uri(uri, audio)
+    with named(f"{where}: "):
+        parse_uri(resolved)
+    return resolved
 
 
 def read_texts(row: Row, key: str, where: str) -> tuple[str, ...]:
@@ -240,6 +256,8 @@ def _open_sound(storage: Storage, uri: str) -> Iterator[Any]:
         with open_row(uri) as row:
             yield row
         return
+    if uri.lower().endswith(".raw"):
+        raise AudioError(f"{uri}: has no header that says its rate")
     parsed = parse_uri(uri)
     try:
         opened = io.BytesIO(storage.read(uri)) if parsed.bucket else str(parsed.path)

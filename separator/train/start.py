@@ -21,7 +21,7 @@ from separator.model.checkpoint import read_encoder_id
 from separator.model.detector import Detector
 from separator.model.networks import Network, make_network
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.model.zero_shot_files import read_separator
+from separator.model.zero_shot_files import is_detector_id, read_separator
 from separator.results.refuse import try_writing
 from separator.storage import Storage, parse_uri
 from separator.train.by_example import ByExample
@@ -139,8 +139,8 @@ def load_encoder(settings: TrainSettings, storage: Storage) -> TextEncoder:
         return read_clip(is_raw=settings.clip_raw)
     path = registry.resolve(settings.encoder, storage.fetch)
     encoder_id = read_encoder_id(path)
-    if encoder_id is None:
-        raise EncoderMissing(f"{path}: holds no encoder; give a checkpoint that does")
+    if encoder_id is None or is_detector_id(encoder_id):
+        raise EncoderMissing(f"{path}: holds no encoder of texts; give a checkpoint that does")
     return api.find_encoder(path, encoder_id)
 
 

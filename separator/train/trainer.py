@@ -25,6 +25,7 @@ from separator.errors import CheckpointMismatch, SeparatorError
 from separator.run.run import run_in_thread
 from separator.storage import parse_uri
 from separator.storage.arrow import export_checksums, open_arrow
+from separator.train.gpus import check_gpus
 from separator.train.outputs import is_on_s3
 from separator.train.recipe import TrainSettings
 from separator.train.worker import Show, run_worker
@@ -37,6 +38,8 @@ def run_training(settings: TrainSettings, show: Show) -> str:
     progress now and then, in a thread of its own. Ray must be initialized.
     """
     logging.getLogger("ray.train").setLevel(logging.ERROR)  # in this process
+    if settings.use_gpu:
+        check_gpus(f"use_gpu=true, workers={settings.workers}", settings.workers, show)
     failures: list[SeparatorError] = []
     try:
         with forward_lines(show, failures) as lines:

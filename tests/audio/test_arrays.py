@@ -77,6 +77,7 @@ def test_as_tensor_refuses_what_holds_no_plain_numbers(values: Any, message: str
 def test_as_rate_accepts_whole_numbers_of_every_type(rate_hz: Any) -> None:
     assert type(as_rate(rate_hz)) is int and as_rate(rate_hz) == 44_100
     assert as_rate(torch.tensor(44_100)) == 44_100
+    assert type(as_rate(np.array(44_100))) is int  # a number from one of numpy's files
 
 
 @pytest.mark.parametrize("rate_hz", [44_100.5, math.inf, math.nan, "44100", None, True, 1j])

@@ -111,7 +111,14 @@ def test_files_are_told_apart_by_content_not_by_name(both, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("not a siren", "not"), ("Everything but rain", "Everything but"), ("a knot in a rope", "")],
+    [
+        ("not a siren", "not"),
+        ("Everything but rain", "Everything but"),
+        ("all but the dog", "all but"),
+        ("anything other than rain", "other than"),
+        ("the street minus the cars", "minus"),
+        ("a knot in a rope", ""),
+    ],
 )
 def test_a_query_that_denies_a_sound_is_warned_of(text, word):
     _, warnings = encode_texts(

@@ -183,18 +183,28 @@ def test_remux_keeps_the_cover_of_an_mkv(stage, tmp_path):
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [("x.wav", "x.wav"), ("x.flac", "x.flac"), ("x.m4a", "x.m4a"), ("x.mp3", "x.mp3"),
-     ("x.mka", "x.mka"), ("x.aiff", "x.mka")],
+     ("x.mka", "x.mka"), ("x.aiff", "x.mka"), ("x.opus", "x.opus"), ("x.m4b", "x.m4b")],
 )  # fmt: skip
 def test_remux_of_audio_alone_keeps_the_container_that_fits(stage, name, wanted, tmp_path):
     """The same container where there is one track and it can be written."""
-    path = make.write(tmp_path / name, make.make_tones(2, 30_000))
+    options = ["-f", "ipod"] if name == "x.m4b" else []
+    path = make.write(tmp_path / name, make.make_tones(2, 30_000), *options)
     (record,) = [r for r in remux(stage, path, tmp_path / "out", "replace") if r["remux_uri"]]
     found = Path(record["remux_uri"])
     assert found == tmp_path / f"out/stems/{name}/remux/same{Path(wanted).suffix}"
     old_CT, new_CT = read(path), read(found)
     assert new_CT.shape == old_CT.shape
     error = np.square(new_CT - old_CT).sum() / np.square(old_CT).sum()
-    assert error < (1e-2 if name in ("x.m4a", "x.mp3") else 1e-6)
+    assert error < (1e-2 if path.suffix in (".m4a", ".m4b", ".mp3", ".opus") else 1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".m4a", ".ogg"])
+def test_remux_of_a_wav_with_another_ending_is_a_wav(stage, suffix, tmp_path):
+    """Its ending would make it lossy."""
+    path = make.write(tmp_path / f"x{suffix}", make.make_tones(2, 30_000), "-f", "wav")
+    (record,) = [r for r in remux(stage, path, tmp_path / "out", "replace") if r["remux_uri"]]
+    assert Path(record["remux_uri"]).suffix == ".wav"
+    np.testing.assert_array_equal(read(Path(record["remux_uri"])), read(path))
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".mov"])

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import ray
 
-from jobs.check import check_input
+from jobs.check import check_detector, check_ffmpeg, check_input
 from jobs.cli import main
-from separator.config import read_config
-from separator.errors import RequestError
+from separator.config import JobConfig, read_config
+from separator.errors import CheckpointMissing, ObjectMissing, RequestError
 from separator.run.local_ray import join_ray
 from separator.storage import Storage
 from tests.helpers.job import write_config
@@ -34,7 +34,17 @@ def test_check_of_a_job_that_can_start(library, tmp_path, capsys, joined_ray):
     assert main(["check", str(config)]) == 0
     out = capsys.readouterr().out
     found = [line.split()[:2] for line in out.splitlines() if not line.startswith(" ")]
-    names = ["config", "decoder", "disk", "input", "output", "weights", "encoder", "ray"]
+    names = [
+        "config",
+        "decoder",
+        "disk",
+        "input",
+        "output",
+        "weights",
+        "encoder",
+        "detector",
+        "ray",
+    ]
     assert found == [[name, "ok"] for name in names]
     assert not (tmp_path / "new").exists(), "a check leaves nothing behind"
 
@@ -78,3 +88,39 @@ def test_check_of_an_input_names_entries_that_cannot_be_looked_at(tmp_path):
     (tmp_path / "in/b.wav").write_bytes(b"")
     text = check_input(config, Storage())
     assert "b.wav is there; " in text and "Too many levels of symbolic links" in text
+
+
+def read_job(folder: Path, *overrides: str) -> JobConfig:
+    config = write_config(folder / "c.yaml", str(folder / "in"), str(folder / "out"))
+    return read_config(config, list(overrides))
+
+
+def test_check_of_a_detector_refuses_what_a_run_would_refuse(tmp_path):
+    missing = read_job(tmp_path, f"detect.model={tmp_path}/none.safetensors")
+    with pytest.raises(CheckpointMissing, match=r"none\.safetensors: no such file"):
+        check_detector(missing, Storage())
+    bird = "queries=[{name: bird, audio: x.wav, classes: [no such class]}]"
+    with pytest.raises(RequestError, match="the detector has no class 'no such class'"):
+        check_detector(read_job(tmp_path, bird), Storage())
+    with pytest.raises(RequestError, match=r"detect\.model='encoder' has none"):
+        check_detector(read_job(tmp_path, bird, "detect.model=encoder"), Storage())
+    jobs = (read_job(tmp_path, f"detect.model={each}") for each in ("auto", "off", "encoder"))
+    texts = [check_detector(job, Storage()) for job in jobs]
+    assert texts == ["auto: 46 classes", "none: detect.model=off", "none: by similarity"]
+
+
+def test_check_of_a_detector_on_s3_downloads_nothing(tmp_path, moto_bucket, monkeypatch):
+    monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "home"))
+    uri = f"{moto_bucket.uri}/heard.ckpt"
+    job = read_job(tmp_path, f"detect.model={uri}")
+    with pytest.raises(ObjectMissing):
+        check_detector(job, moto_bucket.storage)
+    moto_bucket.storage.write(uri, bytes(2_000))
+    assert check_detector(job, moto_bucket.storage).startswith(f"{uri}: 2.0 kB there")
+    assert not (tmp_path / "home").exists()
+
+
+def test_check_of_a_remux_refuses_a_codec_that_ffmpeg_lacks():
+    assert check_ffmpeg("aac").startswith("ffmpeg ")
+    with pytest.raises(RequestError, match=r"output\.remux_codec='nosuch'"):
+        check_ffmpeg("nosuch")

@@ -19,6 +19,7 @@ from jobs.progress import Console
 from jobs.separate import print_summary
 from separator.config import read_config
 from separator.run.stats import RunStats
+from tests.helpers.job import end_job, start_job, write_config
 
 
 def make_stats(phase: str, seconds: float, assets: int = 0, audio_s: float = 0.0) -> RunStats:
@@ -152,3 +153,13 @@ def test_the_summary_says_what_a_command_did_not_try(capsys):
         print_summary(stats, read_config(Path("configs/local.yaml"), given + more), is_detection)
         out = capsys.readouterr().out
         assert words in out and f"  separator {hint}" in out and "left alone" not in out
+
+
+def test_json_console_of_a_run_with_a_report_writes_nothing_but_json(tmp_path):
+    (tmp_path / "list.txt").write_text("gone.wav\n")
+    config = write_config(tmp_path / "a.yaml", f"{tmp_path}/list.txt", f"{tmp_path}/out")
+    out, err = end_job(start_job(config, "run.log_format=json", "output.report=true"), 3)
+    messages = [json.loads(line)["message"] for line in out.splitlines()]
+    assert messages[-3:-1] == ["end", "reading the manifest ..."]
+    assert messages[-1] == f"look and listen: {tmp_path}/out/report/index.html"
+    assert [json.loads(line)["level"] for line in err.splitlines()] == []

@@ -33,6 +33,14 @@ def test_plan_of_a_new_library(library, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_plan_of_a_folder_without_media_says_so(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/notes.txt").write_text("no media")
+    config = write_config(tmp_path / "c.yaml", str(tmp_path / "in"), str(tmp_path / "out"))
+    assert main(["plan", str(config)]) == 0
+    assert capsys.readouterr().out == f"no assets in {tmp_path / 'in'}\n"
+
+
 def test_plan_tells_how_the_queries_of_a_list_are_heard(tmp_path, capsys):
     soundfile.write(tmp_path / "a.wav", np.full((8_000, 1), 0.1), 8_000)
     rows = tmp_path / "list.jsonl"

@@ -170,6 +170,15 @@ def test_decode_of_other_files_raises_typed_error(name: str, kind: str, tmp_path
     check_line(caught.value)
 
 
+@pytest.mark.parametrize("suffix", ["flac", "mp4", "aac", "ogg"])
+def test_probe_of_an_empty_file_says_that_it_is_empty(suffix: str, tmp_path: Path) -> None:
+    """libav takes an empty flac for one without a rate, and misses other things elsewhere."""
+    path = tmp_path / f"x.{suffix}"
+    path.touch()
+    with pytest.raises(MediaUnreadable, match=r"is empty \(0 bytes\)"):
+        probe(path)
+
+
 def test_probe_of_folders_and_devices_is_unreadable(tmp_path: Path) -> None:
     for path in (tmp_path, Path("/dev/zero")):
         with pytest.raises(MediaUnreadable, match="not a regular file"):

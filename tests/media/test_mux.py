@@ -13,7 +13,8 @@ from separator.errors import EncoderFailed, MediaError, RequestError
 from separator.media.decode import decode
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
-from separator.media.mux import MuxSettings, NewTrack, holds_mxf, put_tracks
+from separator.media.mux import MuxSettings, NewTrack, put_tracks
+from separator.media.mxf import holds_mxf
 from separator.media.probe import Media, probe
 from tests.helpers import media_files as make
 from tests.helpers.films import CLICKS, check_sync, hash_packets, make_film

@@ -97,3 +97,11 @@ def test_a_wrong_copy_is_refused(detector, tmp_path, changes, message):
     write_tensors(path, tensors, metadata | changes)
     with pytest.raises((CheckpointMismatch, ChecksumMismatch), match=message):
         load_htsat(path)
+
+
+def test_a_copy_without_its_metadata_is_refused_as_what_else_the_file_holds(detector, tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_safetensors(make_net(SMALL), path, None, encoder=pack_detector(detector, LABELS))
+    write_tensors(path, read_tensors(path)[0], {"format": "pt"})
+    with pytest.raises(CheckpointMismatch, match="no detector, but a separator of AudioSep's kind"):
+        load_htsat(path)

@@ -1,9 +1,11 @@
 """Test reading and writing named tensors."""
 
+import zipfile
+
 import pytest
 import torch
 
-from separator.errors import CheckpointMismatch
+from separator.errors import CheckpointMismatch, CheckpointTruncated
 from separator.model.tensors import read_tensors, write_tensors
 
 
@@ -32,3 +34,24 @@ def test_read_tensors_refuses_other_versions_of_ours(version, tmp_path):
     write_tensors(path, {"x": torch.ones(2)}, {"format": version})
     with pytest.raises(CheckpointMismatch, match=version):
         read_tensors(path)
+
+
+def test_read_tensors_refuses_a_compressed_archive_before_it_is_unpacked(tmp_path):
+    """Such a file comes from unpacking and packing again, or is to fill the memory."""
+    torch.save({"x": torch.ones(2)}, tmp_path / "a.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as plain,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(CheckpointTruncated, match=r"b\.pt: a zip archive with compressed contents"):
+        read_tensors(tmp_path / "b.pt")
+    assert torch.equal(read_tensors(tmp_path / "a.pt")[0]["x"], torch.ones(2))
+
+
+def test_read_tensors_says_where_a_training_file_has_its_tensors(tmp_path):
+    state = {"x": torch.ones(2)}
+    torch.save({"epoch": 3, "optimizer": {"lr": 0.1}, "model": state}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointMismatch, match=r"no tensors at its top.*'optimizer', 'model'"):
+        read_tensors(tmp_path / "a.pt")

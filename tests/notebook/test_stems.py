@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
 
 from separator.errors import QueryError, RequestError
 from separator.notebook.stems import name_array, name_queries, name_tensor
@@ -35,6 +37,16 @@ def array():
 def tensor():
     waveform, stems = make_sounds()
     return name_tensor(torch.tensor(stems), NAMES, torch.tensor(waveform), RATE_HZ)
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_a_notebook_completes_the_names_of_stems(kind, request):
+    shell = InteractiveShell.instance()
+    shell.user_ns["stems"] = request.getfixturevalue(kind)
+    text = 'stems["'
+    with provisionalcompleter():
+        found = [each.text for each in shell.Completer.completions(text, len(text))]
+    assert set(NAMES) <= set(found)
 
 
 def test_array_is_used_as_an_array(array):

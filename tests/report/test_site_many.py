@@ -1,6 +1,7 @@
 """The page in Chromium, of more rows than are drawn at once: its place in the list, names that
 several queries share, rows without a query, the run."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,16 @@ def test_a_narrow_window_comes_back_to_its_place_in_the_list(browser, address):
                 page.go_back()
             page.wait_for_selector("#panel", state="hidden")
             page.wait_for_function(f"Math.abs(window.scrollY - {before}) < 5")
+
+
+def test_search_finds_names_whose_accents_are_characters_of_their_own(browser, tmp_path):
+    """As macOS writes them."""
+    layout = Layout(str(tmp_path), "flac")
+    name = unicodedata.normalize("NFD", "Café.wav")
+    write_rows(layout, [make_record(Path("/in") / name, "", "siren", duration_s=1.0)])
+    write_run_file(layout, "/in")
+    write_site_at(layout, "/in", 100, Storage())
+    with opened(browser, f"file://{tmp_path}/report/index.html") as page:
+        for typed in ("café", unicodedata.normalize("NFD", "café")):
+            page.fill("#search", typed)
+            assert list_names(page) == ["siren"]

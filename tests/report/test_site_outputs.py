@@ -166,6 +166,9 @@ def test_rows_name_their_track_where_a_file_has_several(browser, outputs):
             """rows => rows.map((row) => ['a', '.path', '.track-name']
                .map((part) => row.querySelector(part)?.textContent ?? ''))""",
         )
+        choose(page, "short.wav", "siren")
+        names = page.eval_on_selector_all(".sibling", "all => all.map(a => a.textContent)")
+        assert sorted(names) == ["dog track 1 (fr)", "siren track 0"]
     assert sorted(map(tuple, shown)) == [
         ("dog", "short.wav", "track 1 (fr)"),
         ("siren", "long.wav", ""),

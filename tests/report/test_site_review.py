@@ -245,3 +245,13 @@ def test_a_file_adds_what_the_page_has_not_and_what_is_taken_back_is_told(
         load(page, pack(site.output, late | {"note": "", of_verdict: LATE}))
         page.wait_for_selector("[data-verdict=accept][aria-pressed=false]")
         assert read("f.json") == ("", "new", {when, of_verdict})
+
+
+def test_a_verdict_leaves_the_focus_in_the_list(browser, address):
+    with opened(browser, address) as page:
+        first, *_ = list_ids(page)
+        page.focus(f"tr[data-id='{first}'] a")
+        page.keyboard.press("Enter")
+        page.keyboard.press("a")
+        wait_for_mark(page, first, "✓ accept")
+        assert page.evaluate("document.activeElement.closest('tr')?.dataset.id") == first

@@ -55,6 +55,7 @@ def made(tmp_path_factory) -> Made:
         failed = {
             "status": "failed",
             "error_code": "media_unreadable",
+            "error_detail": "moov atom not found",
             "track_index": -1,
             "loudness_lufs": None,
             "energy_share": None,
@@ -94,6 +95,7 @@ def test_a_row_that_failed_names_no_track_and_takes_no_verdict(browser, address)
         assert page.inner_text(".panel .where") == "broken.mp4"
         names = page.eval_on_selector_all(".sibling", "all => all.map(a => a.textContent)")
         assert sorted(names) == ["rain", "siren"]
+        assert page.inner_text(".sound .note") == "media_unreadable: moov atom not found"
         assert page.query_selector("[data-verdict]") is None
         page.keyboard.press("a")
         assert page.inner_text("#review-count") == ""

@@ -13,8 +13,8 @@ from separator.config import JobConfig
 from separator.errors import QueryError, RequestError, Unreachable
 from separator.results.paths import Layout, disambiguate
 from separator.stages.extract import Extractor, SpanPlan
+from separator.stages.list_rows import read_queries
 from separator.stages.listing import Listing, collect_texts
-from separator.stages.work import read_queries
 from separator.storage import Entry, Storage
 from tests.helpers.listing import (
     list_assets,

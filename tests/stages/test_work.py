@@ -88,6 +88,19 @@ def test_chosen_classes_change_ids_only_with_a_gate(library):
     assert lists[0] == lists[1] and lists[2] != lists[3]
 
 
+def test_classes_in_the_config_change_ids_of_a_lists_own_queries_of_that_text(library):
+    (library / "list.csv").write_text("uri,q\nin/a.mp4,siren\nin/e.flac,rain\n")
+    columns = [f"input.uri={library / 'list.csv'}", "input.queries_column=q"]
+    named, gated = "queries=[{text: siren, classes: [alarm]}]", "detect.gate=on"
+    lists = [
+        list_ids(list_assets(make_config(library, *columns, *overrides)))
+        for overrides in (["queries=[siren]"], [named], ["queries=[siren]", gated], [named, gated])
+    ]
+    (plain, _), (siren, rain) = lists[0], lists[2]
+    assert lists[1] == lists[0] and plain != siren
+    assert lists[3][0] != siren and lists[3][1] == rain
+
+
 def test_ids_differ_between_precisions(library):
     config = make_config(library)
     one, other = (list_ids(list_assets(config, precision=p)) for p in ("fp32", "bf16"))
@@ -123,7 +136,9 @@ def test_outputs_of_the_first_release_are_done(moto_bucket):
         records = read_commit_file(storage, uri).records
         assert len(select_done(records, asset.items, retry_failed=False)) == 3
     # Another setting that changes stems is work, a harmless one is not.
-    for override, count in (("output.bit_depth=24", 3), ("run.span_s=30", 0)):
+    counts = {"output.bit_depth=24": 3, "run.span_s=30": 0, "detect.model=off": 0}
+    counts |= {"detect.threshold=0.4": 0, "detect.gate=on": 3}
+    for override, count in counts.items():
         assets = list_assets_of(storage, read_first_config(override))
         assert sum(done.select_pending(asset) is not None for asset in assets) == count
 

@@ -96,6 +96,16 @@ def test_list_is_ordered_and_complete(folder):
     assert [e.uri for e in storage.list(f"{root}/b.txt")] == [join_uri(root, "b.txt")]
 
 
+def test_list_takes_an_object_by_its_name_whatever_the_patterns(folder):
+    """Patterns choose in a folder; without this, a run over one file would find nothing."""
+    storage, root = folder
+    uri = join_uri(root, "sub", ".talk.dat")
+    storage.write(uri, b"sound")
+    for include in (["*.mp4"], ["2026/*.mp4"]):
+        assert [e.uri for e in storage.list(uri, include)] == [uri]
+    assert list(storage.list(join_uri(root, "sub"), ["*.mp4"])) == []
+
+
 def test_list_skips_folders_that_cannot_match(folder):
     given, root = folder
     for name in ("2026/11/20/a.wav", "2026/11/21/b.wav", "2026/11/21/deep/c.wav", "x/d.wav"):

@@ -9,7 +9,7 @@ import soundfile
 
 from separator.errors import AudioError, RequestError
 from separator.storage import Storage
-from separator.train.examples import Examples
+from separator.train.examples import Examples, Kinds
 from separator.train.recipe import ChangeSettings, DataSettings
 from separator.train.sound_lists import Source, read_list, read_lists, read_stretch, read_whole
 
@@ -189,8 +189,19 @@ def test_make_fails_where_every_file_is_broken(tmp_path):
     rows = [{"audio": f"{i}.wav", "caption": f"kind {i}"} for i in range(3)]
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(AudioError, match="unreadable"):
+    with pytest.raises(AudioError, match=r"50 unreadable, 0 silent; the last: .*/\d\.wav: "):
         make_examples(path).make(0)
+
+
+def test_kinds_outside_groups_are_those_that_a_look_at_all_of_them_finds():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        kinds = range(int(rng.integers(1, 9)))
+        own = {f"kind {i}": set(map(str, rng.integers(0, 4, rng.integers(1, 4)))) for i in kinds}
+        groups = set(map(str, rng.integers(0, 5, rng.integers(0, 4))))
+        left = Kinds(own).outside(groups)
+        found = [kind for kind, own_groups in own.items() if own_groups - groups]
+        assert [left[i] for i in range(len(left))] == found
 
 
 def test_examples_refuse_a_list_of_one_group(tmp_path):

@@ -2,14 +2,15 @@
 
 import json
 
+import pandas as pd
 import pytest
 
-from separator.errors import RequestError
+from separator.errors import AudioError, RequestError
 from separator.sounds.recordings import read_recordings
 from separator.storage import Storage
 from separator.storage.tables import LONGEST_FIELD
 from separator.train.labelled_sounds import read_labelled
-from separator.train.sound_lists import is_permissive, read_list, read_lists
+from separator.train.sound_lists import is_permissive, read_list, read_lists, read_whole
 
 
 def write_list(path, licences):
@@ -66,6 +67,49 @@ def test_a_column_of_another_type_is_named(tmp_path, column, value):
         file.write(json.dumps(row) + "\n")
     with pytest.raises(RequestError, match=rf"a\.jsonl: row 2: {column}=.*: must be "):
         read_list(str(tmp_path / "a.jsonl"), Storage())
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_kinds_and_groups_may_be_numbers_from_zero_on(tmp_path, suffix):
+    rows = [{"audio": f"{i}.wav", "caption": "a dog", "kind": i, "group": i} for i in range(3)]
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        pd.DataFrame(rows).to_parquet(path)
+    found = read_list(str(path), Storage())
+    assert [source.kind for source in found] == ["0", "1", "2"]
+    assert [source.labels for source in found] == [("0",), ("1",), ("2",)]
+    assert [source.group for source in found if source.is_grouped] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"audio": "http://host/b.wav"}, r"http://host/b\.wav: unknown scheme"),
+        ({"audio": "b\0.wav"}, "not a URI or a path"),
+        ({"audio": {"path": "b.wav"}}, r"\{'path': 'b\.wav'\}: must be the path or URI"),
+        ({"audio": "b.wav", "joins": ["s3://x/c.wav"]}, "'x' is not a bucket name"),
+    ],
+)
+def test_an_address_that_can_be_no_sound_is_refused_with_its_row(tmp_path, row, message):
+    path = tmp_path / "a.jsonl"
+    rows = [{"audio": "a.wav", "caption": "rain"}, {"caption": "rain"} | row]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(RequestError, match=rf"a\.jsonl: row 2: .*{message}"):
+        read_list(str(path), Storage())
+
+
+def test_a_row_without_a_value_is_told_from_a_list_without_the_column(tmp_path):
+    (tmp_path / "a.csv").write_text("audio,caption\na.wav,rain\nb.wav,\n")
+    with pytest.raises(RequestError, match=r"row 2 has values in the columns \['audio'\]: needed"):
+        read_list(str(tmp_path / "a.csv"), Storage())
+
+
+def test_a_file_without_a_header_is_unreadable_and_not_the_end(tmp_path):
+    (tmp_path / "a.raw").write_bytes(bytes(4000))
+    with pytest.raises(AudioError, match=r"a\.raw: "):
+        read_whole(Storage(), str(tmp_path / "a.raw"), 32_000)
 
 
 @pytest.mark.parametrize("read", [read_list, lambda uri, s: read_labelled(s, uri, "", "")])

@@ -127,6 +127,7 @@ def test_check_start_makes_paths_absolute_and_keeps_names(folder, networks):
         ("encoder=no-such.safetensors", "no-such.safetensors: no such file"),
         ("encoder=minni", "did you mean 'mini'"),
         ("encoder=net.safetensors", "holds no encoder"),
+        ("encoder=mini-zeroshot", "mini-zeroshot.safetensors: holds no encoder of texts"),
         ("net.start_from=no-such.ckpt", "no-such.ckpt: no such file"),
         ("net.start_from=encoder.safetensors", "holds no separator"),
         ("net.start_from=narrow.safetensors", "conditions of 8 values"),
@@ -143,6 +144,13 @@ def test_check_start_makes_paths_absolute_and_keeps_names(folder, networks):
         ("optim.ema=1.5", "optim.ema=1.5: must be a number from 0 to 1"),
         ("optim.rate=-1", "optim.rate=-1"),
         ("optim.use_text_ratio=2", "optim.use_text_ratio=2"),
+        ("optim.ema=1", "optim.ema=1: the average would never change"),
+        ("optim.factors=[[20,1],[10,0.1]]", "optim.factors=[[20.0, 1.0], [10.0, 0.1]]: steps must"),
+        ("optim.factors=[[10,.nan]]", "factors lie in 0..1000"),
+        ("max_failures=-2", "max_failures=-2"),
+        ("data.changes.low_pass_hz=[100,.inf]", "data.changes.low_pass_hz=[100.0, inf]"),
+        ("data.sound_s=[1,.inf]", "data.sound_s=[1.0, inf]: must be [least, most]"),
+        ("data.lists=[sounds/train/sounds.jsonl,a.tsv]", "a.tsv: no sound listed in it"),
     ],
 )
 def test_train_refuses_a_wrong_start_before_ray(
@@ -150,6 +158,7 @@ def test_train_refuses_a_wrong_start_before_ray(
 ):
     for name in ("net.safetensors", "narrow.safetensors"):
         (folder / name).symlink_to(networks / name)
+    (folder / "a.tsv").touch()
     write_rows(folder / "lonely.jsonl", [{"audio": "sounds/train/hum-0.wav", "caption": "hum"}])
     named = list_train_arguments(
         Path("runs"), Path("sounds/train/sounds.jsonl"), Path("encoder.safetensors")

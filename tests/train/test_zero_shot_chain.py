@@ -127,3 +127,15 @@ def test_mine_names_a_sound_that_cannot_be_read(detector_path, sounds_list, tmp_
     error = capsys.readouterr().err
     assert "1 sounds cannot be read:\n" in error and "gone.wav" in error
     assert len(pd.read_parquet(path)) == 3
+
+
+def test_mine_leaves_the_list_before_if_no_sound_can_be_read(
+    mined, detector_path, tmp_path, capsys
+):
+    path = tmp_path / "mined.parquet"
+    path.write_bytes(mined.read_bytes())
+    (tmp_path / "some.jsonl").write_text('{"audio": "gone.wav", "labels": ["hum"]}\n')
+    assert mine([str(detector_path), str(tmp_path / "some.jsonl"), str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "no stretch found in 1 sounds, 1 of them unreadable, such as " in error
+    assert path.read_bytes() == mined.read_bytes()

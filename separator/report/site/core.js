@@ -4,6 +4,9 @@
 const Report = (() => {
   const found = new Map();
   const waiting = new Map();
+  const stamp = new URL(document.currentScript.src).search; // of this report
+
+  const OUTDATED = "If the report has been made again, reload this page.";
 
   // Called by the scripts below data/ and previews/.
   function put(kind, name, content) {
@@ -28,11 +31,11 @@ const Report = (() => {
       }
       waiting.set(key, [resolve]);
       const script = document.createElement("script");
-      script.src = address;
+      script.src = address + stamp;
       script.onerror = () => {
         waiting.delete(key);
         script.remove();
-        reject(new Error(`${address} cannot be read`));
+        reject(new Error(`${address} cannot be read. ${OUTDATED}`));
       };
       document.head.append(script);
     });
@@ -84,5 +87,7 @@ const Report = (() => {
     return number.toLocaleString("en");
   }
 
-  return { put, get, load, make, name, nameTrack, showTime, showLength, showNumber, showCount };
+  return {
+    OUTDATED, put, get, load, make, name, nameTrack, showTime, showLength, showNumber, showCount,
+  };
 })();

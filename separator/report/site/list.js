@@ -28,6 +28,11 @@ Report.list = (() => {
   let matching = [];
   let drawn = STEP;
 
+  // Names of files from macOS hold accents as characters of their own.
+  function fold(text) {
+    return text.normalize("NFC").toLowerCase();
+  }
+
   function readRow(values) {
     const stem = {};
     data.fields.forEach((field, number) => { stem[field] = values[number]; });
@@ -35,7 +40,7 @@ Report.list = (() => {
     [stem.queryName, stem.queryText] = data.queries[stem.query];
     stem.queryName ||= NO_NAME;
     stem.label = `${stem.queryName}\u0000${stem.path}`;
-    stem.search = `${stem.queryName} ${stem.queryText} ${stem.asset}`.toLowerCase();
+    stem.search = fold(`${stem.queryName} ${stem.queryText} ${stem.asset}`);
     return stem;
   }
 
@@ -112,7 +117,7 @@ Report.list = (() => {
   }
 
   function apply() {
-    const words = find("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = fold(find("search").value).split(/\s+/).filter(Boolean);
     const [query, status, verdict] =
       ["query", "status", "verdict"].map((key) => find(`filter-${key}`).value);
     const ranges = RANGES.map(([key]) => [key, readRange(key)]).filter(([, range]) => range);
@@ -163,6 +168,12 @@ Report.list = (() => {
         signs[verdict] || (note ? "note" : "")));
   }
 
+  function replaceRow(old, row) {
+    const hasFocus = old.contains(document.activeElement);
+    old.replaceWith(row);
+    if (hasFocus) row.querySelector("a").focus({ preventScroll: true });
+  }
+
   function mark(stem) {
     find("body").querySelectorAll("tr").forEach((row) => {
       if (stem && row.dataset.id === stem.id) row.setAttribute("aria-current", "true");
@@ -193,7 +204,7 @@ Report.list = (() => {
   find("more").addEventListener("click", () => { drawn += STEP; draw(); });
   Report.review.onChange((id) => {
     const row = id && find("body").querySelector(`tr[data-id="${CSS.escape(id)}"]`);
-    if (row) row.replaceWith(makeRow(byId.get(id)));
+    if (row) replaceRow(row, makeRow(byId.get(id)));
     else if (!id) draw();
     mark(Report.panel.shown);
   });

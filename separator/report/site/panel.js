@@ -139,7 +139,8 @@ Report.panel = (() => {
     try {
       const asset = await Report.load("data", stem.assetKey, `data/${stem.assetKey}.js`);
       const row = asset.rows[stem.id];
-      if (shown !== stem || !row) return;
+      if (shown !== stem) return;
+      if (!row) throw new Error(`This stem's columns are not there. ${Report.OUTDATED}`);
       if (row.links.remux) place.append(makeRemux(row.links.remux));
       const titles = { stem: stem.kind === "rendition" ? "Whole mix" : "Whole stem",
         residual: "Whole residual", remux: "Remuxed file" };
@@ -178,10 +179,12 @@ Report.panel = (() => {
 
   function makeSiblings(stem, siblings) {
     if (siblings.length < 2) return make("div");
+    const hasTracks = siblings.some(({ track }) => track !== siblings[0].track);
     const links = siblings.map((each) => make("a", {
       href: `#stem=${each.id}`, class: `sibling ${each.status}`,
       "aria-current": each === stem ? "true" : null,
-    }, name(each.queryName), each.track < 0 ? null : make("span", { class: "muted" }, ` ${each.track}`)));
+    }, name(each.queryName),
+    hasTracks ? make("span", { class: "muted" }, ` ${nameTrack(each)}`) : null));
     return make("nav", { class: "siblings", "aria-label": "Stems of this asset" },
       make("h3", {}, "Of the same asset"), make("div", {}, links));
   }
