@@ -119,8 +119,16 @@ def put_tracks(
         if MUXERS.get(output_path.suffix.lower(), ("",))[0] == "matroska":
             covers = dict(extract_covers(path, media, Path(folder), limits))
         media = replace(media, start_s=_read_start(path, limits))
-        command = build_command(path, media, tracks, probed, output_path, settings, covers)
-        _write(command, path, output_path, limits)
+        given = tracks, probed, output_path, settings
+        try:
+            _write(build_command(path, media, *given, covers), path, output_path, limits)
+        except EncoderFailed:
+            if media.video or "picture" not in media.stream_kinds:
+                raise
+            # The cover may be broken, or of a kind that the format does not hold: webp in mp3.
+            kinds = ("data" if kind == "picture" else kind for kind in media.stream_kinds)
+            media = replace(media, stream_kinds=tuple(kinds))
+            _write(build_command(path, media, *given, {}), path, output_path, limits)
     if output_path.suffix.lower() == ".mxf":
         check_whole(path, media, output_path, limits)
 
@@ -167,7 +175,7 @@ def build_command(
             streams.append(edited["a:0"])
             place = (len(streams) - 1, num_audio)
             stem, new = probed[number], tracks[number]
-            own = settings.codec or _keep_pcm(new, muxer) or codec
+            own = settings.codec or _keep_codec(new, muxer) or codec
             options |= _make_options(stem, new, *place, own, settings)
             if muxer in HANDLER_MUXERS:
                 named = f"handler_name={_find_title(new) or HANDLER}"
@@ -225,12 +233,12 @@ def _keep_tags(command: list[str], old: ffmpeg.Stream, muxer: str) -> list[str]:
     return words + (["-map_metadata:s:0", f"{place}:s:0"] if muxer in TAGGED_STREAMS else [])
 
 
-def _keep_pcm(new: NewTrack, muxer: str) -> str | None:
-    """Return the codec of the replaced stream if it is PCM in a container of masters."""
-    old = new.replaces
-    if old is None or muxer not in PCM_MUXERS or not old.codec.startswith("pcm_"):
-        return None
-    return old.codec
+def _keep_codec(new: NewTrack, muxer: str) -> str | None:
+    """Return the codec of the replaced stream if it is PCM in a container of masters, or flac in
+    ogg."""
+    codec = new.replaces.codec if new.replaces else ""
+    is_master = muxer in PCM_MUXERS and codec.startswith("pcm_")
+    return codec if is_master or (muxer, codec) == ("ogg", "flac") else None
 
 
 def _pick_channel(new: NewTrack, codec: str) -> str:
@@ -244,6 +252,10 @@ def _make_filters(stem: Track, new: NewTrack, codec: str) -> list[str]:
     old = new.replaces
     named = _pick_channel(new, codec) if new.channel is not None else ""
     words = [named or fit_layout(codec, stem.num_channels, stem.layout)]
+    is_unnamed = old and not old.layout and stem.num_channels > 2 and not named
+    if is_unnamed and codec.startswith("pcm_"):  # it stays unnamed: a wav may hold ambisonics
+        places = "|".join(map(str, range(stem.num_channels)))
+        words = [f"channelmap=map={places}:channel_layout={stem.num_channels}C"]
     if codec.startswith("pcm_") or codec == "flac":
         words.append("aformat=sample_fmts=flt")  # ffmpeg rounds floats and cuts integers off
     if old and old.codec == codec == "flac" and old.bit_depth == 16:

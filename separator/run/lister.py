@@ -9,6 +9,7 @@ from separator.errors import SeparatorError, WorkerCrashed
 from separator.rows import Asset, AssetBatch
 from separator.run.prepare import Target
 from separator.run.stats import ListingCounts
+from separator.stages.collect import name_version
 from separator.stages.extract import Extractor
 from separator.stages.listing import pack
 
@@ -32,7 +33,7 @@ class Lister:
     def _list(self) -> Iterator[AssetBatch]:
         done, listing = ray.get(self.done), self.target.list_assets()
         count = skipped = left = 0
-        uris: list[str] = []
+        versions: list[str] = []
 
         def list_pending() -> Iterator[Asset]:
             nonlocal skipped, left
@@ -47,9 +48,9 @@ class Lister:
         for assets in pack(list_pending(), 1 if self.is_retry else MAX_PACKED, MAX_PACKED_BYTES):
             count += len(assets)
             if self.is_retry:
-                uris += [asset.uri for asset in assets]
+                versions += map(name_version, assets)
             yield AssetBatch(assets)
-        counts = ListingCounts(count, listing.num_duplicates, skipped, left, tuple(uris))
+        counts = ListingCounts(count, listing.num_duplicates, skipped, left, tuple(versions))
         ray.get(self.monitor.report_listing.remote(counts))
 
 

@@ -74,7 +74,7 @@ def run_flow(
     on_row: Callable[[Outcome | None], None],
 ) -> tuple[int, tuple[str, ...]]:
     """Execute the flow once over all pending assets; return how many of them never came out and,
-    if `is_retry`, the URIs of all that went in.
+    if `is_retry`, the versions of all that went in.
 
     `is_retry`: this pass repeats an earlier one. Each asset is then a row of its own, so that an
     asset that kills its worker takes no other asset along.
@@ -111,7 +111,7 @@ def run_flow(
     stats.assets_listed = counts.assets
     if not is_retry:  # in later passes the counts include assets that this run has committed
         stats.assets_skipped, stats.assets_left = counts.skipped, counts.left
-    return counts.assets - (len(collector.closed) - num_closed), counts.uris
+    return counts.assets - (len(collector.closed) - num_closed), counts.versions
 
 
 def describe_stall(config: JobConfig, stats: RunStats) -> str:

@@ -39,7 +39,7 @@ from separator.run.run_file import FINISHED, STOPPED, RunFile
 from separator.run.run_id import follow_runs, make_run_id
 from separator.run.stats import STARTING_RAY, WARMING, RunStats
 from separator.run.status import check_output
-from separator.stages.collect import Collector, Commit
+from separator.stages.collect import Collector, Commit, name_version
 from separator.stages.commit import Committer
 from separator.storage import Storage
 
@@ -205,7 +205,7 @@ def run_passes(
     share_heaps()  # Ray starts 40 threads in this process
     # While Ray starts, read the weights and encode example sounds, once for all passes.
     loading = run_in_thread(partial(load_flow, target, stats.run_id))
-    uris: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
     for number in range(MAX_PASSES):
         is_retry, num_sick = number > 0, stats.devices.failures.total()
         now = done.add(committer.find_done())
@@ -217,14 +217,14 @@ def run_passes(
             warn_of_queries(flow.target.work)
             stats.phase = WARMING
             on_progress(stats)
-            missing, uris = run_flow(flow, now, is_retry, collector, committer, stats, on_row)
+            missing, versions = run_flow(flow, now, is_retry, collector, committer, stats, on_row)
         if not missing:
             return
         if is_retry and stats.devices.failures.total() == num_sick:
             break  # no device failed in this pass: another pass would not help
-    tried, now = set(uris), done.add(committer.find_done())
+    tried, now = set(versions), done.add(committer.find_done())
     for asset in target.list_assets():
-        if asset.uri in tried and (left := now.select_pending(asset)):
+        if name_version(asset) in tried and (left := now.select_pending(asset)):
             error = WorkerCrashed(f"{asset.uri}: {CRASHED}")
             commit_failure(left, error, collector, committer)
 

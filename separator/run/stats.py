@@ -27,7 +27,7 @@ class ListingCounts:
     duplicates: int  # rows of a list that named an asset again
     skipped: int  # assets that were done before
     left: int  # assets that failed for good before and are left alone
-    uris: tuple[str, ...] = ()  # URIs of the assets that went into a pass after the first
+    versions: tuple[str, ...] = ()  # of the assets that went into a pass after the first
 
 
 @dataclass

@@ -68,10 +68,10 @@ class Commit:
 
 @dataclass(frozen=True)
 class Discard:
-    """Delete a file that came after its asset had failed as a whole: no record names it."""
+    """Delete what came after its asset was handed out as `Commit`, and what no record names."""
 
     asset: Asset
-    uri: str
+    uri: str = ""  # empty: the parts of the asset
 
 
 Command = Assemble | Remux | Commit | Discard
@@ -152,16 +152,17 @@ class Collector:
         self.last_commit_us = last_commit_us
         self.rule = rule or StretchRule()
         self.open: dict[str, _State] = {}  # by URI of the asset
-        self.closed: set[int] = set()  # hashes of URIs of assets handed out as `Commit`
+        self.closed: set[int] = set()  # hashes of versions of assets handed out as `Commit`
         self.failed: set[int] = set()  # those of them that failed as a whole
 
     def add(self, outcome: Outcome) -> list[Command]:
         """Take in an outcome; return the commands that follow from it."""
         asset = outcome.asset
-        if hash(asset.uri) in self.closed:
-            if isinstance(outcome, StemWritten) and hash(asset.uri) in self.failed:
+        if (version := hash(name_version(asset))) in self.closed:
+            if isinstance(outcome, StemWritten) and version in self.failed:
                 return [Discard(asset, outcome.uri)]
-            return []
+            has_part = isinstance(outcome, PartWritten) and not outcome.is_silent
+            return [Discard(asset)] if has_part else []
         state = self.open.setdefault(asset.uri, _State())
         if asset.is_whole:
             state.asset = asset
@@ -238,9 +239,9 @@ class Collector:
 
     def _close(self, asset: Asset, records: list[Record], is_new: bool = True) -> Commit:
         state = self.open.pop(asset.uri)
-        self.closed.add(hash(asset.uri))
+        self.closed.add(version := hash(name_version(asset)))
         if -1 in state.failed_tracks:
-            self.failed.add(hash(asset.uri))
+            self.failed.add(version)
         written = [*state.files.values(), *state.remuxed.values()]
         uris = {row.uri for row in written if isinstance(row, StemWritten | Remuxed)}
         return Commit(asset, records, is_new, tuple(sorted(uris - set(list_uris(records)))))
@@ -259,6 +260,11 @@ def name_absent(asset: Asset, records: list[Record]) -> list[Record]:
         else r | {"request": own, "fingerprint": make_fingerprint(own, r["track_index"])}
         for r in records
     ]
+
+
+def name_version(asset: Asset) -> str:
+    """Name an asset as it was listed: it may be replaced between two passes of a run."""
+    return f"{asset.etag} {asset.uri}"
 
 
 def find_track_info(file: Made) -> TrackInfo:

@@ -90,7 +90,9 @@ class Committer:
 
     def discard(self, command: Discard) -> None:
         asset, found = find_folder(self.storage, self.layout, command.asset)
-        if command.uri not in list_uris(found.records):
+        if not command.uri:
+            self.storage.clear(self.layout.parts(asset.path))
+        elif command.uri not in list_uris(found.records):
             self._delete(asset, [command.uri])
 
     def _commit(self, command: Commit) -> None:

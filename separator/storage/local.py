@@ -19,6 +19,7 @@ from separator.errors import (
     ObjectChanged,
     ObjectExists,
     ObjectMissing,
+    StorageBusy,
     StorageError,
 )
 from separator.storage.atomic import replacing, sync_folder, temporary_beside, write_synced
@@ -35,6 +36,7 @@ from separator.storage.uri import (
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MISSING = (errno.ENOENT, errno.ENOTDIR)
+MAX_CLEARS = 100  # of one folder that others are writing into
 UNREACHABLE = (errno.ELOOP, errno.ENAMETOOLONG)  # a link to itself, say
 # Errors of file systems without hard links.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
@@ -148,8 +150,18 @@ class LocalStore:
             place.path.unlink(missing_ok=True)
 
     def clear(self, place: Place) -> None:
-        with explained(place.shown), contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(place.path)
+        with explained(place.shown):
+            for _ in range(MAX_CLEARS):
+                try:
+                    shutil.rmtree(place.path)
+                    return
+                except FileNotFoundError:  # the folder is gone, or another writer renamed a file
+                    if not place.path.exists():
+                        return
+                except OSError as error:
+                    if error.errno != errno.ENOTEMPTY:  # another writer made a file
+                        raise
+        raise StorageBusy(f"{place.shown}: others wrote into it at each of {MAX_CLEARS} tries")
 
 
 def leads_into(uri: str, folder_uri: str) -> bool:

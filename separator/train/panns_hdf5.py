@@ -1,8 +1,8 @@
-"""Read AudioSet in the layout of PANNs: HDF5 files of waveforms at 32 kHz, with labels of each.
+"""Read AudioSet in the layout of PANNs: HDF5 files of waveforms, with labels of each.
 
-A file holds `waveform` (n, T) in 16 bits, `audio_name` and `target` (n, 527). An index file names
-such files in `hdf5_path`, and rows of them in `index_in_hdf5`, in place of waveforms. A sound's
-address is the file's path, `#` and its row.
+A file holds `waveform` (n, T) in 16 bits, `audio_name` and `target` (n, 527), and as attribute its
+`sample_rate`, without it 32 kHz. An index file names such files in `hdf5_path`, and rows of them in
+`index_in_hdf5`, in place of waveforms. A sound's address is the file's path, `#` and its row.
 
 Shapes: T samples.
 """
@@ -24,10 +24,9 @@ RATE_HZ = 32_000
 class OpenRow:
     """One waveform, with the methods of an open soundfile."""
 
-    samplerate = RATE_HZ
-
-    def __init__(self, samples_T: np.ndarray) -> None:
-        self.samples_T, self.frames, self.at = samples_T, len(samples_T), 0
+    def __init__(self, samples_T: np.ndarray, samplerate: int) -> None:
+        self.samples_T, self.samplerate = samples_T, samplerate
+        self.frames, self.at = len(samples_T), 0
 
     def seek(self, at: int) -> None:
         self.at = at
@@ -58,6 +57,12 @@ def list_rows(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
         if targets.ndim != 2 or targets.shape[1] != NUM_AUDIOSET:
             raise RequestError(f"{path}: target of shape {targets.shape}: (n, 527) needed")
         is_index = "index_in_hdf5" in file
+        columns = ("hdf5_path", "index_in_hdf5") if is_index else ("waveform",)
+        for column in columns:
+            if len(file[column]) != len(targets):
+                raise RequestError(
+                    f"{path}: {len(file[column])} rows of {column}, {len(targets)} of target"
+                )
         for row in range(len(targets)):
             labels = tuple(names[i] for i in np.flatnonzero(targets[row]))
             address = f"{path}#{row}"
@@ -74,7 +79,8 @@ def open_row(address: str) -> Iterator[OpenRow]:
     with _open(Path(path)) as file:
         if not row.isdecimal() or int(row) >= len(file["waveform"]):
             raise AudioError(f"{address}: the file has {len(file['waveform'])} sounds")
-        yield OpenRow(file["waveform"][int(row)])
+        rate_hz = int(file.attrs.get("sample_rate", RATE_HZ))
+        yield OpenRow(file["waveform"][int(row)], rate_hz)
 
 
 @contextmanager
@@ -84,6 +90,9 @@ def _open(path: Path) -> Iterator:
 
     try:
         with h5py.File(path, "r") as file:
+            kind = getattr(file.get("waveform"), "dtype", np.int16)
+            if kind != np.int16:
+                raise AudioError(f"{path}: waveform in {kind}: samples of 16 bits (int16) needed")
             yield file
     except (OSError, KeyError) as error:
         raise AudioError(f"{path}: {error}") from None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from separator.storage import Storage
 from tests.helpers.job import (
     check_whole,
     end_in_one_line,
@@ -14,10 +15,12 @@ from tests.helpers.job import (
     read_stems,
     run_job,
     start_job,
+    wait_for,
     wait_for_phase,
     write_config,
     write_sound,
 )
+from tests.helpers.kills import kill_one
 
 NUM_ASSETS = 16
 
@@ -77,3 +80,25 @@ def test_run_whose_list_is_gone_when_a_worker_reads_it_ends_in_one_line(tmp_path
     line = end_in_one_line(process, 2, "python -m jobs.separate: ")
     assert f"input.uri: {tmp_path}/list.txt: no such file" in line
     assert not list((tmp_path / "out/runs").iterdir())
+
+
+@pytest.mark.slow
+def test_asset_that_was_replaced_between_two_passes_is_done_in_its_new_version(tmp_path):
+    """Another asset makes the second pass: each of its two assemblies loses its worker as often as
+    Ray tries."""
+    out, short = tmp_path / "out", tmp_path / "library/short.wav"
+    write_sound(tmp_path / "library/long.wav", ("man", "siren"), 6, 1)
+    write_sound(short, ("man", "siren"), 1, 2)
+    write_sound(tmp_path / "other.wav", ("bird", "wind"), 1, 3)
+    config = write_config(tmp_path / "a.yaml", str(tmp_path / "library"), str(out))
+    process = start_job(config, "run.span_s=4")
+    for _ in range(2 * 3):
+        assert kill_one(process, "assembler")
+    wait_for(process, out, "short.wav/record.json")
+    (tmp_path / "other.wav").rename(short)
+    end_job(process, 0)
+    check_whole(out)
+    rows = read_manifest(out)
+    made = set(rows[rows.asset_uri == str(short)].asset_etag)
+    assert made == {Storage().stat(str(short)).etag}
+    assert not list(out.glob("withdrawn/*"))

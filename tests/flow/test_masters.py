@@ -159,14 +159,14 @@ def test_a_mix_is_added_as_one_track(stage, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "suffix"), [("mov", ".mov"), pytest.param("wav", ".mka", marks=CHECKED)]
+    ("kind", "suffix"), [("mov", ".mov"), pytest.param("aiff", ".mka", marks=CHECKED)]
 )
 def test_mxf_that_ffmpeg_cannot_write_becomes_mov_or_matroska(stage, kind, suffix, tmp_path):
     """Files of another kind stand for such an MXF: ffmpeg makes none that it cannot write again."""
     if kind == "mov":
         made = make_master(tmp_path / "a.mov", make_sounds(2), codec="pcm_s24be")
     else:
-        made = make.write(tmp_path / "a.wav", make_sounds(1), "-c:a", "pcm_s24le")
+        made = make.write(tmp_path / "a.aiff", make_sounds(1), "-c:a", "pcm_s24be")
     path = made.rename(tmp_path / "film.mxf")
     records = run(stage, path)
     film = Path(records[-1]["remux_uri"])

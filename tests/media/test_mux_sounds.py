@@ -78,6 +78,61 @@ def test_put_tracks_rounds_to_16_bits(name: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(written_CT, np.rint(steps_CT / 2**8))
 
 
+def make_id3(picture: bytes, kind: str) -> bytes:
+    """Make a tag of an mp3 that holds a cover."""
+    body = b"\0image/" + kind.encode() + b"\0\3\0" + picture
+    frame = b"APIC" + len(body).to_bytes(4, "big") + b"\0\0" + body
+    sizes = bytes(len(frame) >> shift & 127 for shift in (21, 14, 7, 0))
+    return b"ID3\3\0\0" + sizes + frame
+
+
+@pytest.mark.parametrize(
+    ("cover", "kind"),
+    [(b"\xff\xd8\xff\xe0" + bytes(500), "jpeg"), (b"RIFF\0\1\0\0WEBPVP8 " + bytes(500), "webp")],
+)
+def test_put_tracks_leaves_out_a_cover_that_cannot_be_written(
+    cover: bytes, kind: str, tmp_path: Path
+) -> None:
+    sound_CT = make.make_tones(2, 4800)
+    plain = make.write(tmp_path / "plain.mp3", sound_CT, "-id3v2_version", "0")
+    source = tmp_path / "x.mp3"
+    source.write_bytes(make_id3(cover, kind) + plain.read_bytes())
+    assert "picture" in probe(source).stream_kinds
+    output = replace_sound(source, write_mix(tmp_path, sound_CT))
+    assert probe(output).stream_kinds == ("audio",)
+    assert make.read(output)[0].shape == sound_CT.shape
+
+
+@pytest.mark.parametrize("depth", [16, 24])
+@pytest.mark.parametrize("suffix", ["ogg", "oga"])
+def test_put_tracks_keeps_flac_in_ogg(suffix: str, depth: int, tmp_path: Path) -> None:
+    sample_format = "s16" if depth == 16 else "s32"
+    options = ["-c:a", "flac", "-sample_fmt", sample_format, "-f", "ogg"]
+    source = make.write(tmp_path / f"x.{suffix}", make.make_tones(2, 4800), *options)
+    mix, steps_CT = write_noise(tmp_path)
+    output = replace_sound(source, mix)
+    (track,) = probe(output).tracks
+    assert (track.codec, track.bit_depth) == ("flac", depth)
+    wanted_CT = np.rint(steps_CT / 2 ** (24 - depth))
+    np.testing.assert_array_equal(make.read(output)[0] * 2 ** (depth - 1), wanted_CT)
+
+
+@pytest.mark.parametrize("num_channels", [3, 4, 8])
+def test_put_tracks_gives_channels_without_names_no_names(
+    num_channels: int, tmp_path: Path
+) -> None:
+    """A wav of ambisonics has no layout; with one, programs would mix its channels."""
+    sound_CT = make.make_tones(num_channels, 4800)
+    unnamed = "-guess_layout_max", 0
+    source = make.write(tmp_path / "x.wav", sound_CT, "-c:a", "pcm_s24le", before=unnamed)
+    assert probe(source).tracks[0].layout is None
+    mix, steps_CT = write_noise(tmp_path, num_channels)
+    assert probe(mix).tracks[0].layout is not None
+    output = replace_sound(source, mix)
+    assert probe(output).tracks[0].layout is None
+    np.testing.assert_array_equal(make.read(output)[0] * 2**23, steps_CT)
+
+
 def test_put_tracks_writes_24_bits_and_16_channels_of_wav_unchanged(tmp_path: Path) -> None:
     sound_CT = make.make_tones(16, 4800)
     codec = ["-c:a", "pcm_s24le"]

@@ -131,6 +131,25 @@ def test_collector_ignores_late_files_of_an_asset_that_is_done():
     assert collector.add(make_file(0, "b")) == []
 
 
+def test_collector_discards_parts_that_come_after_their_asset_is_done():
+    for rows in ([make_failure(-1, "object_changed")], [make_file(0, name) for name in "ab"]):
+        collector = Collector({})
+        assert get_records(add_all(collector, rows))
+        late = make_part(0, is_last=False)
+        assert collector.add(late) == [Discard(ASSET)]
+        assert collector.add(replace(late, is_silent=True)) == [], "it was not written"
+
+
+def test_collector_commits_an_asset_again_that_was_replaced_between_two_passes():
+    changed = replace(ASSET, etag="another")
+    collector = Collector({})
+    assert get_records(add_all(collector, [make_file(0, name) for name in "ab"]))
+    collector.drop_incomplete()
+    (commit,) = add_all(collector, [make_file(0, name, asset=changed) for name in "ab"])
+    assert isinstance(commit, Commit) and commit.asset == changed
+    assert {record["asset_etag"] for record in commit.records} == {"another"}
+
+
 def test_collector_passes_on_what_an_earlier_run_committed():
     known = dict.fromkeys(COLUMNS) | {"query_name": "a", "run_id": "earlier"}
     (commit,) = Collector({}).add(AlreadyDone(ASSET, (known,)))

@@ -10,7 +10,7 @@ from separator.errors import LockLost, ObjectMissing, StorageError
 from separator.results.commit_file import CommitFile, pack_commit_file, read_commit_file
 from separator.results.manifest import ManifestWriter, list_files
 from separator.results.paths import Layout
-from separator.stages.collect import Commit
+from separator.stages.collect import Commit, Discard
 from separator.stages.commit import MAX_WAITING, Committer
 from separator.storage import Storage
 from tests.helpers.records import make_record
@@ -112,6 +112,17 @@ def test_committer_deletes_files_that_no_record_names(tmp_path):
         committer.commit(Commit(ASSET, [record], orphan_uris=orphans))
     assert sorted(path.name for path in folder.iterdir()) == ["kept", "record.json"]
     assert (tmp_path / "stems/elsewhere").exists(), "of another asset: a record cannot delete it"
+
+
+def test_committer_discards_parts_that_came_after_their_asset_was_committed(tmp_path):
+    storage, layout = Storage(), Layout(str(tmp_path), "flac")
+    writer = ManifestWriter(storage, layout, "r", 1_000)
+    with Committer(storage, layout, writer, lambda _: None) as committer:
+        committer.commit(Commit(ASSET, [make_record(ASSET.uri) | {"stem_uri": ""}]))
+        committer.find_done()
+        storage.write(layout.part(ASSET.path, 0, "stem", "a", 0), b"late")
+        committer.discard(Discard(ASSET))
+    assert [path.name for path in (tmp_path / "stems/x.mp4").iterdir()] == ["record.json"]
 
 
 def commit(folder: Path, order: Commit) -> list[dict]:

@@ -1,8 +1,10 @@
 """Storage on a file system."""
 
+import contextlib
 import errno
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -199,6 +201,25 @@ def test_stat_and_list_of_folders(tmp_path):
     with pytest.raises(ObjectMissing, match="no such"):
         list(Storage().list(str(tmp_path / "absent")))
     assert list_names(tmp_path / "d") == []
+
+
+def test_clear_succeeds_while_another_writer_writes_into_the_folder(tmp_path):
+    written, num_files = threading.Semaphore(0), 200
+
+    def write() -> None:
+        for number in range(num_files):
+            with contextlib.suppress(ObjectMissing):  # its folder was cleared
+                Storage().write(f"{tmp_path}/a/b/{number}", b"x")
+            written.release()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    for _ in range(num_files):
+        written.acquire()
+        Storage().clear(f"{tmp_path}/a")
+    thread.join()
+    Storage().clear(f"{tmp_path}/a")
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize(

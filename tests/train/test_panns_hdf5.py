@@ -71,3 +71,33 @@ def test_read_list_refuses_other_hdf5_files(packed):
         read_list("s3://bucket/sounds.h5", Storage())
     with pytest.raises(AudioError, match="has 3 sounds"):
         read_whole(Storage(), f"{packed / 'sounds.h5'}#3", 32_000)
+
+
+def test_read_whole_resamples_from_the_rate_of_the_file(packed):
+    with h5py.File(packed / "sounds.h5", "r+") as file:
+        file.attrs["sample_rate"] = np.int32(16_000)
+    sound_T = read_whole(Storage(), f"{packed / 'sounds.h5'}#0", 32_000)
+    assert len(sound_T) == 2 * NUM_SAMPLES
+
+
+def test_read_list_refuses_waveforms_that_are_not_in_16_bits(packed):
+    with h5py.File(packed / "sounds.h5", "r+") as file:
+        del file["waveform"]
+        file["waveform"] = np.full((3, NUM_SAMPLES), 0.1, np.float32)
+    with pytest.raises(AudioError, match=r"waveform in float32.*int16"):
+        read_list(str(packed / "sounds.h5"), Storage())
+    with pytest.raises(AudioError, match=r"waveform in float32.*int16"):
+        read_whole(Storage(), f"{packed / 'sounds.h5'}#0", 32_000)  # as named by an index
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("sounds.h5", "waveform"), ("index.h5", "hdf5_path"), ("index.h5", "index_in_hdf5")],
+)
+def test_read_list_refuses_columns_of_other_lengths(packed, name, column):
+    with h5py.File(packed / name, "r+") as file:
+        shorter = file[column][:1]
+        del file[column]
+        file[column] = shorter
+    with pytest.raises(RequestError, match=f"1 rows of {column}, [23] of target"):
+        read_list(str(packed / name), Storage())
