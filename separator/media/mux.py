@@ -40,9 +40,15 @@ MUXERS = {
 }
 # Endings of files that hold one track and no picture, with the names of their formats.
 SOUND_FORMATS = {
-    ".wav": "wav", ".flac": "flac", ".mp3": "mp3", ".m4a": "m4a", ".m4b": "m4a",
-    ".ogg": "ogg", ".oga": "ogg", ".opus": "ogg",
-}  # fmt: skip
+    ".wav": "wav",
+    ".flac": "flac",
+    ".mp3": "mp3",
+    ".m4a": "m4a",
+    ".m4b": "m4a",
+    ".ogg": "ogg",
+    ".oga": "ogg",
+    ".opus": "ogg",
+}
 MUXERS |= {
     suffix: (FORMATS[name].muxer, next(iter(FORMATS[name].codecs.values())))
     for suffix, name in SOUND_FORMATS.items()

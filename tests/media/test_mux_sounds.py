@@ -39,9 +39,15 @@ def write_noise(folder: Path, num_channels: int = 2) -> tuple[Path, np.ndarray]:
 
 @pytest.mark.parametrize(
     ("suffix", "has_chapters", "has_cover"),
-    [("m4a", True, True), ("m4b", True, True), ("mp3", True, True), ("flac", False, True),
-     ("ogg", False, False), ("opus", True, False)],
-)  # fmt: skip
+    [
+        ("m4a", True, True),
+        ("m4b", True, True),
+        ("mp3", True, True),
+        ("flac", False, True),
+        ("ogg", False, False),
+        ("opus", True, False),
+    ],
+)
 def test_put_tracks_keeps_tags_cover_and_chapters_of_sound_alone(
     suffix: str, has_chapters: bool, has_cover: bool, tmp_path: Path
 ) -> None:
@@ -51,8 +57,8 @@ def test_put_tracks_keeps_tags_cover_and_chapters_of_sound_alone(
     cover = ["-map", 2, "-c:v", "copy", "-disposition:v", "attached_pic"] if has_cover else []
     forms = {"m4b": ["-f", "ipod"]}.get(suffix, [])
     source = tmp_path / f"x.{suffix}"
-    make.start("-i", sound, "-i", tmp_path / "chapters.txt", "-i", tmp_path / "cover.jpg",
-               "-map", 0, *cover, "-map_chapters", 1, *TAGS, *forms, source)  # fmt: skip
+    inputs = ["-i", sound, "-i", tmp_path / "chapters.txt", "-i", tmp_path / "cover.jpg"]
+    make.start(*inputs, "-map", 0, *cover, "-map_chapters", 1, *TAGS, *forms, source)
     output = replace_sound(source, write_mix(tmp_path, make.make_tones(2, 30_000)))
     found = make.ask(output, "-show_chapters", "-show_format", "-show_streams")
     of_format = found["format"].get("tags", {})
