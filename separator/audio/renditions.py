@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from separator.audio.loudness import SILENCE_LUFS
+from separator.audio.window import Times
 from separator.rows import RENDITION, RESIDUAL, STEM
 
 RESIDUALS = ("none", "per_query", "joint")
@@ -27,7 +28,7 @@ class Rendition:
     name: str
     gains: Mapping[str, float] = field(default_factory=dict)
     rest: float = 1.0
-    within_s: Sequence[tuple[float, float]] = ()  # where the mix applies; empty: everywhere
+    within_s: Sequence[Times] = ()  # where the mix applies; empty: everywhere
     where_heard: bool = False  # only where one of its queries is heard: presence gives `within_s`
     fade_s: float = 0.02
     loudness_lufs: float | None = None  # of the finished mix; None: not adjusted
@@ -136,9 +137,7 @@ def to_samples(integers_CT: np.ndarray, bits: int) -> np.ndarray:
     return (integers_CT * 2.0 ** (1 - bits)).astype(np.float32)
 
 
-def shape_fades(
-    at: range, rate_hz: int, within_s: Sequence[tuple[float, float]], fade_s: float
-) -> np.ndarray:
+def shape_fades(at: range, rate_hz: int, within_s: Sequence[Times], fade_s: float) -> np.ndarray:
     """Compute the share (T,) of the mix at samples `at` of the track: 1 within, 0 outside.
 
     A raised cosine of `fade_s` lies inside either end; a stretch from 0 s is not faded in.
@@ -156,9 +155,9 @@ def shape_fades(
     return share_T.astype(np.float32)
 
 
-def merge_times(times: Iterable[tuple[float, float]], gap_s: float) -> list[tuple[float, float]]:
+def merge_times(times: Iterable[Times], gap_s: float) -> list[Times]:
     """Merge stretches (start, stop) with at most `gap_s` between them; return them sorted."""
-    merged: list[tuple[float, float]] = []
+    merged: list[Times] = []
     for start_s, stop_s in sorted(times):
         if merged and start_s - merged[-1][1] <= gap_s:
             start_s, before_s = merged.pop()

@@ -12,7 +12,7 @@ WHOLE_S = 30.0  # shorter tracks are played whole
 MIN_S = 10.0
 AROUND_S = 2.0  # before and after a stretch of presence
 
-TimeRange = tuple[float, float]
+Times = tuple[float, float]  # start and stop in seconds
 
 
 class EnvelopeMeter:
@@ -41,9 +41,7 @@ class EnvelopeMeter:
         return np.concatenate([empty, *self._frames]), np.concatenate([empty, *self._peaks])
 
 
-def choose_window(
-    envelope: np.ndarray, duration_s: float, spans: Sequence[TimeRange] | None
-) -> TimeRange:
+def choose_window(envelope: np.ndarray, duration_s: float, spans: Sequence[Times] | None) -> Times:
     """Choose 10 to 30 s around the loudest presence, or around the loudest part.
 
     `spans`: the presence; None if it was not measured. Tracks of up to 30 s are played whole.
@@ -63,14 +61,14 @@ def choose_window(
     return _fit(start_s - missing_s / 2, stop_s + missing_s / 2, duration_s)
 
 
-def _mark(num_frames: int, spans: Iterable[TimeRange]) -> np.ndarray:
+def _mark(num_frames: int, spans: Iterable[Times]) -> np.ndarray:
     inside = np.zeros(num_frames, bool)
     for start_s, stop_s in spans:
         inside[int(start_s / FRAME_S) : int(np.ceil(stop_s / FRAME_S))] = True
     return inside
 
 
-def _fit(start_s: float, stop_s: float, duration_s: float) -> TimeRange:
+def _fit(start_s: float, stop_s: float, duration_s: float) -> Times:
     """Move a window into the track."""
     moved_s = max(0.0, -start_s) - max(0.0, stop_s - duration_s)
     start_s = max(0.0, start_s + moved_s)

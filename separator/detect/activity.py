@@ -5,8 +5,9 @@ Shapes: T samples, N rows in time.
 
 import numpy as np
 
+from separator.audio.window import Times
 from separator.detect.curves import LEVEL_FRAME_S, measure_frames
-from separator.detect.stretches import Curve, StretchRule, Times, find_stretches
+from separator.detect.stretches import Curve, StretchRule, find_stretches
 
 HEARD_DB = -40.0  # relative to the loudest moment of a sound
 SHORTEST_GAP_S = 1.0  # shorter pauses do not interrupt a sound

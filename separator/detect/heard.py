@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from separator.detect.stretches import Curve, Stretch, StretchRule, Times, count_rows, smooth
+from separator.audio.window import Times
+from separator.detect.stretches import Curve, Stretch, StretchRule, count_rows, smooth
 from separator.rows import Heard
 
 TOUCHING_S = 1e-6

@@ -16,7 +16,6 @@ import numpy as np
 from separator.errors import RequestError
 
 EDGE = 1e-9  # of a row: tolerance for seconds, which are not exact in floats
-Times = tuple[float, float]  # start and stop in seconds
 
 
 @dataclass(frozen=True)

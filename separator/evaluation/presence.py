@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from separator.detect.stretches import Times
+from separator.audio.window import Times
 
 COLLAR_S = 0.3
 LENGTH_SHARE = 0.5

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from separator.audio.window import Times
 from separator.detect.activity import find_active
-from separator.detect.stretches import Times
 from separator.sounds.catalog import CLASSES, make_sound
 
 RATE_HZ = 32_000

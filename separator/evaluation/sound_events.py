@@ -18,8 +18,9 @@ import numpy as np
 from omegaconf import MISSING
 
 from separator import load_detector
+from separator.audio.window import Times
 from separator.config_file import check_number
-from separator.detect.stretches import Times, find_runs
+from separator.detect.stretches import find_runs
 from separator.errors import ObjectMissing, RequestError
 from separator.evaluation.benchmark import (
     BenchmarkSettings,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from separator.audio.window import TimeRange
+from separator.audio.window import Times
 from separator.media.decode import output_rate
 from separator.media.joined import decode_track
 from separator.media.probe import Media, Track
@@ -26,7 +26,7 @@ def read_blocks(path: Path, media: Media, track: Track) -> Generator[np.ndarray,
         yield from blocks
 
 
-def cut(path: Path, media: Media, track: Track, window: TimeRange) -> Excerpt:
+def cut(path: Path, media: Media, track: Track, window: Times) -> Excerpt:
     """Decode a track from its beginning and keep a stretch of it: seeking would not be exact."""
     rate_hz = output_rate(track)
     start, stop = (round(each * rate_hz) for each in window)

@@ -13,7 +13,6 @@ from separator.media.covers import OLD, attach, extract_covers
 from separator.media.ffmpeg import QUIET, Child, run
 from separator.media.formats import FORMATS, fit_layout
 from separator.media.groups import NAMED_LAYOUT
-from separator.media.kept import choose_muxer_options
 from separator.media.limits import (
     SAFE_INPUT,
     Limits,
@@ -23,6 +22,7 @@ from separator.media.limits import (
     put_paths,
     show_name,
 )
+from separator.media.muxer_options import choose_muxer_options
 from separator.media.mxf import COPIED_KINDS, check_whole
 from separator.media.probe import Media, Track, probe
 from separator.media.unwritten import raise_for_output

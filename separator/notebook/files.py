@@ -20,7 +20,7 @@ import torch
 
 from separator.audio.format import AudioFormat
 from separator.audio.spans import cut_spans
-from separator.audio.window import EnvelopeMeter, TimeRange, choose_window
+from separator.audio.window import EnvelopeMeter, Times, choose_window
 from separator.errors import (
     AudioError,
     ObjectMissing,
@@ -53,7 +53,7 @@ class StemFile:
     language: str | None  # of the track
     rate_hz: int  # of the separated samples; a lossy format may store another (ogg: 48 kHz)
     num_samples: int  # at that rate
-    loudest: TimeRange  # the stretch that a player shows, in seconds
+    loudest: Times  # the stretch that a player shows, in seconds
 
     @property
     def duration_s(self) -> float:
@@ -187,7 +187,7 @@ def read_preview(stem: StemFile) -> Preview:
     return Preview(name, sound.samples, sound.rate_hz, stem.loudest, stem.duration_s)
 
 
-def read_part(path: Path, part: TimeRange) -> Excerpt:
+def read_part(path: Path, part: Times) -> Excerpt:
     """Read a part of a stem: by seeking with libsndfile, which does not know m4a, else from its
     beginning."""
     if path.suffix == ".m4a":

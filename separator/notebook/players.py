@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from separator.audio.pictures import draw_spectrogram, measure_loudest
-from separator.audio.window import EnvelopeMeter, TimeRange, choose_window
+from separator.audio.window import EnvelopeMeter, Times, choose_window
 from separator.media.preview import encode_preview
 from separator.storage.temporary import temporary_folder
 
@@ -40,11 +40,11 @@ class Preview:
     name: str
     samples: np.ndarray  # (C, T)
     rate_hz: int
-    window: TimeRange
+    window: Times
     duration_s: float  # of the whole sound
 
 
-def find_loudest(samples_CT: np.ndarray, rate_hz: int) -> TimeRange:
+def find_loudest(samples_CT: np.ndarray, rate_hz: int) -> Times:
     """Choose the stretch of a sound in memory that its player plays."""
     meter = EnvelopeMeter(rate_hz)
     for start in range(0, samples_CT.shape[1], BLOCK_SAMPLES):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from separator.audio.pictures import draw_spectrogram, measure_loudest, measure_peaks
-from separator.audio.window import WHOLE_S, EnvelopeMeter, TimeRange, choose_window
+from separator.audio.window import WHOLE_S, EnvelopeMeter, Times, choose_window
 from separator.errors import (
     AccessDenied,
     AudioError,
@@ -118,7 +118,7 @@ class PreviewMaker:
         self,
         work: AssetWork,
         row: Record,
-        window: TimeRange,
+        window: Times,
         kind: str,
         sound: Excerpt,
         loudest_db: float,
@@ -152,9 +152,9 @@ class AssetCutter:
         self.path, self.media = path, media
         self.trouble = ""  # the reason why there is no mixture
         self.may_come = False  # whether a later report may find the mixture
-        self._last: tuple[tuple[Track, TimeRange], Excerpt] | None = None
+        self._last: tuple[tuple[Track, Times], Excerpt] | None = None
 
-    def cut(self, track_index: int, streams: Sequence[int], window: TimeRange) -> Excerpt | None:
+    def cut(self, track_index: int, streams: Sequence[int], window: Times) -> Excerpt | None:
         if self.path is None or self.media is None:
             return None
         track = find_track(self.path, self.media, track_index, streams)
@@ -185,7 +185,7 @@ def name_preview(row: Record) -> str:
     return hash_content([VERSION, row["fingerprint"], list_spans(row)])
 
 
-def list_spans(row: Record) -> list[TimeRange] | None:
+def list_spans(row: Record) -> list[Times] | None:
     """Return the presence of a row; None if it was not measured."""
     found = row.get("presence")
     return None if found is None else [(each["start_s"], each["stop_s"]) for each in found]

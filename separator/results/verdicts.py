@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from separator.audio.window import Times
 from separator.errors import (
     ObjectChanged,
     ObjectExists,
@@ -35,7 +36,6 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 FINGERPRINT = re.compile("[0-9a-f]{32}")
 LONGEST_NOTE = 10_000
 MAX_CONFLICTS = 100
-Span = tuple[float, float]
 Time = TypeVar("Time", datetime, None)
 
 
@@ -49,7 +49,7 @@ class Verdict:
     note: str = ""
     reviewed_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     reviewer: str = ""  # who gave the verdict
-    presence: tuple[Span, ...] | None = None  # as a person marked it; None: not marked
+    presence: tuple[Times, ...] | None = None  # as a person marked it; None: not marked
     verdict_at: datetime | None = None  # None: at reviewed_at, if it is given
     note_at: datetime | None = None
     presence_at: datetime | None = None

@@ -42,9 +42,7 @@ class ListenPlan:
     detector: "SoundDetector | None"  # on the CPU
     encoder: "AudioEncoder | None"
     unknown: frozenset[str] = frozenset()  # keys of queries that mean nothing to the model
-    descriptions: Mapping[str, str] = field(
-        default_factory=dict
-    )  # how each is listened for, by key
+    descriptions: Mapping[str, str] = field(default_factory=dict)  # how each is heard, by key
 
     @property
     def context_s(self) -> Fraction:

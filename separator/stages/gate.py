@@ -12,7 +12,7 @@ import torch
 
 from separator.audio.renditions import merge_times, shape_fades
 from separator.audio.spans import Span, round_up
-from separator.detect.stretches import Times
+from separator.audio.window import Times
 from separator.model.track import TrackSeparator
 
 FADE_S = 0.02

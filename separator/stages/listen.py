@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from separator.audio.spans import Span
+from separator.audio.window import Times
 from separator.detect.curves import (
     AudioSide,
     ByClasses,
@@ -19,7 +20,7 @@ from separator.detect.curves import (
     share_energy,
 )
 from separator.detect.heard import find_near, hear, smooth_curve
-from separator.detect.stretches import Curve, StretchRule, Times
+from separator.detect.stretches import Curve, StretchRule
 from separator.errors import AudioError
 from separator.model.detection import SoundDetector
 from separator.rows import (

@@ -91,7 +91,7 @@ def make_work(
     `detector_sha256`: of the detector, if its presences change stems or mixes. `is_detection`: no
     stems are made."""
     resolved = replace(config, model=replace(config.model, precision=precision))
-    settings = {"checkpoint": checkpoint_sha256} | list_deciding(resolved)
+    settings = {"checkpoint": checkpoint_sha256} | list_stem_settings(resolved)
     if uses_presence(config):
         settings |= {"detector": detector_sha256} | ({"only": "presence"} if is_detection else {})
     return Work(
@@ -127,7 +127,7 @@ def make_former_rule(
 ) -> IdRule | None:
     """Make the id rule of the first release, with `model.precision` as the config has it; None if
     the config uses settings that the first release would have ignored."""
-    if not set(list_deciding(config)).issubset(known_keys):
+    if not set(list_stem_settings(config)).issubset(known_keys):
         return None
     model, output = asdict(config.model), asdict(config.output)
     settings = {key: model[key] for key in FORMER_MODEL_KEYS}
@@ -140,7 +140,7 @@ def make_former_rule(
     return IdRule(settings | {"checkpoint": checkpoint_sha256}, recipes)
 
 
-def list_deciding(config: JobConfig) -> dict[str, Any]:
+def list_stem_settings(config: JobConfig) -> dict[str, Any]:
     """List the changed settings that decide what a stem is. If no stem depends on detection, it
     only fills columns."""
     changed = list_changed(config)

@@ -166,15 +166,15 @@ class Kinds:
             for group in own:
                 self.places.setdefault(group, []).append(place)
 
-    def outside(self, groups: set[str]) -> "Rest":
+    def outside(self, groups: set[str]) -> "RemainingNames":
         """Return the kinds that have a sound outside these groups."""
         places = {place for group in groups for place in self.places.get(group, ())}
         inside = [at for at in sorted(places) if self.own_groups[self.names[at]] <= groups]
-        return Rest(self.names, inside)
+        return RemainingNames(self.names, inside)
 
 
 @dataclass(frozen=True)
-class Rest:
+class RemainingNames:
     """Names, without those at some places, which are in rising order. Nothing is copied."""
 
     names: Sequence[str]
@@ -224,7 +224,7 @@ def leave_out(packages: list[list[Source]], groups: set[str]) -> list[list[Sourc
 
 
 def choose_outside(
-    names: Sequence[str] | Rest,
+    names: Sequence[str] | RemainingNames,
     kinds: Mapping[str, list[list[Source]]],
     own_groups: Mapping[str, set[str]],
     groups: set[str],

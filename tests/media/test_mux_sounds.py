@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from separator.media.kept import has_index_first
 from separator.media.mux import NewTrack, put_tracks
+from separator.media.muxer_options import has_index_first
 from separator.media.probe import probe
 from tests.helpers import media_files as make
 
