@@ -79,9 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listed = parser.add_argument_group("of a list of cases")
     listed.add_argument("--per-kind", type=int, help="cases mixed for each kind (10)")
     listed.add_argument(
-        "--style", choices=("caption", "paraphrase", "absent"),
+        "--style",
+        choices=("caption", "paraphrase", "absent"),
         help="of queries: as in training, in other words, or for an absent sound (caption)",
-    )  # fmt: skip
+    )
     listed.add_argument("--levels", type=parse_levels, help="dB of the other sounds: 0,-10,10 (0)")
     listed.add_argument("--sounds", type=int, help="sounds in a mixture (2)")
     listed.add_argument(

@@ -48,10 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--query", action="append", required=True, metavar="TEXT", help="a sound; may be repeated"
     )
     parser.add_argument(
-        "--like", action=AddLike, metavar="SOUND",
+        "--like",
+        action=AddLike,
+        metavar="SOUND",
         help="an example sound, or a folder of them, for the --query before it, which then is "
         "only a name; may be repeated",
-    )  # fmt: skip
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of stems (beside FILE)")
     parser.add_argument("--model", default="mini", help="a name or a checkpoint's path (mini)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")

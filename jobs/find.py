@@ -40,9 +40,11 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         "--min-score", type=float, default=0.0, metavar="X", help="leave out lower scores, 0 to 1"
     )
     parser.add_argument(
-        "--verdict", choices=VERDICTS, default=VERDICTS[0],
+        "--verdict",
+        choices=VERDICTS,
+        default=VERDICTS[0],
         help="stems with this verdict of a review; none: not reviewed (any)",
-    )  # fmt: skip
+    )
 
 
 def read_chosen(

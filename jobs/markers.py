@@ -19,9 +19,11 @@ FORMATS = tuple(SUFFIXES)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     parser.add_argument(
-        "--format", choices=FORMATS, default="audacity",
+        "--format",
+        choices=FORMATS,
+        default="audacity",
         help="audacity: labels; edl: DaVinci Resolve, Avid; otio: OpenTimelineIO (audacity)",
-    )  # fmt: skip
+    )
     parser.add_argument("--out", metavar="URI", help="folder to write to (output.uri/markers)")
     add_choice(parser)
     parser.add_argument("--fps", default="25", help="frame rate without a picture (25)")

@@ -27,24 +27,30 @@ MAX_TASKS = 1_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
     reading = actions.add_parser(
-        "import", help="read verdicts from the page or from Label Studio",
+        "import",
+        help="read verdicts from the page or from Label Studio",
         description="Read verdicts into review/verdicts.parquet of the output. Of two verdicts"
         " about one stem the later one counts; reading a file twice changes nothing.",
-    )  # fmt: skip
+    )
     reading.add_argument(
-        "file", metavar="FILE.json", type=Path,
+        "file",
+        metavar="FILE.json",
+        type=Path,
         help="review.json of the report page, or a Label Studio project exported as JSON",
-    )  # fmt: skip
+    )
     writing = actions.add_parser(
-        "tasks", help="write tasks for Label Studio",
+        "tasks",
+        help="write tasks for Label Studio",
         description="Write the most doubtful stems as tasks of Label Studio, and the project's"
         " labelling config beside them, with the ending .xml.",
-    )  # fmt: skip
+    )
     writing.add_argument("file", metavar="TASKS.json", type=Path, help="the file to write")
     writing.add_argument(
-        "--sounds", default="", metavar="URL",
+        "--sounds",
+        default="",
+        metavar="URL",
         help="where browsers find the files of the output; default: the stems' own URIs",
-    )  # fmt: skip
+    )
     writing.add_argument(
         "--most", type=int, default=MAX_TASKS, metavar="N", help=f"stems ({MAX_TASKS})"
     )
@@ -55,9 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for each, when in needed.items():
         each.add_argument("--output", metavar="URI", help=f"the output.uri of the run; {when}")
         each.add_argument(
-            "--config", dest="config_path", metavar="CONFIG.yaml", type=Path,
+            "--config",
+            dest="config_path",
+            metavar="CONFIG.yaml",
+            type=Path,
             help="config of the run: gives the settings of storage, and output.uri if it is set",
-        )  # fmt: skip
+        )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -25,9 +25,11 @@ BANK_MINUTES = 1.5  # minutes rendered of each voice and instrument
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "real", nargs="?", choices=("real",), help="download real recordings; of the options "
-        "below only --classes and --packages count",
-    )  # fmt: skip
+        "real",
+        nargs="?",
+        choices=("real",),
+        help="download real recordings; of the options below only --classes and --packages count",
+    )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="gets sounds and sounds.jsonl")
     parser.add_argument("--takes", type=int, default=100, help="sounds of each class (100)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a sound (10)")

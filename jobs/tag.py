@@ -58,18 +58,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILE", help="audio or video; or a folder, or s3://..."
     )
     parser.add_argument(
-        "--detector", default="mini-detector", metavar="NAME",
+        "--detector",
+        default="mini-detector",
+        metavar="NAME",
         help="mini-detector, stsed, or a path (mini-detector)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--min-score", type=float, default=0.5, metavar="X",
+        "--min-score",
+        type=float,
+        default=0.5,
+        metavar="X",
         help="score that a label must reach, above 0, up to 1 (0.5)",
-    )  # fmt: skip
+    )
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
     parser.add_argument(
-        "--storage", action="append", default=[], metavar="KEY=VALUE",
+        "--storage",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
         help="a key of the config's section storage, such as endpoint_url=http://...",
-    )  # fmt: skip
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
 
 

@@ -18,9 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=600, help="(600)")
     parser.add_argument("--batch", type=int, default=64, help="sounds of one step (64)")
     parser.add_argument(
-        "--words-of", metavar="START", help="teach this encoder the words of the lists' captions; "
+        "--words-of",
+        metavar="START",
+        help="teach this encoder the words of the lists' captions; "
         "a separator trained with it goes on with them",
-    )  # fmt: skip
+    )
     parser.add_argument("--force", action="store_true", help="overwrite any OUT")
     parser.add_argument("--seed", type=int, default=0, help="(0)")
 

@@ -39,8 +39,11 @@ def test_tour_runs(tmp_path):
     stems, example, files, table = shown
     players, _ = read_players(stems)
     assert [player.label.split(",")[0] for player in players] == [
-        "the sound itself", "a-person-speaking", "siren", "residual",
-    ]  # fmt: skip
+        "the sound itself",
+        "a-person-speaking",
+        "siren",
+        "residual",
+    ]
     assert len(read_players(example)[0]) == 3 and len(read_players(files)[0]) == 1
     printed = "".join(each.text for each in outputs if each.output_type == "stream")
     assert "saved/siren.flac" in printed and "saved/residual/all.flac" in printed

@@ -209,8 +209,9 @@ def read_sizes(state: Mapping[str, Tensor]) -> ClipSizes:
 
 def count_layers(state: Mapping[str, Tensor], side: str) -> int:
     first = f"{side}encoder.layers."
-    return 1 + max(int(name.removeprefix(first).split(".")[0]) for name in state
-                   if name.startswith(first))  # fmt: skip
+    return 1 + max(
+        int(name.removeprefix(first).split(".")[0]) for name in state if name.startswith(first)
+    )
 
 
 __all__ = ["CLIP", "ClipEncoder", "find_clip", "load_clip", "read_clip", "read_clip_file"]

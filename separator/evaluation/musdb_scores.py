@@ -68,11 +68,14 @@ class SongListener:
         sounds, rate_hz = read_song(self.storage, song, STEMS)
         found = {stem: encode_sound(self.model, sounds[stem], rate_hz) for stem in STEMS}
         return [
-            {"stem": stem, "condition": condition_D.tolist(),
-             "has_unit_length": self.model.has_unit_length}
+            {
+                "stem": stem,
+                "condition": condition_D.tolist(),
+                "has_unit_length": self.model.has_unit_length,
+            }
             for stem, condition_D in found.items()
             if condition_D is not None
-        ]  # fmt: skip
+        ]
 
 
 def summarize(sdr_W: np.ndarray, of_mixture_W: np.ndarray) -> Row:

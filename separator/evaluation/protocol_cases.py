@@ -97,8 +97,9 @@ def find_cases(
     rows = take_first(columns, protocol.kind, cases.most_of_kind)
     if cases.num_rows and len(rows) != cases.num_rows:
         notes.append(f"{len(rows)} cases; the official set has {cases.num_rows}")
-    names = {part: [fill(pattern, row) for row in rows] for part, pattern in
-             protocol.patterns.items()}  # fmt: skip
+    names = {
+        part: [fill(pattern, row) for row in rows] for part, pattern in protocol.patterns.items()
+    }
     if protocol.mixing == "halves":
         names["noise"] = draw_noises(storage, protocol, lists, len(rows), rows, notes)
     extra = {name: [split_files(row, protocol.queries[name]) for row in rows] for name in queries}

@@ -43,8 +43,11 @@ TYPES = {
     "string": "sc:Text", "int32": "cr:Int32", "int64": "cr:Int64", "float32": "cr:Float32",
     "float64": "cr:Float64", "timestamp[us, tz=UTC]": "sc:DateTime",
 }  # fmt: skip
-FORMATS = {".tar": "application/x-tar", ".parquet": "application/x-parquet",
-           ".gz": "application/jsonlines"}  # fmt: skip
+FORMATS = {
+    ".tar": "application/x-tar",
+    ".parquet": "application/x-parquet",
+    ".gz": "application/jsonlines",
+}
 SOUNDS = {".flac": "audio/flac", ".wav": "audio/wav", ".ogg": "audio/ogg", ".mp3": "audio/mpeg",
           ".m4a": "audio/mp4"}  # fmt: skip
 ABOUT = (

@@ -57,8 +57,11 @@ USUAL_LAYOUTS = {1: "mono", 2: "stereo"}
 GUESSED_LAYOUTS = {2: "stereo", 6: "5.1", 8: "7.1"}  # by ffmpeg, of tracks without a layout
 # Lossy encoders know these layouts under another name; the order of channels is the same.
 KNOWN_AS = {
-    "downmix": "stereo", "5.0(side)": "5.0", "5.1(side)": "5.1", "quad(side)": "quad",
-}  # fmt: skip
+    "downmix": "stereo",
+    "5.0(side)": "5.0",
+    "5.1(side)": "5.1",
+    "quad(side)": "quad",
+}
 
 
 def choose_layout(form: Format, num_channels: int, layout: str | None) -> str | None:

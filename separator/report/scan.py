@@ -181,9 +181,12 @@ def _is_of_kind(columns: Columns, kind: str) -> np.ndarray:
 def _join(parts: Sequence[Arrays]) -> Arrays:
     if not parts:
         return Arrays(
-            np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, bool),
-            np.zeros((0, len(NUMBERS)), np.float32), np.zeros(0, np.int16),
-        )  # fmt: skip
+            np.zeros(0, np.int64),
+            np.zeros(0, np.int32),
+            np.zeros(0, bool),
+            np.zeros((0, len(NUMBERS)), np.float32),
+            np.zeros(0, np.int16),
+        )
     names = ("asset", "query", "is_stem", "numbers", "flaws")
     return Arrays(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
@@ -214,8 +217,9 @@ def _count_rows(scan: Scan, columns: Columns, names: list[str], arrays: Arrays) 
         for kind_code, kind in enumerate(kinds):
             chosen = (status_codes == code) & (kind_codes == kind_code)
             scan.rows[kind or STEM, status] += int(chosen.sum())
-            for query, number in zip(*np.unique(arrays.query[chosen], return_counts=True),
-                                     strict=True):  # fmt: skip
+            for query, number in zip(
+                *np.unique(arrays.query[chosen], return_counts=True), strict=True
+            ):
                 scan.queries[names[query]].rows[status] += int(number)
     _sum_queries(scan, columns, names, arrays)
     for column, (low, high, _) in HISTOGRAMS.items():

@@ -123,8 +123,9 @@ def warn_of_empty_input(config: JobConfig, done: DoneItems, stats: RunStats) -> 
     if is_empty and len(done.done) and not has_pattern and config.run.only != "failed":
         log.warning(
             "input.uri=%r: holds no media, and earlier runs on this output found some; is its disk"
-            " there?", config.input.uri
-        )  # fmt: skip
+            " there?",
+            config.input.uri,
+        )
 
 
 def end_run_file(run_file: RunFile, state: str) -> None:
@@ -180,8 +181,9 @@ def process(
     if committer.num_disambiguated:
         log.warning(
             "%d assets have the path of another asset, of another library say: their folders below"
-            " stems/ end in %% and a hash", committer.num_disambiguated
-        )  # fmt: skip
+            " stems/ end in %% and a hash",
+            committer.num_disambiguated,
+        )
 
 
 def run_passes(

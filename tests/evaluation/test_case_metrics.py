@@ -66,8 +66,11 @@ def test_bss_figures_of_the_mixture_are_finite_and_those_of_silence_are_nan():
     found = measure_bss(Estimate(made.mixture, made.target, made.mixture, HZ))
     assert found["bss_sir_db"] == pytest.approx(0, abs=1) and found["bss_sar_db"] > 50
     silent = np.zeros_like(made.target)
-    for stem, target in ((silent, made.target), (made.samples, silent),
-                         (made.samples, made.mixture)):  # fmt: skip
+    for stem, target in (
+        (silent, made.target),
+        (made.samples, silent),
+        (made.samples, made.mixture),
+    ):
         assert np.isnan(list(measure_bss(Estimate(stem, target, made.mixture, HZ)).values())).all()
 
 

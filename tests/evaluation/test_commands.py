@@ -49,8 +49,11 @@ def test_musdb18_has_the_figures_of_its_parts_and_goes_on(shared_ray, models, tm
 
     loaded, _ = load_by_examples(str(model), str(detector), "cpu", "fp32")
     storage = Storage()
-    heard = [r for song in list_songs(storage, str(data), "train")
-             for r in SongListener(loaded, storage)(song)]  # fmt: skip
+    heard = [
+        r
+        for song in list_songs(storage, str(data), "train")
+        for r in SongListener(loaded, storage)(song)
+    ]
     expected_QD = np.stack(
         [np.mean([r["condition"] for r in heard if r["stem"] == stem], 0) for stem in STEMS]
     )
@@ -90,8 +93,9 @@ def test_audioset_compares_two_models_on_the_same_held_out_pairs(
     for model, own in ((full, one), (held_out, other)):
         (line,) = [line for line in table.splitlines() if line.startswith(str(model)[-31:])]
         shown = [float(x) for x in line[32:].split()]
-        means = [own.loc[own["mode"] == m, "figure_db"].mean() for m in
-                 ("mixture", "clean", "silence")]  # fmt: skip
+        means = [
+            own.loc[own["mode"] == m, "figure_db"].mean() for m in ("mixture", "clean", "silence")
+        ]
         assert shown == pytest.approx(means, abs=0.0051)
     assert "from memory, not checked" in table
 

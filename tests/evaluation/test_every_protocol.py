@@ -57,9 +57,12 @@ def start_and_kill(words: list[str], out: Path) -> None:
 
 def kill_at_work(words: list[str], out: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", *words], start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
-    ) as run:  # fmt: skip
+        [sys.executable, "-m", "jobs.cli", *words],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+    ) as run:
         while run.poll() is None and not list(out.glob("parts/*.json")):
             time.sleep(0.02)
         if run.poll() is None:
@@ -105,8 +108,10 @@ def test_killed_and_run_again_by_one_or_three_workers(name, shared_ray, mini, tm
 def test_musdb18_and_held_out_classes_killed_and_by_three_workers(shared_ray, tmp_path, capsys):
     """Their figures are compared with plain ones in test_musdb_scores and test_audioset_pairs."""
     (model,), detector = write_models(tmp_path)
-    data = {"musdb18": write_musdb(tmp_path / "music", 2, 2),
-            "held-out": write_audioset(tmp_path / "sounds", 4)}  # fmt: skip
+    data = {
+        "musdb18": write_musdb(tmp_path / "music", 2, 2),
+        "held-out": write_audioset(tmp_path / "sounds", 4),
+    }
     for name, more in (("musdb18", []), ("held-out", ["pairs=12"])):
         words = ["evaluate", str(CONFIGS / f"{name}.yaml"), f"model={model}", "device=cpu",
                  f"detector={detector}", f"data={data[name]}", *more]  # fmt: skip
@@ -118,7 +123,8 @@ def test_musdb18_and_held_out_classes_killed_and_by_three_workers(shared_ray, tm
             assert ("are there already" in said) == (out == name)
             tables.append(table)
         assert tables[0] == tables[1]
-        one, three = (pd.read_parquet(tmp_path / out / "scores.parquet")
-                      for out in (name, f"{name}-three"))  # fmt: skip
+        one, three = (
+            pd.read_parquet(tmp_path / out / "scores.parquet") for out in (name, f"{name}-three")
+        )
         pd.testing.assert_frame_equal(one, three, atol=1e-3)
         assert np.isfinite(one.select_dtypes("number")).any().all()

@@ -54,8 +54,9 @@ def test_a_model_that_does_nothing_has_the_figures_of_the_mixture():
     np.testing.assert_array_equal(sdr, of_mixture)
     expected = ratio_db(sounds["bass"][:, :HZ], sounds[MIXTURE][:, :HZ])
     assert sdr[STEMS.index("bass"), 0] == pytest.approx(expected, abs=1e-9)
-    sdr, _ = score_windows(Knowing([(sounds[MIXTURE], np.stack([sounds[s] for s in STEMS]))]),
-                           sounds, HZ, CONDITIONS)  # fmt: skip
+    sdr, _ = score_windows(
+        Knowing([(sounds[MIXTURE], np.stack([sounds[s] for s in STEMS]))]), sounds, HZ, CONDITIONS
+    )
     assert (sdr == np.inf).all()
 
 

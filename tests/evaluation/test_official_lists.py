@@ -12,8 +12,11 @@ from separator.storage import Storage
 from tests.helpers.official_lists import VARIABLE, find_official_lists
 from tests.helpers.protocols import CONFIGS, WRITERS
 
-FOLDERS = {"dcase2024-task9": "dcase2024_task9", "clipsep-music": "clipsep",
-           "clipsep-vggsound": "clipsep"}  # fmt: skip
+FOLDERS = {
+    "dcase2024-task9": "dcase2024_task9",
+    "clipsep-music": "clipsep",
+    "clipsep-vggsound": "clipsep",
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +41,11 @@ def test_official_lists_have_the_hashes_and_rows_of_the_protocol(official, name)
 
 def test_audiosets_list_has_ten_rows_of_each_class(official):
     with (official / "audiosep/audioset_eval.csv").open(newline="") as file:
-        counts = Counter(line.split("class_id=")[1].split("/")[0].split(",")[0]
-                         for line in file if "class_id=" in line)  # fmt: skip
+        counts = Counter(
+            line.split("class_id=")[1].split("/")[0].split(",")[0]
+            for line in file
+            if "class_id=" in line
+        )
     assert len(counts) == 527 and set(counts.values()) == {10}
 
 

@@ -66,8 +66,11 @@ def test_protocol_by_its_command_compares_queries_and_goes_on(shared_ray, data, 
 def test_released_weights_are_held_to_their_published_row(shared_ray, data, tmp_path, capsys):
     """The official list has other rows than this one, and other weights."""
     listed = hash_file(data / "lists/audiocaps_eval.csv")[:16]
-    given = [f"protocol.cases.sha256={listed}", "protocol.cases.num_rows=3",
-             f"protocol.check.model_sha256={hash_file(BUNDLED)}"]  # fmt: skip
+    given = [
+        f"protocol.cases.sha256={listed}",
+        "protocol.cases.num_rows=3",
+        f"protocol.check.model_sha256={hash_file(BUNDLED)}",
+    ]
     assert main(list_words(data, tmp_path / "out", *given)) == 0
     assert "the released weights have the published SDRi" in capsys.readouterr().out
 
@@ -78,9 +81,12 @@ def test_protocol_killed_and_run_again_ends_as_if_undisturbed(shared_ray, tmp_pa
     words = list_words(tmp_path, tmp_path / "out")
     words[1] = str(CONFIGS / "audioset.yaml")
     with subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", *words], start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=CONFIGS.parents[1],
-    ) as run:  # fmt: skip
+        [sys.executable, "-m", "jobs.cli", *words],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=CONFIGS.parents[1],
+    ) as run:
         while run.poll() is None and not list((tmp_path / "out").glob("parts/*.json")):
             time.sleep(0.05)
         kill_driver(run)
@@ -101,7 +107,10 @@ def test_bundled_compares_models_on_the_same_mixtures(shared_ray, tmp_path, caps
     assert "mini-zeroshot takes no texts: not asked by caption" in said
     rows = pd.read_parquet(tmp_path / "out/scores.parquet")
     assert rows.groupby(["model", "query"]).size().to_dict() == {
-        ("mini", "caption"): 2, ("mini", "sound"): 2, ("mini-zeroshot", "sound"): 2}  # fmt: skip
+        ("mini", "caption"): 2,
+        ("mini", "sound"): 2,
+        ("mini-zeroshot", "sound"): 2,
+    }
     assert "not the whole set: the first 2" in table
     for figure in ("mixture_sdr_db", "mixture_si_sdr_db"):
         assert (rows.groupby("number")[figure].nunique() == 1).all(), figure

@@ -58,8 +58,10 @@ def test_webdataset_reads_stems_residuals_and_rows(output, tmp_path):
     found = {}
     for sample in webdataset.WebDataset(shards, shardshuffle=False):
         assert set(sample) - {"__key__", "__url__", "__local_path__"} == {
-            "flac", "residual.flac", "json",
-        }  # fmt: skip
+            "flac",
+            "residual.flac",
+            "json",
+        }
         found[sample["__key__"]] = sample
     assert found.keys() == wanted.keys()
     for key, sample in found.items():

@@ -38,8 +38,11 @@ def kit(trained, tmp_path, monkeypatch) -> Path:
     low, high = (make_kind(kind, 77, SECONDS * RATE_HZ) for kind in ("hum", "beep"))
     soundfile.write(tmp_path / "library/both.wav", low + high, RATE_HZ, "FLOAT")
     Image.fromarray(make_image("hum")).save(tmp_path / "hum.jpg", quality=95)
-    shown = [word for kind in ("hum", "beep")
-             for word in ("-loop", "1", "-t", "2", "-i", trained / f"{kind}.png")]  # fmt: skip
+    shown = [
+        word
+        for kind in ("hum", "beep")
+        for word in ("-loop", "1", "-t", "2", "-i", trained / f"{kind}.png")
+    ]
     start(*shown, "-filter_complex", "concat=n=2", "-r", "10", "-pix_fmt", "yuv420p",
           tmp_path / "film.mp4")  # fmt: skip
     return tmp_path
@@ -96,7 +99,10 @@ def test_job_separates_by_text_by_image_and_by_a_moment_of_a_video(kit, trained)
     run(kit, trained, at_s=1)
     moved = check_whole(kit / "out").set_index("query_name")
     assert (moved.run_id != after.run_id).to_dict() == {
-        "words": False, "picture": False, "film": True}  # fmt: skip
+        "words": False,
+        "picture": False,
+        "film": True,
+    }
     found_T, _ = soundfile.read(moved.stem_uri["film"], dtype="float32")
     assert measure_gain_db(found_T, low, high) > 1
 

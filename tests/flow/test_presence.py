@@ -93,10 +93,12 @@ def test_absent_stems_through_gate_added_query_residuals_and_export(library, tmp
     assert is_again.sum() == 3
 
     edits = [
-        GATE, f"queries={QUERIES}", "output.residual=per_query",
+        GATE,
+        f"queries={QUERIES}",
+        "output.residual=per_query",
         "output.renditions=[{name: dry, gains_db: {bell: -inf, rain: -inf}},"
         "{name: soft, gains_db: {siren: -60}, within_s: presence}]",
-    ]  # fmt: skip
+    ]
     run_job(config, *edits)
     check_whole(out)
     track, _ = soundfile.read(library / "street.wav", dtype="int16")

@@ -67,10 +67,12 @@ def test_stems_do_not_depend_on_who_shares_a_device(net, precision, compile):
     shared = Engine(net, "cuda", precision, compile, is_shared=True)
     generator = torch.Generator().manual_seed(0)
     works = [
-        (0.1 * torch.randn(2, (9 + i % 3) * HZ, generator=generator),
-         torch.randn(1 + i % 3, 512, generator=generator))
+        (
+            0.1 * torch.randn(2, (9 + i % 3) * HZ, generator=generator),
+            torch.randn(1 + i % 3, 512, generator=generator),
+        )
         for i in range(9)
-    ]  # fmt: skip
+    ]
     found = []
     for num_threads in (1, 4):
         with ThreadPoolExecutor(num_threads) as threads:

@@ -48,18 +48,22 @@ def write_pairs(folder: Path, count: int) -> None:
 
 def write_audiocaps(folder: Path, lists: Path) -> None:
     write_pairs(folder, 3)
-    rows = [["idx", "caption", "labels", "src_wav", "noise_wav"],
-            [0, "Rain falls, then a siren", 'Rain Siren "x"', "Ya.wav", "Yb.wav"],
-            [1, "A dog barks ", "Dog", "Yc.wav", "Yd.wav"],
-            [2, "A dog barks ", "Dog", "Ye.wav", "Ye.wav"]]  # fmt: skip
+    rows = [
+        ["idx", "caption", "labels", "src_wav", "noise_wav"],
+        [0, "Rain falls, then a siren", 'Rain Siren "x"', "Ya.wav", "Yb.wav"],
+        [1, "A dog barks ", "Dog", "Yc.wav", "Yd.wav"],
+        [2, "A dog barks ", "Dog", "Ye.wav", "Ye.wav"],
+    ]
     write_csv(lists / "audiocaps_eval.csv", rows)
 
 
 def write_clotho(folder: Path, lists: Path) -> None:
     write_pairs(folder, 2)
-    rows = [["idx", "caption", "src_wav", "noise_wav1", "noise_wav1"],
-            [0, "Water runs.", "a.wav", "b, c.wav", "d.wav"],
-            [1, "Wind blows. ", "e.wav", "e.wav", "f.wav"]]  # fmt: skip
+    rows = [
+        ["idx", "caption", "src_wav", "noise_wav1", "noise_wav1"],
+        [0, "Water runs.", "a.wav", "b, c.wav", "d.wav"],
+        [1, "Wind blows. ", "e.wav", "e.wav", "f.wav"],
+    ]
     write_csv(lists / "clotho_eval.csv", rows)
 
 
@@ -73,9 +77,10 @@ def write_esc50(folder: Path, lists: Path) -> None:
 
 def write_music(folder: Path, lists: Path) -> None:
     write_pairs(folder, 3)
-    rows = [["idx", "caption", "src_wav", "noise_wav"],
-            *([i, caption, f"{i}.wav", "n.wav"]
-              for i, caption in enumerate(("tuba", "flute", "tuba")))]  # fmt: skip
+    rows = [
+        ["idx", "caption", "src_wav", "noise_wav"],
+        *([i, caption, f"{i}.wav", "n.wav"] for i, caption in enumerate(("tuba", "flute", "tuba"))),
+    ]
     write_csv(lists / "music_eval.csv", rows)
 
 
@@ -99,18 +104,23 @@ def write_audioset(folder: Path, lists: Path) -> None:
             name = f"class_id={kind}/class_id={kind},index={i:03}"
             write_sound(folder / f"{name},source.wav", target_T)
             write_sound(folder / f"{name},mixture.wav", target_T + make_tone(500 + 20 * kind + i))
-    rows = [["index", "mid", "display_name"],
-            [0, "/m/a", "Speech"], [1, "/m/b", "Male speech, man speaking"]]  # fmt: skip
+    rows = [
+        ["index", "mid", "display_name"],
+        [0, "/m/a", "Speech"],
+        [1, "/m/b", "Male speech, man speaking"],
+    ]
     write_csv(lists / "class_labels_indices.csv", rows, end="\n")
 
 
 def write_dcase(folder: Path, lists: Path) -> None:
     for i in range(3):
         write_sound(folder / f"{i}_12-hq.wav", 5 * make_tone(i, 16_000), 16_000)
-    rows = [["source", "noise", "snr", "caption"],
-            ["0_12-hq", "1_12-hq", -15, "A bell, far away "],
-            ["1_12-hq", "2_12-hq", 9, "Rain"],
-            ["2_12-hq", "2_12-hq", 0, "Wind"]]  # fmt: skip
+    rows = [
+        ["source", "noise", "snr", "caption"],
+        ["0_12-hq", "1_12-hq", -15, "A bell, far away "],
+        ["1_12-hq", "2_12-hq", 9, "Rain"],
+        ["2_12-hq", "2_12-hq", 0, "Wind"],
+    ]
     write_csv(lists / "lass_synthetic_validation.csv", rows, before=", ")
 
 

@@ -50,8 +50,11 @@ class OpenAi(nn.Module):
         self.text_projection = nn.Parameter(torch.zeros(WIDTH, 512))
         self.logit_scale = nn.Parameter(torch.zeros(()))
         if with_constants:
-            for name, value in (("input_resolution", SIZE), ("context_length", TOKENS),
-                                ("vocab_size", 49_408)):  # fmt: skip
+            for name, value in (
+                ("input_resolution", SIZE),
+                ("context_length", TOKENS),
+                ("vocab_size", 49_408),
+            ):
                 self.register_buffer(name, torch.tensor(value))
 
     def forward(self) -> Tensor:

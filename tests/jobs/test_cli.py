@@ -104,8 +104,11 @@ def test_help_of_retry_says_what_it_does(capsys):
     [(JOB_KEYS, JobConfig), (export.KEYS, ExportConfig), (train.KEYS, TrainSettings)],
 )
 def test_keys_in_the_help_exist(keys, kind):
-    found = [name for line in re.findall(r"^  (\S+(?:, \S+)*)  ", keys, re.M) for name in
-             line.split(", ")]  # fmt: skip
+    found = [
+        name
+        for line in re.findall(r"^  (\S+(?:, \S+)*)  ", keys, re.M)
+        for name in line.split(", ")
+    ]
     assert len(found) >= 7
     for name in found:
         hint = kind

@@ -91,8 +91,10 @@ def test_console_redraws_a_bar_on_a_terminal_of_80_columns():
     os.waitpid(pid, 0)
     lines = [line.strip() for line in out.decode().split("\r")]
     assert "\n" not in out.decode() and all(len(line) <= 79 for line in lines)
-    assert any(re.fullmatch(r"1% \|.+\| 3\.3h of 444\.4h  200\.0x  2\.2h left  2 failed", line)
-               for line in lines), lines  # fmt: skip
+    assert any(
+        re.fullmatch(r"1% \|.+\| 3\.3h of 444\.4h  200\.0x  2\.2h left  2 failed", line)
+        for line in lines
+    ), lines
     assert any(line.startswith("0%  waiting for (a GPU) and for longer") for line in lines), lines
     assert lines[-1] == ""
 

@@ -77,8 +77,10 @@ def test_run_file_says_what_was_used_and_when_it_went_silent(output):
     folder, _ = output
     (content,) = read_status(Storage(), Layout(str(folder), "flac")).runs
     assert 0 < content["device_busy"] < 1 and set(content["stage_seconds"]) == {
-        "extract", "separate", "publish",
-    }  # fmt: skip
+        "extract",
+        "separate",
+        "publish",
+    }
     # As many tasks at once as keep all cores busy, though Ray Data holds some back for each stage.
     assert content["totals"]["num_cpus"] == count_cpus() + 2
     # A run that was killed cannot say so.

@@ -15,8 +15,11 @@ COLOURS = {0: (255, 0, 0), 1: (0, 255, 0), 2: (0, 0, 255)}
 def video(tmp_path_factory):
     """Three seconds: red, green, blue."""
     path = tmp_path_factory.mktemp("video") / "film.mp4"
-    inputs = [word for name in ("red", "lime", "blue")
-              for word in ("-f", "lavfi", "-i", f"color={name}:s=64x48:r=10:d=1")]  # fmt: skip
+    inputs = [
+        word
+        for name in ("red", "lime", "blue")
+        for word in ("-f", "lavfi", "-i", f"color={name}:s=64x48:r=10:d=1")
+    ]
     start(*inputs, "-filter_complex", "concat=n=3", "-pix_fmt", "yuv420p", path)
     return path
 

@@ -43,7 +43,9 @@ def test_memory_is_flat_over_ten_hours(tmp_path: Path) -> None:
     assert report.num_samples == pytest.approx(HOURS * 3600 * make.HZ, rel=1e-3)
     own, children = zip(*sizes[1:], strict=True)  # the first: before the index is read
     assert len(own) > 25
-    print(f"here {min(own) / MB:.0f} to {max(own) / MB:.0f} MB, "  # noqa: T201  for docs/media.md
-          f"decoder {min(children) / MB:.0f} to {max(children) / MB:.0f} MB")  # fmt: skip
+    print(  # noqa: T201  for docs/media.md
+        f"here {min(own) / MB:.0f} to {max(own) / MB:.0f} MB, "
+        f"decoder {min(children) / MB:.0f} to {max(children) / MB:.0f} MB"
+    )
     assert max(own) - min(own) < 32 * MB
     assert max(children) - min(children) < 64 * MB

@@ -54,8 +54,11 @@ def test_every_track_is_separated_as_the_arrays_are(model, film, tmp_path):
     ]
     assert sorted(each.path for each in made) == sorted((tmp_path / "new/stems").iterdir())
     assert [(each.track_index, each.query, each.language) for each in made] == [
-        (0, "siren", None), (0, "voice", None), (1, "siren", "deu"), (1, "voice", "deu"),
-    ]  # fmt: skip
+        (0, "siren", None),
+        (0, "voice", None),
+        (1, "siren", "deu"),
+        (1, "voice", "deu"),
+    ]
     for number in (0, 1):
         samples, rate_hz = read_track(film, number, tmp_path)
         wanted = model.separate(samples, rate_hz, queries)

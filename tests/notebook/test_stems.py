@@ -157,8 +157,10 @@ def test_residual_of_other_floats():
 def test_saved_stems_and_residual_add_up_to_the_sound(array, tmp_path):
     paths = array.save(tmp_path / "new/folder")
     assert [str(path.relative_to(tmp_path / "new/folder")) for path in paths] == [
-        "siren.flac", "voice.flac", "residual/all.flac",
-    ]  # fmt: skip
+        "siren.flac",
+        "voice.flac",
+        "residual/all.flac",
+    ]
     written = [soundfile.read(path, dtype="int32")[0].astype(np.int64) >> 8 for path in paths]
     waveform, _ = make_sounds()
     np.testing.assert_array_equal(sum(written), np.rint(waveform.T.astype(float) * 2**23))

@@ -83,6 +83,8 @@ def test_rate_doubt_names_the_extremes():
         11, similarity=list(range(11)), energy_share=list(range(11)), presence_score=[0.4] * 11
     )
     assert {bit for bit in (UNSURE, UNLIKE, FAINT) if int(reasons[0]) >> bit & 1} == {
-        UNSURE, UNLIKE, FAINT,
-    }  # fmt: skip
+        UNSURE,
+        UNLIKE,
+        FAINT,
+    }
     assert int(reasons[10]) == 1 << UNSURE

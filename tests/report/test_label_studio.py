@@ -58,8 +58,10 @@ def test_read_tasks_reads_verdict_note_regions_and_who_gave_them():
     task = make_task(row, "x", None) | {"id": 1, "annotations": [make_annotation()]}
     (verdict,) = read_tasks([task])
     assert (verdict.fingerprint, verdict.verdict, verdict.note) == (
-        row["fingerprint"], "reject", "hum",
-    )  # fmt: skip
+        row["fingerprint"],
+        "reject",
+        "hum",
+    )
     assert verdict.presence == ((1.2, 2.0),) and verdict.reviewer == "4"
     assert verdict.reviewed_at.isoformat() == "2026-01-02T12:00:00+00:00"
 

@@ -140,8 +140,9 @@ def test_verdicts_survive_a_reload_and_are_imported(browser, address, site, tmp_
     assert main(["review", "import", str(path), "--output", str(own.output)]) == 0
     found = read_verdicts(Storage(), own.layout)
     assert {key: (v.verdict, v.note) for key, v in found.items()} == {
-        ids[0]: ("accept", "good <b>"), ids[1]: ("reject", ""),
-    }  # fmt: skip
+        ids[0]: ("accept", "good <b>"),
+        ids[1]: ("reject", ""),
+    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -26,12 +26,14 @@ from tests.helpers.records import make_record
 
 KEYS = ["asset_uri", "query_name", "track_index", "asset_etag", "status"]
 FIRST_RUN = [
-    make_record("x", "a"), make_record("x", "b"),
+    make_record("x", "a"),
+    make_record("x", "b"),
     make_record("y", "a", track=-1, code="no_audio"),
-    make_record("z", "a", etag="old", track=0), make_record("z", "a", etag="old", track=1),
+    make_record("z", "a", etag="old", track=0),
+    make_record("z", "a", etag="old", track=1),
     make_record("z", "b", etag="old"),
     make_record("w", "a"),
-]  # fmt: skip
+]
 SECOND_RUN = [
     make_record("x", "a", hour=1),
     make_record("y", "a", hour=1),
@@ -39,9 +41,12 @@ SECOND_RUN = [
     make_record("w", "a"),  # added again by a run that found the commit file
 ]
 LATEST = [
-    ("w", "a", 0, "e", "ok"), ("x", "a", 0, "e", "ok"), ("x", "b", 0, "e", "ok"),
-    ("y", "a", 0, "e", "ok"), ("z", "a", 0, "new", "ok"),
-]  # fmt: skip
+    ("w", "a", 0, "e", "ok"),
+    ("x", "a", 0, "e", "ok"),
+    ("x", "b", 0, "e", "ok"),
+    ("y", "a", 0, "e", "ok"),
+    ("z", "a", 0, "new", "ok"),
+]
 
 
 def write(output, run_id, records, rows_per_file=100) -> None:

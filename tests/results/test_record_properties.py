@@ -79,9 +79,10 @@ def test_any_json_is_a_commit_file_or_damaged(content):
 # (run, hour, asset, its version, query, track, error code): a commit is of one version.
 CODES = ("", "no_audio", "throttled")
 rows_of_runs = st.lists(
-    st.tuples(*(st.integers(0, most) for most in (2, 5, 1, 1, 1, 1, 2))), max_size=12,
+    st.tuples(*(st.integers(0, most) for most in (2, 5, 1, 1, 1, 1, 2))),
+    max_size=12,
     unique_by=lambda row: (row[1], row[2], row[4], row[5]),
-)  # fmt: skip
+)
 
 
 def select_latest(rows: list[dict]) -> list[dict]:
@@ -142,5 +143,6 @@ def test_compaction_changes_no_current_row_and_done_follows_the_rule(drawn):
         assert look() == before
         after = find_done(*output, False)
         assert (after.done.tolist(), after.failed.tolist()) == (
-            done.done.tolist(), done.failed.tolist(),
-        )  # fmt: skip
+            done.done.tolist(),
+            done.failed.tolist(),
+        )

@@ -210,11 +210,14 @@ def test_one_of_six_racing_processes_acquires(local, tmp_path):
     )
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(i)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, cwd=ROOT,
+            [sys.executable, "-c", code, str(i)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
         )
         for i in range(6)
-    ]  # fmt: skip
+    ]
 
     def tell(racer) -> None:
         racer.stdin.write("go\n")

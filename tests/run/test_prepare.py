@@ -57,8 +57,11 @@ def test_precision_is_that_of_the_config_or_of_the_outputs_earlier_runs(tmp_path
     own = choose_cpu_precision()
     # The third run set its precision itself, the fourth is of the first release.
     for run_id, asked, taken in (
-        ("1", "auto", own), ("2", "auto", other), ("3", own, own), ("4", "auto", None)
-    ):  # fmt: skip
+        ("1", "auto", own),
+        ("2", "auto", other),
+        ("3", own, own),
+        ("4", "auto", None),
+    ):
         write_run(layout, run_id, precision=taken, config={"model": {"precision": asked}})
     assert resolve_precision(config, Storage(), layout) == other
     explicit = make_config(tmp_path, f"model.precision={choose_cpu_precision()}")

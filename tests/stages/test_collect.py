@@ -60,8 +60,11 @@ def test_collector_waits_for_the_row_that_has_all_items_of_the_asset():
         (command,) = collector.add(order[-1])
         assert isinstance(command, Commit) and command.asset == ASSET
         assert [(r["track_index"], r["query_name"]) for r in command.records] == [
-            (0, "a"), (0, "b"), (1, "a"), (1, "b")
-        ]  # fmt: skip
+            (0, "a"),
+            (0, "b"),
+            (1, "a"),
+            (1, "b"),
+        ]
 
 
 def test_collector_orders_assembly_when_all_parts_are_written():
@@ -106,8 +109,11 @@ def test_collector_keeps_the_other_tracks_when_one_fails():
     ]
     records = get_records(add_all(collector, rows))
     assert [(r["track_index"], r["status"]) for r in records] == [
-        (0, "failed"), (0, "failed"), (1, "ok"), (1, "ok"),
-    ]  # fmt: skip
+        (0, "failed"),
+        (0, "failed"),
+        (1, "ok"),
+        (1, "ok"),
+    ]
     assert records[0]["error_code"] == "media_truncated" and records[0]["stem_uri"] == ""
     assert records[0]["error_detail"] == "a reason" and records[0]["rate_hz"] == 8_000
 
@@ -118,8 +124,9 @@ def test_collector_fails_every_item_when_the_asset_fails():
     (commit,) = collector.add(make_failure(-1, "object_changed"))
     assert isinstance(commit, Commit) and commit.orphan_uris == ("/out/0/a",)
     assert [(r["query_name"], r["error_code"]) for r in commit.records] == [
-        ("a", "object_changed"), ("b", "object_changed"),
-    ]  # fmt: skip
+        ("a", "object_changed"),
+        ("b", "object_changed"),
+    ]
     # No record names a file that comes later.
     assert collector.add(make_file(0, "b")) == [Discard(ASSET, "/out/0/b")]
     assert collector.add(make_failure(0, "no_audio")) == []

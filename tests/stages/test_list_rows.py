@@ -69,11 +69,13 @@ def test_list_columns_set_queries_and_tracks_of_each_asset(library, kind):
 
 
 def test_parquet_lists_set_queries_and_tracks(library):
-    table = pa.table({
-        "uri": ["in/a.mp4", "in/e.flac"],
-        "q": [["rain", "a bell"], []],
-        "t": [[1], None],
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "uri": ["in/a.mp4", "in/e.flac"],
+            "q": [["rain", "a bell"], []],
+            "t": [[1], None],
+        }
+    )
     pq.write_table(table, library / "list.parquet")
     config = make_config(
         library,
@@ -186,10 +188,12 @@ def test_a_list_on_s3_names_local_files_only_if_it_may(library, moto_bucket):
 
 
 SECRETS = [
-    "s3://user:hunter2@bucket/x.wav", "https://user:hunter2@host/x.wav",
-    "https://bucket.host/x.wav?X-Amz-Signature=hunter2&a=b", "s3://bucket/x.wav?AWSAccessKeyId=hunter2",
+    "s3://user:hunter2@bucket/x.wav",
+    "https://user:hunter2@host/x.wav",
+    "https://bucket.host/x.wav?X-Amz-Signature=hunter2&a=b",
+    "s3://bucket/x.wav?AWSAccessKeyId=hunter2",
     "https://host/x.wav?sig=hunter2",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("uri", SECRETS)

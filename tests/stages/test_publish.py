@@ -95,9 +95,7 @@ def test_publish_passes_failures_on(publisher):
 def test_publish_reports_a_place_that_cannot_be_written(publisher, tmp_path):
     (tmp_path / "stems").write_text("a file where a folder has to be")
     done = publisher.publish(make_stem(make_noise()))
-    assert isinstance(done, Failed) and (done.stage, done.kind, done.name) == (
-        "publish", STEM, "a"
-    )  # fmt: skip
+    assert isinstance(done, Failed) and (done.stage, done.kind, done.name) == ("publish", STEM, "a")
     assert done.code == "object_missing" and done.seconds.separate == 3.0
 
 
@@ -228,8 +226,10 @@ def make_silent(number: int, is_last: bool, heard: Heard, name: str = "a") -> St
 def test_silent_parts_are_not_written_and_are_silence_in_the_stem(publisher, tmp_path):
     samples_CT = make_noise()
     heard = [
-        Heard("classes", 0.2), Heard("classes", 0.9, ((5.0, 6.0, 0.9),)), Heard("classes", 0.1)
-    ]  # fmt: skip
+        Heard("classes", 0.2),
+        Heard("classes", 0.9, ((5.0, 6.0, 0.9),)),
+        Heard("classes", 0.1),
+    ]
     rows = [
         make_silent(0, False, heard[0]),
         replace(make_stem(samples_CT[:, :10_000], 1, False), heard=heard[1]),

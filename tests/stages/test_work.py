@@ -157,8 +157,11 @@ def test_a_rendition_is_made_with_its_stems(library):
     config = make_config(library, queries, RENDITIONS)
     items = {item.name: item for item in list_assets(config)[0].items}
     assert [(i.kind, i.needs) for i in items.values()] == [
-        (STEM, ()), (STEM, ()), (STEM, ()), (RENDITION, ("siren",)),
-    ]  # fmt: skip
+        (STEM, ()),
+        (STEM, ()),
+        (STEM, ()),
+        (RENDITION, ("siren",)),
+    ]
     assert items["m"].text == "siren -6 dB, the rest +0 dB"
     assert name_pending(config, set(items)) == []
     assert name_pending(config, {"rain", "siren", "bell"}) == [["siren", "m"]] * 3
