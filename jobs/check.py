@@ -13,6 +13,7 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,19 +187,18 @@ def describe_copy(uri: str, storage: "Storage") -> str:
     return f"{uri}: {size} there; the run copies it to {registry.home()}"
 
 
-def find_weights(name: str) -> Path:
-    """Find the checkpoint in the cache or on disk, never downloaded."""
+def find_weights(name: str, check_first: Callable[[], object] = lambda: None) -> Path:
+    """Find the checkpoint in the cache or on disk. It is never downloaded: where a run would
+    download it, `check_first` is called, and then the search fails."""
     from separator.model import registry
 
     os.environ["SEPARATOR_OFFLINE"] = "1"  # for this process, which is only a check
-    return registry.resolve(name)
+    return registry.resolve(name, check_first=check_first)
 
 
 def check_encoder(config: "JobConfig", storage: "Storage") -> str:
     """Encode the config's queries, as a run would; texts in a list's column are not read."""
-    from separator.encoders.clap import check_clap
     from separator.encoders.lookup import UNKNOWN
-    from separator.encoders.tokenizer import find_tokenizer
     from separator.model import registry
     from separator.model.device import choose_device
     from separator.model.zero_shot_files import read_separator
@@ -209,6 +209,7 @@ def check_encoder(config: "JobConfig", storage: "Storage") -> str:
         list_all_examples,
         refuse_examples,
     )
+    from separator.run.prepare import check_text_side
 
     parsed = config.parse_queries()
     examples = list_all_examples(storage, parsed)
@@ -219,11 +220,10 @@ def check_encoder(config: "JobConfig", storage: "Storage") -> str:
         package.load(choose_device("cpu"), "fp32").encode_texts(texts)
         return f"{config.model.name}: {len(queries)} queries encoded"
     try:
-        path = find_weights(config.model.name)
+        path = find_weights(config.model.name, partial(check_text_side, parsed))
+    except EncoderMissing:
+        raise
     except SeparatorError:
-        if texts and config.model.name in registry.PUBLISHED:
-            check_clap()  # without which the download is of no use
-            find_tokenizer()
         raise EncoderMissing("needs the weights") from None
     checkpoint = read_separator(path)
     doubts = encode_texts(path, checkpoint.encoder_id, texts).warnings

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,11 +20,19 @@ log = logging.getLogger(__name__)
 
 
 def download(
-    repository: str, file: str, kind: str, cache: Path, *, offline: bool, way_out: str
+    repository: str,
+    file: str,
+    kind: str,
+    cache: Path,
+    *,
+    offline: bool,
+    way_out: str,
+    check_first: Callable[[], object],
 ) -> Path:
     """Return the path of `file` in the hub cache `cache`, downloading it if it is not there.
 
     `kind` is the repository's type, `model` or `space`; `way_out` ends the error message.
+    `check_first` is called before a download, and raises if the file would be of no use.
     """
     from huggingface_hub import hf_hub_download  # imported here: the import takes 0.3 s
     from huggingface_hub.constants import is_offline_mode
@@ -37,6 +46,7 @@ def download(
     # Try the cache first, so that the hub is not asked at every start.
     with suppress(LocalEntryNotFoundError):
         return Path(get(local_files_only=True))
+    check_first()
     if offline or is_offline_mode():
         reason = "downloads are switched off (SEPARATOR_OFFLINE or HF_HUB_OFFLINE)"
         raise CheckpointMissing(f"{file} is not in the cache and {reason}: {way_out}")

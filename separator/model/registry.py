@@ -18,6 +18,7 @@ from separator.storage.atomic import replacing
 from separator.storage.uri import hide_secret
 
 FetchUri = Callable[[str, Path], object]
+CheckFirst = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -127,15 +128,20 @@ def home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "separator"
 
 
-def resolve(x: str | Path, fetch_uri: FetchUri | None = None) -> Path:
-    """Return the local file of a path, an `s3://` URI or a published name; fetch it if needed."""
+def resolve(
+    x: str | Path, fetch_uri: FetchUri | None = None, check_first: CheckFirst = lambda: None
+) -> Path:
+    """Return the local file of a path, an `s3://` URI or a published name; fetch it if needed.
+
+    `check_first` is called before a published file is downloaded, and raises if that is no use.
+    """
     if not isinstance(x, str | Path) or not str(x) or "\0" in str(x):
         raise RequestError(f"{x!r}: no name, path or s3:// URI of a checkpoint; try {MINI!r}")
     if isinstance(x, str):
         if x in BUNDLED_FILES:
             return _require(BUNDLED_FILES[x], f"this package comes without the model {x}")
         if x in PUBLISHED:
-            return obtain(PUBLISHED[x])
+            return obtain(PUBLISHED[x], check_first)
         if x in BY_HAND:
             return find_by_hand(BY_HAND[x])
         if x.startswith("s3://"):
@@ -172,7 +178,7 @@ def is_path(x: str) -> bool:
     return x not in (*BUNDLED_FILES, *PUBLISHED, *BY_HAND) and "://" not in x
 
 
-def obtain(published: PublishedModel) -> Path:
+def obtain(published: PublishedModel, check_first: CheckFirst = lambda: None) -> Path:
     """Return the verified file of a published checkpoint.
 
     A copy put into `home()` by hand comes first, then the hub cache in `home()/hub`, then a
@@ -187,6 +193,7 @@ def obtain(published: PublishedModel) -> Path:
             home() / "hub",
             offline=_is_set("SEPARATOR_OFFLINE"),
             way_out=f"put {published.uri} (sha256 {published.sha256}) at {by_hand}",
+            check_first=check_first,
         )
     try:
         check_sha256(path, published.sha256, home() / f"{published.file}.sha256")

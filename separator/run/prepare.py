@@ -15,6 +15,7 @@ from separator.errors import CheckpointError, RequestError
 from separator.model import registry
 from separator.model.entry_points import hash_package
 from separator.model.identity import find_sha256
+from separator.queries import Query
 from separator.results.done import DoneItems, find_done
 from separator.results.folders import find_folder
 from separator.results.paths import Layout, name_presence
@@ -131,7 +132,8 @@ def prepare_target(config: JobConfig, storage: Storage, is_detection: bool = Fal
         path, encoder_id, sha256 = None, "", hash_package(config.model.name, package)
         refuse_examples(config.model.name, examples)
     else:
-        path = registry.resolve(config.model.name, storage.fetch)
+        check_first = partial(check_text_side, parsed)
+        path = registry.resolve(config.model.name, storage.fetch, check_first)
         sha256 = find_sha256(path) or read_weights(path).sha256
         encoder_id = name_sound_encoder(path, config.model.detector, storage) if examples else ""
     precision = resolve_precision(config, storage, layout)
@@ -142,6 +144,16 @@ def prepare_target(config: JobConfig, storage: Storage, is_detection: bool = Fal
     work = make_work(config, sha256, precision, {}, queries, detector_sha256, is_detection)
     resolved = replace(config, model=replace(config.model, precision=precision))
     return Target(resolved, storage, layout, path, work, examples, is_detection=is_detection)
+
+
+def check_text_side(queries: Iterable[Query]) -> None:
+    """Refuse texts if CLAP, which all published models need for them, cannot be loaded here."""
+    if not all(query.files for query in queries):
+        from separator.encoders.clap import check_clap
+        from separator.encoders.tokenizer import find_tokenizer
+
+        check_clap()
+        find_tokenizer()
 
 
 def resolve_precision(config: JobConfig, storage: Storage, layout: Layout) -> str:

@@ -1,6 +1,7 @@
 """A package that is not installed: one line that says how to get it, before any work."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -8,10 +9,11 @@ from jobs.check import check_encoder
 from jobs.cli import main
 from separator.config import read_config
 from separator.encoders.lookup import find_encoder
-from separator.errors import EncoderMissing, RequestError, tell_install
+from separator.errors import CheckpointMissing, EncoderMissing, RequestError, tell_install
 from separator.model.checkpoint import write_safetensors
 from separator.results.found import Found
 from separator.results.markers import Frames, write_markers
+from separator.run.prepare import prepare_target
 from separator.storage import Storage
 from tests.helpers.golden import make_small_net
 from tests.helpers.training import ROOT
@@ -68,8 +70,9 @@ def test_text_encoder_names_its_packages_before_files_that_are_missing(
         find_encoder(path, "0" * 16)
 
 
-def test_check_names_the_packages_of_published_weights_before_they_are_downloaded(
-    tmp_path, monkeypatch, capsys
+@pytest.mark.parametrize("prepare", [check_encoder, prepare_target])
+def test_packages_for_published_weights_are_named_before_the_download(
+    prepare, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("SEPARATOR_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SEPARATOR_OFFLINE", "1")
@@ -77,4 +80,8 @@ def test_check_names_the_packages_of_published_weights_before_they_are_downloade
     given = [f"input.uri={tmp_path / 'in'}", f"output.uri={tmp_path / 'out'}", "queries=[siren]"]
     config = read_config(ROOT / "configs/local.yaml", [*given, "model.name=audiosep-hive"])
     with pytest.raises(EncoderMissing, match="laion_clap is not installed"):
-        check_encoder(config, Storage())
+        prepare(config, Storage())
+    sounds = replace(config, queries=[{"name": "siren", "audio": str(tmp_path)}])
+    (tmp_path / "a.wav").touch()
+    with pytest.raises((EncoderMissing, CheckpointMissing), match=r"weights|downloads are"):
+        prepare(sounds, Storage())  # which need no package
