@@ -118,9 +118,14 @@ def read_tracks(value: Any, default: Any) -> Any:
 
 
 def _read_json(value: Any) -> Any:
-    text = value.strip() if isinstance(value, str) else ""
-    if not text.startswith(("[", "{")):
+    """Read the cell of a list that may hold JSON; blanks around a text do not count."""
+    if isinstance(value, bytes):
+        raise QueryError(f"{value!r:.80}: is binary; write the column as text")
+    if not isinstance(value, str):
         return value
+    text = value.strip()
+    if not text.startswith(("[", "{")):
+        return text
     try:
         return json.loads(text)
     except ValueError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from separator.errors import (
+    AccessDenied,
     BucketMissing,
     ObjectChanged,
     ObjectMissing,
@@ -76,6 +77,8 @@ class S3Store:
             raise BucketMissing(
                 f"s3://{place.bucket}: no such bucket; set storage.endpoint_url for another store"
             ) from None
+        except AccessDenied:  # there is a bucket to refuse
+            return
 
     def fetch(self, place: Place, path: Path, expected: Entry) -> None:
         """Read the listed version of an object into a local file, in parallel ranges."""
@@ -174,7 +177,10 @@ def _make_entry(place: Place, item: dict[str, Any]) -> Entry:
     )
     modified_at = modified_at.astimezone(UTC).replace(microsecond=0)
     entry = Entry(place.uri, size, etag.strip('"'), modified_at)
-    if hidden := hide_secret(place.uri):
-        error = StorageError(f"{show_uri(hidden)}: holds a signature in its name: rename it")
+    hidden, what = hide_secret(place.uri), "a signature"
+    if "\0" in place.key:  # no URI may hold it
+        hidden, what = show_uri(hidden or place.uri), "a NUL"
+    if hidden:
+        error = StorageError(f"{show_uri(hidden)}: holds {what} in its name: rename it")
         return replace(entry, uri=hidden, error=error)
     return entry

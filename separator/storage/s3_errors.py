@@ -44,6 +44,7 @@ class Unexplained(StorageError):
 KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, storage.profile, or the machine's role"
 DENIED = f"access denied; {KEYS}, and what they are allowed"
 EXPIRED = "the session's credentials have expired; renew them"
+DAMAGED = "the bytes did not arrive as they were sent"
 REGION = "the bucket is in another region; set storage.region"
 # Errors by the store's code; BY_STATUS has the code for answers without a body (HEAD).
 BY_CODE: dict[str, tuple[type[StorageError], str]] = {
@@ -67,6 +68,10 @@ BY_CODE: dict[str, tuple[type[StorageError], str]] = {
     "RequestLimitExceeded": (Throttled, "too many requests"),
     "ThrottlingException": (Throttled, "too many requests"),
     "RequestTimeout": (TimedOut, "the store gave up waiting for the request"),
+    "BadDigest": (StorageBusy, DAMAGED),
+    "IncompleteBody": (StorageBusy, DAMAGED),
+    "XAmzContentSHA256Mismatch": (StorageBusy, DAMAGED),
+    "XAmzContentChecksumMismatch": (StorageBusy, DAMAGED),
     "PreconditionFailed": (ObjectChanged, "the object changed after it was listed"),
     "ConditionalRequestConflict": (StorageBusy, "another writer is writing the object"),
     "OperationAborted": (StorageBusy, "another writer is writing the object"),

@@ -3,21 +3,28 @@
 Rows are streamed: only one batch is in memory.
 """
 
+import codecs
 import csv
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 from separator.errors import RequestError
 from separator.storage.storage import Storage
 from separator.storage.temporary import temporary_folder
-from separator.storage.uri import parse_uri
+from separator.storage.uri import parse_uri, show_uri
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson", ".json", ".txt")
 URI_COLUMNS = ("uri", "asset_uri", "url", "path", "file", "wav")
 LONGEST_FIELD = 1 << 24  # characters of one field of a CSV file
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # Windows' PowerShell writes such files
+# Errors of pyarrow, beside ValueErrors: damaged pages, and values that Python's types cannot hold,
+# such as a time after the year 9999 or in an unknown zone.
+DAMAGED = (OSError, ArithmeticError, LookupError, TypeError, NotImplementedError, MemoryError)
 
 Row = dict[str, Any]
 
@@ -77,18 +84,20 @@ def resolve_uri(list_uri: str, uri: str) -> str:
     """Resolve a relative path in a list against the list's folder."""
     if "://" in uri or uri.startswith("/"):
         return uri
-    return parse_uri(list_uri).uri.rpartition("/")[0] + "/" + uri
+    folder = parse_uri(list_uri).uri.rpartition("/")[0]
+    if folder.startswith("file://"):  # percent-encoded, and so is a name in it
+        try:
+            uri = quote_from_bytes(os.fsencode(uri))
+        except UnicodeEncodeError:
+            raise RequestError(f"{show_uri(uri)}: is not valid text") from None
+    return f"{folder}/{uri}"
 
 
 def _read_file(uri: str, path: Path, columns: Sequence[str] | None) -> Iterator[Row | str | None]:
     """Yield a dict for a row, a text for one that cannot be read, None for an empty line."""
     suffix = "." + uri.lower().rpartition(".")[2]
     if suffix == ".parquet":
-        import pyarrow.parquet as pq  # imported here, because the import takes 0.2 s
-
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(4096, columns=columns):
-                yield from batch.to_pylist()
+        yield from _read_parquet(path, columns)
         return
     if suffix == ".json":
         content = json.loads(path.read_bytes())
@@ -97,15 +106,47 @@ def _read_file(uri: str, path: Path, columns: Sequence[str] | None) -> Iterator[
         yield from map(_check, content["data"])
         return
     csv.field_size_limit(LONGEST_FIELD)
-    # utf-8-sig: files from spreadsheets begin with a byte order mark. A name that is no UTF-8 is
-    # kept as it is.
-    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+    # A name that is no UTF-8 is kept as it is.
+    with path.open(newline="", encoding=_find_encoding(path), errors="surrogateescape") as file:
         if suffix == ".csv":
-            yield from map(_check_fields, csv.DictReader(file))
+            yield from _read_csv(csv.DictReader(file, strict=True))
             return
         parse = _parse if suffix in (".jsonl", ".ndjson") else _name
         for line in file:
             yield parse(line.rstrip("\r\n")) if line.strip() else None
+
+
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
+    import pyarrow.parquet as pq  # imported here, because the import takes 0.2 s
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(4096, columns=columns):
+                yield from batch.to_pylist()
+    except DAMAGED as error:
+        raise ValueError(f"cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _find_encoding(path: Path) -> str:
+    """Find the encoding of a text by its byte order mark, which files from spreadsheets have."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in UTF_16 else "utf-8-sig"
+
+
+def _read_csv(rows: "csv.DictReader[str]") -> Iterator[Row | str]:
+    """Yield the rows of a CSV file; after one with wrong quotes, go on with the next line."""
+    if rows.fieldnames is None:  # an empty file; an error in the header is one of the whole list
+        return
+    while True:
+        try:
+            yield _check_fields(next(rows))
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield (
+                f"is no CSV: {error}; close each quote, and write one in a field twice (rows "
+                "behind an open quote are lost)"
+            )
 
 
 def _check_fields(row: dict[str | None, Any]) -> Row | str:

@@ -90,6 +90,25 @@ def test_parquet_lists_set_queries_and_tracks(library):
     assert "has a query for it" in other.trouble
 
 
+def test_cells_of_blanks_and_of_bytes(library):
+    """Blanks around a comma are no queries; some writers of Parquet mark no column as text."""
+    (library / "list.csv").write_text("uri, q, t\nin/a.mp4, ,  \nin/e.flac, rain , first \n")
+    columns = ["input.queries_column=' q'", "input.tracks_column=' t'"]
+    config = make_config(library, f"input.uri={library / 'list.csv'}", *columns)
+    usual = [query.text for query in config.parse_queries()]
+    blank, given = list_assets(config)
+    assert [item.text for item in blank.items] == usual
+    assert blank.tracks == "all" and not blank.trouble
+    assert [item.text for item in given.items] == ["rain"] and given.tracks == "first"
+
+    table = pa.table({"uri": ["in/a.mp4", "in/e.flac"], "t": [b"1", None]})
+    pq.write_table(table, library / "list.parquet")
+    config = make_config(library, f"input.uri={library / 'list.parquet'}", "input.tracks_column=t")
+    binary, empty = list_assets(config)
+    assert binary.trouble_code == "bad_request" and "b'1': is binary" in binary.trouble
+    assert not empty.trouble
+
+
 def test_a_column_without_a_name_is_ignored(library):
     """pandas writes one, its index, unless it is told not to."""
     pd.DataFrame({"uri": ["in/a.mp4", "in/e.flac"]}).to_csv(library / "list.csv")

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from separator.errors import (
     AccessDenied,
+    BucketMissing,
     DiskFull,
     ObjectChanged,
     StorageBusy,
@@ -36,6 +37,8 @@ pytestmark = pytest.mark.usefixtures("credentials")
         (fail(500, "InternalError"), StorageBusy, "answered 500"),
         (fail(400, "RequestTimeout"), TimedOut, "gave up waiting"),
         (fail(400, "ExpiredToken"), TokenExpired, "have expired"),
+        (fail(400, "BadDigest"), StorageBusy, "did not arrive as they were sent"),
+        (fail(400, "IncompleteBody"), StorageBusy, "did not arrive as they were sent"),
         (fail(403, "RequestTimeTooSkewed"), AccessDenied, "clock is wrong"),
         (
             fail(400, "AuthorizationHeaderMalformed", x_amz_bucket_region="eu-west-3"),
@@ -243,4 +246,11 @@ def test_stat_asks_for_the_reason_that_an_answer_to_head_cannot_give(status):
 
 def test_stat_of_what_is_no_store_says_so():
     with serve(Answer(400)) as server, pytest.raises(StorageError, match="is no S3 answer"):
+        reach(server).stat("s3://bucket/key")
+
+
+def test_exists_needs_no_right_to_look_at_the_bucket():
+    with serve(Answer(404), Answer(403)) as server:
+        assert not reach(server).exists("s3://bucket/key")
+    with serve(Answer(404)) as server, pytest.raises(BucketMissing):
         reach(server).stat("s3://bucket/key")

@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from collections.abc import Sequence
 from urllib.parse import quote
 
 import pytest
@@ -43,11 +44,11 @@ def test_fetch_ends_where_each_body_has_a_wrong_checksum(tmp_path):
     assert len(server.seen) == 3 and not (tmp_path / "copy").exists()
 
 
-def list_names() -> Answer:
+def list_names(names: Sequence[str] = NAMES) -> Answer:
     contents = "".join(
         f"<Contents><Key>{quote(name)}</Key><Size>5</Size><ETag>&quot;{ETAG}&quot;</ETag>"
         "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
-        for name in NAMES
+        for name in names
     )
     page = f"<Name>bucket</Name>{contents}<EncodingType>url</EncodingType>"
     return Answer(200, f"<ListBucketResult>{page}</ListBucketResult>".encode())
@@ -71,3 +72,10 @@ def test_patterns_leave_out_an_object_with_a_signature_in_its_name(include, excl
 def test_a_signature_in_a_name_ends_a_listing_that_asks_for_all():
     with serve(list_names()) as server, pytest.raises(StorageError, match=r"talk.mp4\?\*\*\*"):
         list(reach(server).list("s3://bucket/news/"))
+
+
+def test_a_nul_in_a_name_fails_its_object_and_no_other():
+    with serve(list_names(["news/a\0.wav", "news/b.wav"])) as server:
+        odd, plain = reach(server).list("s3://bucket/news/", ["*.wav"], with_errors=True)
+    assert odd.uri == r"s3://bucket/news/a\x00.wav" and "holds a NUL" in str(odd.error)
+    assert plain.uri == "s3://bucket/news/b.wav" and plain.error is None

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from separator.errors import ObjectMissing, RequestError
-from separator.storage import Storage
+from separator.storage import Storage, parse_uri
 from separator.storage.tables import (
     find_uri_column,
     is_list,
@@ -89,6 +89,50 @@ def test_resolve_uri_from_the_folder_of_the_list():
     assert resolve_uri("/lists/x.csv", "s3://b/a.mp4") == "s3://b/a.mp4"
 
 
+def test_resolve_uri_keeps_names_beside_a_list_whose_folder_is_no_text():
+    found = [resolve_uri("file:///lists%FF/x.csv", name) for name in ("100%41.wav", "é?#.wav")]
+    assert [os.fsencode(parse_uri(uri).key) for uri in found] == [
+        b"/lists\xff/100%41.wav",
+        b"/lists\xff/\xc3\xa9?#.wav",
+    ]
+    with pytest.raises(RequestError, match="is not valid text"):
+        resolve_uri("file:///lists%FF/x.jsonl", "\ud800.wav")
+
+
+def damage_pages(path) -> None:
+    data = bytearray(path.read_bytes())
+    data[30:50] = bytes(20)
+    path.write_bytes(data)
+
+
+def test_read_list_names_a_parquet_list_with_damaged_pages(tmp_path):
+    pq.write_table(
+        pa.table({"uri": ["a.wav"] * 2_000}),
+        tmp_path / "x.parquet",
+        compression="gzip",
+        use_dictionary=False,
+    )
+    damage_pages(tmp_path / "x.parquet")
+    with pytest.raises(RequestError, match=r"x\.parquet: cannot be read: OSError: GZip"):
+        list(read_list(Storage(), str(tmp_path / "x.parquet")))
+
+
+@pytest.mark.parametrize(
+    "made_at",
+    [
+        pa.array([1], pa.timestamp("us", "Europe/Nowhere")),
+        pa.array([3_000_000], pa.date32()),
+    ],
+    ids=["unknown zone", "after the year 9999"],
+)
+def test_read_list_names_a_parquet_list_with_times_that_do_not_exist(tmp_path, made_at):
+    pq.write_table(pa.table({"uri": ["a.wav"], "made_at": made_at}), tmp_path / "x.parquet")
+    with pytest.raises(RequestError, match=r"x\.parquet: cannot be read"):
+        list(read_list(Storage(), str(tmp_path / "x.parquet")))
+    (row,) = read_list(Storage(), str(tmp_path / "x.parquet"), ["uri"])
+    assert row.columns == {"uri": "a.wav"}
+
+
 def test_read_list_yields_rows_that_cannot_be_read_with_the_reason(tmp_path):
     path = tmp_path / "x.jsonl"
     lines = ['{"uri": "a"}', "", "7", "[1]", "null", "{", "[" * 100_000, '{"uri": NaN}']
@@ -126,6 +170,40 @@ def test_csv_rows_with_more_fields_than_columns_are_named(tmp_path):
     assert first.columns == {"uri": "a.wav", "title": "Siren"} and not first.trouble
     assert "more fields than the list has columns" in second.trouble and not second.columns
     assert third.columns == {"uri": "c.wav", "title": "Rain"} and not third.trouble
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_row"),
+    [
+        (['"Best of" 2020.wav,x', "b.wav,y"], [False, True]),
+        (["a.wav,x", '"b.wav,y', "c.wav,z"], [True, False]),
+        (["a.wav,x", '"b.wav,y', "c.wav,z", '"d.wav",z', "e.wav,z"], [True, False, True]),
+        (['a.wav,"say ""x"", twice"', '5" disc.wav,"1', '2"'], [True, True]),
+    ],
+    ids=["text behind a quote", "never closed", "closed by a later one", "right"],
+)
+def test_csv_rows_with_wrong_quotes_are_named_and_no_other_is_lost(tmp_path, lines, is_row):
+    """A quote that is not closed would make one name of all rows behind it."""
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(["uri,title", *lines]) + "\n")
+    rows = list(read_list(Storage(), str(path)))
+    assert [not row.trouble for row in rows] == is_row
+    assert all(row.columns or "close each quote" in row.trouble for row in rows)
+
+
+def test_csv_header_with_wrong_quotes_is_an_error_of_the_list(tmp_path):
+    (tmp_path / "x.csv").write_text('"uri" of it,title\na.wav,x\n')
+    with pytest.raises(RequestError, match=r"x\.csv: "):
+        list(read_list(Storage(), str(tmp_path / "x.csv")))
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.csv", "x.jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_read_list_takes_utf_16(tmp_path, name, encoding):
+    """PowerShell writes it: `dir -Name > list.txt`."""
+    text = {"x.txt": "é.wav", "x.csv": "uri\r\né.wav", "x.jsonl": '{"uri": "é.wav"}'}[name]
+    (tmp_path / name).write_bytes(f"\ufeff{text}\r\n".encode(encoding))
+    assert [row.columns for row in read_list(Storage(), str(tmp_path / name))] == [{"uri": "é.wav"}]
 
 
 def test_audiosep_s_json_names_its_objects_by_wav(tmp_path):
