@@ -9,6 +9,7 @@ Face Hub, where it is private.
 
 import argparse
 import contextlib
+import itertools
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -83,10 +84,12 @@ def claim(
     from separator.export.shard_contents import Contents
 
     if not storage.exists(layout.about()):
-        for uri in filter(storage.exists, (layout.card(), layout.croissant())):
+        described = filter(storage.exists, (layout.card(), layout.croissant()))
+        # Readers take all shards in data/ for parts of one data set.
+        for uri in itertools.chain(described, list_sizes(storage, layout.data(""))):
             raise RequestError(
-                f"output.uri={config.output.uri!r}: holds a {uri.rpartition('/')[2]} that is not"
-                " ours; choose another place"
+                f"output.uri={config.output.uri!r}: holds a"
+                f" {uri.removeprefix(f'{layout.root_uri}/')} that is not ours; choose another place"
             )
         with contextlib.suppress(ObjectExists):  # another export began at the same moment
             write_about(storage, layout, selection, config, "begun")

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import Command, add_config_arguments, show_moment
+from jobs.command import Command, add_config_arguments, say, show_moment
 from separator.errors import RequestError
 
 if TYPE_CHECKING:
-    from separator.results.found import Found
+    from separator.results.found import Found, Presence
     from separator.storage import Storage
 
 FORMATS = ("table", "csv", "json")
@@ -49,13 +49,22 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 def read_chosen(
     options: argparse.Namespace, storage: "Storage", output_uri: str, query: str
-) -> list[dict[str, Any]]:
+) -> "Presence":
     """Read the rows of the stems that the options choose."""
     from separator.results.found import read_presence
 
     if not 0 <= options.min_score <= 1:
         raise RequestError(f"--min-score {options.min_score:g}: must be from 0 to 1")
     return read_presence(storage, output_uri, query, options.verdict)
+
+
+def say_unheard(presence: "Presence") -> None:
+    """Say on stderr in how many assets nothing has listened, if there are any."""
+    if number := presence.num_unheard:
+        say(
+            f"nothing has listened in {number:,} asset{'s' * (number != 1)}: failed (see `separator"
+            " failures`), changed since, or detect.model was off"
+        )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -71,8 +80,8 @@ def run(options: argparse.Namespace) -> None:
     output, settings = read_output(options.config, overrides)
     query = options.query or (texts[0] if texts else "")
     storage = Storage(settings)
-    rows = read_chosen(options, storage, output.uri, query)
-    found = list(list_found(rows, options.min_score))
+    presence = read_chosen(options, storage, output.uri, query)
+    found = list(list_found(presence.rows, options.min_score))
     names = list(Found.__dataclass_fields__)
     if options.format == "csv":
         writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
@@ -83,7 +92,8 @@ def run(options: argparse.Namespace) -> None:
     elif found:
         print_table(found)
     else:
-        print(describe_nothing(options, lambda: read_presence(storage, output.uri, query)))
+        print(describe_nothing(options, lambda: read_presence(storage, output.uri, query).rows))
+    say_unheard(presence)
 
 
 def to_row(found: "Found") -> dict[str, Any]:

@@ -9,7 +9,7 @@ import sys
 from fractions import Fraction
 
 from jobs.command import Command, add_config_arguments
-from jobs.find import add_choice, read_chosen
+from jobs.find import add_choice, read_chosen, say_unheard
 from separator.errors import RequestError, check_installed
 from separator.results.markers import SUFFIXES
 
@@ -44,14 +44,15 @@ def run(options: argparse.Namespace) -> None:
         check_installed("opentimelineio", "editors", "OpenTimelineIO")
     output, settings = read_output(options.config, options.overrides)
     storage = Storage(settings)
-    rows = read_chosen(options, storage, output.uri, options.query)
+    presence = read_chosen(options, storage, output.uri, options.query)
     folder = options.out or join_uri(parse_uri(output.uri).uri.rstrip("/"), "markers")
-    shared = output.uri if options.out else ""
+    folder, shared = parse_uri(folder).uri, output.uri if options.out else ""
     count, num_removed = write_marker_files(
-        storage, rows, folder, options.format, options.min_score, fps, shared
+        storage, presence.rows, folder, options.format, options.min_score, fps, shared
     )
     removed = f"; removed {num_removed:,} of an earlier call" if num_removed else ""
     print(f"{count:,} files in {folder}{removed}")
+    say_unheard(presence)
 
 
 MARKERS = Command(

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def read(options: argparse.Namespace) -> None:
-    from separator.results.verdicts import add_verdicts
+    from separator.results.verdicts import add_verdicts, list_fingerprints
 
     verdicts, output_uri = parse_file(options.file)
     storage, layout = find_output(options, output_uri)
@@ -170,13 +170,6 @@ def read_place(path: Path) -> "tuple[Storage, str]":
     storage = Storage(build(tree.storage, path))
     is_open = OmegaConf.is_missing(tree.output, "uri")
     return storage, "" if is_open else build(tree.output, path).uri
-
-
-def list_fingerprints(storage: "Storage", layout: "Layout") -> set[str]:
-    from separator.results.latest import read_latest
-
-    batches = read_latest(storage, layout, ["fingerprint"])
-    return {value for batch in batches for value in batch["fingerprint"].to_pylist()}
 
 
 def write_tasks(options: argparse.Namespace) -> None:

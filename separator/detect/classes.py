@@ -31,7 +31,7 @@ ONLY_WHOLE = {
     "smash", "slap", "chop", "man", "woman", "waves", "tick", "clicking", "vibration", "opera",
     "bass", "steam", "crow", "crowing", "goat", "whistle", "chant", "distortion", "sidetone",
     "harmonic", "soul", "shuffle", "howl", "coo", "moan", "gears", "tools", "chime", "zing", "ska",
-    "techno", "chorus", "walk", "saw",
+    "techno", "chorus", "walk", "saw", "tapping", "scratching",
 }  # fmt: skip
 
 

@@ -7,7 +7,8 @@ generator; `classes.py` looks up which of them a detector has.
 
 TABLE = """
 speech; person speak; person talk; someone talk; someone speak; people talk; people speak;\
- human voice; voice; talking; speaking; spoken words; conversation; dialogue; narrator; narration:\
+ human voice; voice; talking; speaking; spoken words; conversation; dialogue; narrator; narration;\
+ police officer:\
  Speech; Male speech, man speaking; Female speech, woman speaking; Child speech, kid speaking;\
  Conversation; Narration, monologue; man; woman
 man speak; man talk; male speech; male voice; man voice; man reads; male speaker:\
@@ -67,23 +68,24 @@ cricket; cicada; grasshopper: Cricket; Insect; crickets
 mosquito: Mosquito
 frog; toad; ribbit; croak; bullfrog: Frog; Croak; frog
 music: Music; Musical instrument; piano; guitar; strings; flute; trumpet; organ; drums
-guitar; guitarist:\
+guitar; guitarist; guitar music:\
  Guitar; Electric guitar; Acoustic guitar; Steel guitar, slide guitar; Bass guitar; Strum; guitar
 electric guitar: Electric guitar; guitar
 acoustic guitar: Acoustic guitar; guitar
 bass guitar: Bass guitar
-piano; pianist: Piano; Electric piano; piano
+piano; pianist; piano music: Piano; Electric piano; piano
 keyboard music: Keyboard (musical); Piano; Organ; Synthesizer; piano; organ
-organ; organist; pipe organ; church organ: Organ; Electronic organ; Hammond organ; organ
-drum; drumming; drummer; percussion; drumbeat:\
+organ; organist; pipe organ; church organ; organ music:\
+ Organ; Electronic organ; Hammond organ; organ
+drum; drumming; drummer; percussion; drumbeat; drum music:\
  Drum; Drum kit; Percussion; Snare drum; Bass drum; Drum machine; Drum roll; Hi-hat; drums
-string instrument; strings; bowed string; string orchestra; string ensemble:\
+string instrument; strings; bowed string; string orchestra; string ensemble; string music:\
  Bowed string instrument; String section; Violin, fiddle; Cello; Double bass; strings
-violin; fiddle; violinist: Violin, fiddle; Bowed string instrument; strings
-cello; cellist: Cello; Bowed string instrument; strings
-flute; flutist; recorder flute: Flute; flute
-trumpet; trumpeter; brass; brass instrument: Trumpet; Brass instrument; trumpet
-saxophone; sax: Saxophone
+violin; fiddle; violinist; violin music: Violin, fiddle; Bowed string instrument; strings
+cello; cellist; cello music: Cello; Bowed string instrument; strings
+flute; flutist; recorder flute; flute music: Flute; flute
+trumpet; trumpeter; brass; brass instrument; trumpet music: Trumpet; Brass instrument; trumpet
+saxophone; sax; saxophone music: Saxophone
 bell; church bell; toll: Bell; Church bell; Jingle bell; Chime; Change ringing (campanology); bell
 doorbell; door bell: Doorbell; Ding-dong
 bicycle bell; bike bell: Bicycle bell
@@ -102,7 +104,7 @@ tap water; faucet: Water tap, faucet
 fire; flame; campfire; bonfire; fireplace; firewood; wood burn; logs crackle; burn logs: Fire;\
  Crackle; fire
 fire alarm: Fire alarm; Smoke detector, smoke alarm; alarm
-fire engine; fire truck:\
+fire engine; fire truck; fire brigade; fire department:\
  Fire engine, fire truck (siren); Emergency vehicle; siren
 firework; firecracker: Fireworks; Firecracker
 car; automobile; vehicle: Car; Vehicle; Motor vehicle (road); Car passing by; engine
@@ -124,7 +126,8 @@ siren: Siren; Police car (siren); Ambulance (siren); Fire engine, fire truck (si
  Civil defense siren; Emergency vehicle; siren
 police siren; police car; police: Police car (siren); Siren; Emergency vehicle; siren
 ambulance; ambulance siren: Ambulance (siren); Siren; Emergency vehicle; siren
-fire truck siren; fire engine siren: Fire engine, fire truck (siren); Siren; siren
+fire truck siren; fire engine siren; fire brigade siren; fire department siren:\
+ Fire engine, fire truck (siren); Siren; siren
 air raid siren; air raid; civil defence siren: Civil defense siren; siren
 emergency vehicle: Emergency vehicle; Siren; siren
 alarm; beep; beeping; beeper: Alarm; Beep, bleep; Smoke detector, smoke alarm; Fire alarm;\
@@ -136,7 +139,8 @@ clock; watch tick; tick; ticking: Clock; Tick; Tick-tock; clock
 helicopter; rotor; chopper: Helicopter; helicopter
 airplane; aeroplane; aircraft; plane; jet: Aircraft; Fixed-wing aircraft, airplane;\
  Aircraft engine; Jet engine; Propeller, airscrew
-train; railway; railroad; locomotive: Train; Rail transport; Railroad car, train wagon;\
+train; railway; railroad; locomotive; steam train; steam locomotive; steam engine:\
+ Train; Rail transport; Railroad car, train wagon;\
  Train wheels squealing; Clickety-clack; train
 train whistle; steam whistle: Train whistle; Steam whistle
 subway; underground train: Subway, metro, underground
@@ -150,14 +154,16 @@ hammer; hammering: Hammer; Jackhammer
 vacuum; vacuum cleaner; hoover; vacuuming: Vacuum cleaner; vacuum
 hair dryer: Hair dryer
 lawn mower: Lawn mower
-typing; keyboard; computer key; keys click; typist; typewriter; keyboard click:\
+typing; keyboard; computer key; keys click; typist; typewriter; keyboard click; typing keyboard:\
  Typing; Computer keyboard; Typewriter; typing
 typewriter: Typewriter; Typing; typing
 knock; rap door; knocking: Knock; knocking
 door: Door; Slam; Sliding door; Knock; Doorbell; Squeak; Creak
 door slam: Slam; Door
 toilet: Toilet flush
-gunshot; gunfire; gun; shooting: Gunshot, gunfire; Machine gun; Fusillade; Cap gun
+gunshot; gunfire; gun; shooting; gun fire; rifle fire:\
+ Gunshot, gunfire; Machine gun; Fusillade; Cap gun
+artillery; artillery fire; cannon fire: Artillery fire; Gunshot, gunfire
 explosion; blast: Explosion; Boom; Eruption
 glass break; shatter; broken glass: Shatter; Glass; Breaking
 dishes; cutlery: Dishes, pots, and pans; Cutlery, silverware

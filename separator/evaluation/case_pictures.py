@@ -9,6 +9,11 @@ from separator.audio.pictures import draw_spectrogram, measure_loudest
 WIDTH, HEIGHT = 240, 96  # of one sound
 
 
+def write_plainly(text: str) -> str:
+    """Escape a text for matplotlib, which takes what stands between two `$` for a formula."""
+    return text.replace("$", r"\$")
+
+
 def draw_case(
     mixture_T: np.ndarray, target_T: np.ndarray, stem_T: np.ndarray, rate_hz: int, title: str
 ) -> bytes:
@@ -34,7 +39,8 @@ def draw_case(
         axes.set_title(name)
         axes.set_xlabel("s")
     figure.axes[0].set_ylabel("mel")
-    figure.suptitle(title if len(title) <= 100 else title[:97] + "...", fontsize=9)
+    shown = title if len(title) <= 100 else title[:97] + "..."
+    figure.suptitle(write_plainly(shown), fontsize=9)
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=80)
     return out.getvalue()

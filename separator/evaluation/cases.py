@@ -138,7 +138,13 @@ def read_cases(storage: Storage, uri: str) -> list[Row]:
             raise RequestError(
                 f"{uri}: row {i} has no {missing[0]}; needed are mixture, target and query"
             )
-        row |= {key: resolve_uri(uri, row[key]) for key in ("mixture", "target")}
+        for key in ("mixture", "target"):
+            if not isinstance(row[key], str):
+                raise RequestError(
+                    f"{uri}: row {i}: {key} is no text, but {type(row[key]).__name__}; needed is"
+                    " the path of a file"
+                )
+            row[key] = resolve_uri(uri, row[key])
         check_query(f"{uri}: row {i}", row["query"])
         row["kind"] = str(row.get("kind") or row["query"])
         rows.append(row)

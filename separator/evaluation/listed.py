@@ -9,6 +9,7 @@ import numpy as np
 
 from separator.api import Separator, load_model
 from separator.errors import AudioError, RequestError
+from separator.evaluation.case_pictures import write_plainly
 from separator.evaluation.cases import Case, make_case, plan_cases, read_cases, score
 from separator.evaluation.over_units import Row, Score
 from separator.storage import Storage
@@ -170,7 +171,8 @@ def draw(summary: dict[str, dict[str, float]], path: Path) -> None:
     kinds = sorted((k for k in summary if k != MEAN), key=lambda k: summary[k]["sdri_db"])
     figure = Figure(figsize=(7, 1 + 0.22 * len(kinds)), layout="constrained")
     axes = figure.subplots()
-    axes.barh(kinds, [summary[k]["sdri_db"] for k in kinds], color="C0")
+    names = [write_plainly(kind) for kind in kinds]
+    axes.barh(names, [summary[k]["sdri_db"] for k in kinds], color="C0")
     axes.axvline(summary[MEAN]["sdri_db"], color="C3", label="mean")
     axes.set_xlabel("SDRi [dB]")
     axes.margins(y=0.01)

@@ -162,10 +162,36 @@ class Protocol:
             check_choice("protocol.metrics", metric, MORE)
         if not self.queries:
             raise RequestError("protocol.queries: is empty; say what is asked: {caption: {...}}")
+        self.check_queries()
         self.check_rates()
         self.check_cases()
+        self.check_figures()
         own = {} if self.mixing == "generated" else list_own_queries()
         self.queries = self.queries | {k: v for k, v in own.items() if k not in self.queries}
+
+    def check_queries(self) -> None:
+        """Refuse queries that name no column of the rows, and those that the mixing cannot give."""
+        is_generated = self.mixing == "generated"
+        for name, query in self.queries.items():
+            where = f"protocol.queries.{name}"
+            if query.kind == "generated":
+                if not is_generated:
+                    raise RequestError(f"{where}: kind=generated is for mixing=generated alone")
+            elif query.kind != "text" and is_generated:
+                raise RequestError(f"{where}: kind={query.kind}: mixing=generated has no files")
+            elif not query.column and not (query.kind == "text" and query.text):
+                raise RequestError(
+                    f"{where}: has no column; name the one that holds it: column=..."
+                )
+
+    def check_figures(self) -> None:
+        """Refuse a protocol without figures, and published rows that do not fit their columns."""
+        if not self.figures:
+            raise RequestError("protocol.figures: is empty; name one: {name: SDR, metric: sdr_db}")
+        names = [figure.name for figure in self.figures]
+        for table in self.published:
+            table.columns = table.columns or names  # metrics of `more` add columns to ours alone
+            table.arrange(names)
 
     def check_rates(self) -> None:
         """Refuse rates that no sound has."""
@@ -186,6 +212,8 @@ class Protocol:
                 raise RequestError("protocol.generated: no cases; set pairs, three or absent")
         elif not (self.cases.file or self.cases.folder):
             raise RequestError("protocol.cases: is empty; set file (a list) or folder (a pattern)")
+        if self.classes.file and not (self.classes.key and self.classes.of):
+            raise RequestError("protocol.classes: set key, and of: the columns with equal values")
         if self.mixing == "halves":
             check_number("protocol.num_samples", self.num_samples, 2, 1e9)
             if not self.noises.file:
@@ -222,7 +250,12 @@ class ProtocolSettings(BenchmarkSettings):
             check_choice("more", metric, MORE)
         for name in self.chosen_queries:
             check_choice("query", name, tuple(self.protocol.queries))
-        if self.protocol.mixing != "generated":
+        if self.protocol.mixing == "generated":
+            if self.also:
+                raise RequestError(
+                    f"also={self.also!r}: mixing=generated has no list to join it to"
+                )
+        else:
             for key, what in (
                 ("data", "the folder of the sounds"),
                 ("lists", "the official lists"),

@@ -15,6 +15,7 @@ from separator.storage import Entry, Storage, parse_uri
 
 Columns = dict[str, str]
 SHOWN = 3  # file names in a message
+MIDDLE_FRAMES = "middle_frames"  # a column that `halves` adds
 FILE_KINDS = ("audio", "image", "video")
 
 
@@ -158,9 +159,13 @@ def add_columns(
                 f"{protocol.classes.file}: has the columns {', '.join(table[0])}; "
                 f"{protocol.classes.key} is needed: is this the list of another set?"
             )
+        if (of := protocol.classes.of) not in rows[0]:
+            raise RequestError(
+                f"protocol.classes.of={of!r}: the rows have the columns {', '.join(rows[0])}"
+            )
         by_key = {row[protocol.classes.key].strip(): row for row in table}
         # The rows' own columns stay first: the user's table is joined by the very first.
-        rows = [row | by_key.get(row[protocol.classes.of], {}) | row for row in rows]
+        rows = [row | by_key.get(row[of], {}) | row for row in rows]
     if also:
         key = next(iter(rows[0]))
         table = parse_rows(also, storage.read(also))
@@ -183,7 +188,8 @@ def check_columns(
     where: str, protocol: Protocol, queries: Sequence[str], rows: list[Columns]
 ) -> None:
     """Refuse rows that lack a column which the protocol or a query needs."""
-    needed = [name for pattern in protocol.patterns.values() for name in list_fields(pattern)]
+    patterns = [] if protocol.mixing == "generated" else protocol.patterns.values()
+    needed = [name for pattern in patterns for name in list_fields(pattern)]
     needed += [protocol.kind] if protocol.kind else []
     needed += ["snr"] if protocol.mixing == "at_snr" else []
     needed += ["audio", "frames", "num_frames"] if protocol.mixing == "halves" else []
@@ -194,11 +200,18 @@ def check_columns(
                 f"for {protocol.name}: is this the list of another set?"
             )
         for name in queries:
-            if (column := protocol.queries[name].column) and column not in row:
+            column = protocol.queries[name].column
+            if not column or (protocol.mixing == "halves" and column == MIDDLE_FRAMES):
+                continue
+            if column not in row:
+                own = ": add it by a table of your own, also=own.csv"
+                advice = "" if protocol.mixing == "generated" else own
                 raise RequestError(
                     f"query={name}: row {number} has the columns {', '.join(row)}; {column} is "
-                    "needed: add it by a table of your own, also=own.csv"
+                    f"needed{advice}"
                 )
+            if not row[column].strip():
+                raise RequestError(f"query={name}: row {number}: its {column} is empty")
 
 
 def take_first(rows: list[Columns], kind: str, most: int) -> list[Columns]:
@@ -236,7 +249,7 @@ def draw_noises(
         drawn = noises[random.Random(number).randint(0, len(noises) - 1)]
         row = rows[number]
         rows[number] = row | {f"noise_{key}": value for key, value in drawn.items()}
-        rows[number]["middle_frames"] = ";".join(name_middle_frames(row))
+        rows[number][MIDDLE_FRAMES] = ";".join(name_middle_frames(row))
         names.append(fill(protocol.target, drawn))
     return names
 

@@ -124,11 +124,12 @@ def make_scorer(settings: ProtocolSettings, model: str) -> Score:
     )
     meter, judge_id = None, loaded.encoder_id
     if {"clap", "fad"} & set(settings.more_metrics):
-        path = registry.resolve(settings.judge or model, storage.fetch)
-        judge_id = read_encoder_id(path)
-        if is_detector_id(judge_id) or is_clip(judge_id):
+        named = settings.judge or model
+        path = None if registry.find_package(named) else registry.resolve(named, storage.fetch)
+        judge_id = read_encoder_id(path) if path else None
+        if path is None or is_detector_id(judge_id) or is_clip(judge_id):
             raise EncoderMissing(
-                f"{path.name} has no encoder of texts and sounds, which clap and fad need; name a "
+                f"{named} has no encoder of texts and sounds, which clap and fad need; name a "
                 "model that has one: judge=mini"
             )
         meter = SimilarityMeter(load_audio_encoder(path, judge_id), loaded.engine.device)

@@ -7,6 +7,7 @@ import numpy as np
 
 from separator.evaluation.benchmark import lay_out, pick
 from separator.evaluation.case_metrics import take_frechet
+from separator.evaluation.case_pictures import write_plainly
 from separator.evaluation.over_units import Row
 from separator.evaluation.protocol import Figure, Protocol
 
@@ -171,20 +172,20 @@ def draw_protocol(
     for i, (model, query) in enumerate(model_queries):
         own = choose(pick(rows, model=model, query=query), figure)
         values = [row[figure.metric] for row in own if np.isfinite(row[figure.metric])]
-        label = f"{Path(model).name} {query}"
+        label = write_plainly(f"{Path(model).name} {query}")
         if values:
             both[0].hist(values, bins=40, histtype="step", label=label, color=f"C{i}")
         if has_bars:
             how = (figure.take or protocol.take).removeprefix("class_")
             each = [reduce([r[figure.metric] for r in pick(own, kind=k)], how) for k in classes]
-            both[1].plot(each, classes, "o", label=label, color=f"C{i}")
-    both[0].set_xlabel(figure.name)
+            both[1].plot(each, list(map(write_plainly, classes)), "o", label=label, color=f"C{i}")
+    both[0].set_xlabel(write_plainly(figure.name))
     both[0].set_ylabel("cases")
     both[0].legend(fontsize=8)
     for axes in both:
         axes.grid(axis="x", alpha=0.3)
     if has_bars:
-        both[1].set_xlabel(figure.name)
+        both[1].set_xlabel(write_plainly(figure.name))
         both[1].margins(y=0.01)
-    picture.suptitle(protocol.name)
+    picture.suptitle(write_plainly(protocol.name))
     picture.savefig(path, dpi=100)

@@ -25,7 +25,7 @@ from separator.evaluation.case_metrics import (
 from separator.evaluation.generated_cases import plan_generated
 from separator.evaluation.over_units import Row, Unit, score_units
 from separator.evaluation.protocol import Protocol, ProtocolSettings
-from separator.evaluation.protocol_cases import ProtocolCase, find_cases
+from separator.evaluation.protocol_cases import ProtocolCase, check_columns, find_cases
 from separator.evaluation.protocol_queries import NAMED, make_tasks, make_units, takes
 from separator.evaluation.protocol_scores import make_scorer
 from separator.evaluation.protocol_sounds import check_rates, read_snr
@@ -102,6 +102,7 @@ def list_cases(settings: ProtocolSettings) -> tuple[list[ProtocolCase], list[str
     protocol = settings.protocol
     if protocol.mixing == "generated":
         rows = plan_generated(protocol.generated)
+        check_columns("mixing=generated", protocol, settings.chosen_queries, rows)
         return [ProtocolCase(i, row, kind=row["kind"]) for i, row in enumerate(rows)], []
     storage = Storage(settings.storage)
     found = find_cases(

@@ -229,6 +229,8 @@ def find_columns(name: str, labels: Sequence[str], known: Sequence[str]) -> list
             found.append(known.index(label))
         else:
             raise RequestError(f"classes.{name}: the detector has no label {label!r}")
+    if not found:
+        raise RequestError(f"classes.{name}: labels={list(labels)} name no label: 388-402, say")
     return found
 
 

@@ -34,10 +34,12 @@ SHARD_KEYS = ("split", "shard")
 VERDICT_KEYS = ("verdict", "note")
 REVIEW = "review"  # name of a folder
 
-# An empty text is no JSON. Manifests of earlier versions have no `kind`: all rows were stems.
+# A text that is no JSON (an empty one, or half of a surrogate pair in it) would fail every row.
+# Manifests of earlier versions have no `kind`: all rows were stems.
 LATEST = """
-    SELECT manifest.* REPLACE (nullif(carried, '') AS carried, coalesce(kind, 'stem') AS kind),
-        verdicts.verdict, verdicts.note
+    SELECT manifest.* REPLACE (
+            if(json_valid(carried), carried, NULL) AS carried, coalesce(kind, 'stem') AS kind
+        ), verdicts.verdict, verdicts.note
     FROM manifest LEFT JOIN verdicts USING (fingerprint)"""
 # One row for each stretch in which the query is heard, with some sound around it.
 CUT = """
@@ -67,8 +69,10 @@ SHARDED = """
     SELECT * EXCLUDE (position, fill),
         dense_rank() OVER (PARTITION BY split ORDER BY fill) - 1 AS shard
     FROM filled ORDER BY split, position"""
+# The digest also holds the groups: if they change, stems move between the splits.
 SUMMARY = """
-    SELECT count(*), bit_xor(md5_number(fingerprint || created_at)),
+    SELECT count(*), bit_xor(md5_number(
+            fingerprint || created_at || coalesce(nullif(split_by, asset_uri), ''))),
         count(*) FILTER (licence <> ''), count(split_by)
     FROM selected"""
 # The residual of one stem has the stem's file name; the joint residual of all stems has another.

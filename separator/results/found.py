@@ -1,8 +1,10 @@
 """Read from manifests where queries are heard."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from separator.errors import RequestError
@@ -14,8 +16,8 @@ from separator.rows import RENDITION
 from separator.storage import Storage
 
 COLUMNS = (
-    "asset_uri", "track_index", "kind", "query_name", "query_text", "presence", "fingerprint",
-    "frame_rate", "timecode", "created_at", "duration_s",
+    "asset_uri", "asset_etag", "track_index", "kind", "query_name", "query_text", "presence",
+    "fingerprint", "frame_rate", "timecode", "created_at", "duration_s",
 )  # fmt: skip
 ANY, UNREVIEWED = "any", "none"  # choices in addition to the verdicts
 MAX_NAMES = 20
@@ -49,51 +51,78 @@ def list_found(rows: Iterable[dict[str, Any]], min_score: float = 0.0) -> Iterat
                 )
 
 
+@dataclass(frozen=True)
+class Presence:
+    """Hold the rows of the stems that a query means in which something has listened."""
+
+    rows: list[dict[str, Any]]  # by asset, track and query
+    num_unheard: int  # assets that have such stems, and in which nothing has listened for them
+
+
 @read_again
 def read_presence(
     storage: Storage, output_uri: str, query: str = "", verdict: str = ANY
-) -> list[dict[str, Any]]:
-    """Read the rows of stems that `query` means (empty: all), by asset, track and query. If both
-    `run` and `detect` have listened, the later result counts; verdicts are about the stem."""
-    found: dict[tuple[str, int, str], dict[str, Any]] = {}
+) -> Presence:
+    """Read the rows of stems that `query` means (empty: all). If both `run` and `detect` have
+    listened, the later result counts, and none of an earlier version of the asset; verdicts are
+    about the stem."""
+    found: dict[tuple[str, int, str, str], dict[str, Any]] = {}  # the last: version of the asset
+    versions: dict[str, tuple[datetime, str]] = {}  # the newest one of each asset
     names: set[str] = set()
-    unheard: set[str] = set()  # names of queries that `query` means and nothing listened for
     layouts = [Layout(name_presence(output_uri), ""), Layout(output_uri, "")]
     check_manifests(storage, layouts)
     for layout in layouts:
         for batch in read_latest(storage, layout, COLUMNS):
             for row in batch.to_pylist():
+                uri, etag = row["asset_uri"], row["asset_etag"]
+                if etag:  # else storage could not look at the asset
+                    version = row["created_at"], etag
+                    versions[uri] = max(versions.get(uri, version), version)
                 if row.get("kind") == RENDITION:
                     continue
                 names.add(name := row["query_name"])
-                if not is_meant(row, query):
-                    continue
-                key = row["asset_uri"], row["track_index"], name
-                other = found.get(key)
-                if row.get("presence") is None:
-                    unheard.add(name)
-                elif other is None or other["created_at"] <= row["created_at"]:
-                    other = row
-                if other is not None:
-                    # The output's own rows come last: they have the fingerprints of stems.
-                    found[key] = other | {"fingerprint": row.get("fingerprint", "")}
-    if not found and unheard:
+                if is_meant(row, query):
+                    key = uri, row["track_index"], name, etag
+                    found[key] = choose_row(found.get(key), row)
+    rows, unheard = [], []
+    for key in sorted(found):
+        row = found[key]
+        is_current = key[-1] == versions.get(key[0], (None, ""))[1]
+        is_heard = is_current and row.get("presence") is not None
+        (rows if is_heard else unheard).append(row)
+    if not rows:
+        refuse_query(query, output_uri, names, {row["query_name"] for row in unheard})
+    num_unheard = len({r["asset_uri"] for r in unheard} - {r["asset_uri"] for r in rows})
+    if verdict != ANY:
+        known = read_verdicts(storage, layouts[-1])
+        given = {fingerprint: each.verdict for fingerprint, each in known.items()}
+        rows = [r for r in rows if (given.get(r.get("fingerprint", "")) or UNREVIEWED) == verdict]
+    return Presence(rows, num_unheard)
+
+
+def choose_row(earlier: dict[str, Any] | None, row: dict[str, Any]) -> dict[str, Any]:
+    """Choose of two results for one stem the later one in which something has listened."""
+    if earlier is None or earlier.get("presence") is None:
+        return row
+    if row.get("presence") is None or earlier["created_at"] > row["created_at"]:
+        # The output's own rows come last: they have the fingerprints of stems.
+        return earlier | {"fingerprint": row.get("fingerprint", "")}
+    return row
+
+
+def refuse_query(query: str, output_uri: str, names: set[str], unheard: set[str]) -> None:
+    """Refuse a query for which there is no result. `unheard`: names of queries that it means."""
+    if unheard:
         unknown = ", ".join(sorted(unheard)[:MAX_NAMES])
         raise RequestError(
             f"{query or output_uri!r}: nothing has listened for {unknown}: its rows failed, its "
-            "words mean nothing to the model, or detect.model was off"
+            "words mean nothing to the model, detect.model was off, or the assets have changed"
         )
-    if query and not found:
+    if query:
         raise RequestError(
             f"{query!r}: no query of {output_uri} has that name, or it as a word of its text; "
             f"there are {', '.join(sorted(names - {''})[:MAX_NAMES]) or 'none'}"
         )
-    rows = [found[key] for key in sorted(found)]
-    if verdict == ANY:
-        return rows
-    known = read_verdicts(storage, layouts[-1])
-    given = {fingerprint: each.verdict for fingerprint, each in known.items()}
-    return [row for row in rows if (given.get(row.get("fingerprint", "")) or UNREVIEWED) == verdict]
 
 
 def check_manifests(storage: Storage, layouts: Sequence[Layout]) -> None:
@@ -115,8 +144,16 @@ def check_manifests(storage: Storage, layouts: Sequence[Layout]) -> None:
 def is_meant(row: dict[str, Any], query: str) -> bool:
     """Tell whether a query is the name of a row's query, or whole words of its text: "rain" is in
     "heavy rain" and not in "a train"; a plural may differ."""
-    wanted = query.casefold().strip()
-    if wanted in ("", row["query_name"].casefold()):
-        return True
-    text = (row["query_text"] or "").casefold()
-    return re.search(rf"(?<!\w){re.escape(wanted)}s?(?!\w)", text) is not None
+    wanted, name, text = map(fold, (query, row["query_name"], row["query_text"] or ""))
+    singular = wanted[:-1] if len(wanted) > 2 and wanted.endswith("s") else wanted
+    word = rf"{re.escape(singular)}s?"
+    return (
+        wanted in ("", name)
+        or re.fullmatch(word, name) is not None
+        or re.search(rf"(?<!\w){word}(?!\w)", text) is not None
+    )
+
+
+def fold(text: str) -> str:
+    """Fold case, forms of Unicode and spaces, which queries may write in other ways."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

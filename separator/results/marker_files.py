@@ -16,7 +16,7 @@ from separator.results.markers import SUFFIXES, Frames, read_timecode, write_mar
 from separator.results.paths import find_common_folder, find_file_name, make_asset_path
 from separator.results.record import pack_json
 from separator.storage import Storage
-from separator.storage.uri import join_uri, show_uri
+from separator.storage.uri import join_uri, parse_uri, show_uri
 
 WRITTEN = "separator-markers.json"
 Group = tuple[str, list[dict[str, Any]], list[Found]]
@@ -42,7 +42,7 @@ def write_marker_files(
     groups = {path + SUFFIXES[form]: (members, stretches) for path, members, stretches in found}
     written = read_written(storage, folder)
     check_free(storage, folder, groups, list_names(written))
-    forms = written.setdefault(output_uri, {})
+    forms = written.setdefault(name_output(output_uri), {})
     before = set(forms.get(form, []))
     forms[form] = sorted(before | set(groups))  # listed first: this call may stop half-way
     storage.write(join_uri(folder, WRITTEN), pack_json(written))
@@ -71,13 +71,22 @@ def list_groups(rows: list[dict[str, Any]], min_score: float) -> Iterator[Group]
 def read_written(storage: Storage, folder: str) -> dict[str, dict[str, list[str]]]:
     """Read the names of files that earlier calls wrote, by output and format."""
     uri = join_uri(folder, WRITTEN)
+    written: dict[str, dict[str, list[str]]] = {}
     try:
-        found = json.loads(storage.read(uri))
-        return {key: {form: list(found[key][form]) for form in found[key]} for key in found}
+        for key, forms in json.loads(storage.read(uri)).items():
+            own = written.setdefault(name_output(key), {})
+            for form, names in forms.items():
+                own[form] = sorted({*own.get(form, []), *names})
     except ObjectMissing:
         return {}
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, AttributeError, RequestError):
         raise OutputDamaged(f"{uri}: is no list of marker files; move it away") from None
+    return written
+
+
+def name_output(uri: str) -> str:
+    """Write the URI of an output in one way, however it was spelled."""
+    return parse_uri(uri).uri.rstrip("/") if uri else ""
 
 
 def list_names(written: Mapping[str, Mapping[str, list[str]]]) -> set[str]:

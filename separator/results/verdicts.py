@@ -23,6 +23,7 @@ from separator.errors import (
     RequestError,
     StorageBusy,
 )
+from separator.results.latest import read_again, read_latest
 from separator.results.paths import Layout
 from separator.storage import Storage, join_uri
 
@@ -86,6 +87,13 @@ def read_verdicts(storage: Storage, layout: Layout) -> dict[str, Verdict]:
         return unpack(storage.read(name_verdicts(layout)), name_verdicts(layout))
     except ObjectMissing:
         return {}
+
+
+@read_again
+def list_fingerprints(storage: Storage, layout: Layout) -> set[str]:
+    """List the fingerprints of all current rows of the manifest."""
+    batches = read_latest(storage, layout, ["fingerprint"])
+    return {value for batch in batches for value in batch["fingerprint"].to_pylist()}
 
 
 def add_verdicts(storage: Storage, layout: Layout, new: Iterable[Verdict]) -> int:

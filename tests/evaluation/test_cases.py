@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from separator.errors import AudioError, RequestError
@@ -145,3 +146,11 @@ def test_list_cases_refuses_a_query_that_names_no_sound_with_its_row(sounds_list
 def test_score_refuses_different_lengths():
     with pytest.raises(AudioError, match="one length"):
         score(np.zeros(3), np.zeros(4), np.zeros(4))
+
+
+def test_read_cases_refuses_a_sound_that_is_no_path(tmp_path):
+    """As tables of Hugging Face have them."""
+    row = {"mixture": {"bytes": b"RIFF", "path": "m.wav"}, "target": "t.wav", "query": "rain"}
+    pd.DataFrame([row]).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(RequestError, match="row 1: mixture is no text, but dict; needed is the pa"):
+        read_cases(STORAGE, str(tmp_path / "a.parquet"))

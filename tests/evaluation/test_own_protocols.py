@@ -25,6 +25,7 @@ protocol:
   queries: {{caption: {{column: caption}}}}
   figures: [{{name: SDR, metric: sdr_db}}]
 """
+GENERATED = ["protocol.mixing=generated", "protocol.generated={pairs: 1}"]
 ROWS = [["idx", "caption", "snr"], [0, "rain", "high"], [1, "a dog", ""]]
 
 
@@ -62,6 +63,23 @@ def words(tmp_path) -> list[str]:
         (
             ["protocol.mixing=at_snr", "protocol.noise=segment-1.wav"],
             "case 0: snr='high': must be a number of dB from -200 to 200",
+        ),
+        (["protocol.queries={x: {}}"], "protocol.queries.x: has no column"),
+        (["protocol.queries={x: {kind: audio, text: a}}"], "protocol.queries.x: has no column"),
+        (["protocol.queries={x: {kind: generated}}"], "x: kind=generated is for mixing=generated"),
+        ([*GENERATED, "protocol.queries={x: {kind: image, column: a}}"], "generated has no files"),
+        ([*GENERATED, "protocol.queries={x: {column: a}}", "query=x"], "paraphrase; a is needed"),
+        ([*GENERATED, "also=own.csv"], "also='own.csv': mixing=generated has no list"),
+        (["protocol.queries={x: {column: snr}}", "query=x"], "query=x: row 2: its snr is empty"),
+        (["protocol.figures=[]"], "protocol.figures: is empty"),
+        (
+            ["protocol.published=[{source: s, sure: read, rows: {a: [1, 2]}}]"],
+            "published 'a': 2 figures for ['SDR']",
+        ),
+        (["protocol.classes={file: own.csv, key: idx}"], "protocol.classes: set key, and of"),
+        (
+            ["protocol.classes={file: own.csv, key: idx, of: kind}"],
+            "protocol.classes.of='kind': the rows have the columns idx, caption, snr",
         ),
         (["output=s3://bucket/scores"], "must be a folder of this machine"),
     ],

@@ -8,12 +8,13 @@ import pytest
 
 from separator.api import Separator, load_model
 from separator.config_file import read_settings
+from separator.errors import EncoderMissing
 from separator.evaluation.protocol import ProtocolSettings
 from separator.evaluation.protocol_files import read_protocol as read_protocol_file
 from separator.evaluation.protocol_queries import make_tasks
-from separator.evaluation.protocol_scores import ProtocolScorer
+from separator.evaluation.protocol_scores import ProtocolScorer, make_scorer
 from separator.evaluation.protocol_tables import check_rows, compute_figures, lay_out_protocol
-from separator.evaluation.run_protocol import hash_published, list_cases
+from separator.evaluation.run_protocol import add_figures, hash_published, list_cases
 from separator.model.download import hash_file
 from separator.model.registry import BUNDLED
 from separator.storage import Storage
@@ -96,6 +97,28 @@ def test_every_file_is_read_and_its_published_rows_fit(path):
                 assert len(row.figures) == len(names) and not np.isnan(row.figures).all()
 
 
+def test_published_rows_fit_a_table_with_more_metrics(tmp_path):
+    settings = read_protocol("dcase2024-task9", tmp_path, "more=clap")
+    protocol = add_figures(settings)
+    names = [figure.name for figure in protocol.figures]
+    assert names == ["SDR", "SDRi", "SI-SDR", "CLAPScore", "CLAPScore_A"]
+    figures = protocol.published[0].arrange(names).rows[0].figures
+    assert figures[:3] == (5.708, 5.673, 3.862) and np.isnan(figures[3:]).all()
+
+
+def test_images_of_clipsep_are_the_three_frames_in_the_middle(tmp_path):
+    settings = read_protocol("clipsep-music", tmp_path, "query=image")
+    frames = {0: (0, 1, 2), 1: (3, 4, 5)}  # of videos of 2 and 9 frames
+    paths = {i: [f"data/set/frames/{i}/{n:06}.jpg" for n in three] for i, three in frames.items()}
+    for each in (*paths[0], *paths[1]):
+        (tmp_path / "data" / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / each).write_bytes(b"jpeg")
+    cases, _ = list_cases(settings)
+    for i, case in enumerate(cases):
+        found = [entry.uri for entry in case.example_files["image"]]
+        assert found == [str(tmp_path / "data" / each) for each in paths[i]]
+
+
 def test_the_table_tells_which_figures_are_of_fewer_cases(mini, tmp_path):
     """A stem or a target that is silent has none."""
     settings = read_protocol("voicebank-demand", tmp_path)
@@ -127,6 +150,9 @@ def test_a_model_of_a_package_has_no_file_to_know_it_by(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(install_bandpass(tmp_path / "package")))
     settings = read_protocol("audiocaps", tmp_path)
     assert settings.protocol.check.model_sha256 and hash_published(settings, "band-pass") == ""
+    more = read_protocol("audiocaps", tmp_path, "more=clap")
+    with pytest.raises(EncoderMissing, match=r"^band-pass has no encoder of texts and sounds"):
+        make_scorer(more, "band-pass")
     sys.modules.pop("bandpass", None)
 
 

@@ -100,6 +100,12 @@ def test_find_columns_takes_numbers_of_audioset_and_names():
         find_columns("Alarm", ["bell"], ["alarm", "siren"])
 
 
+@pytest.mark.parametrize("labels", [[], ["402-388"]])
+def test_find_columns_refuses_a_class_of_no_label(labels):
+    with pytest.raises(RequestError, match=r"classes\.Alarm: labels=.* name no label"):
+        find_columns("Alarm", labels, read_labels(527))
+
+
 def test_events_are_runs_of_rows_up_to_the_official_end():
     for num_samples in (320_000, 319_999, 123_457, 320, 319):
         expected = np.ceil(num_samples // 320 * 1.024) * 10 / 1024

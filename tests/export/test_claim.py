@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.export import claim
-from separator.errors import OutputDamaged
+from separator.errors import OutputDamaged, RequestError
 from separator.export.select import select
 from separator.results.paths import ExportLayout
 from separator.storage import Storage
@@ -67,3 +67,20 @@ def _export(output: Path, folder: Path, given: list[str]) -> list[Path]:
 def read_files(folder: Path, name: str) -> list[Path]:
     about = json.loads((folder / f"index/{name}.json").read_text())
     return [folder / file["name"] for file in about["files"]]
+
+
+def test_shards_of_other_splits_are_refused(own_output, tmp_path):
+    """The stems are the same; only the groups, and so their splits, are others."""
+    given = ["split.by=random()", "split.valid=0.5"]
+    assert claim_again(own_output, tmp_path / "set", *given) == {}
+    with pytest.raises(RequestError, match="holds another data set"):
+        claim_again(own_output, tmp_path / "set", *given)
+
+
+def test_a_folder_with_shards_of_others_is_refused(own_output, tmp_path):
+    """Readers would take them for a part of the data set."""
+    (tmp_path / "set/data").mkdir(parents=True)
+    (tmp_path / "set/data/train-00099.tar").write_bytes(b"of others")
+    with pytest.raises(RequestError, match=r"holds a data/train-00099\.tar that is not ours"):
+        claim_again(own_output, tmp_path / "set")
+    assert not (tmp_path / "set/export.json").exists()

@@ -226,9 +226,10 @@ def test_data_set_inside_the_output_is_refused(manifest):
         make_config(manifest, f"output.uri={manifest / 'set'}")
 
 
-def test_empty_carried_column_is_taken_for_null(tmp_path):
+@pytest.mark.parametrize("text", ["", "{", r'{"licence": "\ud800"}'])
+def test_carried_column_that_is_no_json_is_taken_for_null(text, tmp_path):
     records = make_records(str(tmp_path / "out"), 6)
-    output = write(tmp_path, [row | {"carried": ""} for row in records])
+    output = write(tmp_path, [row | {"carried": text} for row in records])
     assert len(get_rows(choose(output))) == 11
     with pytest.raises(RequestError, match=r"no stem carries it; .*input.carry=\[licence\]"):
         choose(output, "output.licence=licence")

@@ -9,15 +9,20 @@ import pandas as pd
 import pytest
 
 from separator.errors import OutputDamaged, RequestError
+from separator.results.compact import compact
 from separator.results.paths import Layout
 from separator.results.verdicts import (
     Verdict,
     add_verdicts,
+    list_fingerprints,
     merge,
     name_verdicts,
     parse_time,
     read_verdicts,
 )
+from separator.storage import Storage
+from tests.helpers.export_library import write_manifest
+from tests.helpers.records import make_record
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -37,8 +42,6 @@ def test_add_verdicts_keeps_the_later_one_whatever_comes_first(folder):
 
 
 def test_add_verdicts_twice_changes_nothing(tmp_path):
-    from separator.storage import Storage
-
     layout = Layout(str(tmp_path), "flac")
     verdicts = [make(n, presence=((0.5, 1.0),), reviewer="7") for n in range(5)]
     add_verdicts(Storage(), layout, verdicts)
@@ -48,8 +51,6 @@ def test_add_verdicts_twice_changes_nothing(tmp_path):
 
 
 def test_add_verdicts_loses_none_of_several_writers(tmp_path):
-    from separator.storage import Storage
-
     layout = Layout(str(tmp_path), "flac")
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda n: add_verdicts(Storage(), layout, [make(n)]), range(12)))
@@ -57,8 +58,6 @@ def test_add_verdicts_loses_none_of_several_writers(tmp_path):
 
 
 def test_verdicts_are_read_by_pandas(tmp_path):
-    from separator.storage import Storage
-
     layout = Layout(str(tmp_path), "flac")
     add_verdicts(Storage(), layout, [make(2, "", note="ü"), make(1, presence=((1.0, 2.5),))])
     table = pd.read_parquet(tmp_path / "review/verdicts.parquet")
@@ -83,8 +82,6 @@ def test_verdict_refuses_what_it_cannot_hold(changes):
 
 
 def test_read_verdicts_names_a_file_that_is_none(tmp_path):
-    from separator.storage import Storage
-
     layout = Layout(str(tmp_path), "flac")
     for data in (b"no parquet", b""):
         Storage().write(name_verdicts(layout), data)
@@ -102,8 +99,6 @@ def test_read_verdicts_names_a_file_that_is_none(tmp_path):
     ],
 )
 def test_read_verdicts_names_the_row_of_another_program(tmp_path, column, value, said):
-    from separator.storage import Storage
-
     layout, path = Layout(str(tmp_path), "flac"), tmp_path / "review/verdicts.parquet"
     add_verdicts(Storage(), layout, [make(1)])
     table = pd.read_parquet(path)
@@ -144,8 +139,6 @@ def test_merge_keeps_of_each_field_what_was_given_last(order):
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_merge_lets_go_of_what_was_taken_back(order, tmp_path):
-    from separator.storage import Storage
-
     layout = Layout(str(tmp_path), "flac")
     then = NOON + timedelta(hours=1)
     gone = make(1, "", 1, verdict_at=then, note_at=then)
@@ -177,8 +170,6 @@ def test_merge_gives_the_same_in_any_order_and_twice():
 
 def test_read_verdicts_of_an_earlier_version(tmp_path):
     """Its files do not say what was taken back: there, neither verdict nor note."""
-    from separator.storage import Storage
-
     layout, path = Layout(str(tmp_path), "flac"), tmp_path / "review/verdicts.parquet"
     add_verdicts(Storage(), layout, [make(1, "", 1), make(2, "reject"), make(3, "", 1, note="?")])
     columns = ["fingerprint", "verdict", "note", "reviewed_at", "reviewer", "presence"]
@@ -191,8 +182,6 @@ def test_read_verdicts_of_an_earlier_version(tmp_path):
 
 
 def test_times_are_such_that_the_table_can_be_read_again(tmp_path):
-    from separator.storage import Storage
-
     layout = Layout(str(tmp_path), "flac")
     for text in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"):
         with pytest.raises(RequestError, match="is no time in ISO 8601"):
@@ -201,3 +190,27 @@ def test_times_are_such_that_the_table_can_be_read_again(tmp_path):
         verdict = replace(make(1), reviewed_at=parse_time("t", text, lambda: NOON))
         add_verdicts(Storage(), layout, [verdict])
     assert read_verdicts(Storage(), layout)[f"{1:032x}"].reviewed_at.year == 9999
+
+
+class CompactedStorage(Storage):
+    """Storage on which a run compacts the manifest after its files were read once."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.layout, self.reads = layout, 0
+
+    def read(self, uri: str) -> bytes:
+        self.reads += 1
+        if self.reads == 3:
+            compact(Storage(), self.layout, "r")
+        return super().read(uri)
+
+
+def test_fingerprints_are_listed_while_a_run_compacts_the_manifest(tmp_path):
+    rows = [
+        make_record(f"/in/{n}.wav") | {"fingerprint": make(n).fingerprint} for n in range(60)
+    ]  # two files
+    write_manifest(Storage(), str(tmp_path), rows)
+    layout = Layout(str(tmp_path), "flac")
+    found = list_fingerprints(CompactedStorage(layout), layout)
+    assert found == {row["fingerprint"] for row in rows}
