@@ -1,6 +1,7 @@
 """Fixtures that several tests share; costly ones are made once per session."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         missing = [name for name in ("espeak-ng", "fluidsynth") if not find_program(name)]
         if missing := missing + ["a soundfont"] * (not list_soundfonts()):
             pytest.fail(f"not installed: {', '.join(missing)}; `make sounds` installs it")
+
+
+def pytest_runtest_teardown() -> None:
+    # A command that was stopped leaves signals ignored; Ctrl-C still has to end the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

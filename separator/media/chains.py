@@ -79,11 +79,10 @@ def _list_ogg_links(path: Path) -> Iterator[Link]:
     for at, head in _find_starts(path, STARTS["ogg"]):
         packet = head[27 + head[26] :] if len(head) > 26 else b""
         kind = next((key for key in AUDIO if packet.startswith(key)), None)
-        if at != expected and link:
-            yield Link(start, tuple(link))
-            link = []
-        if not link:
-            start = at
+        if at != expected:
+            if link:
+                yield Link(start, tuple(link))
+            link, start = [], at
         expected = at + 27 + head[26] + sum(head[27 : 27 + head[26]]) if len(head) > 26 else 0
         if kind:
             link.append((NAMES[kind], packet[AUDIO[kind]]))

@@ -13,7 +13,13 @@ from separator.media.limits import SAFE_INPUT, Limits, name_input, put_paths
 from separator.media.probe import Media
 
 OLD = "path:old"  # the file, in commands whose paths are put in later
-COVERS = {b"\xff\xd8\xff": ("cover.jpg", "image/jpeg"), b"\x89PNG": ("cover.png", "image/png")}
+COVERS = {
+    b"\xff\xd8\xff": ("cover.jpg", "image/jpeg"),
+    b"\x89PNG": ("cover.png", "image/png"),
+    b"GIF8": ("cover.gif", "image/gif"),
+    b"BM": ("cover.bmp", "image/bmp"),
+    b"RIFF": ("cover.webp", "image/webp"),
+}
 MAX_COVER_BYTES = 64 << 20
 
 

@@ -1,6 +1,7 @@
 """Run ffmpeg and ffprobe on local files within limits. No other module of media starts programs."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -52,14 +53,7 @@ class Child:
         self._tail = b""
         self._selector = selectors.DefaultSelector()
         self._names: dict[int, str] = {}
-        self._process = subprocess.Popen(
-            [_find(command[0]), *command[1:]],
-            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_make_environment(),
-            bufsize=0,
-        )
+        self._process = _start(command, path, feed)
         _limit(self._process.pid, limits)
         assert self._process.stdout and self._process.stderr
         self._register(self._process.stdout.fileno(), "out")
@@ -242,6 +236,25 @@ def _describe_memory(path: Path, limits: Limits, tail: str) -> MediaTooLarge:
     return MediaTooLarge(
         f"{show_name(path)}: needs more than memory_bytes={limits.memory_bytes:,}: {tail}"
     )
+
+
+def _start(command: list[str], path: Path, feed: bool) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            [_find(command[0]), *command[1:]],
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_make_environment(),
+            bufsize=0,
+        )
+    except OSError as error:
+        if error.errno != errno.E2BIG:
+            raise
+        raise MediaTooLarge(
+            f"{show_name(path)}: has too many streams, or too long tags, for a command of"
+            f" {command[0]}"
+        ) from None
 
 
 def _find(program: str) -> str:

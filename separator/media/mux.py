@@ -1,7 +1,7 @@
 """Put edited tracks back into a file; all other streams are copied bit for bit."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,15 @@ import ffmpeg
 
 from separator.errors import EncoderFailed, LayoutUnsupported, RequestError
 from separator.media.covers import OLD, attach, extract_covers
-from separator.media.ffmpeg import QUIET, Child, run
+from separator.media.ffmpeg import QUIET, Child
 from separator.media.formats import FORMATS, fit_layout
 from separator.media.groups import NAMED_LAYOUT
-from separator.media.limits import (
-    SAFE_INPUT,
-    Limits,
-    check_file,
-    clean_tag,
-    name_input,
-    put_paths,
-    show_name,
-)
+from separator.media.limits import SAFE_INPUT, Limits, check_file, put_paths, show_name
 from separator.media.muxer_options import choose_muxer_options
 from separator.media.mxf import COPIED_KINDS, check_whole
 from separator.media.probe import Media, Track, probe
+from separator.media.seen import ask_ffprobe
+from separator.media.tags import drop_stem_tags, keep_tags, make_tag
 from separator.media.unwritten import raise_for_output
 
 # Muxer and usual audio codec of a container.
@@ -55,8 +49,8 @@ MUXERS |= {
 }
 # PCM is replaced by PCM of the same kind.
 PCM_MUXERS = ("mov", "mxf", "wav")
-# Containers that ffmpeg writes no cover into, and those that keep tags in their only stream.
-WITHOUT_COVERS, TAGGED_STREAMS = ("wav", "ogg"), ("ogg",)
+# Containers that ffmpeg writes no cover into.
+WITHOUT_COVERS = ("wav", "ogg")
 # Options of the copied streams; data streams (time codes, telemetry) cannot be copied.
 COPY: dict[str, object] = {
     "c": "copy",
@@ -81,7 +75,6 @@ LOSSLESS_INSTEAD = {
 HANDLER_MUXERS, HANDLER = ("mp4", "mov"), "SoundHandler"
 # While the muxer waits for a stream with long pauses, it holds at most 30 s of other packets.
 SPARSE, PATIENT = ("picture", "subtitle"), {"max_interleave_delta": 30_000_000}
-MAX_START_BYTES = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -121,22 +114,30 @@ def put_tracks(
     if output_path.absolute() in (path.absolute(), *(new.path.absolute() for new in tracks)):
         raise RequestError(f"{show_name(output_path)}: must not be one of the input files")
     with tempfile.TemporaryDirectory(dir=output_path.parent) as folder:
-        covers = {}
+        seen, covers = ask_ffprobe(path, limits), {}
+        media = _leave_out(replace(media, start_s=seen.start_s), SPARSE, seen.known)
         if MUXERS.get(output_path.suffix.lower(), ("",))[0] == "matroska":
             covers = dict(extract_covers(path, media, Path(folder), limits))
-        media = replace(media, start_s=_read_start(path, limits))
-        given = tracks, probed, output_path, settings
+        given = tracks, probed, output_path, settings, seen.chapters
         try:
             _write(build_command(path, media, *given, covers), path, output_path, limits)
         except EncoderFailed:
             if media.video or "picture" not in media.stream_kinds:
                 raise
             # The cover may be broken, or of a kind that the format does not hold: webp in mp3.
-            kinds = ("data" if kind == "picture" else kind for kind in media.stream_kinds)
-            media = replace(media, stream_kinds=tuple(kinds))
+            media = _leave_out(media, ("picture",))
             _write(build_command(path, media, *given, {}), path, output_path, limits)
     if output_path.suffix.lower() == ".mxf":
         check_whole(path, media, output_path, limits)
+
+
+def _leave_out(media: Media, kinds: Collection[str], but: Collection[int] = ()) -> Media:
+    """Mark streams of these kinds, `but` for some, as data, which is not copied."""
+    marked = (
+        "data" if kind in kinds and at not in but else kind
+        for at, kind in enumerate(media.stream_kinds)
+    )
+    return replace(media, stream_kinds=tuple(marked))
 
 
 def _write(command: list[str], path: Path, output_path: Path, limits: Limits) -> None:
@@ -157,6 +158,7 @@ def build_command(
     probed: Sequence[Track],
     output_path: Path,
     settings: MuxSettings,
+    chapters: Sequence[tuple[float, str]],
     covers: dict[int, Path],
 ) -> list[str]:
     """Build ffmpeg's command that copies all streams of `path` in order, except the replaced ones.
@@ -165,12 +167,12 @@ def build_command(
     if suffix not in MUXERS:
         raise RequestError(f"{show_name(output_path)}: must end in one of {', '.join(MUXERS)}")
     muxer, codec = MUXERS[suffix]
-    old, offset_s = _open_old(media)
+    old, offset_s = _open_old(media, muxer)
     replaced = {new.replaces.stream_index: i for i, new in enumerate(tracks) if new.replaces}
     # (kind, stream of the old file, number of the new track or None)
     order = [(kind, at, replaced.get(at)) for at, kind in enumerate(media.stream_kinds)]
     order += [("audio", -1, i) for i, new in enumerate(tracks) if not new.replaces]
-    streams, options, num_audio = [], dict(COPY), 0
+    streams, new_places, options, num_audio = [], [], dict(COPY), 0
     options |= PATIENT if set(SPARSE) & set(media.stream_kinds) else {}
     options |= choose_muxer_options(path, muxer, probed[0].rate_hz)
     codecs = {track.stream_index: track.codec for track in media.tracks}
@@ -180,12 +182,11 @@ def build_command(
             edited = ffmpeg.input(f"path:new{number}", itsoffset=f"{offset_s:.9f}", **SAFE_INPUT)
             streams.append(edited["a:0"])
             place = (len(streams) - 1, num_audio)
+            new_places.append(place[0])
             stem, new = probed[number], tracks[number]
             own = settings.codec or _keep_codec(new, muxer) or codec
             options |= _make_options(stem, new, *place, own, settings)
-            if muxer in HANDLER_MUXERS:
-                named = f"handler_name={_find_title(new) or HANDLER}"
-                options[f"metadata:s:0x{place[0]:x}"] = named  # the same stream by another key
+            options |= _name_handler(new, place[0]) if muxer in HANDLER_MUXERS else {}
         elif kind in kept and at not in covers:
             streams.append(old[str(at)])
             if muxer == "matroska" and (instead := LOSSLESS_INSTEAD.get(codecs.get(at, ""))):
@@ -197,46 +198,24 @@ def build_command(
     # -progress makes ffmpeg write to stdout regularly, so that the stall limit can work.
     flags = (*QUIET, "-progress", "pipe:1")
     command = output.global_args(*flags).overwrite_output().compile()
-    words = _keep_tags(command, old, muxer) + attach(covers, len(streams))
+    words = keep_tags(command, old, muxer, chapters) + drop_stem_tags(new_places, muxer)
     at = command.index("path:output")
-    command[at:at] = words
+    command[at:at] = words + attach(covers, len(streams))
     names = {f"new{number}": new.path for number, new in enumerate(tracks)}
     return put_paths(command, old=path, output=output_path, **names)
 
 
-def _open_old(media: Media) -> tuple[Any, float]:
+def _open_old(media: Media, muxer: str) -> tuple[Any, float]:
     """Return ffmpeg's input for the old file, and the time at which new tracks begin."""
     # ffmpeg moves the start of each input to time 0; new tracks belong at the zero of the first
     # input, which may be later than its start (priming).
     start_s = media.tracks[0].start_s if media.zero_s is None and media.tracks else media.zero_s
     # In RESTARTING containers ffmpeg moves the first copied stream to 0, unless an offset is given.
     moved = {"itsoffset": "0.000001"} if set(media.container.split(",")) & RESTARTING else {}
+    if muxer == "mp3":  # its start is the encoder's delay, which is no part of chapters
+        moved = {"itsoffset": f"{media.start_s:.9f}"}
     counted = {"fflags": "+genpts"} if media.container in WITHOUT_PICTURE_TIMES else {}
     return ffmpeg.input(OLD, **SAFE_INPUT, **moved, **counted), (start_s or 0.0) - media.start_s
-
-
-def _read_start(path: Path, limits: Limits) -> float:
-    """Read the start time of a file with ffprobe: ffmpeg muxes, and for some files ffmpeg 5 sees
-    another start than PyAV's libav."""
-    safe = [word for key, value in SAFE_INPUT.items() for word in (f"-{key}", str(value))]
-    shown = ("-show_entries", "format=start_time", "-of", "default=nokey=1:noprint_wrappers=1")
-    command = ["ffprobe", "-loglevel", "error", *safe, *shown, "-i", name_input(path)]
-    text = run(command, path, limits, MAX_START_BYTES).decode().strip()
-    return 0.0 if text in ("", "N/A") else float(text)
-
-
-def _keep_tags(command: list[str], old: ffmpeg.Stream, muxer: str) -> list[str]:
-    """Return the arguments that copy tags and chapters from the old file. If no stream of that file
-    is copied, add it to `command` as one more input."""
-    inputs = [command[at + 1] for at, word in enumerate(command) if word == "-i"]
-    if OLD not in inputs:
-        words = old["0"].output("-", format="null").get_args()
-        at = command.index("-map")
-        command[at:at] = words[: words.index("-map")]
-        inputs.append(OLD)
-    place = str(inputs.index(OLD))
-    words = ["-map_metadata", place, "-map_chapters", place]
-    return words + (["-map_metadata:s:0", f"{place}:s:0"] if muxer in TAGGED_STREAMS else [])
 
 
 def _keep_codec(new: NewTrack, muxer: str) -> str | None:
@@ -270,7 +249,12 @@ def _make_filters(stem: Track, new: NewTrack, codec: str) -> list[str]:
 
 
 def _find_title(new: NewTrack) -> str:
-    return clean_tag(new.title or (new.replaces and new.replaces.title) or "")
+    return new.title or (new.replaces and new.replaces.title) or ""
+
+
+def _name_handler(new: NewTrack, place: int) -> dict[str, object]:
+    # The key of a tag of the stream `place`, other than the keys below.
+    return {f"metadata:s:0x{place:x}": make_tag("handler_name", _find_title(new) or HANDLER)}
 
 
 def _make_options(
@@ -283,8 +267,8 @@ def _make_options(
         f"c:{place}": codec,
         f"disposition:{place}": "+".join(flags) or "0",
         # Two keys for one stream, as each can be given once; an empty title removes the stem's.
-        f"metadata:s:{place}": f"language={clean_tag(language)}",
-        f"metadata:s:a:{audio_place}": f"title={_find_title(new)}",
+        f"metadata:s:{place}": make_tag("language", language),
+        f"metadata:s:a:{audio_place}": make_tag("title", _find_title(new)),
     }
     if settings.bitrate_bps:
         options[f"b:{place}"] = settings.bitrate_bps

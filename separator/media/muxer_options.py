@@ -20,8 +20,8 @@ def choose_muxer_options(path: Path, muxer: str, rate_hz: int) -> dict[str, obje
         options |= MORE_BOXES
     if muxer in ("mp4", "mov", "ipod") and has_index_first(path):
         options |= INDEX_FIRST
-    if muxer == "ipod":
-        options["movie_timescale"] = rate_hz  # else its end is exact to a millisecond only
+    if muxer in ("mp4", "mov", "ipod"):
+        options["movie_timescale"] = rate_hz  # else starts and ends are exact to a millisecond only
     if muxer == "wav":
         options["rf64"] = "auto"  # RF64 once 4 GB are reached
         with path.open("rb") as file:

@@ -27,7 +27,7 @@ WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis", "webvtt"}
 # libav's name of a container, where its muxer has another name.
 CONTAINERS = {"ipod": "mov"}
 # Codecs that ffmpeg writes into mov and not into mp4, by the beginnings of their names.
-MOV_ALONE = ("pcm_", "adpcm_", "amr_", "h263", "prores", "dnxhd")
+MOV_ALONE = ("pcm_", "adpcm_", "amr_", "h263", "prores", "dnxhd", "eia_608")
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,12 @@ def choose_suffix(
     copied = {track.codec for track in media.tracks if track.index not in replaced}
     if media.video is not None:
         copied.add(media.video.codec)
+    subtitles = {
+        codec
+        for kind, codec in zip(media.stream_kinds, media.codecs, strict=True)
+        if kind == "subtitle"
+    }
+    copied |= subtitles
     if muxer in containers and muxer != "mxf" and suffix not in SOUND_FORMATS:
         if muxer == "mp4" and not fits_mp4(copied):
             return ".mov"
@@ -111,6 +117,8 @@ def choose_suffix(
             return ".mkv" if has_picture else ".mka"
         if muxer != "webm" or is_webm(media):
             return suffix
+    if "mpegts" in containers and "" in subtitles:  # teletext, which libav does not decode
+        return ".ts"
     if "mov" in containers and has_picture:
         # Matroska does not take mov's subtitles. A master keeps PCM, which mp4 does not take.
         is_master = any(track.codec.startswith("pcm_") for track in media.tracks)

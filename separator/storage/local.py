@@ -111,7 +111,7 @@ class LocalStore:
 
     def write(self, place: Place, blocks: Iterable[bytes], if_absent: bool) -> None:
         with explained(place.shown):
-            place.path.parent.mkdir(parents=True, exist_ok=True)
+            _make_parent(place.path)
             if if_absent:
                 _write_new(place, blocks)
                 return
@@ -259,6 +259,16 @@ class _Walk:
         if entry.is_symlink():
             self.linked.add(identity)
         return True
+
+
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        if path.parent.exists():
+            raise
+        # Another process cleared the folder meanwhile, or it is a link to nothing.
+        raise FileNotFoundError(errno.ENOENT, "its folder is gone", str(path)) from None
 
 
 @cache

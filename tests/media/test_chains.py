@@ -55,6 +55,19 @@ def test_decode_of_chained_ogg_follows_a_new_rate(rate_hz: int, tmp_path: Path) 
     assert decoding.repairs.describe() == "2 files one after the other"
 
 
+def test_decode_of_chained_ogg_with_pictures_keeps_both(tmp_path: Path) -> None:
+    part, path = tmp_path / "part.ogv", tmp_path / "x.ogv"
+    sound = make.write(tmp_path / "x.wav", make.make_tones(1, make.HZ), layout="mono")
+    picture = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=1"]
+    make.start(*picture, "-i", sound, "-c:v", "libtheora", "-c:a", "libvorbis", part)
+    path.write_bytes(2 * part.read_bytes())
+    once_CT, _ = make.read(part)
+    twice_CT, decoding = make.read(path)
+    assert decoding.repairs.describe() == "2 files one after the other"
+    np.testing.assert_array_equal(twice_CT[:, : once_CT.shape[1]], once_CT)
+    assert twice_CT.shape[1] == pytest.approx(2 * make.HZ, abs=1500)
+
+
 def test_decode_refuses_what_would_be_lost_behind_the_first_link(tmp_path: Path) -> None:
     mixed = join(tmp_path, ("x.ogg", 48_000, "libopus"), ("x.ogg", 48_000, "libvorbis"))
     with pytest.raises(MediaUnreadable, match="link 2 of 2 holds vorbis after opus"):

@@ -176,6 +176,12 @@ def test_run_limits_output(tmp_path: Path) -> None:
     assert list_decoders() == []
 
 
+def test_run_of_a_command_that_is_too_long_is_too_large(tmp_path: Path) -> None:
+    """Linux takes 128 KiB in an argument; a tag of a file may be longer."""
+    with pytest.raises(MediaTooLarge, match="has too many streams, or too long tags"):
+        run(["ffprobe", "-i", "x" * 200_000], tmp_path / "x.mkv", Limits(), 100)
+
+
 def test_child_drains_stderr(tmp_path: Path) -> None:
     source = "sine=d=20,ashowinfo"
     command = ["ffmpeg", "-nostdin", "-f", "lavfi", "-i", source, "-f", "f32le", "pipe:1"]

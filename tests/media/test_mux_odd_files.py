@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from separator.audio.format import AudioFormat
 from separator.errors import MediaTooLarge
+from separator.media.encode import encode
+from separator.media.encode_settings import EncodeSettings, Tags
 from separator.media.limits import Limits
 from separator.media.mux import NewTrack, put_tracks
 from separator.media.probe import probe
@@ -129,3 +132,52 @@ def test_put_tracks_counts_the_pictures_of_a_gxf(tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     put_tracks(path, media, [NewTrack(sound, replaces=media.tracks[0])], output)
     assert probe(output).stream_kinds[:2] == media.stream_kinds[:2]
+
+
+def test_put_tracks_brings_no_address_of_an_asset_into_a_film(tmp_path: Path) -> None:
+    """The tags of an ogg belong to its stream."""
+    film, mix = make_film(tmp_path / "film.mkv"), tmp_path / "mix.ogg"
+    tags = Tags("bird", "s3://private/film.mkv", "CC0")
+    form = AudioFormat(make.HZ, 1)
+    encode([make.make_tones(1, make.HZ)], mix, form, settings=EncodeSettings("ogg"), tags=tags)
+    assert b"s3://private" in mix.read_bytes()
+    output, media = tmp_path / "out.mkv", probe(film)
+    put_tracks(film, media, [NewTrack(mix, replaces=media.tracks[0]), NewTrack(mix)], output)
+    assert b"s3://private" not in output.read_bytes() and b"CC0" not in output.read_bytes()
+    assert probe(output).tracks[0].title == "Ton"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_put_tracks_keeps_starts_that_are_no_whole_milliseconds(
+    suffix: str, tmp_path: Path
+) -> None:
+    picture = make.write_picture(tmp_path / "picture.mp4")
+    tone = make.write(tmp_path / "tone.wav", make.make_tones(1, make.HZ), layout="mono")
+    inputs = ["-itsoffset", 0.04171, "-i", picture, "-i", tone, "-itsoffset", 0.0133, "-i", tone]
+    maps = ["-map", 0, "-map", 1, "-map", 2, "-c:v", "copy", "-c:a", "aac"]
+    path = tmp_path / f"film{suffix}"
+    make.start(*inputs, *maps, "-movie_timescale", 90_000, path)
+    before, after = (
+        [float(stream["start_time"]) for stream in make.ask(each)["streams"]]
+        for each in (path, put_back(path))
+    )
+    assert 0.0415 < before[0] < 0.042
+    np.testing.assert_allclose(after, before, atol=1 / make.HZ)
+
+
+def test_put_tracks_leaves_out_subtitles_that_ffmpeg_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    film = make_film(tmp_path / "film.mp4")
+    make.start("-i", film, "-map", 0, "-map", "-0:d", "-c", "copy", "-c:s", "ttml", path)
+    assert "subtitle" in probe(path).stream_kinds
+    assert probe(put_back(path)).stream_kinds[:3] == ("video", "audio", "audio")
+
+
+def test_put_tracks_cuts_a_title_that_no_argument_holds(tmp_path: Path) -> None:
+    """Linux takes 128 KiB in an argument of a program."""
+    film, path = make_film(tmp_path / "film.mkv"), tmp_path / "x.mkv"
+    (tmp_path / "title.txt").write_text(f";FFMETADATA1\n[STREAM]\ntitle={'A' * 200_000}\n")
+    inputs = ["-i", film, "-i", tmp_path / "title.txt", "-map", 0, "-map_metadata:s:1", "1:s:0"]
+    make.start(*inputs, "-c", "copy", path)
+    assert len(probe(path).tracks[0].title or "") == 200_000
+    assert probe(put_back(path)).tracks[0].title == "A" * 1000

@@ -109,6 +109,48 @@ def test_put_tracks_leaves_out_a_cover_that_cannot_be_written(
     assert make.read(output)[0].shape == sound_CT.shape
 
 
+@pytest.mark.parametrize("kind", ["gif", "bmp", "webp"])
+def test_put_tracks_makes_any_cover_an_attachment_of_matroska(kind: str, tmp_path: Path) -> None:
+    """Copied as a stream, it would be a picture track; ffmpeg 5 does not see webp in mp3."""
+    cover, sound_CT = tmp_path / f"cover.{kind}", make.make_tones(2, 4800)
+    make.start("-f", "lavfi", "-i", "testsrc=size=64x48", "-frames:v", 1, cover)
+    plain = make.write(tmp_path / "plain.mp3", sound_CT, "-id3v2_version", "0")
+    source, output = tmp_path / "x.mp3", tmp_path / "out.mka"
+    source.write_bytes(make_id3(cover.read_bytes(), kind) + plain.read_bytes())
+    assert "picture" in probe(source).stream_kinds
+    put_tracks(source, probe(source), [NewTrack(write_mix(tmp_path, sound_CT))], output)
+    kinds = probe(output).stream_kinds
+    assert kinds.count("audio") == 2 and "video" not in kinds
+    assert kind == "webp" or cover.read_bytes() in output.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["opus", "flac", "mp3"])
+def test_put_tracks_keeps_the_times_of_chapters(suffix: str, tmp_path: Path) -> None:
+    """ffmpeg 5 moves those of ogg by a second, and writes none into flac."""
+    sound_CT = make.make_tones(2, 2 * make.HZ)
+    sound = make.write(tmp_path / "sound.wav", sound_CT)
+    starts_ms = [700, 1600]
+    heads = [
+        f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={at}\nEND={at + 100}\ntitle=C{at}\n" for at in starts_ms
+    ]
+    (tmp_path / "x.txt").write_text(";FFMETADATA1\n" + "".join(heads))
+    option = "-metadata:s:a" if suffix == "opus" else "-metadata"
+    tags = [
+        tag
+        for i, at in enumerate(starts_ms)
+        for tag in (f"CHAPTER00{i}=00:00:0{at / 1000:.3f}", f"CHAPTER00{i}NAME=C{at}")
+    ]
+    chapters = [word for tag in tags for word in (option, tag)]
+    given = ["-map_chapters", 1] if suffix == "mp3" else ["-map_chapters", -1, *chapters]
+    source = tmp_path / f"x.{suffix}"
+    make.start("-i", sound, "-i", tmp_path / "x.txt", *given, *TAGS, source)
+    output = replace_sound(source, write_mix(tmp_path, sound_CT))
+    for path in (source, output):
+        found = make.ask(path, "-show_chapters")["chapters"]
+        assert [round(1000 * float(each["start_time"])) for each in found] == starts_ms
+        assert [each["tags"]["title"] for each in found] == ["C700", "C1600"]
+
+
 @pytest.mark.parametrize("depth", [16, 24])
 @pytest.mark.parametrize("suffix", ["ogg", "oga"])
 def test_put_tracks_keeps_flac_in_ogg(suffix: str, depth: int, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import tempfile
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -204,22 +204,25 @@ def test_stat_and_list_of_folders(tmp_path):
 
 
 def test_clear_succeeds_while_another_writer_writes_into_the_folder(tmp_path):
-    written, num_files = threading.Semaphore(0), 200
-
     def write() -> None:
-        for number in range(num_files):
+        for number in range(200):
             with contextlib.suppress(ObjectMissing):  # its folder was cleared
                 Storage().write(f"{tmp_path}/a/b/{number}", b"x")
-            written.release()
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    for _ in range(num_files):
-        written.acquire()
-        Storage().clear(f"{tmp_path}/a")
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        while not writing.done():
+            Storage().clear(f"{tmp_path}/a")
+        writing.result()
     Storage().clear(f"{tmp_path}/a")
     assert not (tmp_path / "a").exists()
+
+
+def test_write_below_a_link_to_nothing_says_that_it_is_missing(tmp_path):
+    """So does one whose folder another process clears: the system's answer is the same."""
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    with pytest.raises(ObjectMissing):
+        Storage().write(f"{tmp_path}/link/x", b"1")
 
 
 @pytest.mark.parametrize(
