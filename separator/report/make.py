@@ -19,6 +19,7 @@ from separator.report.page import (
     make_asset,
     make_overview,
     make_stems,
+    make_verdicts,
     name_asset,
     pack_data,
     sort_rows,
@@ -30,6 +31,7 @@ from separator.report.scan import SCANNED, Scan, has_text, scan_rows
 from separator.results.latest import find_latest, read_again, read_marked
 from separator.results.paths import Layout, find_common_folder
 from separator.results.schema import COLUMNS, Record
+from separator.results.verdicts import Verdict, read_verdicts
 from separator.storage import Storage, join_uri
 
 
@@ -41,6 +43,7 @@ class ReportPlan:
     scan: Scan
     choice: Choice
     rows: Sequence[tuple[Record, float, int]]  # with doubt and reasons, in the table's order
+    verdicts: Mapping[str, Verdict]  # of all stems, by fingerprint
 
     def list_work(self, made: Mapping[str, set[str]]) -> list[AssetWork]:
         """List the assets that lack previews. `made`: names of earlier previews by asset folder.
@@ -74,7 +77,8 @@ def plan_report(storage: Storage, layout: Layout, most: int) -> ReportPlan:
     rated = dict(zip((id(r) for r in records), reasons[chosen], strict=True))
     pairs = sort_rows(records, doubts[chosen])
     rows = limit_rows([(row, float(doubt), int(rated[id(row)])) for row, doubt in pairs])
-    return ReportPlan(ReportLayout(layout), scan, choice, rows)
+    verdicts = read_verdicts(storage, layout)
+    return ReportPlan(ReportLayout(layout), scan, choice, rows, verdicts)
 
 
 @read_again
@@ -136,6 +140,8 @@ def write_report(
         by_asset.setdefault(row["asset_uri"], []).append(row)
     data = {name_asset(uri): make_asset(rows, layout) for uri, rows in by_asset.items()}
     data["stems"] = make_stems(plan.rows, known, find_common_folder(list(by_asset)) or "")
+    ids = [row["fingerprint"] for row, _, _ in plan.rows]
+    data["verdicts"] = make_verdicts(plan.verdicts[id] for id in ids if id in plan.verdicts)
     data["overview"] = make_overview(plan.scan, plan.choice, len(plan.rows), layout.output_uri, run)
     site = list_site_files()
     site["index.html"] = stamp_addresses(site["index.html"], secrets.token_hex(4))

@@ -3,6 +3,7 @@
     report/index.html, style.css, *.js     the page itself: package data; addresses get a stamp
     report/data/overview.js                totals, failures, queries, histograms, settings
     report/data/stems.js                   the table
+    report/data/verdicts.js                what people have decided about its rows so far
     report/data/asset-<hash>.js            all columns of one asset's rows
     report/previews/...                    sounds and pictures, see previews.py
 
@@ -25,6 +26,7 @@ from separator.report.sample import Choice
 from separator.report.scan import HISTOGRAMS, Scan, hash_text
 from separator.results.paths import Layout
 from separator.results.schema import COLUMNS, Record
+from separator.results.verdicts import NEVER, Verdict
 from separator.rows import RENDITION, STEM
 from separator.run.status import describe_state
 from separator.storage import is_within, join_uri, parse_uri
@@ -179,6 +181,28 @@ def make_asset(rows: Sequence[Record], layout: ReportLayout) -> dict[str, Any]:
             "links": {name: link for name, link in links.items() if link},
         }
     return {"uri": rows[0]["asset_uri"], "rows": found}
+
+
+def make_verdicts(verdicts: Iterable[Verdict]) -> dict[str, Any]:
+    """Make the verdicts as the page itself saves them, always with the times of both fields."""
+
+    def show_time(each: Verdict, name: str) -> str:
+        at = each.tell_time(name)
+        return "" if at == NEVER else at.isoformat()
+
+    rows = [
+        {
+            "fingerprint": each.fingerprint,
+            "verdict": each.verdict,
+            "note": each.note,
+            "reviewer": each.reviewer,
+            "reviewed_at": each.reviewed_at.isoformat(),
+            "verdict_at": show_time(each, "verdict"),
+            "note_at": show_time(each, "note"),
+        }
+        for each in verdicts
+    ]
+    return {"rows": rows}
 
 
 def make_overview(

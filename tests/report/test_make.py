@@ -1,6 +1,7 @@
 """The report of an output: what it counts, what it shows, what it makes again."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from separator.errors import Unreachable
 from separator.report.make import list_made, plan_report
 from separator.report.page import ReportLayout, describe_run, limit_rows, make_asset, show_path
 from separator.results.paths import Layout
+from separator.results.verdicts import Verdict, add_verdicts
 from separator.storage import Storage
 from tests.helpers.report_library import (
     HELL,
@@ -235,3 +237,22 @@ def test_report_calls_a_run_silent_that_was_killed():
     run = {"run_id": "r", "written_at": "2026-01-01T00:00:00+00:00", "totals": {}}
     states = [describe_run(run | {"state": state})["state"] for state in ("running", "finished")]
     assert states == ["silent", "finished"]
+
+
+def test_report_holds_the_verdicts_on_its_rows(tmp_path):
+    layout, at = Layout(str(tmp_path / "out"), "flac"), datetime(2026, 1, 2, tzinfo=UTC)
+    record = make_record(Path("/in/a.wav"), "", "siren", duration_s=1.0)
+    write_rows(layout, [record])
+    write_run_file(layout, "/in")
+    given = Verdict(record["fingerprint"], "reject", "hum", at, "ann", verdict_at=at)
+    add_verdicts(Storage(), layout, [given, Verdict("0" * 32, "accept", reviewed_at=at)])
+    write_site_at(layout, "/in", 100, Storage())
+    assert read_script(tmp_path / "out/report/data/verdicts.js")["rows"] == [
+        {
+            "fingerprint": record["fingerprint"],
+            "verdict": "reject",
+            "note": "hum",
+            "reviewer": "ann",
+            **dict.fromkeys(("reviewed_at", "verdict_at", "note_at"), at.isoformat()),
+        }
+    ]

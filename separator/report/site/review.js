@@ -1,7 +1,8 @@
 "use strict";
 // The verdicts: kept in the browser as they are given, saved as a file for `separator review import`.
-// Of two about one stem the later one counts, from whichever tab or file it comes; an empty verdict
-// or note of a file replaces none, unless it was taken back.
+// Those that were in the output when the report was made are there from the start. Of two about one
+// stem the later one counts, wherever it comes from; an empty verdict or note of a file replaces
+// none, unless it was taken back.
 Report.review = (() => {
   const overview = Report.get("data", "overview");
   const KEY = `separator-review:${overview.output}`;
@@ -11,7 +12,7 @@ Report.review = (() => {
   const FIELDS = ["verdict", "note"];
   const TIMES = FIELDS.map((key) => `${key}_at`); // given or taken back then; empty: neither
   const listeners = [];
-  const verdicts = {};
+  const verdicts = {}; // `given`: as the output has it; not kept here, nor saved again
 
   function isObject(value) {
     return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -42,7 +43,8 @@ Report.review = (() => {
   function join(id, entry) {
     const known = verdicts[id] || entry;
     const last = (key) => (known[key] > entry[key] ? known : entry);
-    const now = { ...last("reviewed_at"), saved: true };
+    const now = { ...last("reviewed_at"), saved: true, given: false };
+    now.reviewer = last("verdict_at").reviewer;
     TIMES.forEach((time, number) => {
       const key = FIELDS[number];
       [now[key], now[time]] = [last(time)[key], last(time)[time]];
@@ -50,10 +52,20 @@ Report.review = (() => {
     verdicts[id] = now;
   }
 
+  // Add the verdicts of the output.
+  function give(rows) {
+    for (const row of rows) {
+      const id = row.fingerprint;
+      if (verdicts[id]) join(id, take(row));
+      else verdicts[id] = { ...take(row), saved: true, given: true };
+    }
+  }
+
   // `id`: the one stem whose verdict has changed; without it all are shown again.
   function keep(id) {
     try {
-      localStorage.setItem(KEY, JSON.stringify(verdicts));
+      const own = Object.entries(verdicts).filter(([, { given }]) => !given);
+      localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(own)));
     } catch {
       document.getElementById("review-count").title =
         "This browser keeps nothing for this page: save the review before you close it";
@@ -70,7 +82,8 @@ Report.review = (() => {
   function set(id, change) {
     add(read());
     const known = verdicts[id];
-    const now = { saved: false, ...get(id), ...change };
+    const now = { saved: false, ...get(id), ...change, given: false };
+    if ("verdict" in change) now.reviewer = "";
     if (!known && !now.verdict && !now.note) return;
     const least = known ? Date.parse(known.reviewed_at) + 1 : 0; // another clock may be ahead
     now.reviewed_at = new Date(Math.max(Date.now(), least)).toISOString();
@@ -82,14 +95,15 @@ Report.review = (() => {
     keep(id);
   }
 
-  function isToSave({ verdict, note, saved }) {
-    return Boolean(verdict || note || saved);
+  function isToSave({ verdict, note, saved, given }) {
+    return !given && Boolean(verdict || note || saved);
   }
 
   // Times are left out where they say nothing new.
   function pack() {
     const rows = Object.entries(verdicts).filter(([, each]) => isToSave(each))
-      .map(([fingerprint, { saved, ...each }]) => {
+      .map(([fingerprint, { saved, given, ...each }]) => {
+        if (!each.reviewer) delete each.reviewer;
         FIELDS.forEach((key, number) => {
           const time = TIMES[number];
           if (!each[time] || (each[key] && each[time] === each.reviewed_at)) delete each[time];
@@ -122,6 +136,7 @@ Report.review = (() => {
     if (!["accept", "reject", ""].includes(verdict))
       return "is neither accept nor reject nor empty";
     if (typeof note !== "string") return "has a note that is no text";
+    if (typeof (row.reviewer ?? "") !== "string") return "has a reviewer that is no text";
     if (note.length > LONGEST_NOTE) return "has a note that is too long";
     const times = [when, ...TIMES.map((key) => row[key] ?? "")];
     return times.every((time) => time === "" || readTime(time)) ? "" : "has a time that is none";
@@ -129,12 +144,12 @@ Report.review = (() => {
 
   // Take an entry that `check` has found good. Of an earlier page those without verdict and note had
   // a verdict that was taken back.
-  function take({ verdict, note, reviewed_at, verdict_at, note_at }) {
+  function take({ verdict, note, reviewed_at, reviewer, verdict_at, note_at }) {
     const show = (time) => time && readTime(time).toISOString();
     const now = reviewed_at ? show(reviewed_at) : new Date().toISOString();
     const isEarlier = !verdict && !note && (verdict_at ?? note_at ?? null) === null;
     return {
-      verdict: verdict ?? "", note: note ?? "", reviewed_at: now,
+      verdict: verdict ?? "", note: note ?? "", reviewed_at: now, reviewer: reviewer ?? "",
       verdict_at: show(verdict_at) || (verdict || isEarlier ? now : ""),
       note_at: show(note_at) || (note ? now : ""),
     };
@@ -208,6 +223,7 @@ Report.review = (() => {
     show();
   });
   add(read());
+  give(Report.get("data", "verdicts").rows);
   show();
   return { get, set, pack, onChange: (tell) => listeners.push(tell) };
 })();
