@@ -17,7 +17,7 @@ from separator.media.limits import SAFE_INPUT, Limits, check_file, put_paths, sh
 from separator.media.muxer_options import choose_muxer_options
 from separator.media.mxf import COPIED_KINDS, check_whole
 from separator.media.probe import Media, Track, probe
-from separator.media.seen import ask_ffprobe
+from separator.media.seen import Seen, ask_ffprobe
 from separator.media.tags import drop_stem_tags, keep_tags, make_tag
 from separator.media.unwritten import raise_for_output
 
@@ -118,7 +118,7 @@ def put_tracks(
         media = _leave_out(replace(media, start_s=seen.start_s), SPARSE, seen.known)
         if MUXERS.get(output_path.suffix.lower(), ("",))[0] == "matroska":
             covers = dict(extract_covers(path, media, Path(folder), limits))
-        given = tracks, probed, output_path, settings, seen.chapters
+        given = tracks, probed, output_path, settings, seen
         try:
             _write(build_command(path, media, *given, covers), path, output_path, limits)
         except EncoderFailed:
@@ -158,7 +158,7 @@ def build_command(
     probed: Sequence[Track],
     output_path: Path,
     settings: MuxSettings,
-    chapters: Sequence[tuple[float, str]],
+    seen: Seen,
     covers: dict[int, Path],
 ) -> list[str]:
     """Build ffmpeg's command that copies all streams of `path` in order, except the replaced ones.
@@ -198,7 +198,7 @@ def build_command(
     # -progress makes ffmpeg write to stdout regularly, so that the stall limit can work.
     flags = (*QUIET, "-progress", "pipe:1")
     command = output.global_args(*flags).overwrite_output().compile()
-    words = keep_tags(command, old, muxer, chapters) + drop_stem_tags(new_places, muxer)
+    words = keep_tags(command, old, muxer, seen) + drop_stem_tags(new_places, muxer)
     at = command.index("path:output")
     command[at:at] = words + attach(covers, len(streams))
     names = {f"new{number}": new.path for number, new in enumerate(tracks)}

@@ -8,7 +8,9 @@ from separator.media.ffmpeg import run
 from separator.media.limits import SAFE_INPUT, Limits, name_input
 
 MAX_BYTES = 16 << 20
-SHOWN = "format=start_time:stream=index,codec_name:chapter=start_time:chapter_tags=title"
+SHOWN = (
+    "format=start_time:format_tags:stream=index,codec_name:chapter=start_time:chapter_tags=title"
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Seen:
     start_s: float
     known: frozenset[int]  # streams whose codec ffmpeg knows
     chapters: tuple[tuple[float, str], ...]  # start in seconds, title
+    tags: frozenset[str]  # names of the file's own
 
 
 def ask_ffprobe(path: Path, limits: Limits) -> Seen:
@@ -31,9 +34,10 @@ def ask_ffprobe(path: Path, limits: Limits) -> Seen:
         for chapter in answer.get("chapters", [])
         if "start_time" in chapter
     ]
-    streams = answer.get("streams", [])
+    streams, about = answer.get("streams", []), answer.get("format", {})
     return Seen(
-        start_s=float(answer.get("format", {}).get("start_time", 0.0)),
+        start_s=float(about.get("start_time", 0.0)),
         known=frozenset(each["index"] for each in streams if "codec_name" in each),
         chapters=tuple(chapters),
+        tags=frozenset(about.get("tags", {})),
     )

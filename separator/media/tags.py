@@ -6,9 +6,15 @@ import ffmpeg
 
 from separator.media.covers import OLD
 from separator.media.limits import clean_tag
+from separator.media.seen import Seen
 
 # Containers that keep tags in their only stream, and those that keep chapters in tags.
 TAGGED_STREAMS, TAGGED_CHAPTERS = ("ogg",), ("ogg", "flac")
+# Cameras and phones write their tags under such names. ffmpeg writes these into mp4 and mov only
+# together with all others, as keys of QuickTime; the last ones describe the old file itself.
+KEY_PREFIX, KEYED = "com.", ("mp4", "mov")
+KEYS = ("-movflags", "+use_metadata_tags")
+BRANDS = ("major_brand", "minor_version", "compatible_brands")
 # Tags of a stem in ogg belong to its stream, which would bring them into a film: the asset's URI.
 STEM_TAGS = ("comment", "copyright")
 # A program takes arguments of up to 128 KiB each; the numbers of chapters have three digits.
@@ -20,9 +26,7 @@ def make_tag(key: str, text: str) -> str:
     return f"{key}={clean_tag(text[:MAX_LETTERS])}"
 
 
-def keep_tags(
-    command: list[str], old: ffmpeg.Stream, muxer: str, chapters: Sequence[tuple[float, str]]
-) -> list[str]:
+def keep_tags(command: list[str], old: ffmpeg.Stream, muxer: str, seen: Seen) -> list[str]:
     """Return the arguments that copy tags and chapters from the old file. If no stream of that file
     is copied, add it to `command` as one more input."""
     inputs = [command[at + 1] for at, word in enumerate(command) if word == "-i"]
@@ -34,13 +38,15 @@ def keep_tags(
     place = str(inputs.index(OLD))
     words = ["-map_metadata", place]
     words += ["-map_metadata:s:0", f"{place}:s:0"] if muxer in TAGGED_STREAMS else []
+    if muxer in KEYED and any(name.startswith(KEY_PREFIX) for name in seen.tags):
+        words += [*KEYS, *(word for name in BRANDS for word in ("-metadata", f"{name}="))]
     if muxer not in TAGGED_CHAPTERS:
         return [*words, "-map_chapters", place]
     # ffmpeg 5 writes none into flac, and into ogg those of a second half of a second 1 s late.
     option = "-metadata:s:0" if muxer in TAGGED_STREAMS else "-metadata"
     # Removed here, as its removal at the end would move the last tag before that of its chapter.
     cleared = [] if muxer in TAGGED_STREAMS else [option, "encoder="]
-    tags = [word for tag in list_chapter_tags(chapters) for word in (option, tag)]
+    tags = [word for tag in list_chapter_tags(seen.chapters) for word in (option, tag)]
     return [*words, "-map_chapters", "-1", *cleared, *tags]
 
 

@@ -181,3 +181,20 @@ def test_put_tracks_cuts_a_title_that_no_argument_holds(tmp_path: Path) -> None:
     make.start(*inputs, "-c", "copy", path)
     assert len(probe(path).tracks[0].title or "") == 200_000
     assert probe(put_back(path)).tracks[0].title == "A" * 1000
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_put_tracks_keeps_the_keys_of_cameras(suffix: str, tmp_path: Path) -> None:
+    keys = {
+        "com.apple.quicktime.make": "Maker",
+        "com.apple.quicktime.location.ISO6709": "+48.1+011.5/",
+        "title": "Trip",
+    }
+    path, film = tmp_path / f"x{suffix}", make_film(tmp_path / "film.mp4")
+    words = [word for key, value in keys.items() for word in ("-metadata", f"{key}={value}")]
+    flags = ["-movflags", "use_metadata_tags"]
+    make.start("-i", film, "-map", "0:v", "-map", "0:a", "-c", "copy", *flags, *words, path)
+    output = put_back(path)
+    shown = [make.ask(each, "-show_format")["format"]["tags"] for each in (path, output)]
+    assert all(keys.items() <= tags.items() for tags in shown)
+    assert b"major_brand" not in output.read_bytes()
