@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from separator.config import JobConfig
     from separator.storage import Storage
 
-MAX_SEEN = 100  # entries of the input
+MAX_SEEN = 100  # assets of the input
 MIN_FREE_BYTES = 5 << 30  # for copies of assets from S3, and for Ray's own files
 
 
@@ -121,22 +121,24 @@ def check_disk() -> str:
 
 
 def check_input(config: "JobConfig", storage: "Storage") -> str:
-    from separator.storage.tables import is_list, read_rows
+    """List the first assets as a run would, of all shards."""
+    from separator.stages.listing import Listing
+    from separator.stages.work import make_work
+    from separator.storage.tables import is_list
 
-    chosen = config.input
-    if is_list(chosen.uri):
-        first = next(read_rows(storage, chosen.uri), None)
-        if first is None:
-            raise RequestError(f"input.uri={chosen.uri!r}: a list without a row")
-        return f"{chosen.uri}: a list with the columns {', '.join(map(str, first))}"
-    entries = storage.list(chosen.uri, chosen.include, chosen.exclude, with_errors=True)
-    seen = list(itertools.islice(entries, MAX_SEEN))
-    usable = [entry.uri for entry in seen if entry.error is None]
+    uri = config.input.uri
+    # Neither checkpoint nor precision matters here; names tell example sounds apart.
+    queries = [replace(query, version=query.name) for query in config.parse_queries()]
+    work = make_work(config, "", "fp32", {}, queries)
+    whole = replace(config, run=replace(config.run, shard=None))
+    seen = list(itertools.islice(Listing(storage, whole, work), MAX_SEEN))
     if not seen:
-        raise RequestError(f"input.uri={chosen.uri!r}: holds nothing that input.include names")
-    troubles = [str(entry.error) for entry in seen if entry.error]
+        lack = "a list without a row" if is_list(uri) else "holds nothing that input.include names"
+        raise RequestError(f"input.uri={uri!r}: {lack}")
+    usable = [asset.uri for asset in seen if not asset.trouble]
+    troubles = [asset.trouble for asset in seen if asset.trouble]
     if not usable:
-        raise RequestError(f"input.uri={chosen.uri!r}: {troubles[0]}")
+        raise RequestError(f"input.uri={uri!r}: {troubles[0]}")
     return "; ".join([f"{usable[0]} is there", *troubles[:1]])
 
 

@@ -124,6 +124,7 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
     A bug is no `SeparatorError`: it leaves a traceback, and Python exits with 1.
     """
     prog, resumes = parser.prog, True
+    open_closed_streams()
     accept_all_names()
     stop = _Stop()
     previous = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
@@ -131,8 +132,7 @@ def run_command(parser: argparse.ArgumentParser, argv: list[str] | None) -> int:
         options = parse_arguments(parser, argv)
         prog, resumes = options.prog, options.command.resumes
         code = options.command.run(options) or OK
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except SystemExit as ending:  # raised by argparse: --help, --version or a usage error
         return int(ending.code or OK)
@@ -228,6 +228,16 @@ def check_new_file(path: Path, force: bool) -> None:
         raise RequestError(f"{path}: is a folder; choose another name")
     if path.exists() and not force:
         raise RequestError(f"{path}: exists; --force overwrites it")
+
+
+def open_closed_streams() -> None:
+    """Lead streams that the caller closed, as with `2>&-`, to nowhere: otherwise the next file that
+    is opened takes the place of such a stream, and texts for stderr go to stdout."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
 
 
 def accept_all_names() -> None:

@@ -51,7 +51,8 @@ def format_json(level: str, message: str, more: dict[str, Any]) -> str:
 
 
 def log_as_json() -> None:
-    """Write warnings of the driver as JSON to stderr."""
+    """Write warnings of the driver as JSON to stderr; `quiet_loggers` leads those of Ray there."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from jobs.command import JOB_KEYS, Command, add_config_arguments, say, show_bytes, show_time
 
 if TYPE_CHECKING:
+    from separator.config import JobConfig
     from separator.run.estimate import Plan
 
 
@@ -31,14 +32,15 @@ def run(options: argparse.Namespace) -> None:
 
         print(f"no assets in {show_uri(config.input.uri)}")
         return
-    print_plan(plan, config.output.format)
+    print_plan(plan, config)
 
 
-def print_plan(plan: "Plan", form: str) -> None:
+def print_plan(plan: "Plan", config: "JobConfig") -> None:
+    why = "done or new" if config.run.only == "failed" else "done"
     done = plan.assets - plan.assets_pending - plan.assets_failed
     failed = f"   failed before {plan.assets_failed:,}" if plan.assets_failed else ""
     pending = f"   pending {plan.assets_pending:,}"
-    print(f"{'assets':10}{plan.assets:>12,}   done {done:,}{pending}{failed}")
+    print(f"{'assets':10}{plan.assets:>12,}   {why} {done:,}{pending}{failed}")
     print(f"{'pending':10}{show_bytes(plan.bytes_pending):>12}")
     print(f"{'stems':10}{plan.stems_pending:>12,}   if every asset has one track")
     if plan.hours is None or plan.device_hours is None or plan.output_bytes is None:
@@ -52,7 +54,7 @@ def print_plan(plan: "Plan", form: str) -> None:
         f"{plan.device:10}{show_time(3600 * plan.device_hours):>12}   "
         f"{plan.real_time:.1f}x real time for each query, on this machine"
     )
-    print(f"{'output':10}{show_bytes(plan.output_bytes):>12}   {form}")
+    print(f"{'output':10}{show_bytes(plan.output_bytes):>12}   {config.output.format}")
     if plan.heard_by:
         print("\nqueries are heard by:")
     for name, way in itertools.islice(plan.heard_by.items(), MAX_QUERIES):

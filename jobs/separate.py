@@ -51,7 +51,7 @@ def retry(options: argparse.Namespace) -> int:
 
 
 def separate(config_path: Path, overrides: list[str], is_detection: bool = False) -> int:
-    console = Console(sys.stdout is not None and sys.stdout.isatty())
+    console = Console(sys.stdout.isatty())
     # Print the first line before the config is read and checked.
     if not any(JSON_WANTED.search(text) for text in (*overrides, read_text(config_path))):
         console.say_phase("checking the library")

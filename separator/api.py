@@ -4,6 +4,7 @@ Stems are arrays of the same kind as the input; nothing here depends on rows or 
 """
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -163,7 +164,7 @@ class Separator:
         settings = EncodeSettings(format)
         with opened(path, self._storage) as (local, name):
             kept = list_examples(parsed) | {local.resolve()}
-            task = FileTask(local, name, take_folder(out), tracks, settings, kept)
+            task = FileTask(local, name, take_folder(os.fspath(out)), tracks, settings, kept)
             return StemFiles(task.separate(self.engine, [q.name for q in parsed], conditions_QD))
 
     @plain_torch()

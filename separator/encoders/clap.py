@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from separator.encoders.clap_audio import encode_stretches
-from separator.encoders.clap_network import build_clap, import_clap_module
+from separator.encoders.clap_network import build_clap, build_roberta, import_clap_module
 from separator.encoders.clap_weights import CONSTANTS, check_state, read_clap_file, read_sizes
 from separator.encoders.encoder import CONDITION_SIZE
 from separator.encoders.tokenizer import find_tokenizer, load_tokenizer
@@ -84,8 +84,9 @@ def load_clap(state: Mapping[str, Tensor], tokenizer_path: Path | None = None) -
     sizes = read_sizes(state)
     folder = find_tokenizer() if tokenizer_path is None else tokenizer_path
     tokenizer = load_tokenizer(folder, sizes.vocabulary)
-    model = build_clap(sizes)
+    model: Any = build_clap(sizes, text_device="meta")
     check_state(state, model.state_dict())
+    model.text_branch = build_roberta(sizes)  # now that the file is known to hold one
     model.load_state_dict(state)
     model.eval()
     max_tokens = min(MAX_TOKENS, sizes.positions - UNUSED_POSITIONS)

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from separator.encoders.clap_weights import ClapSizes
@@ -47,8 +48,9 @@ def import_clap_module(name: str = "model", package: str = "laion_clap") -> Modu
         raise EncoderMissing(f"{package} cannot be imported ({error}): {WAY_OUT}") from error
 
 
-def build_clap(sizes: ClapSizes) -> nn.Module:
-    """Build laion-clap's network in the given sizes, with weights to be replaced."""
+def build_clap(sizes: ClapSizes, text_device: str = "cpu") -> nn.Module:
+    """Build laion-clap's network in the given sizes, with weights to be replaced. On the device
+    `meta` a text side takes no memory, in case the sizes are wrong."""
     module = import_clap_module()
     path = Path(module.__file__ or "").parent / "model_configs" / f"{sizes.audio_tower}.json"
     config = json.loads(path.read_text())
@@ -63,7 +65,8 @@ def build_clap(sizes: ClapSizes) -> nn.Module:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.meshgrid")
         model = module.CLAP(config["embed_dim"], config["audio_cfg"], text_config)
-    model.text_branch = build_roberta(sizes)
+    with torch.device(text_device):
+        model.text_branch = build_roberta(sizes)
     model.text_branch_type = "roberta"
     del model.token_embedding, model.positional_embedding, model.ln_final
     return model

@@ -64,7 +64,7 @@ def read_sizes(state: Mapping[str, Tensor]) -> ClapSizes:
         token_types=token_types,
         hidden=hidden,
         intermediate=intermediate,
-        layers=1 + max(int(number[1]) for number in numbers if number),
+        layers=len({number[1] for number in numbers if number}),
     )
 
 

@@ -160,10 +160,13 @@ def load_clip(weights: ClipWeights, is_raw: bool = False) -> ClipEncoder:
              "num_attention_heads": max(1, sizes.image_width // HEAD_SIZE),
              "image_size": sizes.image_size, "hidden_act": weights.activation}  # fmt: skip
     config = CLIPConfig(text_config=text, vision_config=image, projection_dim=CONDITION_SIZE)
-    model = CLIPModel(config)
     try:
+        # First on `meta`: no memory for a network that may not fit the file.
+        with torch.device("meta"):
+            CLIPModel(config).load_state_dict(weights.state, assign=True)
+        model = CLIPModel(config)
         model.load_state_dict(weights.state)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise EncoderError(f"the tensors do not fit a CLIP of these sizes: {reason}") from None
     return ClipEncoder(model.eval(), hash_clip(weights, is_raw), sizes)
@@ -209,9 +212,7 @@ def read_sizes(state: Mapping[str, Tensor]) -> ClipSizes:
 
 def count_layers(state: Mapping[str, Tensor], side: str) -> int:
     first = f"{side}encoder.layers."
-    return 1 + max(
-        int(name.removeprefix(first).split(".")[0]) for name in state if name.startswith(first)
-    )
+    return len({n.removeprefix(first).split(".")[0] for n in state if n.startswith(first)})
 
 
 __all__ = ["CLIP", "ClipEncoder", "find_clip", "load_clip", "read_clip", "read_clip_file"]

@@ -11,6 +11,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from separator.errors import CheckpointUnsafe, EncoderError, EncoderMissing
 from separator.model import registry
-from separator.model.tensors import DAMAGED, read_tensors
+from separator.model.tensors import DAMAGED, read_tensors, refuse_compressed
 
 CLIP = "clip"  # names the user's own copy, wherever it is stored
 OPENAI_FILE = "ViT-B-32.pt"
@@ -129,7 +130,7 @@ def read_activation(path: Path) -> str:
                 found = config.get("text_config", {}).get("hidden_act", ACTIVATIONS[0])
             else:
                 found = ACTIVATIONS[0 if config["model_cfg"].get("quick_gelu") else 1]
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, AttributeError, RecursionError) as error:
             raise EncoderError(f"{place}: no config of a CLIP ({error!r})") from None
         if found not in ACTIVATIONS:
             raise EncoderError(f"{place}: hidden_act={found!r}: known are {ACTIVATIONS}")
@@ -175,18 +176,18 @@ def is_archive(path: Path) -> bool:
 
 def read_archive(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a TorchScript archive without its program."""
+    refuse_compressed(path)
     try:
         with zipfile.ZipFile(path) as archive:
             name = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
             root = name.removesuffix("data.pkl")
             with archive.open(name) as file:
                 reader = ArchiveReader(file, lambda key: archive.read(f"{root}data/{key}"))
-                tree = reader.load()
+                return dict(flatten(reader.load(), ""))
     except CheckpointUnsafe:
         raise
     except (*DAMAGED, zipfile.BadZipFile, StopIteration) as error:
         raise EncoderError(f"{path}: a damaged archive ({error!r}); take another copy") from None
-    return dict(flatten(tree, ""))
 
 
 class ModuleValues:
@@ -233,6 +234,8 @@ def rebuild(
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min((offset, *size, *stride), default=0) < 0 or last >= max(1, len(storage)):
         raise ValueError("a tensor reaches beyond its storage")
+    if prod(size) > len(storage):  # a small file could claim any amount of memory
+        raise ValueError("a tensor repeats its storage")
     return torch.as_strided(storage, size, stride, offset)
 
 

@@ -125,11 +125,13 @@ def decode_example(storage: Storage, entry: Entry, limits: Limits | None = None)
 
 
 def gather_examples(storage: Storage, query: Query) -> Iterator[ExampleSound]:
-    """Yield the sounds of a notebook's query: samples as they are, and decoded files."""
-    number = 0
+    """Yield the sounds of a notebook's query: samples as they are, and decoded files, each once."""
+    number, seen = 0, set[str]()
     for sound in query.audio:
         if isinstance(sound, str):
-            entries = list_examples(storage, Query(query.name, audio=(sound,)))
+            found = list_examples(storage, Query(query.name, audio=(sound,)))
+            entries = [entry for entry in found if entry.uri not in seen]
+            seen |= {entry.uri for entry in entries}
             yield from decode_examples(storage, query, entries)
             number += len(entries)
         else:

@@ -25,7 +25,11 @@ KINDS: list[tuple[list[tuple[str, ...]], str, str]] = [
         "take the detector's own file",
     ),
     ([("sed_model.",)], "a detector (HTS-AT)", "load_detector reads it"),
-    ([("frame_model.",)], "a detector", "load_detector reads it"),
+    (
+        [("frame_model.",)],
+        "a network that only says when sounds are heard, without embeddings",
+        "load_detector reads it",
+    ),
     (
         [("query_net.",), ("ss_model.",)],
         "the separator of USS, conditioned by sounds",

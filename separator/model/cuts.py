@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from typing import Literal
 
 from separator.audio.spans import round_up
@@ -57,6 +58,6 @@ def choose_context(
     AudioSep's network)."""
     if context == "exact":
         return exact_frames
-    if not isinstance(context, int | float) or not 0 <= context < 1e6:
+    if isinstance(context, str) or not isinstance(context, Real) or not 0 <= context < 1e6:
         raise RequestError(f"context={context!r}: must be 'exact', 'pieces', or seconds, 0 or more")
     return min(exact_frames, round_up(round(context * rate_hz / hop), grid_frames))

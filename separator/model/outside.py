@@ -36,7 +36,16 @@ class OutsideTexts:
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
         """Return conditions (Q, D) of texts."""
-        return np.asarray(self.model.encode_texts(texts), np.float32)
+        found = self.model.encode_texts(texts)
+        found = found.detach().cpu() if isinstance(found, Tensor) else found
+        conditions_QD = np.asarray(found, np.float32)
+        wanted = len(texts), self.model.condition_size
+        if conditions_QD.shape != wanted:
+            raise CheckpointMismatch(
+                f"the model gave conditions of shape {conditions_QD.shape} for {len(texts)} texts: "
+                f"{wanted} is needed"
+            )
+        return conditions_QD
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _load_pickled(path: Path, mmap: bool) -> object:
-    _refuse_compressed(path)
+    refuse_compressed(path)
     stand_ins = torch.serialization.safe_globals([(Ignored, name) for name in HARMLESS])
     try:
         with SAFE_GLOBALS_LOCK, stand_ins:
@@ -74,12 +74,15 @@ def _load_pickled(path: Path, mmap: bool) -> object:
     except DAMAGED as error:
         refused = _find_refused(path, str(error))
         if refused:
-            raise CheckpointUnsafe(f"{path}: reading it would run {refused}; refused") from None
+            raise CheckpointUnsafe(
+                f"{path}: reading it would run {refused}; refused: "
+                "take a file of the state dict alone"
+            ) from None
         reason = str(error).strip().split("\n")[-1][:200]
         raise CheckpointTruncated(f"{path}: not whole, or not a checkpoint: {reason}") from None
 
 
-def _refuse_compressed(path: Path) -> None:
+def refuse_compressed(path: Path) -> None:
     """Refuse an archive whose tensors or pickle are compressed: torch never writes one and cannot
     map it into memory, and the pickle of a small file could unpack to any size."""
     try:

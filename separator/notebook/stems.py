@@ -5,6 +5,7 @@ computations, are plain arrays or tensors. Shapes: Q queries, C channels, T samp
 """
 
 import logging
+import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from separator.audio.renditions import JOINT, Editor, Edits
 from separator.errors import QueryError, RequestError
 from separator.media.encode import encode
 from separator.media.encode_settings import EncodeSettings
+from separator.notebook.files import check_stem_path
 from separator.notebook.players import MAX_PLAYERS, make_page, make_preview
 from separator.queries import parse_queries
 from separator.rows import RESIDUAL
@@ -108,25 +110,27 @@ class NamedStems:
         of them is over full scale. `format` may also be ogg, mp3 or m4a.
         """
         self._require_names()
-        folder, settings = take_folder(folder), EncodeSettings(format)
+        folder, settings = take_folder(os.fspath(folder)), EncodeSettings(format)
+        paths = [folder / f"{name}.{format}" for name in self._names]
+        paths.append(folder / RESIDUAL / f"{JOINT}.{format}")
+        self._check_paths(paths)
         edits = Edits("joint", settings.integer_bits or 24)
         editor = Editor(self._mix(), 0, self.rate_hz, edits)
-        paths = []
-        for name, stem_CT in self._list_samples():
+        for path, (name, stem_CT) in zip(paths, self._list_samples(), strict=False):
             for product in editor.add(name, stem_CT):
-                paths.append(self._write(folder, name, product.samples, settings))
+                self._write(path, product.samples, settings)
         for product in editor.finish():
-            target = folder / RESIDUAL
-            paths.append(self._write(target, JOINT, product.samples, settings))
+            self._write(paths[-1], product.samples, settings)
         return paths
 
-    def _write(
-        self, folder: Path, name: str, samples_CT: np.ndarray, settings: EncodeSettings
-    ) -> Path:
-        make_folder(folder)
-        path = folder / f"{name}.{settings.format}"
-        if path.resolve() in self._examples:
-            raise RequestError(f"{path} is an example sound, and a stem would replace it")
+    def _check_paths(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            check_stem_path(path)
+            if path.resolve() in self._examples:
+                raise RequestError(f"{path} is an example sound, and a stem would replace it")
+
+    def _write(self, path: Path, samples_CT: np.ndarray, settings: EncodeSettings) -> None:
+        make_folder(path.parent)
         with replacing(path) as temporary:
             audio_format = AudioFormat(self.rate_hz, len(samples_CT))
             report = encode([samples_CT], temporary, audio_format, settings=settings)
@@ -136,7 +140,6 @@ class NamedStems:
                 path,
                 report.num_clipped,
             )
-        return path
 
     def _repr_html_(self) -> str | None:
         """Show the sound, its stems and its residual. Without names, return None: the notebook

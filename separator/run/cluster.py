@@ -11,7 +11,7 @@ from separator.config import JobConfig
 from separator.errors import NoProgress, RequestError
 from separator.machine import count_cpus
 from separator.model.precision import choose_cpu_precision
-from separator.run.placement import describe_lack, has_labels
+from separator.run.placement import count_actors, describe_lack, has_labels
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +20,12 @@ log = logging.getLogger(__name__)
 SPARE_CPUS = 2
 WAIT_AFTER_S = 10.0  # after so long without a row or an answer, a run reports that it waits
 GPU_DRIVER = Path("/dev/nvidiactl")
+LOCAL = "local"  # the value of RAY_ADDRESS that asks for a Ray of this machine
 
 
 def is_cluster() -> bool:
     """Tell whether the run is on a cluster that somebody else started."""
-    return bool(os.environ.get("RAY_ADDRESS"))
+    return os.environ.get("RAY_ADDRESS") not in (None, "", LOCAL)
 
 
 @contextmanager
@@ -58,17 +59,17 @@ def choose_devices(config: JobConfig, num_left_out: int = 0) -> tuple[bool, int,
     labels = config.run.separate.labels
     # GPUs count even on machines that have no CPUs for tasks.
     nodes = [node for node in ray.nodes() if node["Alive"] and has_labels(node, labels)]
-    num_gpus = int(sum(node["Resources"].get("GPU", 0) for node in nodes))
+    num_gpus = [int(node["Resources"].get("GPU", 0)) for node in nodes]
     is_wanted = config.model.device == "cuda"
-    if is_wanted and not num_gpus and not is_cluster():
+    if is_wanted and not any(num_gpus) and not is_cluster():
         raise RequestError("model.device='cuda': this machine has no GPU; use auto or cpu")
     # A cluster that scales up has no GPU until one is asked for.
-    on_gpu = is_wanted or (config.model.device == "auto" and num_gpus > 0)
+    on_gpu = is_wanted or (config.model.device == "auto" and any(num_gpus))
     if config.run.actors != "auto":
         return on_gpu, *config.run.parse_actors()
     number = len(list_worker_nodes(labels))
     if on_gpu:
-        number = int((num_gpus - num_left_out) / config.run.separate.num_gpus)
+        number = count_actors(num_gpus, config.run.separate.num_gpus, num_left_out)
     return on_gpu, max(1, number), max(1, number)
 
 

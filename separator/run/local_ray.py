@@ -1,6 +1,6 @@
 """Start Ray or join a cluster, without Ray's own chatter on the console.
 
-`ray.data`'s warnings about hangs and high memory are not chatter: they stay.
+Warnings of `ray.data` are not chatter: they stay.
 """
 
 import logging
@@ -22,6 +22,7 @@ from separator.run.process import list_children
 
 MAX_STARTS = 3
 KNOCK_S = 10.0
+CONSOLE_HANDLER = "PlainRayHandler"  # writes to stderr
 # ValueError: of an address without a port.
 START_ERRORS = (OSError, RuntimeError, ValueError, ray.exceptions.RayError)
 
@@ -79,10 +80,18 @@ def _knock(address: str) -> None:
 
 
 def quiet_loggers() -> None:
-    """Mute what Ray Data reports of every execution; import ray.data first, as that resets it."""
+    """Mute what Ray Data reports of every execution; import ray.data first, as that resets it. If
+    the program has handlers of its own, such as those for JSON, what is left goes to them."""
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     # This logger warns that progress bars are disabled, which is intended.
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
+    if not logging.getLogger().handlers:
+        return
+    for logger in map(logging.getLogger, ("ray", "ray.data")):
+        logger.propagate = True
+        for handler in list(logger.handlers):
+            if type(handler).__name__ == CONSOLE_HANDLER:
+                logger.removeHandler(handler)
 
 
 def _describe(address: str, error: BaseException) -> str:

@@ -108,7 +108,7 @@ def run_flow(
     counts = get_listing(monitor, has_ended=True)
     if counts.duplicates:
         log.warning("%d rows name an asset again; the first row counts", counts.duplicates)
-    stats.assets_listed = counts.assets
+    stats.note_listing(counts)
     if not is_retry:  # in later passes the counts include assets that this run has committed
         stats.assets_skipped, stats.assets_left = counts.skipped, counts.left
     return counts.assets - (len(collector.closed) - num_closed), counts.versions

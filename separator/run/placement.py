@@ -44,9 +44,17 @@ def share_memory(gpus_of_actor: float, nodes: Sequence[Mapping[str, Any]]) -> fl
     for node in nodes:
         has = node["Resources"]
         if node["Alive"] and (has.get("CPU") or has.get("GPU")):
-            num_actors = max(1, int(has.get("GPU", 0) / gpus_of_actor))
+            num_actors = max(1, count_actors([int(has.get("GPU", 0))], gpus_of_actor))
             shares.append(has.get("memory", 0) / (num_actors + MIN_TASKS))
     return min(shares)
+
+
+def count_actors(num_gpus: Sequence[int], gpus_of_actor: float, num_left_out: int = 0) -> int:
+    """Count the actors that find room on machines with so many GPUs, on all devices but those left
+    out. A device is one GPU, which several actors may share, or the GPUs of one actor."""
+    if gpus_of_actor < 1:
+        return (sum(num_gpus) - num_left_out) * int(1 / gpus_of_actor)
+    return sum(int(number / gpus_of_actor) for number in num_gpus) - num_left_out
 
 
 def _make_request(stage: StageSettings, usual: float) -> dict[str, Any]:

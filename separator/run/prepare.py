@@ -219,7 +219,7 @@ def widen_context(cuts: "Cuts", listening: ListenPlan | None) -> "Cuts":
 
 def load_package_flow(target: Target, run_id: str) -> Flow:
     """Compute the conditions of all queries with a model that another package provides."""
-    from separator.model.outside import NOT_EXACT, OutsideEngine
+    from separator.model.outside import NOT_EXACT, OutsideEngine, OutsideTexts
     from separator.stages.separate import PackageEngine
 
     config, name = target.config, target.config.model.name
@@ -227,7 +227,7 @@ def load_package_flow(target: Target, run_id: str) -> Flow:
     assert package is not None, name
     engine = OutsideEngine(package, "cpu", "fp32")
     texts = collect_texts(target.storage, config)
-    conditions_QD = np.asarray(engine.model.encode_texts(texts), np.float32)
+    conditions_QD = OutsideTexts(name, engine.model).encode_texts(texts)
     listening = plan_listening(
         config.detect, target.storage, target.work.queries, texts, None, None
     )

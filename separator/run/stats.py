@@ -14,7 +14,7 @@ from separator.run.devices import DeviceHealth
 PHASES = ("checking the library", "starting Ray", "warming up", "separating", "finishing")
 NOT_TOTALS = (
     "run_id", "stage_s", "started", "pass_started", "earlier_device_s", "phase", "pass_actors",
-    "waiting", "devices", "ray_data",
+    "waiting", "devices", "ray_data", "earlier_assets",
 )  # fmt: skip
 CHECKING, STARTING_RAY, WARMING, SEPARATING, FINISHING = PHASES
 
@@ -37,7 +37,7 @@ class RunStats:
     run_id: str
     phase: str = CHECKING
     assets: int = 0  # committed
-    assets_listed: int = 0  # of this pass; 0 while they are being listed
+    assets_listed: int = 0  # went into the flow, in all passes; 0 while they are being listed
     assets_failed: int = 0
     assets_known: int = 0  # committed by an earlier run that could not write its manifest
     assets_skipped: int = 0  # done before
@@ -61,6 +61,7 @@ class RunStats:
     started: float = field(default_factory=time.monotonic)
     pass_started: float = 0.0
     earlier_device_s: float = 0.0  # `device_s` of earlier passes
+    earlier_assets: int = 0  # committed in earlier passes
     pass_actors: int = 0
 
     @property
@@ -76,9 +77,14 @@ class RunStats:
     def begin_pass(self, num_actors: int, num_cpus: int) -> None:
         self.phase, self.assets_listed = WARMING, 0
         self.earlier_device_s, self.pass_started = self.device_s, time.monotonic()
+        self.earlier_assets = self.assets
         self.pass_actors = num_actors
         self.num_actors = max(self.num_actors, num_actors)
         self.num_cpus = max(self.num_cpus, num_cpus)
+
+    def note_listing(self, counts: ListingCounts) -> None:
+        """Note the assets of this pass: those that earlier passes have not committed."""
+        self.assets_listed = counts.assets and self.earlier_assets + counts.assets
 
     def count_row(self, row: Row) -> None:
         """Add the seconds that a row carries."""

@@ -51,8 +51,10 @@ def read_status(storage: Storage, layout: Layout) -> Status:
         assets.update(map(hash, uris))
         failed.update(hash(uri) for uri, code in zip(uris, codes, strict=True) if code)
     status.num_assets, status.num_failed_assets = len(assets), len(failed)
-    status.num_runs = len(list_runs(storage, layout))
     status.runs = list(read_runs(storage, layout))
+    status.num_runs = len(status.runs)
+    if len(status.runs) == NEWEST:  # else all other files are foreign
+        status.num_runs = len(list_runs(storage, layout))
     return status
 
 
@@ -122,6 +124,7 @@ def is_run(content: Any) -> bool:
         written_at = datetime.fromisoformat(content["written_at"])
         texts = content["run_id"], content["state"], content["config"]["model"]["precision"]
         numbers = [content["totals"][key] for key in TOTALS]
+        numbers.append(content.get("device_busy", 0))  # run files of the first release have none
     except (KeyError, TypeError, ValueError):
         return False
     is_number = all(isinstance(number, int | float) for number in numbers)

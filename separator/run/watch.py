@@ -41,7 +41,7 @@ class Watch:
         self.requests, self.on_look = requests, on_look
         self.metrics = RunMetrics(stats)
         self.row_at = time.monotonic()
-        self.error: SeparatorError | BugError | None = None
+        self.error: SeparatorError | BugError | OSError | None = None
         self.has_ended = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -69,7 +69,7 @@ class Watch:
         while not self.has_ended.wait(EVERY_S):
             try:
                 self._look()
-            except (SeparatorError, BugError) as error:
+            except (SeparatorError, BugError, OSError) as error:  # OSError: nobody reads the output
                 self.error = error
                 main = threading.main_thread().ident
                 assert main is not None
@@ -80,7 +80,7 @@ class Watch:
 
     def _look(self) -> None:
         if not self.stats.assets_listed:
-            self.stats.assets_listed = get_listing(self.monitor).assets
+            self.stats.note_listing(get_listing(self.monitor))
         health = self._ask_health()
         if len(health.stopped) >= self.num_actors and not health.working:
             raise DeviceFailed(f"no device is left that works; the last failure: {health.last}")

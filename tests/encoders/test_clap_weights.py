@@ -104,3 +104,17 @@ def test_check_state_names_and_counts_tensors_that_do_not_fit() -> None:
         check_state({**expected, "b": torch.zeros(3)}, expected)
     with pytest.raises(EncoderError, match=r"6 tensors.*: a is .*; b is .*; c is missing, \.\.\.$"):
         check_state({}, expected)
+
+
+def test_text_side_that_does_not_fit_is_refused_before_it_takes_memory(
+    clap_state: dict[str, Tensor], tokenizer_path: Path
+) -> None:
+    """One tensor names layer 99,999, another one makes each layer of petabytes."""
+    layer = "text_branch.encoder.layer.{}.intermediate.dense.weight"
+    far = clap_state | {layer.format(99_999): torch.zeros(1)}
+    assert read_sizes(far).layers == 3
+    with pytest.raises(EncoderError, match=r"tensors do not fit.*layer\.2\."):
+        load_clap(far, tokenizer_path)
+    wide = clap_state | {layer.format(0): torch.empty(1 << 40, 128, device="meta")}
+    with pytest.raises(EncoderError, match="tensors do not fit"):
+        load_clap(wide, tokenizer_path)

@@ -1,16 +1,28 @@
 """CLIP's weights in every layout give one embedding; images and texts become conditions."""
 
+import io
 import json
 import pickle
+import sys
 import zipfile
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from separator.encoders.clip import read_clip
+from separator.encoders.clip import load_clip, read_clip, read_sizes
 from separator.encoders.clip_weights import find_clip, read_clip_file
-from separator.errors import CheckpointUnsafe, EncoderError, EncoderMissing, QueryError
+from separator.errors import (
+    CheckpointTruncated,
+    CheckpointUnsafe,
+    EncoderError,
+    EncoderMissing,
+    QueryError,
+)
 from tests.helpers.tiny_clip import write_hugging_face, write_open_clip, write_openai
 
 TEXTS = ["a dog barking", "rain on a window, and 2 birds"]
@@ -154,3 +166,75 @@ def test_a_very_long_image_is_read_at_its_middle(files, axis):
     found_D = encoder.encode_images([line_N13 if axis == 0 else line_N13.transpose(1, 0, 2)])
     grey_HW3 = np.full((3, 3, 3), 200, np.uint8)
     np.testing.assert_allclose(found_D, encoder.encode_images([grey_HW3]), atol=1e-6)
+
+
+def write_archive(path: Path, tree: object, storage: bytes = b"", compression: int = 0) -> Path:
+    """Write a TorchScript archive by hand; `tree` is pickled, `storage` holds its floats."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("x/constants.pkl", b"")
+        buffer = io.BytesIO()
+        TreePickler(buffer, 2).dump(tree)
+        archive.writestr("x/data.pkl", buffer.getvalue())
+        archive.writestr("x/data/0", storage)
+    return path
+
+
+class Floats:
+    """Stands for the storage that an archive keeps beside the pickle."""
+
+
+class TreePickler(pickle.Pickler):
+    def persistent_id(self, obj):
+        return ("storage", torch.FloatStorage, "0", "cpu", 4) if isinstance(obj, Floats) else None
+
+
+class Repeated:
+    """A tensor of four numbers that claims to be a million."""
+
+    def __reduce__(self):
+        size, stride = (1_000, 1_000), (0, 0)
+        return torch._utils._rebuild_tensor_v2, (Floats(), 0, size, stride, False, OrderedDict())
+
+
+def test_archive_that_would_fill_memory_is_refused(files, tmp_path):
+    deflated = tmp_path / "deflated.pt"
+    with (
+        zipfile.ZipFile(files["openai"]) as archive,
+        zipfile.ZipFile(deflated, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in archive.namelist():
+            packed.writestr(name, archive.read(name))
+    with pytest.raises(CheckpointTruncated, match="compressed contents"):
+        read_clip_file(deflated)
+    with pytest.raises(EncoderError, match="repeats its storage"):
+        read_clip_file(write_archive(tmp_path / "repeated.pt", Repeated(), bytes(16)))
+
+
+class Script:
+    """A module of a TorchScript archive whose state is no dict of its members."""
+
+    def __reduce__(self):
+        return Script, (), [1, 2]
+
+
+def test_damage_of_an_archive_or_a_config_is_an_error_of_one_line(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(Script, "__module__", "__torch__")
+    monkeypatch.setitem(sys.modules, "__torch__", SimpleNamespace(Script=Script))
+    with pytest.raises(EncoderError, match="a damaged archive"):
+        read_clip_file(write_archive(tmp_path / "list.pt", Script()))
+    path = write_hugging_face(tmp_path / "deep")
+    (path.parent / "config.json").write_text("[" * 100_000)
+    with pytest.raises(EncoderError, match=r"config\.json: no config of a CLIP"):
+        read_clip_file(path)
+
+
+def test_layers_are_those_in_the_file_whatever_their_numbers(files):
+    weights = read_clip_file(files["hugging_face"])
+    name = "text_model.encoder.layers.{}.mlp.fc1.bias"
+    far = weights.state | {name.format(99_999): weights.state[name.format(0)]}
+    assert read_sizes(far).text_layers == 3
+    with pytest.raises(EncoderError, match="do not fit a CLIP"):
+        load_clip(replace(weights, state=far))
+    wide = weights.state | {name.format(0): torch.zeros(1 << 40, device="meta")}
+    with pytest.raises(EncoderError, match="do not fit a CLIP"):
+        load_clip(replace(weights, state=wide))

@@ -146,3 +146,11 @@ def test_media_errors_are_typed_by_the_decoder(kit, tmp_path):
     (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(MediaError, match=r"query 'bird': .*cut.flac"):
         find(Storage(), str(tmp_path / "cut.flac"))
+
+
+def test_a_file_that_a_notebook_names_twice_is_gathered_once_as_in_the_job(kit):
+    twice = (str(kit / "a.ogg"), str(kit), str(kit / "a.ogg"))
+    sounds = list(gather_examples(Storage(), Query("bird", audio=twice)))
+    listed = list_examples(Storage(), Query("bird", audio=twice))
+    assert sorted(s.name for s in sounds) == [f"query 'bird': {entry.uri}" for entry in listed]
+    assert len(sounds) > 1

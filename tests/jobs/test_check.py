@@ -9,7 +9,7 @@ import ray
 from jobs.check import check_detector, check_ffmpeg, check_input
 from jobs.cli import main
 from separator.config import JobConfig, read_config
-from separator.errors import CheckpointMissing, ObjectMissing, RequestError
+from separator.errors import CheckpointMissing, ObjectMissing, RequestError, SeparatorError
 from separator.run.local_ray import join_ray
 from separator.storage import Storage
 from tests.helpers.job import write_config
@@ -124,3 +124,30 @@ def test_check_of_a_remux_refuses_a_codec_that_ffmpeg_lacks():
     assert check_ffmpeg("aac").startswith("ffmpeg ")
     with pytest.raises(RequestError, match=r"output\.remux_codec='nosuch'"):
         check_ffmpeg("nosuch")
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "wrong"),
+    [
+        ("name,text\na.wav,rain\n", "run.limit=1", r"needed is one of \('uri', "),
+        ("uri,text\na.wav,rain\n", "input.queries_column=words", r"input\.queries_column='words'"),
+        ("uri,text\na.wav,rain\n", "input.carry=[licence]", r"input\.carry='licence'"),
+        ("uri,text\ngone.wav,rain\n", "run.limit=1", r"gone\.wav"),
+        ("uri,text\n", "run.limit=1", "a list without a row"),
+    ],
+)
+def test_check_of_a_list_refuses_what_a_run_would_refuse(tmp_path, text, setting, wrong):
+    (tmp_path / "in.csv").write_text(text)
+    (tmp_path / "a.wav").write_bytes(b"")
+    job = read_job(tmp_path, f"input.uri={tmp_path / 'in.csv'}", setting)
+    with pytest.raises(SeparatorError, match=wrong):
+        check_input(job, Storage())
+
+
+def test_check_of_a_list_names_the_first_asset_of_any_shard_and_the_first_trouble(tmp_path):
+    (tmp_path / "in.csv").write_text("uri,text\ngone.wav,rain\na.wav,wind\n")
+    (tmp_path / "a.wav").write_bytes(b"")
+    for shard in ("1/2", "2/2"):
+        job = read_job(tmp_path, f"input.uri={tmp_path / 'in.csv'}", f"run.shard={shard}")
+        text = check_input(job, Storage())
+        assert text.startswith(f"{tmp_path}/a.wav is there; ") and "gone.wav" in text

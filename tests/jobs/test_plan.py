@@ -33,6 +33,15 @@ def test_plan_of_a_new_library(library, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_plan_of_a_retry_does_not_call_new_assets_done(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/new.wav").write_bytes(b"")
+    config = write_config(tmp_path / "c.yaml", str(tmp_path / "in"), str(tmp_path / "out"))
+    assert main(["plan", str(config), "run.only=failed", "run.retry_failed=true"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.split() == ["assets", "1", "done", "or", "new", "1", "pending", "0"]
+
+
 def test_plan_of_a_folder_without_media_says_so(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/notes.txt").write_text("no media")

@@ -8,6 +8,7 @@ import torch
 from separator import load_model
 from separator.api import load_htsat
 from separator.errors import CheckpointMismatch, ChecksumMismatch
+from separator.model import registry
 from separator.model.asp_unet import AspConfig, AspUnet
 from separator.model.checkpoint import write_safetensors
 from separator.model.resunet import NetworkConfig
@@ -105,3 +106,9 @@ def test_a_copy_without_its_metadata_is_refused_as_what_else_the_file_holds(dete
     write_tensors(path, read_tensors(path)[0], {"format": "pt"})
     with pytest.raises(CheckpointMismatch, match="no detector, but a separator of AudioSep's kind"):
         load_htsat(path)
+
+
+def test_a_detector_of_times_is_refused_as_what_it_is():
+    path = registry.resolve(registry.MINI_DETECTOR)
+    with pytest.raises(CheckpointMismatch, match="no detector, but a network that only says when"):
+        read_detector(path)

@@ -1,7 +1,9 @@
 """A model that another package brings: found by its entry point, run as ours are."""
 
 import sys
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from separator.errors import CheckpointMismatch, QueryError, RequestError
 from separator.media.decode import USUAL_RATES_HZ
 from separator.model import registry
 from separator.model.entry_points import find_package, list_outside
-from separator.model.outside import OutsideEngine
+from separator.model.outside import OutsideEngine, OutsideTexts
 from tests.helpers.outside import install_bandpass
 
 RATE_HZ = 44_100
@@ -169,3 +171,25 @@ def test_files_of_any_usual_rate_are_separated(bandpass, tmp_path, rate_hz):
     assert stem_hz == rate_hz and len(samples_T) == len(t)
     error_T = (samples_T - tones[0])[rate_hz:-rate_hz]
     assert np.sqrt(np.mean(error_T**2)) < 0.02
+
+
+@dataclass
+class Texts:
+    """A model that gives these conditions for any texts."""
+
+    conditions: Any
+    condition_size: int = 2
+
+    def encode_texts(self, texts: list[str]) -> Any:
+        return self.conditions
+
+
+def test_conditions_of_another_shape_are_refused_and_tensors_are_taken():
+    wanted_QD = np.arange(6, dtype=np.float32).reshape(3, 2)
+    given = torch.tensor(wanted_QD, dtype=torch.float64, requires_grad=True)
+    found_QD = OutsideTexts("package:x", Texts(given)).encode_texts(["a", "b", "c"])
+    np.testing.assert_array_equal(found_QD, wanted_QD)
+    assert found_QD.dtype == np.float32
+    for wrong in (given[:2], given[:, 0], given[:, :1]):
+        with pytest.raises(CheckpointMismatch, match=r"for 3 texts: \(3, 2\) is needed"):
+            OutsideTexts("package:x", Texts(wrong)).encode_texts(["a", "b", "c"])

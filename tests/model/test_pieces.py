@@ -1,5 +1,6 @@
 """Test the official pieces of 2 s: each is separated as if it were alone in the world."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -88,6 +89,8 @@ def test_cuts_are_those_of_the_network(net):
     assert (float(cuts.grid_s), float(cuts.context_s)) == (0.64, 7.04)
     cuts = plan_cuts(net.config, 1.0)
     assert float(cuts.context_s) == 1.28  # whole cells
+    for number in (np.float32(1), np.int64(1)):
+        assert plan_cuts(net.config, number) == cuts  # pyright: ignore[reportArgumentType]
     cuts = plan_cuts(net.config, "pieces")
     assert (cuts.grid_s, cuts.context_s) == (2, 2)
     engine = make_engine(net)

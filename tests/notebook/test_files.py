@@ -114,6 +114,8 @@ def test_mistakes_leave_nothing_behind(model, tmp_path):
     for out in ("text.mp4", "text.mp4/out"):
         with pytest.raises(RequestError, match=r"text\.mp4.*: cannot be made, a file has its name"):
             model.separate_file(tmp_path / "a.wav", "rain", tmp_path / out)
+    with pytest.raises(TypeError, match="not NoneType"):  # no folder named "None"
+        model.separate_file(tmp_path / "a.wav", "rain", None)
 
 
 @pytest.mark.parametrize(

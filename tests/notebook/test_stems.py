@@ -219,3 +219,12 @@ def test_save_tells_of_samples_over_full_scale(array, tmp_path, caplog):
     loud = name_array(torch.tensor(9 * stems), NAMES, torch.tensor(9 * waveform), RATE_HZ)
     loud.save(tmp_path / "loud")
     assert "samples over full scale were clipped" in caplog.text
+
+
+def test_save_refuses_a_place_that_is_taken_before_it_writes_anything(array, tmp_path):
+    (tmp_path / "voice.flac").mkdir()
+    with pytest.raises(RequestError, match=r"voice\.flac: is a folder"):
+        array.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["voice.flac"]
+    with pytest.raises(TypeError, match="not NoneType"):
+        array.save(None)

@@ -1,5 +1,6 @@
 """Ray's own logs on the console, and a Ray that does not start."""
 
+import json
 import logging
 import os
 import subprocess
@@ -45,10 +46,34 @@ def test_an_address_without_a_port_is_one_line(address, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_an_empty_address_names_no_cluster(monkeypatch):
-    """As where a file of variables leaves it empty."""
-    monkeypatch.setenv("RAY_ADDRESS", "")
+@pytest.mark.parametrize("address", ["", "local"])
+def test_an_empty_address_names_no_cluster(monkeypatch, address):
+    """As where a file of variables leaves it empty, or asks for a Ray of this machine."""
+    monkeypatch.setenv("RAY_ADDRESS", address)
     assert not is_cluster()
+
+
+WARN = """
+import logging, warnings
+from jobs.json_lines import log_as_json
+log_as_json()
+import ray.data
+from separator.run.local_ray import quiet_loggers
+quiet_loggers()
+quiet_loggers()
+logging.getLogger("ray.data._internal.execution").warning("of Ray Data")
+logging.getLogger("ray").error("of Ray")
+warnings.warn("of Python")
+"""
+
+
+def test_warnings_of_ray_and_python_are_json_if_the_log_is():
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", WARN]
+    err = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stderr
+    messages = [json.loads(line)["message"] for line in err.splitlines()]
+    assert messages[:2] == ["of Ray Data", "of Ray"] and "of Python" in messages[2]
+    assert len(messages) == 3
 
 
 EMPTY = """

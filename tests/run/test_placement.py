@@ -12,6 +12,7 @@ from separator.run.placement import (
     SPANS_AT_ONCE,
     TASK_BYTES,
     choose_spans_at_once,
+    count_actors,
     describe_lack,
     make_requests,
 )
@@ -77,3 +78,19 @@ def test_only_networks_of_ours_on_a_gpu_have_several_spans_in_work_unless_told()
     for wrong in (0, 1.5, True, "many", 65):
         with pytest.raises(RequestError, match=r"run\.separate\.spans_at_once=.*whole number"):
             RunSettings(separate=ActorSettings(spans_at_once=wrong))
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "gpus_of_actor", "num_left_out", "expected"),
+    [
+        ([2, 1], 1, 0, 3),
+        ([2, 1], 0.5, 1, 4),
+        ([2, 1], 0.4, 0, 6),  # not 7: no actor shares in two GPUs
+        ([8], 0.8, 0, 8),
+        ([3, 3], 2, 0, 2),  # not 3: nor in two machines
+        ([4, 4], 2, 2, 2),  # two devices of two GPUs each are left out
+        ([], 0.25, 0, 0),
+    ],
+)
+def test_count_actors_counts_those_that_find_room(num_gpus, gpus_of_actor, num_left_out, expected):
+    assert count_actors(num_gpus, gpus_of_actor, num_left_out) == expected

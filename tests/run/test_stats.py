@@ -3,7 +3,7 @@
 import json
 
 from separator.rows import RENDITION, Seconds
-from separator.run.stats import CHECKING, SEPARATING, WARMING, RunStats
+from separator.run.stats import CHECKING, SEPARATING, WARMING, ListingCounts, RunStats
 from tests.helpers.records import make_record
 from tests.helpers.rows import make_file
 
@@ -43,3 +43,16 @@ def test_to_dict_is_json_with_the_totals():
     stats.count_records(make_rows(status="failed", error_code="no_audio"))
     totals = json.loads(json.dumps(stats.to_dict()))["totals"]
     assert totals["assets"] == 1 and totals["failures"] == {"no_audio": 1}
+
+
+def test_assets_listed_counts_those_of_earlier_passes():
+    """A second pass lists only what the first has not committed."""
+    stats = RunStats("r")
+    for num_listed, num_committed in ((5, 4), (1, 1)):
+        stats.begin_pass(1, 4)
+        assert stats.assets_listed == 0, "not known yet"
+        stats.note_listing(ListingCounts(num_listed, 0, 0, 0))
+        for _ in range(num_committed):
+            assert stats.assets_listed == 5
+            stats.count_records(make_rows())
+    assert (stats.assets, stats.assets_listed) == (5, 5)
