@@ -22,9 +22,9 @@ SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson", ".json", ".txt")
 URI_COLUMNS = ("uri", "asset_uri", "url", "path", "file", "wav")
 LONGEST_FIELD = 1 << 24  # characters of one field of a CSV file
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # Windows' PowerShell writes such files
-# Errors of pyarrow, beside ValueErrors: damaged pages, and values that Python's types cannot hold,
-# such as a time after the year 9999 or in an unknown zone.
-DAMAGED = (OSError, ArithmeticError, LookupError, TypeError, NotImplementedError, MemoryError)
+# Errors of pyarrow: damaged pages, and values that Python's types cannot hold, such as a time after
+# the year 9999 or in an unknown zone.
+DAMAGED = (ValueError, OSError, ArithmeticError, LookupError, TypeError, RuntimeError, MemoryError)
 
 Row = dict[str, Any]
 
