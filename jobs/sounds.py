@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from separator.sounds.bank import BankFile
 
 RATE_HZ = 32_000
+LONGEST_S = 3_600.0
 BANK_MINUTES = 1.5  # minutes rendered of each voice and instrument
 
 
@@ -46,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from separator.storage.atomic import take_folder
+
+    if options.folder == Path("real") and not options.real:
+        raise RequestError("name a folder for the recordings: separator sounds real FOLDER")
+    options.folder = take_folder(options.folder)
     if options.real:
         return fetch_real(options)
     render(options)
@@ -65,6 +71,11 @@ def fetch_real(options: argparse.Namespace) -> int:
         if unknown := [one for one in wanted if one not in held]:
             raise RequestError(f"{unknown[0]!r} is none of {', '.join(sorted(held))}")
         chosen = [r for r in chosen if not wanted or getattr(r, name) in wanted]
+    if not chosen:
+        raise RequestError(
+            f"--packages {options.packages or 'all'} --classes {options.classes or 'all'}: no "
+            "recording to download; kinds with enough recordings of trust A get none of trust B"
+        )
     left_out = real.fetch_recordings(chosen, options.folder, RATE_HZ, show=say)
     for name, number in real.write_lists(options.folder, training, held_out).items():
         print(f"{options.folder / name}.jsonl: {number:,} recordings")
@@ -75,12 +86,14 @@ def render(options: argparse.Namespace) -> None:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    from separator.config_file import check_number
     from separator.sounds.bank import FOLDER_VARIABLE
     from separator.sounds.catalog import CLASSES
     from separator.sounds.kind_names import list_synonyms
     from separator.storage.atomic import write_whole
 
-    check_least(options, takes=1, seconds=0.5, first_seed=0, processes=1)
+    check_least(options, takes=1, first_seed=0, processes=1)
+    check_number("--seconds", options.seconds, 0.5, LONGEST_S)
     names = options.classes.split(",") if options.classes else list(CLASSES)
     if unknown := [name for name in names if name not in CLASSES]:
         raise RequestError(f"--classes: {unknown[0]!r} is none of {', '.join(CLASSES)}")

@@ -33,11 +33,13 @@ def train(options: argparse.Namespace) -> None:
     from separator.model.memory import keep_pages
     from separator.model.registry import resolve
     from separator.storage import Storage
+    from separator.storage.atomic import take_folder
     from separator.train.outputs import check_file
     from separator.train.sound_lists import read_lists
     from separator.train.train_encoder import make_encoder, train_encoder
     from separator.train.train_words import teach_words
 
+    options.out = take_folder(options.out.parent) / options.out.name
     storage = Storage()
     sources = read_lists(options.lists, storage)
     check_file(options.out)

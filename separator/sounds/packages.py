@@ -1,8 +1,10 @@
 """Download packages with the clients of their registries, and read single files of them."""
 
+import gzip
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,6 +14,9 @@ from separator.sounds.programs import start
 
 DOWNLOAD_S = 1_800.0
 IN_ZIP = "!"  # between the path of a zip and the path in it
+# Everything that tarfile and zipfile raise on damaged bytes, and on names outside the folder.
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error)
+DAMAGED += (EOFError, LookupError, RuntimeError)
 
 
 def fetch(registry: str, package: str, folder: Path) -> Path:
@@ -40,19 +45,21 @@ class UnpackedPackage:
         self._zips: dict[Path, zipfile.ZipFile] = {}
 
     def read(self, path: str) -> bytes:
-        """Read a file; refuse one that is missing or outside the package."""
+        """Read a file; refuse one that is missing, damaged or outside the package."""
         outer, _, inner = path.partition(IN_ZIP)
         found = (self.root / outer).resolve()
         if not found.is_relative_to(self.root) or not found.is_file():
             raise RequestError(f"{outer}: not in the package")
         if not inner:
             return found.read_bytes()
-        if found not in self._zips:
-            self._zips[found] = zipfile.ZipFile(found)
         try:
+            if found not in self._zips:
+                self._zips[found] = zipfile.ZipFile(found)
             return self._zips[found].read(inner)
         except KeyError:
             raise RequestError(f"{path}: not in the package") from None
+        except DAMAGED as error:
+            raise RequestError(f"{path}: cannot be read: {error}") from None
 
     def close(self) -> None:
         for archive in self._zips.values():
@@ -63,12 +70,22 @@ class UnpackedPackage:
 def unpack(archive: Path, paths: Sequence[str]) -> Iterator[UnpackedPackage]:
     """Unpack an archive to a folder that is deleted at the end; of a .tgz, only `paths`."""
     with tempfile.TemporaryDirectory(dir=archive.parent) as name:
-        if archive.suffix == ".deb":
-            start("dpkg-deb", ["-x", str(archive), name], timeout_s=DOWNLOAD_S)
-        else:
-            with tarfile.open(archive) as tar:
-                held = set(tar.getnames())
-                members = [tar.getmember(path) for path in paths if path in held]
-                tar.extractall(name, members, filter="data")
+        try:
+            _extract(archive, paths, name)
+        except (RequestError, *DAMAGED) as error:
+            raise RequestError(
+                f"{archive.name} cannot be unpacked: {error}; if it is damaged, delete {archive}, "
+                "and the same command downloads it again"
+            ) from None
         with closing(UnpackedPackage(Path(name))) as package:
             yield package
+
+
+def _extract(archive: Path, paths: Sequence[str], folder: str) -> None:
+    if archive.suffix == ".deb":
+        start("dpkg-deb", ["-x", str(archive), folder], timeout_s=DOWNLOAD_S)
+        return
+    with tarfile.open(archive) as tar:
+        held = set(tar.getnames())
+        members = [tar.getmember(path) for path in paths if path in held]
+        tar.extractall(folder, members, filter="data")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from separator.audio.anchors import SEGMENT, SEGMENT_HZ
+from separator.audio.level import LOUDEST
 from separator.config_file import named
 from separator.errors import AudioError, ObjectMissing, RequestError
 from separator.model.zero_shot_files import NUM_AUDIOSET, read_labels
@@ -30,6 +31,7 @@ from separator.train.recipe import ANY_LICENCE, PERMISSIVE
 
 AUDIO_KEYS = ("wav", "audio", "stem_uri", "uri")
 CAPTION_KEYS = ("captions", "caption", "query_text", "text", "query_name")
+MADE = ("stem", "rendition")  # by a job
 CREDIT_AT_MOST = re.compile(
     r"CC0(-[\d.]+)?|CC-BY-[\d.]+|Expat( \(MIT\))?|MIT|BSD-[234]-Clause|ISC|Zlib|Unlicense"
     r"|Apache-2\.0|public domain",
@@ -90,7 +92,7 @@ def is_permissive(licence: str) -> bool:
 
 
 def read_list(uri: str, storage: Storage) -> list[Source]:
-    """Read the rows of one list, without those that a separation job recorded as failed."""
+    """Read the rows of one list; of a job's manifest the stems that are ok."""
     if is_hdf5(uri):
         place = parse_uri(uri)
         if place.bucket:
@@ -108,8 +110,13 @@ def read_list(uri: str, storage: Storage) -> list[Source]:
             for sound in found
             if (labels := tuple(names[index] for index in sound.classes))
         ]
-    rows = read_numbered(storage, uri)
-    return [_make_source(uri, i, row) for i, row in rows if row.get("status", "ok") == "ok"]
+    sources = []
+    for number, row in read_numbered(storage, uri):
+        # In a manifest `kind` says what was made, not what is heard.
+        made = row.pop("kind") if row.get("kind") in MADE and "query_name" in row else "stem"
+        if row.get("status", "ok") == "ok" and made == "stem":
+            sources.append(_make_source(uri, number, row))
+    return sources
 
 
 def _make_source(uri: str, number: int, row: Row) -> Source:
@@ -268,9 +275,11 @@ def _open_sound(storage: Storage, uri: str) -> Iterator[Any]:
 
 
 def _to_mono(data: np.ndarray, from_hz: int, rate_hz: int, uri: str) -> np.ndarray:
-    """Average the channels and resample."""
-    if not len(data) or not np.isfinite(data).all():
-        raise AudioError(f"{uri}: {'no samples' if not len(data) else 'NaN or infinite samples'}")
+    """Average the channels and resample. Samples so large that the loss would be no number are
+    refused."""
+    if not len(data) or not (np.abs(data) <= LOUDEST).all():  # NaN never is
+        what = f"samples that are NaN or beyond {LOUDEST:g}" if len(data) else "no samples"
+        raise AudioError(f"{uri}: {what}")
     mono_T = data.mean(1)
     if from_hz == rate_hz:
         return mono_T

@@ -24,11 +24,12 @@ from separator.model.resunet import NetworkConfig, ResUNet
 from separator.model.zero_shot_files import is_detector_id, read_separator
 from separator.results.refuse import try_writing
 from separator.storage import Storage, parse_uri
+from separator.storage.uri import join_uri
 from separator.train.by_example import ByExample
 from separator.train.by_text import ByText
 from separator.train.examples import Examples
 from separator.train.mined_pairs import MinedPairs, check_latents
-from separator.train.outputs import check_folder, is_on_s3
+from separator.train.outputs import check_checkpoints, check_folder, is_on_s3
 from separator.train.placed_sounds import PlacedSounds
 from separator.train.recipe import DRIVEN, NetSettings, TrainSettings
 from separator.train.sound_lists import Source, read_lists
@@ -72,13 +73,16 @@ def check_start(settings: TrainSettings) -> TrainSettings:
 
 
 def check_output(settings: TrainSettings, storage: Storage) -> None:
-    """Refuse an output that cannot be written; Ray would say so in many lines."""
+    """Refuse an output that cannot be written, and a run that cannot go on; Ray would say so in
+    many lines."""
     if is_on_s3(settings.output):
         try_writing(storage, settings.output)
+        check_checkpoints(storage, join_uri(settings.output, settings.name))
     else:
         output = parse_uri(settings.output).path
         run = output / settings.name
         check_folder(run if run.exists() else output)
+        check_checkpoints(storage, str(run))
 
 
 def check_examples(settings: TrainSettings, sources: Sequence[Source], storage: Storage) -> None:

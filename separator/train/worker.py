@@ -22,15 +22,16 @@ from torch import nn
 from separator.errors import CheckpointMismatch
 from separator.machine import count_cpus
 from separator.model.memory import keep_pages
-from separator.model.tensors import read_tensors
+from separator.model.tensors import DAMAGED, read_tensors
 from separator.storage import Storage
 from separator.train.loop import State, compile_for_training, make_state, run_steps
+from separator.train.outputs import STATE
 from separator.train.plot import PlottedFigure, draw_curve
 from separator.train.recipe import TrainSettings
 from separator.train.start import load_start
 from separator.train.task import Task
 
-STATE, MODEL, METRICS, CURVE = "state.pt", "model.safetensors", "metrics.jsonl", "loss.png"
+MODEL, METRICS, CURVE = "model.safetensors", "metrics.jsonl", "loss.png"
 SETTINGS = "settings.json"
 LINE_EVERY_S = 15.0
 MAX_SHOWN = 3  # labels
@@ -140,14 +141,22 @@ def write_folder(
 
 def resume(state: State, folder: Path) -> History:
     """Load the state of a checkpoint folder and return its figures."""
-    saved = torch.load(folder / STATE, weights_only=True, map_location="cpu")
+    try:
+        saved = torch.load(folder / STATE, weights_only=True, map_location="cpu")
+        history = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    except DAMAGED as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise CheckpointMismatch(
+            f"the newest checkpoint of this output and name is damaged ({reason}); take another "
+            f"name; a separator can start from {MODEL} of the checkpoint before: net.start_from"
+        ) from None
     try:
         state.load_state_dict(saved)
     except (RuntimeError, ValueError):  # from torch: other sizes, names or optimizer groups
         raise CheckpointMismatch(
             "the newest checkpoint of this output and name holds another network; take another name"
         ) from None
-    return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    return history
 
 
 def check_labels(labels: Sequence[str], folder: Path) -> None:

@@ -1,5 +1,9 @@
 """Packages by their registries' clients: those that are there are not downloaded again."""
 
+import io
+import tarfile
+import zipfile
+
 import pytest
 
 from separator.errors import RequestError
@@ -43,3 +47,46 @@ def test_unpack_of_a_tgz_takes_only_the_files_named(tmp_path):
     path = build_tgz(tmp_path / "a-1.tgz", {"package/a.ogg": b"a", "package/b.ogg": b"b"})
     with unpack(path, ["package/a.ogg", "package/none.ogg"]) as opened:
         assert [p.name for p in opened.root.rglob("*.ogg")] == ["a.ogg"]
+
+
+def make_link(path):
+    """Make a package whose sound is a link out of it."""
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo("package/a.ogg")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        archive.addfile(member)
+
+
+def cut(path):
+    build_tgz(path, {"package/a.ogg": bytes(range(256)) * 40})
+    path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("spoil", [cut, make_link, lambda path: path.write_bytes(b"<html>")])
+def test_unpack_error_says_how_to_download_a_damaged_tgz_again(tmp_path, spoil):
+    spoil(path := tmp_path / "a-1.tgz")
+    said = r"(?s)a-1\.tgz cannot be unpacked: .*; if it is damaged, delete .*a-1\.tgz, and"
+    with pytest.raises(RequestError, match=said), unpack(path, ["package/a.ogg"]):
+        pass
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unpack_error_says_how_to_download_a_damaged_deb_again(tmp_path):
+    deb = build_deb(tmp_path, "small-data", {"usr/a.wav": bytes(4000)})
+    deb.write_bytes(deb.read_bytes()[:-2000])
+    said = r"(?s)cannot be unpacked: dpkg-deb.*; if it is damaged"
+    with pytest.raises(RequestError, match=said), unpack(deb, []):
+        pass
+
+
+def test_read_refuses_a_zip_that_is_damaged_and_reads_on(tmp_path):
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("d.wav", b"d" * 1000)
+    flipped = whole.getvalue().replace(b"dddd", b"ddde", 1)
+    files = {"a.zip": b"no zip", "b.zip": flipped, "c.zip": whole.getvalue()}
+    with unpack(build_tgz(tmp_path / "a-1.tgz", files), list(files)) as opened:
+        for name in ("a.zip", "b.zip"):
+            with pytest.raises(RequestError, match=f"{name}!d.wav: cannot be read: "):
+                opened.read(f"{name}!d.wav")
+        assert opened.read("c.zip!d.wav") == b"d" * 1000

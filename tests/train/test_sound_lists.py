@@ -2,10 +2,15 @@
 
 import json
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from separator.errors import AudioError, RequestError
+from separator.results.schema import make_schema
 from separator.sounds.recordings import read_recordings
 from separator.storage import Storage
 from separator.storage.tables import LONGEST_FIELD
@@ -69,6 +74,26 @@ def test_a_column_of_another_type_is_named(tmp_path, column, value):
         read_list(str(tmp_path / "a.jsonl"), Storage())
 
 
+def test_stems_of_a_manifest_have_their_queries_as_kinds_and_renditions_are_left_out(tmp_path):
+    made = [
+        ("stem", "dog", "a dog barking"),
+        ("stem", "bird", ""),
+        ("rendition", "calm", "dog: -9"),
+    ]
+    rows = [
+        {"kind": kind, "query_name": name, "query_text": text, "status": "ok"}
+        | {"stem_uri": f"/stems/{name}.flac"}
+        for kind, name, text in made
+    ]
+    table = pa.Table.from_pylist(rows, make_schema())
+    pq.write_table(table, tmp_path / "manifest.parquet")
+    found = read_list(str(tmp_path / "manifest.parquet"), Storage())
+    assert [source.uri for source in found] == ["/stems/dog.flac", "/stems/bird.flac"]
+    for source, caption in zip(found, ["a dog barking", "bird"], strict=True):
+        assert source.captions == source.labels == (caption,)
+        assert source.kind == source.group == caption
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_kinds_and_groups_may_be_numbers_from_zero_on(tmp_path, suffix):
     rows = [{"audio": f"{i}.wav", "caption": "a dog", "kind": i, "group": i} for i in range(3)]
@@ -110,6 +135,17 @@ def test_a_file_without_a_header_is_unreadable_and_not_the_end(tmp_path):
     (tmp_path / "a.raw").write_bytes(bytes(4000))
     with pytest.raises(AudioError, match=r"a\.raw: "):
         read_whole(Storage(), str(tmp_path / "a.raw"), 32_000)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38, 1e7])
+def test_a_file_with_a_sample_far_beyond_full_scale_is_unreadable(tmp_path, value):
+    samples = np.full(8_000, 0.1, np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, "FLOAT")
+    assert len(read_whole(Storage(), str(tmp_path / "a.wav"), 32_000)) == 16_000
+    samples[4_000] = value
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, "FLOAT")
+    with pytest.raises(AudioError, match=r"a\.wav: samples that are NaN or beyond 1e\+06"):
+        read_whole(Storage(), str(tmp_path / "a.wav"), 32_000)
 
 
 @pytest.mark.parametrize("read", [read_list, lambda uri, s: read_labelled(s, uri, "", "")])
