@@ -24,7 +24,7 @@ from separator.audio.spans import Span, Window, plan_windows
 from separator.model.cuts import PIECES, Context, plan_cuts
 from separator.model.device import Precision, choose_device
 from separator.model.forward import CompileMode, Forward
-from separator.model.networks import Network
+from separator.model.networks import Network, shift_each
 from separator.model.pieces import separate_pieces
 from separator.model.sharing import SharedForward
 from separator.model.spectrogram import compute_whole_spectrum, invert_spectrum
@@ -126,7 +126,7 @@ class Engine(TrackSeparator):
     ) -> Iterator[Tensor]:
         """Yield the complex gain (P, N, F - 1) of frames `first..last` for each query."""
         with computing(self.device):
-            shifts_QS = self.forward.net.compute_shifts(conditions_QD)
+            shifts_QS = shift_each(self.forward.net, conditions_QD)
         x_PNF = self.forward.net.normalize(input_PNF.abs())
         num_frames = min(x_PNF.shape[1], last + self.context_frames)
         x_PNF = x_PNF[:, :num_frames]

@@ -62,6 +62,12 @@ def fold(net: Network, narrow: torch.dtype, device: torch.device) -> Folded:
     return FoldedResUNet(net, narrow, on_gpu=device.type == "cuda").eval().to(device)
 
 
+def shift_each(net: Folded, conditions_QD: Tensor) -> Tensor:
+    """Compute the shifts (Q, S) of one query at a time: a product of several rows is rounded in
+    another way than that of one, and no stem may depend on which others are separated with it."""
+    return torch.cat([net.compute_shifts(one_1D) for one_1D in conditions_QD.split(1)])
+
+
 def count_flops(config: Config) -> float:
     """Count the multiply-adds x 2 of the 3x3 convolutions per frame: nine tenths of the work."""
     widths, flops, positions = config.widths, 0.0, float(config.num_bins - 1)

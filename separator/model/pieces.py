@@ -16,6 +16,7 @@ from torch import Tensor
 from separator.audio.channels import ChannelPolicy, choose_passes
 from separator.model.cuts import PIECE_S
 from separator.model.forward import Forward
+from separator.model.networks import shift_each
 from separator.model.spectrogram import compute_whole_spectrum, invert_spectrum
 
 
@@ -33,7 +34,7 @@ def separate_pieces(
             spectrum_BNF = compute_whole_spectrum(pieces_CKT.flatten(0, 1), n_fft, hop)
             spectrum_CKNF = spectrum_BNF.unflatten(0, pieces_CKT.shape[:2])
             groups.append((*choose_passes(spectrum_CKNF, policy), pieces_CKT.shape[2]))
-    for shifts_S in net.compute_shifts(conditions_QD):
+    for shifts_S in shift_each(net, conditions_QD):
         stems = []
         for input_PKNF, filtered_CKNF, num_samples in groups:
             x_BNF = net.normalize(input_PKNF.abs().flatten(0, 1))

@@ -40,6 +40,16 @@ def test_engine_equals_plain_network_at_any_length(net, num_samples):
         assert relative_error(stem, separate_whole(net, waveform[0], condition)) < 1e-5
 
 
+@pytest.mark.parametrize("context", ["exact", "pieces"])
+def test_stem_is_the_same_alone_and_among_others(net, context):
+    waveform, conditions = make_noise(2, 150_003), make_noise(3, 64, seed=1) * 5
+    engine = make_engine(net, context=context)
+    among = engine.separate(waveform, HZ, conditions)
+    for number, stem in enumerate(among):
+        alone = engine.separate(waveform, HZ, conditions[number : number + 1])
+        assert torch.equal(alone[0], stem)
+
+
 @pytest.fixture(scope="module")
 def case(net) -> tuple[Tensor, Tensor, Tensor]:
     """Make a sound, a condition, and the stem of the whole in one pass."""

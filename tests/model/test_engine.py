@@ -213,6 +213,14 @@ def test_separate_does_not_change_inputs(engine):
     assert torch.equal(conditions, before[1])
 
 
+def test_stem_is_the_same_alone_and_among_others(engine):
+    waveform, conditions = make_noise(2, 5 * HZ), make_conditions(3)
+    among = engine.separate(waveform, HZ, conditions)
+    for number, stem in enumerate(among):
+        alone = engine.separate(waveform, HZ, conditions[number : number + 1])
+        assert torch.equal(alone[0], stem)
+
+
 class SmallDevice(torch.nn.Module):
     """A network on a device with memory for `limit` frames at once."""
 
