@@ -39,14 +39,15 @@ def test_resume_loads_the_weights_and_returns_the_figures(tmp_path):
         assert torch.equal(state.net.state_dict()[name], weight)
 
 
-@pytest.mark.parametrize("name", [STATE, METRICS])
-@pytest.mark.parametrize("spoil", ["cut", "empty", "gone", "junk"])
+DAMAGE = [(STATE, spoil) for spoil in ("cut", "empty", "gone", "junk")]
+DAMAGE += [(METRICS, spoil) for spoil in ("cut", "gone", "junk")]  # without rows it is whole
+
+
+@pytest.mark.parametrize(("name", "spoil"), DAMAGE)
 def test_resume_says_in_one_line_that_a_checkpoint_is_damaged(tmp_path, name, spoil):
     write_checkpoint(tmp_path)
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes({"cut": data[:-40], "junk": b"<html>"}.get(spoil, b""))
-    if name == METRICS and spoil == "empty":
-        return  # a file of no rows is whole
     if spoil == "gone":
         (tmp_path / name).unlink()
     with pytest.raises(CheckpointMismatch, match=r"is damaged .*; take another name") as caught:
