@@ -61,7 +61,7 @@ import ray.data
 from separator.run.local_ray import quiet_loggers
 quiet_loggers()
 quiet_loggers()
-logging.getLogger("ray.data._internal.execution").warning("of Ray Data")
+logging.getLogger("ray.data.execution").warning("of Ray Data")
 logging.getLogger("ray").error("of Ray")
 warnings.warn("of Python")
 """
