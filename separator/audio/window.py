@@ -19,18 +19,24 @@ class EnvelopeMeter:
     """Measure the envelope of blocks (C, T) as they come, in the memory of the envelope alone."""
 
     def __init__(self, rate_hz: int) -> None:
-        self.frame = max(1, round(rate_hz * FRAME_S))
+        self.rate_hz = rate_hz
         self._rest = np.zeros(0, np.float64)
+        self._num_frames = self._start = 0  # `_start`: the sample at which the rest begins
         self._frames: list[np.ndarray] = []
         self._peaks: list[np.ndarray] = []
 
     def add(self, block_CT: np.ndarray) -> None:
         energy_T = np.r_[self._rest, np.square(block_CT, dtype=np.float64).mean(0)]
-        count = len(energy_T) // self.frame
-        whole = energy_T[: count * self.frame].reshape(count, self.frame)
-        self._frames.append(whole.mean(1))
-        self._peaks.append(np.sqrt(whole.max(1, initial=0.0)))
-        self._rest = energy_T[count * self.frame :]
+        num_frames = int((self._start + len(energy_T)) / self.rate_hz / FRAME_S + 1e-9)
+        # At 11,025 Hz a frame is 1,102.5 samples: frames of two lengths take turns.
+        edges = np.arange(self._num_frames, num_frames + 1) * (self.rate_hz * FRAME_S)
+        edges = np.round(edges).astype(int) - self._start
+        if len(edges) > 1:
+            energies = np.add.reduceat(energy_T[: edges[-1]], edges[:-1])
+            self._frames.append(energies / np.diff(edges))
+            self._peaks.append(np.sqrt(np.maximum.reduceat(energy_T[: edges[-1]], edges[:-1])))
+        self._rest = energy_T[edges[-1] :]
+        self._num_frames, self._start = num_frames, self._start + int(edges[-1])
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the envelope and the largest value of each of its frames."""

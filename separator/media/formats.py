@@ -73,8 +73,9 @@ def choose_layout(form: Format, num_channels: int, layout: str | None) -> str | 
     fits = num_channels <= form.most_channels
     if not fits or (form.layouts and layout not in form.layouts):
         advice = "" if form.muxer == "wav" else "; choose wav"
+        name = next((name for name, each in FORMATS.items() if each is form), form.muxer)
         raise LayoutUnsupported(
-            f"{num_channels} channels ({layout or 'no layout'}) do not fit {form.muxer}"
+            f"{num_channels} channels ({layout or 'no layout'}) do not fit {name}"
             f" ({', '.join(form.layouts) or f'up to {form.most_channels} channels'}){advice}"
         )
     return layout

@@ -78,6 +78,11 @@ class Engine(TrackSeparator):
         self, samples_CT: Tensor, rate_hz: int, conditions_QD: Tensor, span: Span
     ) -> Iterator[Tensor]:
         """Yield the core (C, T) of each query's stem."""
+        if not samples_CT.any():  # any gain of silence is silence
+            num_out = 1 if self.policy == "mono" else len(samples_CT)
+            for _ in conditions_QD:
+                yield torch.zeros(num_out, span.core_stop - span.core_start)
+            return
         waveform = to_device(samples_CT.float(), self.device)
         waveform = resample(waveform, rate_hz, self.config.rate_hz)
         separate = self._separate_pieces if self.is_in_pieces else self._separate_windows

@@ -7,6 +7,7 @@ encoder run at a time; decoding takes about a hundredth of the network's time.
 Shapes: C channels, T samples, Q queries, D condition.
 """
 
+import logging
 import os
 from collections.abc import Generator, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
@@ -39,6 +40,8 @@ from separator.queries import Query
 from separator.storage import Storage, parse_uri
 from separator.storage.atomic import make_folder, replacing
 from separator.storage.temporary import temporary_folder
+
+log = logging.getLogger(__name__)
 
 LONGEST_NAME_BYTES = 255  # of a file, on almost all file systems
 
@@ -118,6 +121,8 @@ class FileTask:
                 AudioFormat(rate_hz, len(first_CT), layout),
                 settings=self.settings,
             )
+        if report.num_clipped:
+            log.warning("%s: %d samples over full scale were clipped", path, report.num_clipped)
         envelope, _ = meter.finish()
         loudest = choose_window(envelope, report.num_samples / rate_hz, None)
         facts = (track.index, track.language, rate_hz, report.num_samples, loudest)

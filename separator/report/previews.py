@@ -99,7 +99,7 @@ class PreviewMaker:
         if mixture is not None:
             sounds = {MIXTURE: mixture, kind: stem}
             if kind == STEM and mixture.rate_hz == stem.rate_hz:
-                sounds[RESIDUAL] = subtract(mixture, stem)
+                sounds[RESIDUAL] = subtract(mixture, stem, row.get("gain_db") or 0.0)
         first = next(iter(sounds.values()))
         loudest_db = measure_loudest(first.samples, first.rate_hz)
         lanes = [
@@ -214,13 +214,13 @@ def measure(
     return *meter.finish(), num_samples / rate_hz, whole
 
 
-def subtract(mixture: Excerpt, stem: Excerpt) -> Excerpt:
-    """Subtract the stem from the mixture; if their channel counts differ, subtract the means."""
-    whole_CT = mixture.samples
-    if len(stem.samples) != len(whole_CT):
-        whole_CT = whole_CT.mean(0, keepdims=True)
-        return Excerpt(whole_CT - stem.samples.mean(0, keepdims=True), stem.rate_hz)
-    return Excerpt(whole_CT - stem.samples, stem.rate_hz)
+def subtract(mixture: Excerpt, stem: Excerpt, gain_db: float = 0.0) -> Excerpt:
+    """Subtract the stem, without the gain of its file, from the mixture; if their channel counts
+    differ, subtract the means."""
+    whole_CT, stem_CT = mixture.samples, stem.samples * np.float32(10 ** (-gain_db / 20))
+    if len(stem_CT) != len(whole_CT):
+        whole_CT, stem_CT = (each.mean(0, keepdims=True) for each in (whole_CT, stem_CT))
+    return Excerpt(whole_CT - stem_CT, stem.rate_hz)
 
 
 def shrink(peaks: np.ndarray, most: int | None = None) -> list[int]:

@@ -52,3 +52,17 @@ def test_envelope_meter_does_not_depend_on_the_blocks():
     np.testing.assert_allclose(found[0][1], found[1][1])
     expected = np.square(waveform_CT[:, :100], dtype=np.float64).mean()
     assert len(found[0][0]) == 101 and found[0][0][0] == pytest.approx(expected)
+
+
+def test_envelope_meter_keeps_time_at_rates_whose_frames_are_no_whole_samples():
+    """An hour at 11,025 Hz with one loud tenth of a second at its end."""
+    rate_hz, seconds = 11_025, 3_600
+    meter = EnvelopeMeter(rate_hz)
+    for second in range(seconds):
+        block_CT = np.zeros((1, rate_hz), np.float32)
+        if second == seconds - 5:
+            block_CT[:, : rate_hz // 10] = 1.0
+        meter.add(block_CT)
+    envelope, peaks = meter.finish()
+    assert len(envelope) == len(peaks) == seconds / FRAME_S
+    assert np.argmax(envelope) == np.argmax(peaks) == (seconds - 5) / FRAME_S

@@ -67,6 +67,12 @@ def test_encode_refuses_layouts_that_opus_reorders(layout: str, tmp_path: Path) 
         encode([], tmp_path / "x", AudioFormat(HZ, count, layout), settings=EncodeSettings("ogg"))
 
 
+def test_encode_names_the_format_that_a_layout_does_not_fit(tmp_path: Path) -> None:
+    settings = EncodeSettings("m4a")
+    with pytest.raises(LayoutUnsupported, match=r"4 channels \(quad\) do not fit m4a \(mono, "):
+        encode([], tmp_path / "x", AudioFormat(HZ, 4, "quad"), settings=settings)
+
+
 @pytest.mark.parametrize(
     ("layout", "written"), [("1 channels (FL)", "mono"), ("downmix", "stereo")]
 )

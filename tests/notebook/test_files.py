@@ -164,3 +164,14 @@ def test_opened_fetches_from_s3(film, moto, moto_bucket, monkeypatch):
     with opened(f"{moto_bucket.uri}/a/my film.mkv", moto_bucket.storage) as (path, name):
         assert name == "my film" and path.read_bytes() == film.read_bytes()
     assert not path.exists()
+
+
+def test_separate_file_tells_of_samples_over_full_scale(model, tmp_path, caplog):
+    write_sound(tmp_path / "a.wav", ("siren",), 1.0, 1)
+    samples_T, rate_hz = soundfile.read(tmp_path / "a.wav")
+    soundfile.write(tmp_path / "loud.wav", 1_000 * samples_T, rate_hz, "FLOAT")
+    model.separate_file(tmp_path / "a.wav", "siren", tmp_path)
+    assert not caplog.records
+    (stem,) = model.separate_file(tmp_path / "loud.wav", "siren", tmp_path)
+    (message,) = caplog.messages
+    assert message.startswith(f"{stem.path}: ") and "samples over full scale" in message

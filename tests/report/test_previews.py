@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from separator.media.decode import decode
 from separator.media.probe import probe
@@ -116,6 +117,19 @@ def test_subtract_takes_a_stem_of_one_channel_out_of_the_mean():
     mixture = Excerpt(np.array([[0.5, 0.5], [0.1, 0.3]], np.float32), 8_000)
     left = subtract(mixture, Excerpt(np.array([[0.1, 0.1]], np.float32), 8_000))
     np.testing.assert_allclose(left.samples, [[0.2, 0.3]], atol=1e-7)
+
+
+def test_preview_maker_takes_the_gain_of_a_scaled_stem_back_for_the_residual(tmp_path):
+    (record,) = write_asset(tmp_path, "a.wav", 3.0, ["siren"])
+    whole_T, rate_hz = soundfile.read(record["stem_uri"])
+    soundfile.write(record["stem_uri"], whole_T / 2, rate_hz)  # as with output.clip=scale
+    _, folder = make(tmp_path, [record | {"gain_db": 20 * np.log10(0.5)}])
+    preview = read_script(folder / "one" / f"{name_preview(record)}.js")
+    peaks = {
+        lane["kind"]: np.abs(read_sound(folder / lane["audio"])).max() for lane in preview["lanes"]
+    }
+    assert peaks["mixture"] == pytest.approx(0.3, abs=0.03)
+    assert peaks["stem"] == pytest.approx(0.15, abs=0.02) and peaks["residual"] < 0.001
 
 
 def test_scripts_hold_ascii_only_and_no_end_of_a_script(tmp_path):
