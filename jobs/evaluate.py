@@ -176,9 +176,8 @@ def evaluate(options: argparse.Namespace) -> int:
     from functools import partial
 
     from separator.evaluation.benchmark import write_rows
-    from separator.evaluation.cases import Case
+    from separator.evaluation.cases import Case, MixSettings
     from separator.evaluation.listed import (
-        MixSettings,
         draw,
         lay_out_kinds,
         list_cases,

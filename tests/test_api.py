@@ -18,10 +18,11 @@ from separator.errors import (
     QueryError,
     RequestError,
 )
-from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
+from separator.model.checkpoint import compute_encoder_id, write_safetensors
 from separator.model.engine import Engine
 from separator.model.registry import BUNDLED
 from separator.model.tensors import read_tensors, write_tensors
+from separator.model.zero_shot_files import read_separator
 from separator.storage import Entry, Storage
 from tests.helpers import golden
 from tests.helpers.golden import make_small_net, relative_error
@@ -79,14 +80,14 @@ def test_separate_is_in_fp32_whatever_the_caller_computes_in(model, conditions):
 
 def test_default_device_of_the_caller_changes_no_result(model, conditions):
     """Without a GPU `meta` shows it: what is made on the default device has no values there."""
-    waveform = make_stereo(22_051)  # no whole number of samples in a cell of the grid
-    wanted = model.separate(waveform, 22_051, conditions=conditions)
-    heard = load_detector("mini-detector", device="cpu").detect(waveform, 22_051)
+    waveform = make_stereo(22_060)  # no whole number of samples in a cell of the grid
+    wanted = model.separate(waveform, 22_060, conditions=conditions)
+    heard = load_detector("mini-detector", device="cpu").detect(waveform, 22_060)
     texts = load_model("mini", device="cpu").encode(["rain"])
     torch.set_default_device("meta")
     try:
-        found = model.separate(waveform, 22_051, conditions=conditions)
-        found_heard = load_detector("mini-detector", device="cpu").detect(waveform, 22_051)
+        found = model.separate(waveform, 22_060, conditions=conditions)
+        found_heard = load_detector("mini-detector", device="cpu").detect(waveform, 22_060)
         found_texts = load_model("mini", device="cpu").encode(["rain"])
         assert torch.get_default_device().type == "meta"
     finally:
@@ -246,7 +247,7 @@ def test_load_model_fetches_uri_once(small, conditions, monkeypatch, tmp_path):
     for _ in range(2):
         model = load_model("s3://bucket/small.safetensors", device="cpu", storage=Noting())
     assert asked == ["s3://bucket/small.safetensors"]
-    assert model.checkpoint_sha256 == read_checkpoint(small).sha256
+    assert model.checkpoint_sha256 == read_separator(small).sha256
 
 
 @pytest.mark.slow
@@ -267,7 +268,7 @@ def test_separate_texts_with_official_checkpoint(clap_state, tokenizer_path, mon
     conditions = torch.tensor(
         model.load_encoder().encode_texts(["a person speaking", "an emergency siren"])
     )
-    engine = Engine(read_checkpoint(path).net, "cpu", "fp32", "off", "linked")
+    engine = Engine(read_separator(path).net, "cpu", "fp32", "off", "linked")
     expected = engine.separate(torch.tensor(waveform), 44_100, conditions)
     np.testing.assert_array_equal(stems, expected.numpy())
     again = load_model(path, device="cpu", precision="fp32")

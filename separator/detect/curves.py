@@ -105,10 +105,11 @@ class BySimilarity:
 
     def measure_span(self, samples_CT: np.ndarray, rate_hz: int, span: Span) -> dict[str, Curve]:
         """Score the rows that begin in the core of a span; `samples_CT` are all of its samples."""
-        rows = list_rows(span, rate_hz)
+        rows, half_window = list_rows(span, rate_hz), WINDOW_S / 2 * rate_hz
         cosines = {query: np.full(len(rows), -1.0) for query in self.conditions}
         for i, row in enumerate(rows):
-            first, stop = (round((row + 0.5) * HOP_S * rate_hz + d) for d in reach(rate_hz))
+            middle_s = (row + 0.5) * HOP_S
+            first, stop = (round(middle_s * rate_hz + d) for d in (-half_window, half_window))
             part_CT = samples_CT[:, max(0, first - span.start) : stop - span.start]
             if measure_level_db(part_CT) < SILENT_DB:
                 continue
@@ -133,11 +134,6 @@ def list_rows(span: Span, rate_hz: int) -> range:
         math.ceil(at / rate_hz / HOP_S - 1e-9) for at in (span.core_start, span.core_stop)
     )
     return range(first, stop)
-
-
-def reach(rate_hz: int) -> tuple[float, float]:
-    """Return where a window begins and ends, in samples from the middle of its row."""
-    return -WINDOW_S / 2 * rate_hz, WINDOW_S / 2 * rate_hz
 
 
 class FromStem:

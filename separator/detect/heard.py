@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from separator.audio.window import Times
-from separator.detect.stretches import Curve, Stretch, StretchRule, count_rows, smooth
+from separator.detect.stretches import Curve, Stretch, StretchRule, count_rows, find_runs, smooth
 from separator.rows import Heard
 
 TOUCHING_S = 1e-6
@@ -23,18 +23,16 @@ def smooth_curve(curve: Curve, rule: StretchRule) -> Curve:
 
 def hear(curve: Curve, rule: StretchRule, core: Times, by: str) -> Heard:
     """Find the runs of a smoothed curve among the rows that begin in the core of a span."""
-    row_N = np.arange(len(curve.scores))
-    start_N = curve.start_s + row_N * curve.frame_s
+    start_N = curve.start_s + np.arange(len(curve.scores)) * curve.frame_s
     in_core_N = (start_N >= core[0] - TOUCHING_S) & (start_N < core[1] - TOUCHING_S)
     scores_N, start_N = curve.scores[in_core_N], start_N[in_core_N]
-    bounds = np.flatnonzero(np.diff(np.concatenate([[False], scores_N >= rule.low, [False]])))
     runs = [
         (
             float(start_N[first]),
             float(start_N[stop - 1] + curve.frame_s),
             float(scores_N[first:stop].max()),
         )
-        for first, stop in bounds.reshape(-1, 2)
+        for first, stop in find_runs(scores_N, rule.low, rule.low)
     ]
     return Heard(by, float(scores_N.max(initial=0.0)), tuple(runs))
 

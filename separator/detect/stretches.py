@@ -100,24 +100,6 @@ def find_stretches(
     ]
 
 
-def join_curves(parts: Iterable[Curve]) -> Curve:
-    """Join the parts of one curve, in any order; they must follow each other without a gap.
-
-    The stretches of a track are found in the joined curve, so they do not depend on how the track
-    was cut into spans. Spans are cut where rows begin.
-    """
-    ordered = sorted(parts, key=lambda part: part.start_s)
-    assert ordered, "no parts"
-    frame_s, first_s = ordered[0].frame_s, ordered[0].start_s
-    num_rows = 0
-    for part in ordered:
-        expected_s = first_s + num_rows * frame_s
-        assert part.frame_s == frame_s, (part.frame_s, frame_s)
-        assert abs(part.start_s - expected_s) < frame_s / 100, (part.start_s, expected_s)
-        num_rows += len(part.scores)
-    return Curve(np.concatenate([part.scores for part in ordered]), frame_s, first_s)
-
-
 def count_rows(seconds: float, frame_s: float) -> int:
     """Return the odd number of rows that is nearest to a window's length; at least 1."""
     return max(1, 2 * round((seconds / frame_s - 1) / 2) + 1)

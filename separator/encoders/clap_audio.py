@@ -18,6 +18,7 @@ from separator.audio.resample import resample
 from separator.audio.spans import check_rate
 from separator.errors import AudioError, CheckpointMismatch, NonFiniteAudio
 from separator.model.htsat import Htsat, read_config
+from separator.model.tensors import take_prefixed
 
 RATE_HZ = 48_000
 STRETCH_SAMPLES = 10 * RATE_HZ
@@ -50,9 +51,8 @@ class ClapAudio(nn.Module):
 
 def read_clap_audio(state: Mapping[str, Tensor]) -> ClapAudio:
     """Build the audio side from a LAION-CLAP's tensors, which are copied."""
-    own = {n.removeprefix(BRANCH): t for n, t in state.items() if n.startswith(BRANCH)}
     try:
-        config = replace(read_config(own, HOP), num_classes=0)
+        config = replace(read_config(take_prefixed(state, BRANCH), HOP), num_classes=0)
         num_out, num_features = state[f"{PROJECTION}2.weight"].shape
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointMismatch(f"no audio side of a LAION-CLAP: {error}") from None
@@ -66,7 +66,7 @@ def read_clap_audio(state: Mapping[str, Tensor]) -> ClapAudio:
         nn.Linear(num_in, num_features), nn.ReLU(), nn.Linear(num_features, num_out)
     )
     for module, prefix in ((branch, BRANCH), (projection, PROJECTION)):
-        own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+        own = take_prefixed(state, prefix)
         # The other tensors are constants and heads that do not affect the condition.
         wanted = {name: t for name, t in own.items() if name in module.state_dict()}
         try:

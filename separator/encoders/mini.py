@@ -29,7 +29,7 @@ from separator.errors import (
     EncoderMissing,
     NonFiniteAudio,
 )
-from separator.model.tensors import FORMAT, read_json, read_tensors, write_tensors
+from separator.model.tensors import FORMAT, read_json, read_tensors, take_prefixed, write_tensors
 
 PREFIX = "mini:"
 TENSORS = "query_encoder.mini."
@@ -207,7 +207,7 @@ def read_mini(path: Path) -> MiniEncoder:
     words = read_json(path, metadata, "words", "[]")
     if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
         raise CheckpointMismatch(f"{path}: words: must be a list of texts")
-    own = {k.removeprefix(TENSORS): t.clone() for k, t in tensors.items() if k.startswith(TENSORS)}
+    own = {name: t.clone() for name, t in take_prefixed(tensors, TENSORS).items()}
     narrow = own.get("audio.head.0.weight")
     encoder = MiniEncoder(words, 0 if narrow is None or narrow.ndim != 2 else len(narrow))
     try:

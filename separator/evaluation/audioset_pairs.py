@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from separator.audio.anchors import CLIP, find_anchor
-from separator.audio.metrics import compute_quieting_db, compute_window_sdr_db
+from separator.audio.metrics import compute_quieting_db
 from separator.audio.pairs import MODES, Mode, make_samples
 from separator.errors import RequestError
 from separator.evaluation.by_examples import ByExamples
+from separator.evaluation.case_metrics import measure_whole_sdr
 from separator.evaluation.over_units import Row
 from separator.model.detector import RATE_HZ, Detector
 from separator.model.zero_shot_files import NUM_AUDIOSET, find_column, read_labels
@@ -121,7 +122,4 @@ def score_pair(
             if mode == "silence":
                 yield side, mode, compute_quieting_db(heard_T, stem_T)
             else:
-                sdr_SW = compute_window_sdr_db(
-                    stem_T[None, None], target_T[None, None], len(target_T)
-                )
-                yield side, mode, float(sdr_SW[0, 0])
+                yield side, mode, measure_whole_sdr(stem_T, target_T)

@@ -132,8 +132,13 @@ def measure_plain_ratio(estimate: Estimate) -> float:
     """Compute the SDR of BSSEval v4 over the whole length; NaN if a sound is silent."""
     if not (estimate.mixture - estimate.target).any():
         return NAN
-    pair = estimate.samples[None, None], estimate.target[None, None]
-    return float(compute_window_sdr_db(*pair, len(estimate.target))[0, 0])
+    return measure_whole_sdr(estimate.samples, estimate.target)
+
+
+def measure_whole_sdr(stem_T: np.ndarray, target_T: np.ndarray) -> float:
+    """Compute the SDR of BSSEval v4 in one window; NaN if either sound is silent."""
+    pair = stem_T[None, None], target_T[None, None]
+    return float(compute_window_sdr_db(*pair, len(target_T))[0, 0])
 
 
 def measure_bss(estimate: Estimate) -> Row:

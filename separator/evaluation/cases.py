@@ -29,6 +29,19 @@ UNCHANGED = ChangeSettings()
 
 
 @dataclass(frozen=True)
+class MixSettings:
+    """Settings of cases that are mixed from a list of sounds."""
+
+    per_kind: int
+    style: str
+    levels_db: tuple[float, ...]
+    num_sounds: int
+    seconds: float
+    seed: int
+    num_examples: int = 0
+
+
+@dataclass(frozen=True)
 class Case:
     """One case. `sounds` are the target and the others; an absent query names none of them."""
 
@@ -40,33 +53,27 @@ class Case:
     examples: tuple[Source, ...] = ()  # the query, if it is other sounds of the named kind
 
 
-def plan_cases(
-    sources: Sequence[Source],
-    per_kind: int,
-    style: str,
-    level_db: float,
-    num_sounds: int,
-    seed: int,
-    num_examples: int = 0,
-) -> list[Case]:
+def plan_cases(sources: Sequence[Source], settings: MixSettings, level_db: float) -> list[Case]:
     """Plan `per_kind` cases with each kind as target; the same for the same arguments.
 
     With `num_examples` the query is up to this number of other sounds of the kind.
     """
+    style, seed = settings.style, settings.seed
+    num_sounds = settings.num_sounds + (style == "absent")
     by_kind = group_by_kind(sources)
     groups_of = {kind: {s.group for s in members} for kind, members in by_kind.items()}
     cases = []
     for kind in by_kind:
-        for i in range(per_kind):
+        for i in range(settings.per_kind):
             number = len(cases)
             rng = np.random.default_rng([seed, number])
             chosen = [by_kind[kind][i % len(by_kind[kind])]]
-            for _ in range(num_sounds - 1 + (style == "absent")):
+            for _ in range(num_sounds - 1):
                 taken = {s.group for s in chosen}
                 kinds = [k for k, groups in groups_of.items() if groups - taken]
                 if not kinds:
                     raise RequestError(
-                        f"{num_sounds + (style == 'absent')} sounds of different groups are needed,"
+                        f"{num_sounds} sounds of different groups are needed,"
                         f" the list has {len(set[str]().union(*groups_of.values()))}"
                     )
                 other = kinds[int(rng.integers(len(kinds)))]
@@ -77,12 +84,12 @@ def plan_cases(
             if not texts:
                 raise RequestError(f"{named.uri}: has no paraphrases; take --style caption")
             query = texts[int(rng.integers(len(texts)))]
-            if not num_examples:
-                check_query(named.uri, query)
             examples = ()
-            if num_examples:
+            if most := settings.num_examples:
                 rng = np.random.default_rng([seed, number, 1])
-                examples = choose_examples(by_kind[named.kind], named, num_examples, rng)
+                examples = choose_examples(by_kind[named.kind], named, most, rng)
+            else:
+                check_query(named.uri, query)
             cases.append(Case(number, tuple(chosen), query, style, level_db, examples))
     return cases
 

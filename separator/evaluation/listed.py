@@ -10,7 +10,7 @@ import numpy as np
 from separator.api import Separator, load_model
 from separator.errors import AudioError, RequestError
 from separator.evaluation.case_pictures import write_plainly
-from separator.evaluation.cases import Case, make_case, plan_cases, read_cases, score
+from separator.evaluation.cases import Case, MixSettings, make_case, plan_cases, read_cases, score
 from separator.evaluation.over_units import Row, Score
 from separator.storage import Storage
 from separator.storage.tables import read_rows
@@ -20,19 +20,6 @@ COLUMNS = ("sdri_db", "sdr_db", "si_sdr_db")
 MEAN = "mean"  # the name of the last row
 TROUBLE = "trouble"  # why a case has no score
 GIVEN = (".csv", ".parquet")  # lists of finished mixtures
-
-
-@dataclass(frozen=True)
-class MixSettings:
-    """Settings of cases that are mixed from a list of sounds."""
-
-    per_kind: int
-    style: str
-    levels_db: tuple[float, ...]
-    num_sounds: int
-    seconds: float
-    seed: int
-    num_examples: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,15 +90,7 @@ def list_cases(uri: str, settings: MixSettings) -> list[Any]:
                 raise
             raise RequestError(f"{error}; finished cases have mixture, target and query") from None
         for level_db in settings.levels_db:
-            cases += plan_cases(
-                sources,
-                settings.per_kind,
-                settings.style,
-                level_db,
-                settings.num_sounds,
-                settings.seed,
-                settings.num_examples,
-            )
+            cases += plan_cases(sources, settings, level_db)
     if not cases:
         raise RequestError(f"{uri}: no cases in it")
     return cases

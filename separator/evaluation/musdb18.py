@@ -67,7 +67,7 @@ def run_musdb18(data: str, out: Path, settings: MusdbSettings, show: Show) -> st
     rows = []
     for model in settings.model:
         show(f"{model}: queries ...")
-        conditions_QD, name = find_conditions(settings, model, training, storage, out, show)
+        conditions_QD, name = find_conditions(settings, model, training, out, show)
         show(f"{model}: {len(songs)} songs, queries in {name} ...")
         make = partial(make_scorer, settings, model, conditions_QD)
         settled = [settings.mode, settings.wiener, settings.precision, conditions_QD.tolist()]
@@ -106,12 +106,7 @@ def list_training_songs(storage: Storage, data: str, settings: MusdbSettings) ->
 
 
 def find_conditions(
-    settings: MusdbSettings,
-    model: str,
-    training: list[Song],
-    storage: Storage,
-    out: Path,
-    show: Show,
+    settings: MusdbSettings, model: str, training: list[Song], out: Path, show: Show
 ) -> tuple[np.ndarray, str]:
     """Return the four conditions (Q, D), and the file that holds them."""
     if not training:

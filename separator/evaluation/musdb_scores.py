@@ -24,6 +24,7 @@ from separator.evaluation.by_examples import (
     separate_alone,
     transform,
 )
+from separator.evaluation.case_metrics import measure_whole_sdr
 from separator.evaluation.musdb_songs import MIXTURE, STEMS, Song, read_song
 from separator.evaluation.over_units import Row
 from separator.model.detector import RATE_HZ
@@ -122,8 +123,8 @@ def score_pieces(
         for q, stem in enumerate(STEMS):
             for p in range(len(mixture_PT)):
                 reference_T = pieces[stem][start + p]
-                sdr_QP[q, start + p] = score_one(stems_QPT[q, p], reference_T)
-                of_mixture_QP[q, start + p] = score_one(mixture_PT[p], reference_T)
+                sdr_QP[q, start + p] = measure_whole_sdr(stems_QPT[q, p], reference_T)
+                of_mixture_QP[q, start + p] = measure_whole_sdr(mixture_PT[p], reference_T)
     return sdr_QP, of_mixture_QP
 
 
@@ -140,10 +141,3 @@ def separate_pieces(
         for p, spectrum_NF in enumerate(spectra_PNF)
     ]
     return np.stack(stems, 1)
-
-
-def score_one(estimate_T: np.ndarray, reference_T: np.ndarray) -> float:
-    """Compute the SDR of a whole piece; NaN if either sound is silent."""
-    window = len(reference_T)
-    pair = estimate_T[None, None], reference_T[None, None]
-    return float(compute_window_sdr_db(*pair, window)[0, 0])

@@ -250,19 +250,13 @@ class ProtocolSettings(BenchmarkSettings):
             check_choice("more", metric, MORE)
         for name in self.chosen_queries:
             check_choice("query", name, tuple(self.protocol.queries))
-        if self.protocol.mixing == "generated":
-            if self.also:
-                raise RequestError(
-                    f"also={self.also!r}: mixing=generated has no list to join it to"
-                )
-        else:
-            for key, what in (
-                ("data", "the folder of the sounds"),
-                ("lists", "the official lists"),
-            ):
-                needed = key == "data" or bool(self.protocol.cases.file)
-                if needed and not getattr(self, key):
-                    raise RequestError(f"{key} is not set: {what}; add {key}=...")
+        is_generated = self.protocol.mixing == "generated"
+        if is_generated and self.also:
+            raise RequestError(f"also={self.also!r}: mixing=generated has no list to join it to")
+        if not is_generated and not self.data:
+            raise RequestError("data is not set: the folder of the sounds; add data=...")
+        if not is_generated and self.protocol.cases.file and not self.lists:
+            raise RequestError("lists is not set: the official lists; add lists=...")
 
     @property
     def chosen_queries(self) -> list[str]:
@@ -274,8 +268,3 @@ class ProtocolSettings(BenchmarkSettings):
     def more_metrics(self) -> list[str]:
         named = [name.strip() for each in self.more for name in each.split(",")]
         return list(dict.fromkeys([*self.protocol.metrics, *named]))
-
-
-def list_fields(pattern: str) -> list[str]:
-    """List the columns that a pattern of names needs."""
-    return FIELD.findall(pattern)

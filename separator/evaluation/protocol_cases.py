@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from separator.errors import ObjectMissing, RequestError
-from separator.evaluation.protocol import FIELD, Protocol, QuerySource, TableFile, list_fields
+from separator.evaluation.protocol import FIELD, Protocol, ProtocolSettings, QuerySource, TableFile
 from separator.storage import Entry, Storage, parse_uri
 
 Columns = dict[str, str]
@@ -28,7 +28,6 @@ class ProtocolCase:
     files: dict[str, Entry] = field(default_factory=dict)
     example_files: dict[str, tuple[Entry, ...]] = field(default_factory=dict)  # by query name
     kind: str = ""
-    set: str = ""
 
     def describe(self) -> list[Any]:
         """Return the values that its figures depend on, apart from the query and the model."""
@@ -82,9 +81,11 @@ def name_columns(header: Iterable[str]) -> list[str]:
 
 
 def find_cases(
-    storage: Storage, protocol: Protocol, data: str, lists: str, also: str, queries: Sequence[str]
+    storage: Storage, settings: ProtocolSettings
 ) -> tuple[list[ProtocolCase], list[str]]:
     """List all cases with their files, and notes on what is not official."""
+    protocol, queries = settings.protocol, settings.chosen_queries
+    data, lists = settings.data, settings.lists
     listing = list_files(storage, data)
     cases, notes, where = protocol.cases, [], data
     if cases.file:
@@ -93,7 +94,7 @@ def find_cases(
         notes.append(note)
     else:
         rows = match_names(data, sorted(listing), cases.folder)
-    columns = add_columns(storage, protocol, lists, also, rows, notes)
+    columns = add_columns(storage, settings, rows, notes)
     check_columns(where, protocol, queries, columns)
     rows = take_first(columns, protocol.kind, cases.most_of_kind)
     if cases.num_rows and len(rows) != cases.num_rows:
@@ -102,7 +103,7 @@ def find_cases(
         part: [fill(pattern, row) for row in rows] for part, pattern in protocol.patterns.items()
     }
     if protocol.mixing == "halves":
-        names["noise"] = draw_noises(storage, protocol, lists, len(rows), rows, notes)
+        names["noise"] = draw_noises(storage, settings, rows, notes)
     extra = {name: [split_files(row, protocol.queries[name]) for row in rows] for name in queries}
     wanted = [name for part in names.values() for name in part]
     wanted += [name for files in extra.values() for row in files for name in row]
@@ -148,22 +149,23 @@ def match_names(data: str, names: Sequence[str], pattern: str) -> list[Columns]:
 
 
 def add_columns(
-    storage: Storage, protocol: Protocol, lists: str, also: str, rows: list[Columns], notes: list
+    storage: Storage, settings: ProtocolSettings, rows: list[Columns], notes: list[str]
 ) -> list[Columns]:
     """Join the table of classes, and the user's table; only rows of the latter are then kept."""
-    if protocol.classes.file:
-        table, note = read_table(storage, lists, protocol.classes)
+    classes, also = settings.protocol.classes, settings.also
+    if classes.file:
+        table, note = read_table(storage, settings.lists, classes)
         notes.append(note)
-        if protocol.classes.key not in table[0]:
+        if classes.key not in table[0]:
             raise RequestError(
-                f"{protocol.classes.file}: has the columns {', '.join(table[0])}; "
-                f"{protocol.classes.key} is needed: is this the list of another set?"
+                f"{classes.file}: has the columns {', '.join(table[0])}; {classes.key} is needed: "
+                "is this the list of another set?"
             )
-        if (of := protocol.classes.of) not in rows[0]:
+        if (of := classes.of) not in rows[0]:
             raise RequestError(
                 f"protocol.classes.of={of!r}: the rows have the columns {', '.join(rows[0])}"
             )
-        by_key = {row[protocol.classes.key].strip(): row for row in table}
+        by_key = {row[classes.key].strip(): row for row in table}
         # The rows' own columns stay first: the user's table is joined by the very first.
         rows = [row | by_key.get(row[of], {}) | row for row in rows]
     if also:
@@ -189,7 +191,7 @@ def check_columns(
 ) -> None:
     """Refuse rows that lack a column which the protocol or a query needs."""
     patterns = [] if protocol.mixing == "generated" else protocol.patterns.values()
-    needed = [name for pattern in patterns for name in list_fields(pattern)]
+    needed = [name for pattern in patterns for name in FIELD.findall(pattern)]
     needed += [protocol.kind] if protocol.kind else []
     needed += ["snr"] if protocol.mixing == "at_snr" else []
     needed += ["audio", "frames", "num_frames"] if protocol.mixing == "halves" else []
@@ -228,26 +230,21 @@ def take_first(rows: list[Columns], kind: str, most: int) -> list[Columns]:
 
 
 def draw_noises(
-    storage: Storage,
-    protocol: Protocol,
-    lists: str,
-    count: int,
-    rows: list[Columns],
-    notes: list[str],
+    storage: Storage, settings: ProtocolSettings, rows: list[Columns], notes: list[str]
 ) -> list[str]:
     """Draw the noise of each row as CLIPSep does. Add the noise's columns to the row with the
     prefix noise_, and the three frames of the row's own video that an image query takes."""
-    noises, note = read_table(storage, lists, protocol.noises)
+    protocol = settings.protocol
+    noises, note = read_table(storage, settings.lists, protocol.noises)
     notes.append(note)
-    for name in ("num_frames", *list_fields(protocol.target)):
+    for name in ("num_frames", *FIELD.findall(protocol.target)):
         if name not in noises[0]:
             raise RequestError(
                 f"{protocol.noises.file}: has the columns {', '.join(noises[0])}; {name} is needed"
             )
     names = []
-    for number in range(count):
+    for number, row in enumerate(rows):
         drawn = noises[random.Random(number).randint(0, len(noises) - 1)]
-        row = rows[number]
         rows[number] = row | {f"noise_{key}": value for key, value in drawn.items()}
         rows[number][MIDDLE_FRAMES] = ";".join(name_middle_frames(row))
         names.append(fill(protocol.target, drawn))

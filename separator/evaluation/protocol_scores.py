@@ -137,7 +137,7 @@ def make_scorer(settings: ProtocolSettings, model: str) -> Score:
         loaded,
         settings.protocol,
         settings.more_metrics,
-        Storage(settings.storage),
+        storage,
         meter,
         judge_id == loaded.encoder_id,
     )

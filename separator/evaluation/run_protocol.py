@@ -75,8 +75,7 @@ def run_protocol(settings: ProtocolSettings, show: Show) -> str:
     draw_protocol(protocol, rows, model_queries, out / "scores.png")
     table = lay_out_protocol(protocol, rows, model_queries, notes)
     table += "\n\n" + "\n".join(check_rows(protocol, rows, hashes, not notes))
-    write_table(out, table)
-    return table
+    return write_table(out, table)
 
 
 def add_figures(settings: ProtocolSettings) -> Protocol:
@@ -105,9 +104,7 @@ def list_cases(settings: ProtocolSettings) -> tuple[list[ProtocolCase], list[str
         check_columns("mixing=generated", protocol, settings.chosen_queries, rows)
         return [ProtocolCase(i, row, kind=row["kind"]) for i, row in enumerate(rows)], []
     storage = Storage(settings.storage)
-    found = find_cases(
-        storage, protocol, settings.data, settings.lists, settings.also, settings.chosen_queries
-    )
+    found = find_cases(storage, settings)
     check_rates(storage, protocol, found[0])
     if protocol.mixing == "at_snr":
         for case in found[0]:

@@ -18,7 +18,14 @@ from separator.errors import CheckpointError, CheckpointMismatch, ChecksumMismat
 from separator.model.contents import describe
 from separator.model.networks import Config, Network
 from separator.model.resunet import NetworkConfig, ResUNet
-from separator.model.tensors import FORMAT, read_json, read_tensors, write_tensors
+from separator.model.tensors import (
+    FORMAT,
+    cast_floats,
+    read_json,
+    read_tensors,
+    take_prefixed,
+    write_tensors,
+)
 
 NETWORK, ENCODER = "ss_model.", "query_encoder.model."
 DETECTOR = "sed_model."
@@ -46,15 +53,11 @@ class Checkpoint(Generic[Net]):
     sha256: str
 
 
-def read_checkpoint(path: Path) -> Checkpoint[ResUNet]:
-    """Read and check the network in a file of any container; evaluation mode, fp32."""
-    return make_checkpoint(path, *read_tensors(path))
-
-
 def make_checkpoint(
     path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]
 ) -> Checkpoint[ResUNet]:
-    """Build and check the network from the tensors and metadata of a file."""
+    """Build and check AudioSep's network from the tensors and metadata of a file; it is in
+    evaluation mode and fp32."""
     encoder_id = _name_encoder(tensors, metadata)
     tensors = _select_network(path, tensors)
     net = _build(path, _read_config(path, tensors, metadata), tensors)
@@ -90,12 +93,12 @@ def read_encoder_id(path: Path) -> str | None:
 
 
 def _name_encoder(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str | None:
-    return metadata.get("encoder") or compute_encoder_id(_take(tensors, ENCODER))
+    return metadata.get("encoder") or compute_encoder_id(take_prefixed(tensors, ENCODER))
 
 
 def read_encoder_state(path: Path) -> dict[str, Tensor] | None:
     """Read the encoder's tensors in a file, or None; memory-mapped, so copy before writing."""
-    return _take(read_tensors(path)[0], ENCODER) or None
+    return take_prefixed(read_tensors(path)[0], ENCODER) or None
 
 
 def write_safetensors(
@@ -114,10 +117,7 @@ def write_safetensors(
     if dtype not in (torch.float32, torch.bfloat16):
         raise ValueError(f"dtype={dtype}: torch.float32 or torch.bfloat16")
     check_finite(path, net.state_dict())
-    tensors = {
-        name: t.cpu().to(dtype if t.is_floating_point() else t.dtype).contiguous()
-        for name, t in net.state_dict().items()
-    }
+    tensors = cast_floats(net.state_dict(), dtype)
     sha256 = identify(net.config, hash_weights(tensors))
     metadata = {"config": json.dumps(asdict(net.config)), "format": FORMAT, "sha256": sha256}
     metadata |= {"encoder": encoder_id} if encoder_id else {}
@@ -150,14 +150,10 @@ def compute_encoder_id(state: Mapping[str, Tensor]) -> str | None:
     return f"clap:{digest.hexdigest()[:16]}"
 
 
-def _take(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
-
-
 def _select_network(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Select the network's tensors, without the prefix and the constants of the STFT."""
     bare = {n: t for n, t in tensors.items() if not n.startswith(("query_encoder.", DETECTOR))}
-    own = _take(tensors, NETWORK) or bare
+    own = take_prefixed(tensors, NETWORK) or bare
     if not any(name.startswith(("base.", "film.")) for name in own):
         if kind := describe(tensors):
             raise CheckpointMismatch(f"{path}: holds no separator of AudioSep's kind, but {kind}")

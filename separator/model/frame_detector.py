@@ -25,7 +25,14 @@ from separator.model.checkpoint import assign_weights
 from separator.model.detection import Detection, SpanScores, average_channels
 from separator.model.device import choose_device
 from separator.model.frame_net import RATE_HZ, ROW, FrameNet, read_frame_config
-from separator.model.tensors import FORMAT, read_json, read_texts, write_tensors
+from separator.model.tensors import (
+    FORMAT,
+    cast_floats,
+    read_json,
+    read_texts,
+    take_prefixed,
+    write_tensors,
+)
 
 ROW_S = Fraction(ROW, RATE_HZ)
 # Rows on either side on which one row depends: 45 through the blocks, one through the layers before
@@ -144,21 +151,18 @@ def write_frame_detector(
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a detector into a file for `load_detector`."""
-    tensors = {
-        f"{TENSORS}{name}": t.detach().cpu().to(dtype if t.is_floating_point() else t.dtype)
-        for name, t in net.state_dict().items()
-    }
+    tensors = {f"{TENSORS}{n}": t for n, t in cast_floats(net.state_dict(), dtype).items()}
     metadata = {"format": FORMAT, "labels": json.dumps(list(labels))}
     if thresholds is not None:
         metadata["thresholds"] = json.dumps([round(float(each), 4) for each in thresholds])
-    write_tensors(path, {name: t.contiguous() for name, t in tensors.items()}, metadata)
+    write_tensors(path, tensors, metadata)
 
 
 def make_frame_file(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> FrameFile:
     """Build and check the detector from the tensors and metadata of a file."""
-    own = {n.removeprefix(TENSORS): t for n, t in tensors.items() if n.startswith(TENSORS)}
+    own = take_prefixed(tensors, TENSORS)
     try:
         net = FrameNet(read_frame_config(own))
     except (KeyError, ValueError, TypeError) as error:

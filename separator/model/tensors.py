@@ -177,6 +177,19 @@ def read_texts(path: Path, metadata: Mapping[str, str], key: str, count: int) ->
     return texts
 
 
+def take_prefixed(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take the tensors whose names begin with a prefix, under their names without it."""
+    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+
+
+def cast_floats(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Copy tensors to the CPU to be written, the floating ones in another type."""
+    return {
+        name: t.detach().cpu().to(dtype if t.is_floating_point() else t.dtype).contiguous()
+        for name, t in state.items()
+    }
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write the file under its name only when it is complete."""
     write_whole(path, sort_metadata(save(tensors, metadata)))

@@ -32,7 +32,14 @@ from separator.model.detector import HOP, check_config
 from separator.model.htsat import Htsat, read_config
 from separator.model.identity import ANY_DETECTOR, DETECTOR_PREFIX
 from separator.model.resunet import ResUNet
-from separator.model.tensors import FORMAT, read_tensors, read_texts, write_tensors
+from separator.model.tensors import (
+    FORMAT,
+    cast_floats,
+    read_tensors,
+    read_texts,
+    take_prefixed,
+    write_tensors,
+)
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +69,7 @@ def pack_detector(
     For `write_safetensors(..., encoder_id=None, encoder=pack_detector(net, labels))`.
     """
     assert len(labels) == net.config.num_classes, len(labels)
-    state = {
-        name: t.detach().cpu().to(dtype if t.is_floating_point() else t.dtype).contiguous()
-        for name, t in net.state_dict().items()
-    }
+    state = cast_floats(net.state_dict(), dtype)
     check_finite(Path("detector"), state)
     metadata = {"encoder": compute_detector_id(state), "labels": json.dumps(list(labels))}
     return {f"{DETECTOR}{name}": t for name, t in state.items()}, metadata
@@ -96,7 +100,7 @@ def make_htsat(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> tuple[Htsat, list[str]]:
     """Build and check the detector from the tensors and metadata of a file."""
-    own = {n.removeprefix(DETECTOR): t for n, t in tensors.items() if n.startswith(DETECTOR)}
+    own = take_prefixed(tensors, DETECTOR)
     named_id = metadata.get("encoder")
     others = [name for name in tensors if not name.startswith(DETECTOR)]
     if not own or (others and not is_detector_id(named_id)):
@@ -122,23 +126,16 @@ def make_htsat(
     return net, _find_labels(path, metadata, config.num_classes)
 
 
-def read_asp_unet(path: Path) -> AspUnet:
-    """Read the separator's file: its tensors have no prefix.
+def make_asp_unet(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> AspUnet:
+    """Build and check the separator from the tensors, which have no prefix, and metadata of a file.
 
     The official program keeps a copy of the detector in it, under `at_model.`, and silently lets
     that copy replace the detector. Here the copy is ignored, with a warning.
     """
-    return make_asp_unet(path, *read_tensors(path))
-
-
-def make_asp_unet(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
-) -> AspUnet:
-    """Build and check the separator from the tensors and metadata of a file."""
     foreign = (DETECTOR, INNER_DETECTOR, *ASP_CONSTANTS)
     own = {n: t for n, t in tensors.items() if not n.startswith(foreign)}
-    if ASP_FIRST not in own:
-        raise CheckpointMismatch(f"{path}: no separator by example sounds, but {explain(tensors)}")
     try:
         config = _read_asp_config(own, read_rates(path, metadata, AspConfig()))
     except (KeyError, IndexError, ValueError) as error:

@@ -121,17 +121,14 @@ def encode_sounds(
 
     lookup.check_detector(path, checkpoint.encoder_id, detector)
     encoded = Conditions()
-    if not examples:
-        return encoded
-    size, seen = checkpoint.net.config.condition_size, [q for q in queries if q.image or q.video]
-    if seen:
+    if seen := [query for query in queries if query.image or query.video]:
         looker = lookup.find_image_encoder(path, checkpoint.encoder_id)
         for query in seen:
             images = read_images(storage, query, examples[query.name])
             encoded.by_key[query.key] = looker.encode_images(images)
-    heard = [query for query in queries if query.audio]
-    if not heard:
+    if not (heard := [query for query in queries if query.audio]):
         return encoded
+    size = checkpoint.net.config.condition_size
     encoder = lookup.find_sound_encoder(path, checkpoint.encoder_id, size, detector, storage.fetch)
     for query in heard:
         sounds = decode_examples(storage, query, examples[query.name])

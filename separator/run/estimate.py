@@ -26,7 +26,6 @@ from separator.results.withdrawn import list_marks
 from separator.rows import RENDITION, STEM, Asset
 from separator.run.prepare import Flow, Target, load_flow, prepare_target
 from separator.stages.extract import ASSET_ERRORS, check_asset, make_entry
-from separator.stages.separate import EngineRecipe
 from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
@@ -149,7 +148,8 @@ def estimate(plan: Plan, flow: Flow, looks: Sequence[_Look]) -> None:
 
 def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
     """Return (device, seconds of sound a second, bytes of a stem a second), on this machine."""
-    engine = require_engine(flow).make(flow.target.config.model)
+    assert flow.engine is not None, "a plan is of a run that separates"
+    engine = flow.engine.make(flow.target.config.model)
     condition_1D = torch.tensor(next(iter(flow.conditions.values())))[None]
     waveform_CT = torch.tensor(look.piece)
     seconds = waveform_CT.shape[1] / look.rate_hz
@@ -164,8 +164,3 @@ def measure(flow: Flow, look: _Look) -> tuple[str, float, float]:
         encode([stem_CT], path, audio_format, settings=settings)
         num_bytes = path.stat().st_size
     return str(engine.device), rate, num_bytes / seconds
-
-
-def require_engine(flow: Flow) -> EngineRecipe:
-    assert flow.engine is not None, "a plan is of a run that separates"
-    return flow.engine

@@ -92,9 +92,7 @@ class Extractor:
             try:
                 yield from self._read(asset, path)
             finally:
-                close_probed_files(
-                    self.limits
-                )  # decoders close the local copy before it is deleted
+                close_probed_files(self.limits)  # a deleted copy takes up disk until it is closed
 
     def _read(self, asset: Asset, path: Path) -> Iterator[SpanRow | Failed]:
         media = probe(path, self.limits)

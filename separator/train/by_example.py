@@ -11,12 +11,10 @@ from torch import Tensor
 from separator.model.checkpoint import write_safetensors
 from separator.model.detector import Detector
 from separator.model.zero_shot_files import pack_detector
-from separator.storage import Storage
 from separator.train.loop import Batch, State, measure_separation
 from separator.train.mined_pairs import MinedPairs, check_latents
 from separator.train.plot import SDRI
 from separator.train.recipe import TrainSettings
-from separator.train.sound_lists import read_lists
 from separator.train.task import Task
 
 
@@ -26,12 +24,10 @@ class ByExample(Task):
     figure = SDRI
 
     def __init__(self, settings: TrainSettings, rate_hz: int, detector: Detector) -> None:
-        storage = Storage(settings.storage)
-        data = settings.data
-        sources = read_lists(data.lists, storage, data.without, data.licences)
-        check_latents(sources, detector.latent_size)
-        self.settings, self.detector = settings, detector
-        self.examples = MinedPairs(sources, settings.data, rate_hz, settings.seed, storage)
+        super().__init__(settings)
+        check_latents(self.sources, detector.latent_size)
+        self.detector, data, seed = detector, settings.data, settings.seed
+        self.examples = MinedPairs(self.sources, data, rate_hz, seed, self.storage)
 
     def measure(self, state: State, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Return the loss and the SDRi."""

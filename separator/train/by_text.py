@@ -14,13 +14,11 @@ from separator.encoders.example_images import read_file
 from separator.encoders.mini import pack_mini
 from separator.errors import MediaError, ObjectMissing, RequestError
 from separator.model.checkpoint import write_safetensors
-from separator.storage import Storage
 from separator.train.draw import MAX_DRAWS
 from separator.train.examples import Examples
 from separator.train.loop import Batch, State, measure_separation
 from separator.train.plot import SDRI
 from separator.train.recipe import TrainSettings
-from separator.train.sound_lists import read_lists
 from separator.train.task import Task
 
 
@@ -30,18 +28,14 @@ class ByText(Task):
     figure = SDRI
 
     def __init__(self, settings: TrainSettings, rate_hz: int, encoder: Any) -> None:
-        storage = Storage(settings.storage)
-        data = settings.data
-        sources = read_lists(data.lists, storage, data.without, data.licences)
-        self.settings = settings
-        self.rate_hz = rate_hz
-        self.encoder = encoder
-        self.examples = Examples(sources, settings.data, rate_hz, settings.seed, storage)
-        captions = sorted({caption for source in sources for caption in source.captions})
+        super().__init__(settings)
+        self.rate_hz, self.encoder = rate_hz, encoder
+        data, seed = settings.data, settings.seed
+        self.examples = Examples(self.sources, data, rate_hz, seed, self.storage)
+        captions = sorted({caption for source in self.sources for caption in source.captions})
         self.rows = {caption: row for row, caption in enumerate(captions)}
         # Conditions of images, computed on first use; None: the image cannot be read.
         self.seen: dict[str, Tensor | None] = {}
-        self.storage = storage
         self.text_QD = torch.from_numpy(encoder.encode_texts(captions))
 
     def make_tensors(self, batch: dict[str, np.ndarray], number: int) -> Batch:

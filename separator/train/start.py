@@ -18,7 +18,6 @@ from separator.errors import CheckpointMismatch, EncoderMissing, RequestError, S
 from separator.model import registry
 from separator.model.asp_unet import AspConfig, AspUnet
 from separator.model.checkpoint import read_encoder_id
-from separator.model.detector import Detector
 from separator.model.networks import Network, make_network
 from separator.model.resunet import NetworkConfig, ResUNet
 from separator.model.zero_shot_files import is_detector_id, read_separator
@@ -56,7 +55,7 @@ def check_start(settings: TrainSettings) -> TrainSettings:
         with naming("encoder", settings.encoder):
             settings = replace(settings, encoder=make_absolute(settings.encoder))
             if settings.task == "examples":
-                condition_size = load_detector(settings.encoder, storage).latent_size
+                condition_size = api.load_htsat(settings.encoder, storage=storage).latent_size
             else:
                 check_images(settings, load_encoder(settings, storage))
     if settings.task == "examples":
@@ -100,7 +99,7 @@ def load_start(settings: TrainSettings, storage: Storage) -> tuple[nn.Module, Ta
         task = Tagging(settings) if settings.task == "tags" else Timing(settings)
         return make_new_detector(settings, len(task.labels)), task
     if settings.task == "examples":
-        detector = load_detector(settings.encoder, storage)
+        detector = api.load_htsat(settings.encoder, storage=storage)
         net = make_net(settings.net, detector.latent_size, storage)
         return net, ByExample(settings, net.config.rate_hz, detector)
     net = make_net(settings.net, CONDITION_SIZE, storage)
@@ -146,11 +145,6 @@ def load_encoder(settings: TrainSettings, storage: Storage) -> TextEncoder:
     if encoder_id is None or is_detector_id(encoder_id):
         raise EncoderMissing(f"{path}: holds no encoder of texts; give a checkpoint that does")
     return api.find_encoder(path, encoder_id)
-
-
-def load_detector(name: str, storage: Storage) -> Detector:
-    """Load a detector, by path, `s3://` URI or published name."""
-    return api.load_htsat(name, storage=storage)
 
 
 def make_new_detector(settings: TrainSettings, num_labels: int) -> nn.Module:

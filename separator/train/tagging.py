@@ -19,11 +19,9 @@ from separator.errors import RequestError
 from separator.model.detector import HOP, RATE_HZ
 from separator.model.htsat import HEADS, Block, Htsat, HtsatConfig
 from separator.model.zero_shot_files import write_detector
-from separator.storage import Storage
 from separator.train.loop import Batch, State, narrow
 from separator.train.plot import PlottedFigure
 from separator.train.recipe import DetectorSettings, TrainSettings
-from separator.train.sound_lists import read_lists
 from separator.train.tag_examples import TagExamples
 from separator.train.task import Task
 
@@ -107,11 +105,9 @@ class Tagging(Task):
     figure = PlottedFigure("right", "right", "")
 
     def __init__(self, settings: TrainSettings) -> None:
-        storage = Storage(settings.storage)
-        data = settings.data
-        sources = read_lists(data.lists, storage, data.without, data.licences)
-        self.settings = settings
-        self.examples = TagExamples(sources, settings.data, RATE_HZ, settings.seed, storage)
+        super().__init__(settings)
+        data, seed = settings.data, settings.seed
+        self.examples = TagExamples(self.sources, data, RATE_HZ, seed, self.storage)
         self.labels = self.examples.labels
 
     def wrap(self, net: nn.Module) -> nn.Module:

@@ -9,20 +9,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from separator.storage import Storage
 from separator.train.loop import Batch, State
 from separator.train.plot import PlottedFigure
 from separator.train.readers import MakesBatches, iterate_batches
 from separator.train.recipe import TrainSettings
+from separator.train.sound_lists import read_lists
 
 
 class Task(ABC):
     """One kind of training; `figure` is shown beside the loss."""
 
     figure: PlottedFigure
-    settings: TrainSettings
     examples: MakesBatches
     labels: Sequence[str] = ()  # of a detector's outputs, in their order
     num_skipped = 0  # unreadable or silent files so far
+
+    def __init__(self, settings: TrainSettings) -> None:
+        """Read the lists of the settings."""
+        self.settings, self.storage = settings, Storage(settings.storage)
+        data = settings.data
+        self.sources = read_lists(data.lists, self.storage, data.without, data.licences)
 
     def iterate(
         self, first_step: int, rank: int, world: int, device: torch.device

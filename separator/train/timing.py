@@ -13,12 +13,10 @@ from torch import Tensor, nn
 from separator.errors import RequestError
 from separator.model.frame_detector import write_frame_detector
 from separator.model.frame_net import NUM_MELS, FrameConfig, FrameNet
-from separator.storage import Storage
 from separator.train.loop import Batch, State, narrow
 from separator.train.placed_sounds import PlacedSounds
 from separator.train.plot import PlottedFigure
 from separator.train.recipe import DetectorSettings, TrainSettings
-from separator.train.sound_lists import read_lists
 from separator.train.tagging import make_mel_filters
 from separator.train.task import Task
 
@@ -67,11 +65,8 @@ class Timing(Task):
     figure = PlottedFigure("f1", "F1", "")
 
     def __init__(self, settings: TrainSettings) -> None:
-        storage = Storage(settings.storage)
-        data = settings.data
-        sources = read_lists(data.lists, storage, data.without, data.licences)
-        self.settings = settings
-        self.examples = PlacedSounds(sources, settings.data, settings.seed, storage)
+        super().__init__(settings)
+        self.examples = PlacedSounds(self.sources, settings.data, settings.seed, self.storage)
         self.labels = self.examples.labels
 
     def wrap(self, net: nn.Module) -> nn.Module:

@@ -7,8 +7,15 @@ import pandas as pd
 import pytest
 
 from separator.errors import AudioError, RequestError
-from separator.evaluation.cases import Case, make_case, plan_cases, read_cases, score
-from separator.evaluation.listed import MixSettings, list_cases, summarize
+from separator.evaluation.cases import (
+    Case,
+    MixSettings,
+    make_case,
+    plan_cases,
+    read_cases,
+    score,
+)
+from separator.evaluation.listed import list_cases, summarize
 from separator.storage import Storage
 from separator.train.sound_lists import Source, read_list
 
@@ -23,39 +30,44 @@ def list_sources(sounds_list) -> list[Source]:
     ]
 
 
+def plan(sources, per_kind, style, level_db=0.0, num_sounds=2, seed=1, num_examples=0):
+    settings = MixSettings(per_kind, style, (level_db,), num_sounds, 0.5, seed, num_examples)
+    return plan_cases(sources, settings, level_db)
+
+
 def test_plan_cases_takes_every_kind_as_target_equally_often(sounds_list):
-    cases = plan_cases(list_sources(sounds_list), 4, "caption", 0.0, 2, seed=1)
+    cases = plan(list_sources(sounds_list), 4, "caption")
     kinds = [case.sounds[0].kind for case in cases]
     assert sorted(set(kinds)) == ["beep", "hiss", "hum"] and all(kinds.count(k) == 4 for k in kinds)
     assert all(case.query in case.sounds[0].captions for case in cases)
     assert all(len({s.group for s in case.sounds}) == 2 for case in cases)
-    assert cases == plan_cases(list_sources(sounds_list), 4, "caption", 0.0, 2, seed=1)
-    assert cases != plan_cases(list_sources(sounds_list), 4, "caption", 0.0, 2, seed=2)
+    assert cases == plan(list_sources(sounds_list), 4, "caption")
+    assert cases != plan(list_sources(sounds_list), 4, "caption", seed=2)
 
 
 @pytest.mark.parametrize("level_db", [-10.0, 0.0, 10.0])
 def test_make_case_mixes_at_the_level_of_the_case(sounds_list, level_db):
-    case = plan_cases(list_sources(sounds_list), 1, "caption", level_db, 2, seed=1)[0]
+    case = plan(list_sources(sounds_list), 1, "caption", level_db)[0]
     mixture, target = make_case(STORAGE, case, 0.5, RATE_HZ, seed=1)
     assert score(mixture, target, mixture)["sdr_db"] == pytest.approx(-level_db, abs=0.01)
     np.testing.assert_array_equal(mixture, make_case(STORAGE, case, 0.5, RATE_HZ, seed=1)[0])
 
 
 def test_plan_cases_absent_query_names_no_sound_of_the_mixture(sounds_list):
-    for case in plan_cases(list_sources(sounds_list), 3, "absent", 0.0, 2, seed=1):
+    for case in plan(list_sources(sounds_list), 3, "absent"):
         assert not any(case.query in sound.captions for sound in case.sounds)
         assert not make_case(STORAGE, case, 0.5, RATE_HZ, seed=1)[1].any()
 
 
 def test_plan_cases_paraphrase_style_queries_by_paraphrases(sounds_list):
-    cases = plan_cases(list_sources(sounds_list), 1, "paraphrase", 0.0, 2, seed=1)
+    cases = plan(list_sources(sounds_list), 1, "paraphrase")
     assert [case.query for case in cases] == ["again beep", "again hiss", "again hum"]
 
 
 def test_plan_cases_never_mixes_sounds_of_a_group_that_two_kinds_share(sounds_list):
     sources = share_groups(list_sources(sounds_list))
     for style in ("caption", "absent"):
-        cases = plan_cases(sources, 12, style, 0.0, 2, seed=1)
+        cases = plan(sources, 12, style)
         assert all(len({s.group for s in case.sounds}) == 2 for case in cases)
         assert {s.group for case in cases for s in case.sounds} == {"hum", "both", "beep"}
 
@@ -69,9 +81,9 @@ def share_groups(sources: list[Source]) -> list[Source]:
 def test_plan_cases_says_what_the_list_lacks(sounds_list):
     sources = list_sources(sounds_list)
     with pytest.raises(RequestError, match=r"^4 sounds of different groups .* the list has 3$"):
-        plan_cases(sources, 1, "absent", 0.0, 3, seed=1)
+        plan(sources, 1, "absent", num_sounds=3)
     with pytest.raises(RequestError, match="has no paraphrases"):
-        plan_cases(read_list(str(sounds_list), STORAGE), 1, "paraphrase", 0.0, 2, seed=1)
+        plan(read_list(str(sounds_list), STORAGE), 1, "paraphrase")
 
 
 @pytest.mark.parametrize(("name", "is_mixed"), [("sounds.csv", True), ("cases.CSV", False)])
@@ -99,24 +111,24 @@ def test_a_kind_called_mean_has_a_row_of_its_own():
 
 def test_plan_cases_chooses_examples_of_the_kind_that_is_asked_for(sounds_list):
     sources = read_list(str(sounds_list), Storage())
-    plain = plan_cases(sources, 6, "caption", 0.0, 2, 1)
+    plain = plan(sources, 6, "caption")
     for count in (1, 3, 50):
-        cases = plan_cases(sources, 6, "caption", 0.0, 2, 1, num_examples=count)
+        cases = plan(sources, 6, "caption", num_examples=count)
         assert [replace(case, examples=()) for case in cases] == plain
         for case in cases:
             uris = {source.uri for source in case.examples}
             assert len(uris) == len(case.examples) == min(count, 3)
             assert {source.kind for source in case.examples} == {case.sounds[0].kind}
             assert case.sounds[0].uri not in uris
-    absent = plan_cases(sources, 2, "absent", 0.0, 2, 1, num_examples=2)
+    absent = plan(sources, 2, "absent", num_examples=2)
     for case in absent:
         assert case.examples[0].kind not in {source.kind for source in case.sounds}
     with pytest.raises(RequestError, match="no other is an example"):
-        plan_cases(sources[:5], 1, "caption", 0.0, 2, 1, num_examples=1)
+        plan(sources[:5], 1, "caption", num_examples=1)
 
 
 def test_make_case_mixes_three_sounds(sounds_list):
-    cases = plan_cases(list_sources(sounds_list), 1, "caption", 0.0, 3, seed=1)
+    cases = plan(list_sources(sounds_list), 1, "caption", num_sounds=3)
     mixture, target = make_case(STORAGE, cases[0], 0.5, RATE_HZ, seed=1)
     assert score(mixture, target, mixture)["sdr_db"] == pytest.approx(-3, abs=0.3)
 
@@ -139,8 +151,8 @@ def test_list_cases_refuses_a_query_that_names_no_sound_with_its_row(sounds_list
         read_cases(STORAGE, str(tmp_path / "a.csv"))
     sources = [replace(source, captions=("...",)) for source in list_sources(sounds_list)]
     with pytest.raises(RequestError, match=r"wav: .*'\.\.\.': has no letter or digit"):
-        plan_cases(sources, 1, "caption", 0.0, 2, seed=1)
-    assert plan_cases(sources, 1, "caption", 0.0, 2, seed=1, num_examples=1)
+        plan(sources, 1, "caption")
+    assert plan(sources, 1, "caption", num_examples=1)
 
 
 def test_score_refuses_different_lengths():

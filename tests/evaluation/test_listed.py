@@ -11,7 +11,8 @@ import soundfile
 from jobs.cli import main
 from separator.api import load_model
 from separator.errors import RequestError
-from separator.evaluation.listed import CaseScorer, MixSettings, part_troubles
+from separator.evaluation.cases import MixSettings
+from separator.evaluation.listed import CaseScorer, part_troubles
 from separator.storage import Storage
 from separator.train.sound_lists import Source, read_example
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import subprocess
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -19,6 +21,20 @@ CHAPTERS = (
 
 def make_film(path: Path, offset_s: float = 0.0) -> Path:
     """Make a film of two tracks with clicks, one of them German, with subtitles and chapters."""
+    path.write_bytes(encode_film(path.suffix, offset_s))
+    return path
+
+
+@cache
+def encode_film(suffix: str, offset_s: float) -> bytes:
+    """Encode each kind of film once for all tests of a process."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"film{suffix}"
+        encode(path, offset_s)
+        return path.read_bytes()
+
+
+def encode(path: Path, offset_s: float) -> None:
     folder = path.parent
     (folder / "x.srt").write_text("1\n00:00:00,100 --> 00:00:01,000\nhello\n")
     (folder / "x.txt").write_text(CHAPTERS)
@@ -37,7 +53,6 @@ def make_film(path: Path, offset_s: float = 0.0) -> Path:
     if dvd:
         codecs = ["-c:v", "mpeg2video", "-bf", 2, "-c:a", "ac3" if path.suffix == ".vob" else "mp2"]
     make.start(*inputs, *maps, *codecs, *subtitles, *names, path)
-    return path
 
 
 def hash_packets(path: Path, stream: str) -> str:

@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -89,10 +91,20 @@ def write_usual(path: Path, seconds: float = 4.0) -> Path:
 
 
 def write_picture(path: Path, seconds: float = 2.0) -> Path:
-    """Write a small silent film with B-frames."""
-    picture = f"testsrc=size=64x48:rate=25:duration={seconds}"
-    start("-f", "lavfi", "-i", picture, "-c:v", "libx264", "-bf", 2, "-pix_fmt", "yuv420p", path)
+    """Write a small silent film with B-frames, in mp4."""
+    path.write_bytes(encode_picture(seconds))
     return path
+
+
+@cache
+def encode_picture(seconds: float) -> bytes:
+    """Encode a film of each length once for all tests of a process."""
+    picture = f"testsrc=size=64x48:rate=25:duration={seconds}"
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        codec = ("-c:v", "libx264", "-bf", 2, "-pix_fmt", "yuv420p")
+        start("-f", "lavfi", "-i", picture, *codec, path)
+        return path.read_bytes()
 
 
 def read(path: Path, index: int = 0, **options: object) -> tuple[np.ndarray, DecodedTrack]:

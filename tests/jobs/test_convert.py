@@ -8,7 +8,7 @@ from safetensors import safe_open
 from jobs.calibrate import main as calibrate
 from jobs.convert import main
 from separator.encoders.mini import MiniEncoder, pack_mini, read_mini
-from separator.model.checkpoint import compute_encoder_id, read_checkpoint, write_safetensors
+from separator.model.checkpoint import compute_encoder_id, write_safetensors
 from separator.model.download import hash_file
 from separator.model.registry import BUNDLED
 from separator.model.resunet import NetworkConfig, ResUNet
@@ -42,7 +42,7 @@ def test_fp32_keeps_every_value(
 ) -> None:
     dst = tmp_path / "b.safetensors"
     assert main([str(src), str(dst)]) == 0
-    before, after = read_checkpoint(src), read_checkpoint(dst)
+    before, after = read_separator(src), read_separator(dst)
     assert after.sha256 == before.sha256
     assert after.encoder_id == compute_encoder_id(ENCODER)
     assert read_metadata(dst)["source_sha256"] == hash_file(src)
@@ -60,7 +60,7 @@ def test_bf16_halves_the_file(
     # From our own format, whose record of the encoder is handed on.
     assert main([str(first), str(second), "--dtype", "bf16"]) == 0
     assert second.stat().st_size < 0.6 * first.stat().st_size
-    assert read_checkpoint(second).encoder_id == compute_encoder_id(ENCODER)
+    assert read_separator(second).encoder_id == compute_encoder_id(ENCODER)
     error = re.search(r"bf16, .*largest error (\S+)", capsys.readouterr().out)
     assert error is not None and 0 < float(error[1]) <= 2**-8
 
@@ -72,7 +72,7 @@ def test_the_official_file_fits_the_lines(
     assert main([str(official_checkpoint), str(dst), "--dtype", "bf16"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "bf16, 26,447,941 parameters" in lines[0] and max(map(len, lines)) <= 80
-    assert read_checkpoint(dst).encoder_id is None
+    assert read_separator(dst).encoder_id is None
 
 
 def test_nothing_is_overwritten_unasked(
@@ -85,7 +85,7 @@ def test_nothing_is_overwritten_unasked(
     assert main([str(src), str(dst), "--force"]) == 0
     # Onto itself as well: the weights are in memory before the file is replaced.
     assert main([str(dst), str(dst), "--force"]) == 0
-    assert read_checkpoint(dst).sha256 == read_checkpoint(src).sha256
+    assert read_separator(dst).sha256 == read_separator(src).sha256
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_mini_encoder_comes_along(dtype, tmp_path):
     write_safetensors(make_small_net(), src, encoder.encoder_id, encoder=pack_mini(encoder))
     assert main([str(src), str(dst), "--dtype", dtype]) == 0
     found = read_mini(dst)
-    assert found.encoder_id == read_checkpoint(dst).encoder_id
+    assert found.encoder_id == read_separator(dst).encoder_id
     assert (found.encoder_id == encoder.encoder_id) == (dtype == "fp32")
     cosine = (found.encode_texts(["rain"]) * encoder.encode_texts(["rain"])).sum()
     assert cosine == pytest.approx(1, abs=1e-3)

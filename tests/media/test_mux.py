@@ -1,6 +1,5 @@
 """Test that new tracks are in sync with the picture, and that other streams are untouched."""
 
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -185,7 +184,8 @@ def test_put_tracks_adds_track(films: dict[str, Path], tmp_path: Path) -> None:
 def test_put_tracks_refuses_bad_requests(films: dict[str, Path], tmp_path: Path) -> None:
     source = films[".mkv"]
     media = probe(source)
-    stem = NewTrack(Path(shutil.copy(source.parent / "clicks.wav", tmp_path)))
+    clicks = make.make_clicks(CLICKS, 2 * make.HZ)
+    stem = NewTrack(make.write(tmp_path / "clicks.wav", clicks, layout="mono"))
     with pytest.raises(RequestError, match="must not be one of"):
         put_tracks(source, media, [stem], source)
     with pytest.raises(RequestError, match="must end in one of"):

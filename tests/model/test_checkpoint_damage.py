@@ -23,16 +23,16 @@ from separator.errors import (
 )
 from separator.model.checkpoint import (
     hash_weights,
-    read_checkpoint,
     read_encoder_state,
     write_safetensors,
 )
 from separator.model.resunet import ResUNet
+from separator.model.zero_shot_files import read_separator
 from tests.helpers.checkpoints import make_net, write_lightning
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
-def test_read_checkpoint_of_cut_file_raises_truncated(
+def test_read_separator_of_cut_file_raises_truncated(
     files: dict[str, Path], tmp_path: Path, kind: str
 ) -> None:
     whole = files[kind].read_bytes()
@@ -42,12 +42,12 @@ def test_read_checkpoint_of_cut_file_raises_truncated(
     for cut in sorted(cuts | {len(whole) - n for n in (1, 2, 10, 22, 100, 5000)}):
         (tmp_path / "cut").write_bytes(whole[:cut])
         with pytest.raises(CheckpointTruncated) as caught:
-            read_checkpoint(tmp_path / "cut")
+            read_separator(tmp_path / "cut")
         assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
-def test_read_checkpoint_of_flipped_bytes_raises_typed_error(
+def test_read_separator_of_flipped_bytes_raises_typed_error(
     files: dict[str, Path], tmp_path: Path, kind: str
 ) -> None:
     whole, rng = files[kind].read_bytes(), random.Random(3)
@@ -59,18 +59,18 @@ def test_read_checkpoint_of_flipped_bytes_raises_typed_error(
             damaged[rng.randrange(min(len(whole), 30_000))] = rng.randrange(256)
         (tmp_path / "x").write_bytes(damaged)
         try:
-            read_checkpoint(tmp_path / "x")
+            read_separator(tmp_path / "x")
         except SeparatorError as error:
             outcomes.add(type(error))
     assert outcomes & {CheckpointTruncated, CheckpointMismatch}
 
 
-def test_read_checkpoint_detects_changed_weight(files: dict[str, Path], tmp_path: Path) -> None:
+def test_read_separator_detects_changed_weight(files: dict[str, Path], tmp_path: Path) -> None:
     damaged = bytearray(files["safetensors"].read_bytes())
     damaged[-1000] ^= 1
     (tmp_path / "x").write_bytes(damaged)
     with pytest.raises(ChecksumMismatch, match="hash to"):
-        read_checkpoint(tmp_path / "x")
+        read_separator(tmp_path / "x")
 
 
 class RunsCode:
@@ -83,7 +83,7 @@ class RunsCode:
 
 @pytest.mark.parametrize("where", ["state_dict", "epoch", "alone"])
 @pytest.mark.parametrize("container", ["zip", "legacy", "pickle2", "pickle4", "zip4"])
-def test_read_checkpoint_refuses_code_and_does_not_run_it(
+def test_read_separator_refuses_code_and_does_not_run_it(
     tmp_path: Path, container: str, where: str
 ) -> None:
     marker, path = tmp_path / "ran", tmp_path / "x.ckpt"
@@ -98,7 +98,7 @@ def test_read_checkpoint_refuses_code_and_does_not_run_it(
             _use_new_zipfile_serialization=container != "legacy",
             pickle_protocol=4 if container == "zip4" else 2,
         )
-    for read in (read_checkpoint, read_encoder_state):
+    for read in (read_separator, read_encoder_state):
         with pytest.raises(CheckpointUnsafe, match=r"posix\.system; .*the state dict alone"):
             read(path)
     assert not marker.exists()
@@ -128,16 +128,16 @@ def zip_of_text() -> bytes:
     ],
     ids=["empty", "lfs", "html", "random", "pickle", "header", "zip"],
 )
-def test_read_checkpoint_of_other_file_raises_truncated(tmp_path: Path, content: bytes) -> None:
+def test_read_separator_of_other_file_raises_truncated(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.ckpt").write_bytes(content)
     with pytest.raises(CheckpointTruncated, match=r"x\.ckpt"):
-        read_checkpoint(tmp_path / "x.ckpt")
+        read_separator(tmp_path / "x.ckpt")
 
 
-def test_read_checkpoint_of_absent_file_raises_missing(tmp_path: Path) -> None:
+def test_read_separator_of_absent_file_raises_missing(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.ckpt", tmp_path):
         with pytest.raises(CheckpointMissing):
-            read_checkpoint(path)
+            read_separator(path)
 
 
 def spoil(state: dict[str, torch.Tensor], how: str) -> None:
@@ -171,23 +171,21 @@ def spoil(state: dict[str, torch.Tensor], how: str) -> None:
         ("other", r"holds no separator.*layer1\.weight"),
     ],
 )
-def test_read_checkpoint_describes_mismatch(
+def test_read_separator_describes_mismatch(
     tmp_path: Path, net: ResUNet, how: str, message: str
 ) -> None:
     state = dict(net.state_dict())
     spoil(state, how)
     torch.save({"state_dict": state}, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointMismatch, match=message):
-        read_checkpoint(tmp_path / "x.ckpt")
+        read_separator(tmp_path / "x.ckpt")
 
 
 @pytest.mark.parametrize("content", [[1, 2], torch.ones(3), {}, {1: 2}, {"state_dict": 3}])
-def test_read_checkpoint_without_state_dict_raises_mismatch(
-    tmp_path: Path, content: object
-) -> None:
+def test_read_separator_without_state_dict_raises_mismatch(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointMismatch):
-        read_checkpoint(tmp_path / "x.ckpt")
+        read_separator(tmp_path / "x.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -202,17 +200,17 @@ def test_read_checkpoint_without_state_dict_raises_mismatch(
         ({"sha256": None}, ChecksumMismatch),
     ],
 )
-def test_read_checkpoint_checks_metadata(
+def test_read_separator_checks_metadata(
     tmp_path: Path, net: ResUNet, change: dict[str, str | None], error: type[SeparatorError]
 ) -> None:
     good = {"format": "separator/1", "config": "{}", "sha256": hash_weights(net.state_dict())}
     path = tmp_path / "x.safetensors"
     save_file(net.state_dict(), path, good)
-    assert read_checkpoint(path).sha256 == good["sha256"]
+    assert read_separator(path).sha256 == good["sha256"]
     bad = {k: v for k, v in (good | change).items() if v is not None}
     save_file(net.state_dict(), path, bad)
     with pytest.raises(error):
-        read_checkpoint(path)
+        read_separator(path)
 
 
 @pytest.mark.parametrize(
@@ -232,13 +230,13 @@ def test_read_checkpoint_checks_metadata(
     ],
     ids=range(11),
 )
-def test_read_checkpoint_refuses_senseless_settings_in_one_line(
+def test_read_separator_refuses_senseless_settings_in_one_line(
     tmp_path: Path, net: ResUNet, config: str
 ) -> None:
     metadata = {"format": "separator/1", "config": config}
     save_file(net.state_dict(), tmp_path / "x", metadata)
     with pytest.raises(CheckpointMismatch) as caught:
-        read_checkpoint(tmp_path / "x")
+        read_separator(tmp_path / "x")
     assert len(str(caught.value)) < 600 and "\n" not in str(caught.value)
 
 
@@ -254,19 +252,19 @@ def test_read_checkpoint_refuses_senseless_settings_in_one_line(
     ],
     ids=["brackets", "braces", "infinity", "float", "overflow", "offsets"],
 )
-def test_read_checkpoint_of_hostile_header_raises_truncated(tmp_path: Path, header: bytes) -> None:
+def test_read_separator_of_hostile_header_raises_truncated(tmp_path: Path, header: bytes) -> None:
     (tmp_path / "x").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
-    for read in (read_checkpoint, read_encoder_state):
+    for read in (read_separator, read_encoder_state):
         with pytest.raises(CheckpointTruncated):
             read(tmp_path / "x")
 
 
-def test_read_checkpoint_does_not_unfold_repeated_values(tmp_path: Path, net: ResUNet) -> None:
+def test_read_separator_does_not_unfold_repeated_values(tmp_path: Path, net: ResUNet) -> None:
     """A file of a few bytes must not claim gigabytes: one stored value, repeated by strides."""
     state = {name: torch.zeros(()).expand(t.shape) for name, t in net.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointMismatch, match=r"holds no separator|missing"):
-        read_checkpoint(tmp_path / "x.ckpt")
+        read_separator(tmp_path / "x.ckpt")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -275,7 +273,7 @@ def test_checkpoint_with_non_finite_weights_is_refused(tmp_path: Path, value: fl
     torch.nn.init.constant_(net.get_parameter("base.after_conv.bias")[1:2], value)
     write_lightning(net, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match=r"1 tensors \(first: base\.after_conv\.bias\)") as e:
-        read_checkpoint(tmp_path / "x.ckpt")
+        read_separator(tmp_path / "x.ckpt")
     assert e.value.code == "bad_checkpoint"
     with pytest.raises(CheckpointError):
         write_safetensors(net, tmp_path / "x.safetensors", None)

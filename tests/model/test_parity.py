@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from separator.model.checkpoint import read_checkpoint
 from separator.model.engine import Engine
 from separator.model.folded import FoldedResUNet
 from separator.model.resunet import ResUNet, separate_plainly
+from separator.model.zero_shot_files import read_separator
 from tests.helpers import golden
 
 
 @pytest.fixture(scope="module")
 def net(official_checkpoint) -> ResUNet:
-    return read_checkpoint(official_checkpoint).net
+    return read_separator(official_checkpoint).net
 
 
 def load() -> list[torch.Tensor]:

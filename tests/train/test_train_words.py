@@ -32,7 +32,7 @@ def make_sources(kinds=NEW) -> list[Source]:
 
 
 def test_new_words_get_the_place_of_their_kind(bundled):
-    larger, steps = teach_words(bundled, make_sources(), 300, 96, 0, Storage())
+    larger, steps = teach_words(bundled, make_sources(), 100, 96, 0, Storage())
     assert list(steps)[-1]["accuracy"] > 0.9
     texts = ["a dog barking", "rain", "a siren"]
     known = bundled.encode_texts(texts)
@@ -70,7 +70,7 @@ def test_a_kind_without_a_known_caption_gets_the_place_of_its_sounds(bundled, tm
     for name, sound_T in sounds.items():
         soundfile.write(tmp_path / f"{name}.wav", sound_T, RATE_HZ)
     sources = [Source(str(tmp_path / "whistle.wav"), ("a blorp",), "blorp", "blorp")]
-    taught, steps = teach_words(bundled, sources, 150, 94, 0, Storage())
+    taught, steps = teach_words(bundled, sources, 80, 94, 0, Storage())
     list(steps)
     (blorp,) = taught.encode_texts(["a blorp"])
     near, far = (bundled.encode_audio(sounds[n][None], RATE_HZ) for n in ("whistle", "heartbeat"))
