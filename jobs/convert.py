@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("src", metavar="SRC", help="a checkpoint's path, or a published name")
     parser.add_argument("dst", metavar="DST.safetensors", type=Path, help="the file to write")
-    parser.add_argument("--dtype", choices=("bf16", "fp32"), default="fp32", help="of weights")
+    parser.add_argument(
+        "--dtype", choices=("bf16", "fp32"), default="fp32", help="type of the weights (fp32)"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite DST")
 
 

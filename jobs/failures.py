@@ -1,7 +1,7 @@
 """List what failed in `run` and `detect`, with codes and reasons.
 
 Of the config only output.uri and storage are needed. Failures that a later run has mended are not
-listed.
+listed; those of assets that have left the library are.
 """
 
 import argparse

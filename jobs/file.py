@@ -71,7 +71,10 @@ def run(options: argparse.Namespace) -> int:
     names, settings = [query.name for query in queries], EncodeSettings(FORMAT)
     out = options.out and take_folder(options.out)
     if distant := [path for path in options.files if path.parts[:1] in DISTANT]:
-        raise RequestError(f"{distant[0]}: is no local file; `separator run` reads s3://")
+        uri = str(distant[0]).replace(":/", "://", 1)
+        raise RequestError(f"{uri}: is no local file; `separator run` reads s3://")
+    if folders := [path for path in options.files if path.is_dir()]:
+        raise RequestError(f"{folders[0]}: is a folder; name its files, or use `separator run`")
     check_names(options.files, out, names, list_examples(queries))
     model = load_model(options.model, device=options.device)
     conditions_QD = model.encode(options.query)

@@ -63,7 +63,7 @@ def say_unheard(presence: "Presence") -> None:
     if number := presence.num_unheard:
         say(
             f"nothing has listened in {number:,} asset{'s' * (number != 1)}: failed (see `separator"
-            " failures`), changed since, or detect.model was off"
+            " failures`), changed since, or separated without listening; `separator detect` listens"
         )
 
 

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     folder = options.out or join_uri(parse_uri(output.uri).uri.rstrip("/"), "markers")
     folder, shared = parse_uri(folder).uri, output.uri if options.out else ""
     count, num_removed = write_marker_files(
-        storage, presence.rows, folder, options.format, options.min_score, fps, shared
+        storage, presence, folder, options.format, options.min_score, fps, shared
     )
     removed = f"; removed {num_removed:,} of an earlier call" if num_removed else ""
     print(f"{count:,} files in {folder}{removed}")

@@ -174,7 +174,9 @@ def describe_nothing(summary: "RunStats", config: "JobConfig") -> str:
     if not summary.assets_skipped:
         return f"no assets in {show_uri(config.input.uri)}"
     return (
-        "nothing has failed" if config.run.only == "failed" else "all that was asked for is there"
+        "nothing in the input has failed"
+        if config.run.only == "failed"
+        else "all that was asked for is there"
     )
 
 

@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of speech and music by espeak-ng and fluidsynth; built once",
     )
-    parser.add_argument("--classes", help="a,b,c (all)")
+    parser.add_argument("--classes", help="kinds of sounds: siren,dog (all)")
     parser.add_argument("--packages", help="of real: a,b,c (all)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="one per CPU")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="(one per CPU)")
 
 
 def run(options: argparse.Namespace) -> int:

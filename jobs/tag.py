@@ -70,7 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="score that a label must reach, above 0, up to 1 (0.5)",
     )
-    parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    parser.add_argument(
+        "--format",
+        choices=("table", "csv", "json"),
+        default="table",
+        help="format of the output (table)",
+    )
     parser.add_argument(
         "--storage",
         action="append",

@@ -15,7 +15,7 @@ from jobs.command import Command, check_least, check_new_file
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT.safetensors", type=Path, help="the file to write")
     parser.add_argument("lists", nargs="+", metavar="LIST", help="sounds.jsonl, ...")
-    parser.add_argument("--steps", type=int, default=600, help="(600)")
+    parser.add_argument("--steps", type=int, default=600, help="steps of training (600)")
     parser.add_argument("--batch", type=int, default=64, help="sounds of one step (64)")
     parser.add_argument(
         "--words-of",
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a separator trained with it goes on with them",
     )
     parser.add_argument("--force", action="store_true", help="overwrite any OUT")
-    parser.add_argument("--seed", type=int, default=0, help="(0)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed: another encoder (0)")
 
 
 def train(options: argparse.Namespace) -> None:

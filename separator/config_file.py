@@ -115,7 +115,9 @@ def read_yaml(path: Path) -> Any:
         with _one_line(path):
             tree = OmegaConf.to_container(OmegaConf.load(path))
     except OSError as error:
-        raise RequestError(f"{path}: {error.strerror or error}") from None
+        raise RequestError(
+            f"{path}: {error.strerror or error}; a config is a file such as configs/local.yaml"
+        ) from None
     except UnicodeDecodeError as error:
         raise RequestError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except yaml.YAMLError as error:

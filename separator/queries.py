@@ -34,6 +34,7 @@ FILE_KINDS = ("audio", "image", "video")
 KEYS = ("name", "text", *FILE_KINDS, "at_s", "classes")
 # Soft hyphens, zero-width and direction marks come along with texts that are copied.
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+FILE_NAME = re.compile(r"\.(wav|mp3|flac|ogg|m4a|mp4|mov|mkv|jpg|png|txt|csv|yaml)$", re.I)
 # Windows refuses the first nine; `#` ends the path of a URI, and `%` escapes characters in it.
 UNSAFE = frozenset('/\\<>:"|?*#%')
 RESERVED = frozenset(
@@ -198,17 +199,16 @@ def clean_text(text: object, where: str = "text") -> str:
         )
     clean = " ".join(unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).split())
     if not any(char.isalnum() for char in clean):
-        raise QueryError(f"{where}={_show(text)}: has no letter or digit; name a sound in words")
-    if len(clean) > LONGEST_TEXT:
-        raise QueryError(
-            f"{where}={_show(text)}: {len(clean)} characters, at most {LONGEST_TEXT} are allowed; "
-            "name one sound in a short phrase"
-        )
-    if control := re.search("[\x00-\x1f\x7f-\x9f\ud800-\udfff]", clean):
-        raise QueryError(
-            f"{where}={_show(text)}: contains the control character {control[0]!r}; remove it"
-        )
-    return clean
+        problem = "has no letter or digit; name a sound in words"
+    elif len(clean) > LONGEST_TEXT:
+        problem = f"{len(clean)} characters, at most {LONGEST_TEXT} are allowed; name one sound"
+    elif control := re.search("[\x00-\x1f\x7f-\x9f\ud800-\udfff]", clean):
+        problem = f"contains the control character {control[0]!r}; remove it"
+    elif FILE_NAME.search(clean):
+        problem = "is a file's name; write words, or example sounds: {name: bird, audio: bird.wav}"
+    else:
+        return clean
+    raise QueryError(f"{where}={_show(text)}: {problem}")
 
 
 def make_name(text: str) -> str:

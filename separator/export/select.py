@@ -23,7 +23,7 @@ from separator.results.manifest import found_nothing, list_files, read_table
 from separator.results.paths import Layout
 from separator.results.verdicts import make_table, read_verdicts
 from separator.run.run_file import FINISHED, RUNNING, STARTING
-from separator.run.status import describe_state, read_runs
+from separator.run.status import describe_state, read_last_runs, read_runs
 from separator.storage import Storage
 from separator.storage.temporary import temporary_folder
 
@@ -176,13 +176,13 @@ def check_manifest(storage: Storage, layout: Layout) -> None:
 
 
 def check_runs(storage: Storage, layout: Layout) -> None:
-    """Refuse an output whose run is not finished.
+    """Refuse an output whose last run, or the last run of a shard beside it, is not finished.
 
     A run writes stems before their rows, so a replaced stem would be exported with its old row.
     """
-    runs = list(read_runs(storage, layout))
+    runs = read_runs(storage, layout)
     alive = [run for run in runs if describe_state(run) in (STARTING, RUNNING)]
-    for run in [*alive, *runs[:1]]:
+    for run in [*alive, *read_last_runs(storage, layout)]:
         if run["state"] != FINISHED:
             raise RequestError(
                 f"input.uri={layout.root_uri!r}: its run {run['run_id']} is {describe_state(run)};"

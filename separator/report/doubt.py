@@ -27,7 +27,7 @@ REASONS = (
     "clipped samples",
     "repaired while decoding",
     "silent",
-    "the detector was not sure",
+    "the detector hardly heard the query",
     "among the least similar to its query",
     "among the faintest of its query",
     "the sound is still in the residual",

@@ -24,7 +24,7 @@ from separator.report.doubt import list_reasons
 from separator.report.previews import list_spans, name_preview, pack_script
 from separator.report.sample import Choice
 from separator.report.scan import HISTOGRAMS, Scan, hash_text
-from separator.results.paths import Layout
+from separator.results.paths import Layout, decode_path
 from separator.results.schema import COLUMNS, Record
 from separator.results.verdicts import NEVER, Verdict
 from separator.rows import RENDITION, STEM
@@ -164,8 +164,8 @@ def describe_failure(row: Record) -> str:
 
 def show_path(uri: str, root_uri: str) -> str:
     """Return an asset's path below the library; its whole URI if it is stored elsewhere."""
-    folder = root_uri.rstrip("/") + "/"
-    return uri.removeprefix(folder) if root_uri and uri.startswith(folder) else uri
+    path, folder = decode_path(uri), decode_path(root_uri).rstrip("/") + "/"
+    return path.removeprefix(folder) if root_uri and path.startswith(folder) else uri
 
 
 def make_asset(rows: Sequence[Record], layout: ReportLayout) -> dict[str, Any]:

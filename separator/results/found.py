@@ -10,7 +10,7 @@ from typing import Any
 from separator.errors import RequestError
 from separator.results.latest import read_again, read_latest
 from separator.results.manifest import found_nothing, list_entries
-from separator.results.paths import Layout, name_presence
+from separator.results.paths import Layout, find_common_folder, name_presence
 from separator.results.verdicts import read_verdicts
 from separator.rows import RENDITION
 from separator.storage import Storage
@@ -57,6 +57,7 @@ class Presence:
 
     rows: list[dict[str, Any]]  # by asset, track and query
     num_unheard: int  # assets that have such stems, and in which nothing has listened for them
+    root_uri: str | None  # the folder that holds all assets of the output, whatever was asked for
 
 
 @read_again
@@ -97,7 +98,7 @@ def read_presence(
         known = read_verdicts(storage, layouts[-1])
         given = {fingerprint: each.verdict for fingerprint, each in known.items()}
         rows = [r for r in rows if (given.get(r.get("fingerprint", "")) or UNREVIEWED) == verdict]
-    return Presence(rows, num_unheard)
+    return Presence(rows, num_unheard, find_common_folder(list(versions)))
 
 
 def choose_row(earlier: dict[str, Any] | None, row: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +117,8 @@ def refuse_query(query: str, output_uri: str, names: set[str], unheard: set[str]
         unknown = ", ".join(sorted(unheard)[:MAX_NAMES])
         raise RequestError(
             f"{query or output_uri!r}: nothing has listened for {unknown}: its rows failed, its "
-            "words mean nothing to the model, detect.model was off, or the assets have changed"
+            "words mean nothing to the model, the assets have changed, detect.model was off, or an "
+            "early release, which did not listen, made the stems; `separator detect` listens"
         )
     if query:
         raise RequestError(

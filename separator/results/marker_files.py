@@ -11,9 +11,9 @@ from itertools import groupby
 from typing import Any
 
 from separator.errors import ObjectMissing, OutputDamaged, RequestError
-from separator.results.found import Found, list_found
+from separator.results.found import Found, Presence, list_found
 from separator.results.markers import SUFFIXES, Frames, read_timecode, write_markers
-from separator.results.paths import find_common_folder, find_file_name, make_asset_path
+from separator.results.paths import find_file_name, make_asset_path
 from separator.results.record import pack_json
 from separator.storage import Storage
 from separator.storage.uri import join_uri, parse_uri, show_uri
@@ -24,7 +24,7 @@ Group = tuple[str, list[dict[str, Any]], list[Found]]
 
 def write_marker_files(
     storage: Storage,
-    rows: Iterable[dict[str, Any]],
+    presence: Presence,
     folder: str,
     form: str,
     min_score: float,
@@ -34,11 +34,10 @@ def write_marker_files(
     """Write one file for each asset with a stretch; remove the other files that an earlier call
     with this format and output wrote. Return (files written, files removed).
 
-    `rows`: from `read_presence`. `output_uri`: keeps outputs apart that share the folder.
+    `output_uri`: keeps outputs apart that share the folder.
     """
-    rows = list(rows)
-    queries = sorted({row["query_name"] for row in rows})
-    found = list_groups(rows, min_score)
+    queries = sorted({row["query_name"] for row in presence.rows})
+    found = list_groups(presence, min_score)
     groups = {path + SUFFIXES[form]: (members, stretches) for path, members, stretches in found}
     written = read_written(storage, folder)
     check_free(storage, folder, groups, list_names(written))
@@ -59,13 +58,13 @@ def write_marker_files(
     return len(groups), len(stale)
 
 
-def list_groups(rows: list[dict[str, Any]], min_score: float) -> Iterator[Group]:
-    """List the path, the rows and the stretches of each asset that has a stretch."""
-    root = find_common_folder([row["asset_uri"] for row in rows])
-    for uri, group in groupby(rows, key=lambda row: row["asset_uri"]):
+def list_groups(presence: Presence, min_score: float) -> Iterator[Group]:
+    """List the path, the rows and the stretches of each asset that has a stretch. An asset has the
+    same path whatever query or verdict was asked for."""
+    for uri, group in groupby(presence.rows, key=lambda row: row["asset_uri"]):
         members = list(group)
         if stretches := list(list_found(members, min_score)):
-            yield make_asset_path(uri, root), members, stretches
+            yield make_asset_path(uri, presence.root_uri), members, stretches
 
 
 def read_written(storage: Storage, folder: str) -> dict[str, dict[str, list[str]]]:

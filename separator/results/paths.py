@@ -75,7 +75,7 @@ def find_common_folder(uris: Sequence[str]) -> str | None:
     A file whose name is no clean text has a `file://` URI, even if its neighbours have paths.
     """
     is_mixed = len({uri.startswith(FILE) for uri in uris}) > 1
-    folders = [(_decode(uri) if is_mixed else uri).split("/")[:-1] for uri in uris]
+    folders = [(decode_path(uri) if is_mixed else uri).split("/")[:-1] for uri in uris]
     shared = []
     for parts in zip(*folders, strict=False):
         if len(set(parts)) > 1:
@@ -85,7 +85,7 @@ def find_common_folder(uris: Sequence[str]) -> str | None:
     return root if root.strip("/") and not root.endswith(":/") else None
 
 
-def _decode(uri: str) -> str:
+def decode_path(uri: str) -> str:
     """Return the path that a `file://` URI names; other URIs, and what names none, as they are."""
     try:
         return parse_uri(uri).key if uri.startswith(FILE) else uri

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -102,6 +103,26 @@ def read_runs(storage: Storage, layout: Layout, number: int = NEWEST) -> Iterato
     """Read the newest run files, newest first by the store's clock. Other files are left out."""
     found = (read_run(storage, uri) for uri in reversed(list_runs(storage, layout)))
     return itertools.islice((run for run in found if run is not None), number)
+
+
+def read_last_runs(storage: Storage, layout: Layout) -> list[dict[str, Any]]:
+    """Read the newest run file and, if its run made one shard, those of the other shards."""
+    last: dict[str, dict[str, Any]] = {}
+    num_shards = 0
+    for run in read_runs(storage, layout, sys.maxsize):
+        if last and count_shards(run) != num_shards:
+            break  # that run, of all of the library or of another division, came before
+        num_shards = count_shards(run)
+        last.setdefault(run.get("shard", ""), run)
+        if len(last) >= num_shards:
+            break
+    return list(last.values())
+
+
+def count_shards(run: dict[str, Any]) -> int:
+    """Read from a run file into how many shards its run divided the library; 0: into none."""
+    number = str(run.get("shard", "")).partition("/")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def read_run(storage: Storage, uri: str) -> dict[str, Any] | None:

@@ -4,10 +4,11 @@ Shapes: T samples.
 """
 
 import io
+import json
 import math
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +115,9 @@ def read_list(uri: str, storage: Storage) -> list[Source]:
     for number, row in read_numbered(storage, uri):
         # In a manifest `kind` says what was made, not what is heard.
         made = row.pop("kind") if row.get("kind") in MADE and "query_name" in row else "stem"
+        if row.get("carried") and "query_name" in row:
+            with suppress(ValueError, TypeError, AttributeError):  # not what a job carried
+                row = {"licence": json.loads(row["carried"]).get("licence")} | row
         if row.get("status", "ok") == "ok" and made == "stem":
             sources.append(_make_source(uri, number, row))
     return sources

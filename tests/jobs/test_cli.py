@@ -65,6 +65,8 @@ def test_help_of_a_command_names_what_was_typed(name, capsys, monkeypatch):
     [
         (["find"], "(table)"),
         (["markers"], "(audacity)"),
+        (["tag"], "format of the output (table)"),
+        (["convert"], "type of the weights (fp32)"),
         (["mine"], "windows: by asking the detector about 2 s at a time"),
         (["evaluate"], "(caption)"),
         (["train"], "separators and detectors on Ray Train"),
@@ -140,7 +142,11 @@ def test_importing_the_commands_loads_nothing_heavy():
         (["find", "c.yaml", "--format", "tabel"], "'tabel'; did you mean table?"),
         (["plan"], "separator plan: the following arguments are required: CONFIG.yaml (see"),
         (["run", "input.uri=a"], "'input.uri=a' is a setting; a config comes before it, such as"),
-        (["plan", "absent.yaml"], "separator plan: absent.yaml: No such file or directory"),
+        (["plan", "absent.yaml"], "separator plan: absent.yaml: No such file or directory; a con"),
+        (
+            ["report", "tests"],
+            "tests: Is a directory; a config is a file such as configs/local.yaml",
+        ),
         (["file", "talk.wav"], "separator file: the following arguments are required: --query"),
         (["convert", "mini", "mini.ckpt"], "separator convert: mini.ckpt: must end in"),
         (["sounds", "folder", "--takes", "0"], "separator sounds: --takes 0: must be at least 1"),

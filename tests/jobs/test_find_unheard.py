@@ -31,7 +31,7 @@ def test_the_answer_says_in_how_many_assets_nothing_has_listened(
     assert main([*given, "siren"]) == 0
     said = capsys.readouterr()
     assert said.err.startswith("nothing has listened in 2 assets: failed (see `separator failures`")
-    assert "nothing has" not in said.out
+    assert "nothing has" not in said.out and "`separator detect` listens" in said.err
     if "json" in given:
         assert len(json.loads(said.out)) == 2
     assert main([*given, "bell"]) == 0

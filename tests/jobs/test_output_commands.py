@@ -170,7 +170,7 @@ def test_retry_runs_what_has_failed_and_nothing_else(library, tmp_path, capsys):
     assert main(["retry", str(config)]) == 0
     assert "assets             1   failed 0   done or new 2\n" in capsys.readouterr().out
     assert main(["retry", str(config)]) == 0
-    assert "nothing to do: nothing has failed\n" in capsys.readouterr().out
+    assert "nothing to do: nothing in the input has failed\n" in capsys.readouterr().out
     check_whole(tmp_path / "out")
 
 

@@ -88,3 +88,4 @@ def test_rate_doubt_names_the_extremes():
         FAINT,
     }
     assert int(reasons[10]) == 1 << UNSURE
+    assert list_reasons(int(reasons[10])) == ["the detector hardly heard the query"]

@@ -152,6 +152,10 @@ def test_make_asset_holds_all_columns_that_have_a_value(site):
 def test_show_path_is_below_the_library():
     assert show_path("s3://a/lib/x/y.wav", "s3://a/lib/") == "x/y.wav"
     assert show_path("s3://a/other/y.wav", "s3://a/lib/") == "s3://a/other/y.wav"
+    # A name with a newline has a URI where its neighbours have paths.
+    assert show_path("file:///l%C3%A9/x%20%231%0A.wav", "/lé") == "x #1\n.wav"
+    assert show_path("file:///l%0Ab/x%FF.wav", "file:///l%0Ab") == "x\udcff.wav"
+    assert show_path("file:///other/x%0A.wav", "/lib") == "file:///other/x%0A.wav"
 
 
 def test_report_on_s3_is_whole_and_opens_in_browsers(site, moto_bucket, tmp_path):

@@ -94,6 +94,17 @@ def test_stems_of_a_manifest_have_their_queries_as_kinds_and_renditions_are_left
         assert source.kind == source.group == caption
 
 
+def test_a_stem_has_the_licence_that_its_job_carried(tmp_path):
+    carried = ['{"licence": "GPL-2"}', '{"licence": "CC0-1.0"}', '{"speaker": 1}', "{", "3"]
+    rows = [
+        {"stem_uri": f"{i}.flac", "query_name": "dog", "status": "ok", "carried": text}
+        for i, text in enumerate(carried)
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = read_lists([f"{tmp_path}/a.jsonl"], Storage(), (), "permissive")
+    assert [source.uri[-6:] for source in found] == ["1.flac", "2.flac", "3.flac", "4.flac"]
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_kinds_and_groups_may_be_numbers_from_zero_on(tmp_path, suffix):
     rows = [{"audio": f"{i}.wav", "caption": "a dog", "kind": i, "group": i} for i in range(3)]

@@ -83,8 +83,10 @@ const Report = (() => {
     return value === null || value === undefined ? "–" : value.toFixed(digits);
   }
 
-  function showCount(number) {
-    return number.toLocaleString("en");
+  // `noun`: what is counted, in the singular.
+  function showCount(number, noun = "") {
+    const plural = number === 1 ? noun : `${noun.replace(/y$/, "ie")}s`;
+    return number.toLocaleString("en") + (noun ? ` ${plural}` : "");
   }
 
   return {

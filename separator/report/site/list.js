@@ -23,7 +23,8 @@ Report.list = (() => {
   ];
   const RANGES = [["doubt", "Doubt", 0.05], ["score", "Score", 0.05], ["loudness", "LUFS", 1]];
   const hasRenditions = stems.some(({ kind }) => kind === "rendition");
-  const NOUN = hasRenditions ? "stems and renditions" : "stems";
+  const NOUN = stems.length === 1 ? stems[0].kind
+    : hasRenditions ? "stems and renditions" : "stems";
   let order = { key: "doubt", down: true };
   let matching = [];
   let drawn = STEP;
@@ -139,6 +140,7 @@ Report.list = (() => {
     find("body").replaceChildren(...matching.slice(0, drawn).map(makeRow));
     find("table").hidden = !matching.length;
     find("empty").hidden = Boolean(matching.length);
+    if (!stems.length) find("empty").textContent = "This output has no stems yet.";
     find("more").hidden = drawn >= matching.length;
     find("shown").textContent = matching.length === stems.length
       ? `${showCount(stems.length)} ${NOUN}`

@@ -18,7 +18,7 @@
       ? `This page holds ${showCount(assets)} of ${showCount(overview.assets)} assets: the `
         + `${showCount(by_doubt)} most doubtful ones and ${showCount(at_random)} at random. `
         + "The overview counts all."
-      : `This page holds all ${showCount(overview.assets)} assets.`;
+      : `All assets of the output are here: ${showCount(overview.assets)}.`;
   }
 
   // What is no address at all is that of no view.

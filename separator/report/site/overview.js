@@ -13,8 +13,8 @@ Report.showOverview = (root) => {
     const tiles = [
       ["Assets", showCount(data.assets),
         data.failed_assets ? `${showCount(data.failed_assets)} with failures` : "none failed"],
-      ["Audio", showLength(data.audio_s), `${showCount(data.tracks)} tracks`],
-      ["Stems", showCount(count("stem", "ok")), `${showCount(data.num_queries)} queries`],
+      ["Audio", showLength(data.audio_s), showCount(data.tracks, "track")],
+      ["Stems", showCount(count("stem", "ok")), showCount(data.num_queries, "query")],
       ["Absent", showCount(count("stem", "absent")), "the query sounds nowhere"],
       ["Failed", showCount(count("stem", "failed") + count("rendition", "failed")), "rows"],
     ];
@@ -68,7 +68,7 @@ Report.showOverview = (root) => {
     const bars = counts.map((number, at) => {
       const from = low + at * width;
       const bar = make("span", {
-        title: `${showNumber(from)} to ${showNumber(from + width)}: ${showCount(number)} stems`,
+        title: `${showNumber(from)} to ${showNumber(from + width)}: ${showCount(number, "stem")}`,
       });
       bar.style.height = `${(100 * number) / most}%`;
       return bar;
@@ -80,14 +80,14 @@ Report.showOverview = (root) => {
       make("figcaption", {}, make("b", {}, column),
         make("span", { class: "muted" }, ` median about ${median}${unit ? ` ${unit}` : ""}`)),
       make("div", { class: "bars", role: "img",
-        "aria-label": `Histogram of ${column}: ${showCount(sum)} stems, median ${median}` }, bars),
+        "aria-label": `Histogram of ${column}: ${showCount(sum, "stem")}, median ${median}` }, bars),
       make("div", { class: "ends muted" }, make("span", {}, String(low)),
         make("span", {}, String(high))));
   }
 
   function makeFailures() {
     const items = data.failures.map(({ code, rows, examples }) => make("details", { open: true },
-      make("summary", {}, make("code", {}, code), ` ${showCount(rows)} rows`),
+      make("summary", {}, make("code", {}, code), ` ${showCount(rows, "row")}`),
       make("ul", {}, examples.map((each) => make("li", {}, name(each.asset, { class: "path" }),
         make("p", { class: "muted" }, `${each.stage}: `, name(each.detail)))))));
     return items.length ? section("Failures", items) : section("Failures",
