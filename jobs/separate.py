@@ -7,6 +7,7 @@ a stop, the same command continues the run.
 import argparse
 import logging
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -79,7 +80,8 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
     finally:
         console.end()
     if not is_json:
-        print_summary(summary, config, is_detection)
+        typed = shlex.join([str(config_path), *(o for o in overrides if o not in ONLY_FAILED)])
+        print_summary(summary, config, is_detection, typed)
     if config.output.report and not is_detection and not write_report(config, console):
         return CRASHED
     has_failed = summary.assets_failed or summary.assets_left
@@ -133,7 +135,13 @@ def require_ffmpeg(codec: str | None = None) -> None:
             raise RequestError(f"output.remux_codec={codec!r}: ffmpeg has no such encoder")
 
 
-def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool = False) -> None:
+def print_summary(
+    summary: "RunStats",
+    config: "JobConfig",
+    is_detection: bool = False,
+    typed: str = "CONFIG.yaml",
+) -> None:
+    """Print the totals. `typed`: the config and the settings as they were given."""
     why = "done or new" if config.run.only == "failed" else "done before"
     skipped = f"   {why} {summary.assets_skipped:,}" if summary.assets_skipped else ""
     if summary.assets_known:
@@ -156,9 +164,9 @@ def print_summary(summary: "RunStats", config: "JobConfig", is_detection: bool =
     for code, number in summary.failures.most_common():
         print(f"  {code:24}{number:>6,} assets")
     if summary.failures or summary.assets_left:
-        print("  separator failures CONFIG.yaml says which and why")
+        print(f"  separator failures {typed} says which and why")
     if summary.assets_left:
-        again = "detect CONFIG.yaml run.retry_failed=true" if is_detection else "retry CONFIG.yaml"
+        again = f"detect {typed} run.retry_failed=true" if is_detection else f"retry {typed}"
         print(f"  separator {again} tries again what failed before")
     elif not summary.assets:
         print(f"nothing to do: {describe_nothing(summary, config)}")

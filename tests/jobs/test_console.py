@@ -7,6 +7,7 @@ import logging
 import os
 import pty
 import re
+import shlex
 import struct
 import sys
 import termios
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.cli import main
 from jobs.json_lines import JsonConsole, JsonFormatter
 from jobs.progress import Console
 from jobs.separate import print_summary
@@ -155,6 +157,17 @@ def test_the_summary_says_what_a_command_did_not_try(capsys):
         print_summary(stats, read_config(Path("configs/local.yaml"), given + more), is_detection)
         out = capsys.readouterr().out
         assert words in out and f"  separator {hint}" in out and "left alone" not in out
+
+
+def test_the_summary_names_commands_that_can_be_typed_as_they_stand(tmp_path, capsys):
+    (tmp_path / "list.txt").write_text("gone.wav\n")
+    config = write_config(tmp_path / "a.yaml", f"{tmp_path}/list.txt", f"{tmp_path}/elsewhere")
+    output = f"output.uri={tmp_path}/my stems"
+    assert main(["run", str(config), output, "input.carry=[]"]) == 3
+    line = next(each for each in capsys.readouterr().out.splitlines() if "failures" in each)
+    command = shlex.split(line.removesuffix(" says which and why"))
+    assert command == ["separator", "failures", str(config), output, "input.carry=[]"]
+    assert main(command[1:]) == 0 and "gone.wav" in capsys.readouterr().out
 
 
 def test_json_console_of_a_run_with_a_report_writes_nothing_but_json(tmp_path):
