@@ -101,9 +101,10 @@ def _read_file(uri: str, path: Path, columns: Sequence[str] | None) -> Iterator[
         return
     if suffix == ".json":
         content = json.loads(path.read_bytes())
-        if not (isinstance(content, dict) and isinstance(content.get("data"), list)):
-            raise ValueError('must hold {"data": [{"wav": ..., "caption": ...}, ...]}')
-        yield from map(_check, content["data"])
+        rows = content.get("data") if isinstance(content, dict) else content or None
+        if not isinstance(rows, list):
+            raise ValueError('must hold rows: [{"uri": ...}, ...], or {"data": [...]}')
+        yield from map(_check, rows)
         return
     csv.field_size_limit(LONGEST_FIELD)
     # A name that is no UTF-8 is kept as it is.

@@ -206,6 +206,15 @@ def test_read_list_takes_utf_16(tmp_path, name, encoding):
     assert [row.columns for row in read_list(Storage(), str(tmp_path / name))] == [{"uri": "é.wav"}]
 
 
+def test_read_rows_of_a_json_array_as_find_writes_it(tmp_path):
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps([{"asset_uri": "a.wav"}]))
+    assert list(read_rows(Storage(), str(path))) == [{"asset_uri": "a.wav"}]
+    path.write_text('{"rows": []}')
+    with pytest.raises(RequestError, match=r"found\.json: must hold rows"):
+        list(read_rows(Storage(), str(path)))
+
+
 def test_audiosep_s_json_names_its_objects_by_wav(tmp_path):
     path = tmp_path / "list.json"
     path.write_text(json.dumps({"data": [{"wav": "a.wav", "caption": "a dog"}]}))
