@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := test
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: .venv/.run  ## create .venv with the packages to run the job (requirements.lock)
 
@@ -71,7 +71,7 @@ bench: dev  ## compare the engine's speed with the plain network's; writes bench
 bundled: dev  ## compare the bundled models on held-out sounds; updates the tables in README and docs
 	$(PYTHON) -m benchmarks.bundled
 
-mini: dev ffmpeg sounds  ## train the bundled model again, into sounds/ and runs/: hours on 2 cores
+mini: dev ffmpeg sounds  ## train the bundled mini again (hours on 2 cores) and replace it in separator/weights/
 	$(PYTHON) -m jobs.sounds sounds/train --takes 120 --seconds 6 --bank sounds/bank
 	$(PYTHON) -m jobs.sounds sounds/test --takes 10 --seconds 8 --bank sounds/bank --first-seed 1000000 --held-out
 	$(PYTHON) -m jobs.sounds real sounds/real
@@ -86,7 +86,7 @@ mini: dev ffmpeg sounds  ## train the bundled model again, into sounds/ and runs
 	$(PYTHON) -m jobs.calibrate --force sounds/mini.safetensors separator/weights/mini.safetensors
 	$(MAKE) scores
 
-mini-zeroshot: dev  ## train the bundled mini-zeroshot again, on the sounds that `make mini` made
+mini-zeroshot: dev  ## the same of mini-zeroshot, on the sounds that `make mini` made
 	$(PYTHON) -m jobs.train configs/train-mini-zeroshot-detector.yaml output=runs
 	$(PYTHON) -m jobs.mine "$$(ls -td runs/mini-zeroshot-detector/checkpoint_*/ | head -1)model.safetensors" \
 	  sounds/train/sounds.jsonl sounds/real/train.jsonl sounds/mined.parquet

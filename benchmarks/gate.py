@@ -144,7 +144,9 @@ def main() -> None:
         print(f"{asset.kind:14}{gated[own] is not None!s:>6}{shown}", flush=True)
     count = len(assets)
     print(f"pairs kept {kept} of {count}; others let through {falsely} of {count * (count - 1)}")
-    print(f"SDR with the gate: mean {np.mean(changes):+.2f} dB, least {np.min(changes):+.2f} dB")
+    if changes:
+        mean, least = np.mean(changes), np.min(changes)
+        print(f"SDR with the gate: mean {mean:+.2f} dB, least {least:+.2f} dB")
     print(
         f"device {without_s:.1f} s -> {with_s:.1f} s: {without_s / with_s:.1f} times less;", end=""
     )

@@ -70,6 +70,7 @@ def test_rule_refuses_numbers_that_make_no_sense(wrong):
 def test_presence_share_counts_overlaps_once_and_presence_score_ranks_absent_tracks():
     stretches = [Stretch(2, 4, 0.5), Stretch(3, 5, 0.5), Stretch(9, 12, 0.5)]
     assert presence_share(stretches, 10) == pytest.approx(0.4)
+    assert presence_share(stretches[::-1], 10) == pytest.approx(0.4), "in any order"
     assert presence_share([], 10) == presence_share(stretches, 0) == 0
     assert presence_score(Curve(np.array([0.1, 0.4, 0.1, 0.2, 0.2]), 1), StretchRule()) == 0.4
     assert presence_score(Curve(np.array([0.1, 0.4, 0.1]), 1), StretchRule(smooth_s=3)) == 0.1

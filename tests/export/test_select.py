@@ -107,10 +107,11 @@ def test_assets_without_a_value_of_split_by_are_split_one_by_one(manifest):
     assert sorted(grouped) == [False, True]
 
 
-def test_shards_hold_whole_stems_up_to_a_size(manifest):
-    shards = choose(manifest, "output.shard_mb=0.06", "split.valid=0")
+@pytest.mark.parametrize(("more", "number"), [([], 10), (["output.residual=true"], 5)])
+def test_shards_hold_whole_stems_up_to_a_size(manifest, more, number):
+    shards = choose(manifest, "output.shard_mb=0.06", "split.valid=0", *more)
     sizes = [len(rows) for rows in shards.values()]
-    assert sum(sizes) == NUM_STEMS and max(sizes) == 10 and min(sizes[:-1]) == 10
+    assert sum(sizes) == NUM_STEMS and max(sizes) == number and min(sizes[:-1]) == number
 
 
 def test_shards_are_numbered_without_gaps_where_stems_are_longer_than_a_shard(tmp_path):

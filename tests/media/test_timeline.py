@@ -1,6 +1,6 @@
 """Test the places of packets, and the counts of samples filled and dropped."""
 
-from separator.media.timeline import Timeline
+from separator.media.timeline import Repairs, Timeline
 
 HZ = 48_000
 MS = 0.001
@@ -78,6 +78,24 @@ def test_place_corrects_drift_of_a_packet() -> None:
     silences = [silence for silence, _ in moves if silence]
     assert set(silences) == {769} and len(silences) == 2
     # Measured against zero, not against the packet before: what is left never accumulates.
+
+
+def test_place_fills_a_pause_that_is_short_for_long_packets() -> None:
+    assert place([(0, HZ), (HZ + 4_800, HZ)])[0] == [(0, 0), (4_800, 0)]
+
+
+def test_place_follows_a_jump_where_times_may_jump() -> None:
+    for jump in (20 * HZ, -HZ):
+        packets = [(0, 10_240), (10_240 + jump, 10_240), (20_480 + jump, 10_240)]
+        moves, timeline = place(packets, has_splices=True)
+        assert moves == [(0, 0)] * 3 and timeline.position == 30_720
+        assert place(packets)[0][1] == (max(0, jump), min(10_240, max(0, -jump)))
+
+
+def test_repairs_tell_the_errors_of_libav_only_if_there_is_nothing_else() -> None:
+    assert Repairs(HZ).describe() == ""
+    assert Repairs(HZ, errors="invalid data").describe() == "ffmpeg reports: invalid data"
+    assert Repairs(HZ, num_dropped=2, errors="x").describe() == "2 samples dropped"
 
 
 def test_place_ignores_times_of_bare_streams() -> None:

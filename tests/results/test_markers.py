@@ -47,6 +47,7 @@ def test_otio_reads_its_time_line_with_markers_at_their_times(tmp_path, code, ra
         begins = (found.marked_range.start_time - start).to_seconds()
         assert begins == pytest.approx(wanted.start_s, abs=0.51 / float(rate))
         assert found.metadata["separator"]["query"] == wanted.query
+        assert found.marked_range.duration.value >= 1
 
 
 @pytest.mark.parametrize("name", ["plain ü.wav", "50%20.wav", "a#1.wav", "why?.wav", "x;y.wav"])
@@ -90,6 +91,8 @@ def test_edl_is_read_by_another_reader(tmp_path):
     path = tmp_path / "a.edl"
     path.write_text(write_markers("edl", "Straße", MARKERS, Frames(Fraction(25))))
     assert path.read_text().isascii()
+    lengths = [line.rpartition("|D:")[2] for line in path.read_text().splitlines() if "|D:" in line]
+    assert lengths == ["68", "1"], "at least a frame"
     timeline = otio.adapters.read_from_file(str(path), rate=25)
     clips = list(timeline.find_clips())
     assert len(clips) == 2

@@ -79,8 +79,10 @@ def test_different_names_stay_different():
     assert not {"record.json", "track-0", ".parts"} & set(parts)
 
 
-def test_long_names_of_other_scripts_stay_text():
-    assert len(encode_part("日" * 200).encode()) <= LONGEST_PART_BYTES
+@pytest.mark.parametrize("first", ["", "a", "ab"])
+def test_long_names_of_other_scripts_stay_text(first):
+    part = encode_part(first + "日" * 200)
+    assert len(part.encode()) <= LONGEST_PART_BYTES and part.startswith(first + "日" * 60)
 
 
 @pytest.mark.parametrize("part", ["d" * 190, "日" * 60, "%", "a\n"])
@@ -102,6 +104,6 @@ def test_everything_lies_below_the_root():
         layout.stem(path, 0, "stem", "siren"),
         layout.part(path, 1, "stem", "siren", 2),
     ]
-    names += [layout.manifest_file("r", 1), layout.run("r")]
+    names += [layout.manifest_file("r", 1), layout.run("r"), layout.mark("m"), layout.lock()]
     assert all(name.startswith("s3://bkt/out/") and "/../" not in name for name in names)
     assert names[1].endswith("/x.mp4/track-0/siren.flac")

@@ -1,5 +1,6 @@
 """The table of verdicts: merged by time, safe beside other writers, readable by others."""
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from separator.results.verdicts import (
     list_fingerprints,
     merge,
     name_verdicts,
+    pack,
     parse_time,
     read_verdicts,
 )
@@ -83,7 +85,11 @@ def test_verdict_refuses_what_it_cannot_hold(changes):
 
 def test_read_verdicts_names_a_file_that_is_none(tmp_path):
     layout = Layout(str(tmp_path), "flac")
-    for data in (b"no parquet", b""):
+    whole = pack({f"{n:032x}": make(n) for n in range(50)})
+    damaged = whole[:20] + bytes(255 - byte for byte in whole[20:60]) + whole[60:]
+    other = io.BytesIO()
+    pd.DataFrame({"a": [1]}).to_parquet(other)
+    for data in (b"no parquet", b"", damaged, other.getvalue()):
         Storage().write(name_verdicts(layout), data)
         with pytest.raises(OutputDamaged, match=r"verdicts\.parquet: is no table of verdicts"):
             read_verdicts(Storage(), layout)
@@ -148,6 +154,14 @@ def test_merge_lets_go_of_what_was_taken_back(order, tmp_path):
     (found,) = read_verdicts(Storage(), layout).values()
     assert (found.verdict, found.note, found.presence) == ("", "", ((1.0, 2.0),))
     assert add_verdicts(Storage(), layout, said) == 0
+
+
+def test_a_note_that_is_taken_back_takes_no_verdict_back(tmp_path):
+    layout = Layout(str(tmp_path), "flac")
+    gone = make(1, "", 2)
+    add_verdicts(Storage(), layout, [replace(gone, note_at=gone.reviewed_at)])
+    add_verdicts(Storage(), layout, [make(1, "accept", 1)])
+    assert read_verdicts(Storage(), layout)[f"{1:032x}"].verdict == "accept"
 
 
 def test_merge_gives_the_same_in_any_order_and_twice():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from separator.run.devices import GIVE_UP, PARK, START, TURN_AWAY, WORK, DeviceHealth
+from separator.run.devices import GIVE_UP, MAX_TURNS, PARK, START, TURN_AWAY, WORK, DeviceHealth
 
 
 def fail(health: DeviceHealth, device: str, *works: str) -> None:
@@ -58,6 +58,16 @@ def test_an_actor_is_turned_away_from_a_sick_device_while_another_may_be_free():
     health.working.discard("a")
     assert health.come("a", "sick") == GIVE_UP  # it holds spans
     assert health.stopped == {"a"} and health.working == {"b"}
+
+
+def test_an_actor_is_turned_away_only_so_many_times():
+    """Ray may put it on the sick device again and again; a start elsewhere ends the count."""
+    health = DeviceHealth()
+    health.come("b", "well")
+    fail(health, "sick", START, START, START)
+    for answer in (WORK, PARK):
+        assert [health.come("a", "sick") for _ in range(MAX_TURNS)] == [TURN_AWAY] * MAX_TURNS
+        assert health.come("a", "well" if answer == WORK else "sick") == answer
 
 
 def test_an_actor_of_the_next_pass_waits_on_a_device_that_is_sick():

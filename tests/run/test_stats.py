@@ -24,6 +24,16 @@ def test_count_records_adds_assets_stems_and_failures():
     assert stats.failures == {"no_audio": 1}
 
 
+def test_count_records_tells_what_is_heard_from_what_is_absent():
+    stats = RunStats("r")
+    stats.count_records(make_rows(presence=[{"start_s": 0.0, "stop_s": 1.0, "score": 0.9}]))
+    stats.count_records(make_rows(presence=[]))
+    for _ in range(2):
+        stats.count_records(make_rows(status="absent", presence=[]))
+    assert (stats.heard, stats.absent, stats.stems) == (2, 4, 4)
+    assert (stats.audio_s, stats.asset_bytes) == (16.0, 28)
+
+
 def test_device_busy_counts_the_actors_of_every_pass():
     stats = RunStats("r")
     assert stats.phase == CHECKING and stats.device_busy == 0

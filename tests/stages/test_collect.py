@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from separator.results.record import make_fingerprint
 from separator.results.schema import COLUMNS
-from separator.rows import REMUX, RENDITION, RESIDUAL, AlreadyDone, Remuxed
+from separator.rows import REMUX, RENDITION, RESIDUAL, AlreadyDone, Heard, Remuxed
 from separator.stages.collect import Assemble, Collector, Commit, Discard, Remux
 from tests.helpers.rows import (
     ASSET,
@@ -99,13 +100,15 @@ def test_collector_weighs_similarity_by_energy_and_ignores_silence():
     assert [r["residual_similarity"] for r in records] == [None, None]
 
 
-def test_collector_keeps_the_other_tracks_when_one_fails():
-    collector = Collector({})
+@pytest.mark.parametrize("rests", [(), ("a", "b"), ("all",)])
+def test_collector_keeps_the_other_tracks_when_one_fails(rests):
+    collector = Collector({}, ("none", "joint", "per_query")[len(rests)])
     rows = [
         replace(make_part(0, is_last=False), num_tracks=2),  # it came before its track failed
         make_failure(0, "media_truncated", tracks=2),
         make_file(1, "a", tracks=2),
         make_file(1, "b", tracks=2),
+        *(make_file(1, name, tracks=2, kind=RESIDUAL) for name in rests),
     ]
     records = get_records(add_all(collector, rows))
     assert [(r["track_index"], r["status"]) for r in records] == [
@@ -121,8 +124,9 @@ def test_collector_keeps_the_other_tracks_when_one_fails():
 def test_collector_fails_every_item_when_the_asset_fails():
     collector = Collector({})
     collector.add(make_file(0, "a"))
+    collector.add(Remuxed(ASSET, "m", "/out/m.mp4"))
     (commit,) = collector.add(make_failure(-1, "object_changed"))
-    assert isinstance(commit, Commit) and commit.orphan_uris == ("/out/0/a",)
+    assert isinstance(commit, Commit) and commit.orphan_uris == ("/out/0/a", "/out/m.mp4")
     assert [(r["query_name"], r["error_code"]) for r in commit.records] == [
         ("a", "object_changed"),
         ("b", "object_changed"),
@@ -248,6 +252,17 @@ def test_collector_orders_no_remux_where_a_track_has_failed():
     assert not any(r["remux_uri"] for r in get_records(add_all(collector, rows)))
 
 
+def test_collector_orders_no_remux_of_a_mix_that_failed():
+    asset = add_items(make_rendition("m"), make_rendition("n"))
+    rows = [make_file(0, name, asset=asset) for name in "ab"]
+    rows += [make_failure(0, "disk_full", asset=asset, kind=RENDITION, name="m")]
+    rows += [make_file(0, "n", kind=RENDITION, asset=asset)]
+    collector = Collector({}, with_remux=True)
+    assert add_all(collector, rows) == [Remux(asset, "n", BOTH[:1])]
+    records = get_records(collector.add(Remuxed(asset, "n", "/out/n.mp4")))
+    assert [r["remux_uri"] for r in records] == ["", "", "", "/out/n.mp4"]
+
+
 def test_drop_incomplete_orders_again_what_was_under_way():
     asset = replace(ASSET, items=(ITEMS[0], make_rendition("m")))
     rows = [make_file(0, "a", asset=asset), make_file(0, "m", kind=RENDITION, asset=asset)]
@@ -258,6 +273,17 @@ def test_drop_incomplete_orders_again_what_was_under_way():
     assert get_records(collector.add(Remuxed(asset, "m", "/out/m.mp4")))
     collector.drop_incomplete()
     assert collector.add(rows[0]) == [] and not collector.open
+
+
+@pytest.mark.parametrize(("score", "wanted"), [(0.1, "c" * 32), (0.9, ITEMS[0].id)])
+def test_a_stem_that_is_absent_on_all_tracks_has_the_id_of_every_threshold(score, wanted):
+    asset = replace(ASSET, items=(replace(ITEMS[0], absent_id="c" * 32),))
+    part = replace(make_part(0, is_last=True), asset=asset, num_tracks=2, is_silent=True)
+    heard = (Heard("classes", 0.1), Heard("classes", score))
+    rows = [replace(part, track=make_track(i), heard=heard[i]) for i in (0, 1)]
+    records = get_records(add_all(Collector({}), rows))
+    assert [r["request"] for r in records] == [wanted] * 2
+    assert [r["fingerprint"] for r in records] == [make_fingerprint(wanted, i) for i in (0, 1)]
 
 
 def test_records_tell_what_the_decoder_repaired():

@@ -170,5 +170,7 @@ def test_files_that_a_killed_run_replaced_are_deleted_by_the_next_commit(tmp_pat
     assert len(commit(tmp_path, Commit(ASSET, [new]))) == 2
     assert [path.exists() for path in paths] == [False, True, True]
     leave_behind()
-    commit(tmp_path, Commit(ASSET, [record], is_new=False))
+    renewed = record | {"created_at": "2026-02-01T00:00:00+00:00"}
+    commit(tmp_path, Commit(ASSET, [renewed], is_new=False))
     assert [path.exists() for path in paths] == [False, True, False]
+    assert Storage().read(layout.record(ASSET.path)) == pack_commit_file(file), "it says so already"

@@ -69,6 +69,7 @@ class Output:
 
     def read_commit(self) -> set[tuple]:
         records = read_commit_file(self.storage, self.layout.record(self.asset.path)).records
+        assert len({(r["request"], r["track_index"]) for r in records}) == len(records)
         return {(r["query_name"], r["track_index"], r["status"]) for r in records}
 
     def read_manifest(self, column: str = "status") -> set[tuple]:

@@ -11,7 +11,14 @@ from separator.results.paths import Layout
 from separator.results.record import select_done
 from separator.rows import RENDITION, STEM
 from separator.stages.listing import Listing
-from separator.stages.work import FORMER_KEYS, HARMLESS, flatten, make_former_rule
+from separator.stages.work import (
+    FORMER_KEYS,
+    HARMLESS,
+    flatten,
+    list_items,
+    make_former_rule,
+    make_work,
+)
 from separator.storage import Storage
 from tests.helpers.first_release import list_assets_of, read_first_config, upload
 from tests.helpers.listing import (
@@ -143,6 +150,33 @@ def test_outputs_of_the_first_release_are_done(moto_bucket):
         assert sum(done.select_pending(asset) is not None for asset in assets) == count
 
 
+@pytest.mark.parametrize(
+    ("overrides", "ids"),
+    [
+        ([], ["73773fc9747ed57c", "b71abaabca6dfdf5", "692f5c23a8cf36a0"]),
+        (["detect.gate=on"], ["551b2fa9f706192b", "9e438ce0354fe4d4", "8191ab22d23b3d2f"]),
+        (
+            ["output.residual=joint", "output.bit_depth=24"],
+            ["0b35b45482ddaa11", "fcc33744d5d98574", "af99a1f531407a96"],
+        ),
+    ],
+)
+def test_ids_are_those_of_earlier_releases(library, overrides, ids):
+    """Another id makes every stem of every output again."""
+    queries = "queries=[siren, {name: vogel, text: ein Vögelchen}]"
+    config = make_config(library, queries, RENDITIONS, *overrides)
+    work = make_work(config, "s", "fp32", {}, detector_sha256="d")
+    items = list_items(work.queries, work, ["s3://b/ü.wav", "e", 5], [None, ""])
+    assert [item.id[:16] for item in items] == ids
+
+
+def test_items_tell_what_their_examples_are(library):
+    queries = "queries=[{name: bird, audio: [a.wav]}, {name: dog, image: [b.png]}, siren]"
+    work = make_work_of(make_config(library, queries))
+    kinds = [item.examples_kind for item in list_items(work.queries, work, [], [])]
+    assert kinds == ["audio", "image", "audio"]
+
+
 def test_former_rule_is_none_with_settings_that_the_first_release_did_not_know(library):
     config = make_config(library, "model.channels=mono", "run.span_s=30")
     assert make_former_rule(config, "s") is not None
@@ -214,6 +248,8 @@ def test_a_stem_that_is_absent_has_one_id_for_every_threshold(library):
         if one.kind == "stem":
             assert one.id != other.id and one.absent_id == other.absent_id != ""
             assert (one.threshold, other.threshold) == (0.2, 0.3)
+    changed = list_assets(make_config(library, "detect.gate=on"), sha256="t")[0].items
+    assert not {item.absent_id for item in changed} & {item.absent_id for item in items[0]}
     plain = next(iter(list_assets(make_config(library)))).items
     assert {item.absent_id for item in plain} == {""}
 

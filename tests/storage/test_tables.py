@@ -62,7 +62,7 @@ def test_read_rows_streams_until_a_broken_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("x.parquet", b"PAR1"), ("x.json", b"[]"), ("x.jsonl", b"\xff")],
+    [("x.parquet", b"PAR1"), ("x.json", b"[]"), ("x.json", b"[" * 100_000), ("x.jsonl", b"\xff")],
 )
 def test_read_rows_names_the_broken_file(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)

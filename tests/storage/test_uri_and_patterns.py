@@ -79,6 +79,26 @@ def test_parse_uri():
     assert join_uri("s3://b/x/", "y", "z") == "s3://b/x/y/z"
 
 
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("", "not a URI or a path"),
+        ("/a\0b", "not a URI or a path"),
+        ("s3://bucket/a\0b", "not a URI or a path"),
+        ("s3://bucket/\ud800", "is not valid text"),
+        ("/a/\ud800", "is not valid text"),
+        ("file:///a%00b", "names no file"),
+        ("file://", "names no file"),
+        ("file://elsewhere/a", "another machine"),
+        ("s3://../a", "is not a bucket name"),
+        ("ftp://host/a", "unknown scheme"),
+    ],
+)
+def test_parse_uri_refuses_what_names_nothing(uri, said):
+    with pytest.raises(RequestError, match=said):
+        parse_uri(uri)
+
+
 @pytest.mark.parametrize("name", [b"/a/\xff\xfe.wav", b"/a/new\nline", b"/a/\x01", "/ü".encode()])
 def test_name_file_keeps_names_that_are_not_text(name):
     uri = name_file(os.fsdecode(name))
