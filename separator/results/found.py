@@ -4,16 +4,18 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from separator.errors import RequestError
-from separator.results.latest import read_again, read_latest
+from separator.results.latest import read_again, read_latest, select
 from separator.results.manifest import found_nothing, list_entries
 from separator.results.paths import Layout, find_common_folder, name_presence
 from separator.results.verdicts import read_verdicts
 from separator.rows import RENDITION
 from separator.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 COLUMNS = (
     "asset_uri", "asset_etag", "track_index", "kind", "query_name", "query_text", "presence",
@@ -68,27 +70,26 @@ def read_presence(
     listened, the later result counts, and none of an earlier version of the asset; verdicts are
     about the stem."""
     found: dict[tuple[str, int, str, str], dict[str, Any]] = {}  # the last: version of the asset
-    versions: dict[str, tuple[datetime, str]] = {}  # the newest one of each asset
+    versions: dict[str, list[Any]] = {}  # moment and etag of the newest one of each asset
     names: set[str] = set()
     layouts = [Layout(name_presence(output_uri), ""), Layout(output_uri, "")]
     check_manifests(storage, layouts)
     for layout in layouts:
         for batch in read_latest(storage, layout, COLUMNS):
-            for row in batch.to_pylist():
-                uri, etag = row["asset_uri"], row["asset_etag"]
-                if etag:  # else storage could not look at the asset
-                    version = row["created_at"], etag
+            moments = batch["created_at"].view("int64").to_pylist()
+            uris, etags = batch["asset_uri"].to_pylist(), batch["asset_etag"].to_pylist()
+            for uri, *version in zip(uris, moments, etags, strict=True):
+                if version[-1]:  # else storage could not look at the asset
                     versions[uri] = max(versions.get(uri, version), version)
-                if row.get("kind") == RENDITION:
-                    continue
-                names.add(name := row["query_name"])
-                if is_meant(row, query):
-                    key = uri, row["track_index"], name, etag
-                    found[key] = choose_row(found.get(key), row)
+            stems = select(batch, find_stems(batch))
+            names.update(stems["query_name"].to_pylist())
+            for row in select(stems, find_meant(stems, query)).to_pylist():
+                key = row["asset_uri"], row["track_index"], row["query_name"], row["asset_etag"]
+                found[key] = choose_row(found.get(key), row)
     rows, unheard = [], []
     for key in sorted(found):
         row = found[key]
-        is_current = key[-1] == versions.get(key[0], (None, ""))[1]
+        is_current = key[-1] == versions.get(key[0], ("",))[-1]
         is_heard = is_current and row.get("presence") is not None
         (rows if is_heard else unheard).append(row)
     if not rows:
@@ -141,6 +142,22 @@ def check_manifests(storage: Storage, layouts: Sequence[Layout]) -> None:
         f"output.uri={output_uri!r}: no manifest there; `separator run` and `separator detect` "
         "write it on their way and at their end"
     )
+
+
+def find_stems(batch: "pa.RecordBatch") -> list[bool]:
+    """Mark the rows of stems. Rows of earlier versions have no kind: all were stems."""
+    if "kind" not in batch.schema.names:
+        return [True] * len(batch)
+    return [kind != RENDITION for kind in batch["kind"].to_pylist()]
+
+
+def find_meant(batch: "pa.RecordBatch", query: str) -> list[bool]:
+    """Mark the rows whose query is meant."""
+    columns = "query_name", "query_text"
+    pairs = list(zip(*(batch[name].to_pylist() for name in columns), strict=True))
+    # Rows share few names and texts.
+    known = {pair: is_meant(dict(zip(columns, pair, strict=True)), query) for pair in set(pairs)}
+    return [known[pair] for pair in pairs]
 
 
 def is_meant(row: dict[str, Any], query: str) -> bool:

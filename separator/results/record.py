@@ -29,12 +29,17 @@ URIS = ("stem_uri", "residual_uri", "remux_uri")
 PASSING = frozenset(list_passing_codes())
 OK, ABSENT, FAILED = "ok", "absent", "failed"  # status
 SILENCE_DB = -200.0
+# One encoder for all: `json.dumps` would make one for each call.
+to_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 CLIPPED = "the residual is over full scale and clipped: it misses the track by {:.3g}"
 
 
 def hash_content(content: Any) -> str:
     """Hash JSON content, whatever the order of its keys."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hash_json(to_json(content))
+
+
+def hash_json(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
@@ -182,7 +187,7 @@ def _apply_gain(record: Record, gain: float) -> Record:
     gain_db = to_db(gain, 20)
     levels = {name: record[name] for name in ("rms_db", "peak_db")}
     moved = {name: db + gain_db for name, db in levels.items() if db > SILENCE_DB}
-    return {"gain_db": gain_db} | levels | moved
+    return {"gain_db": gain_db} | moved
 
 
 def _to_value(value: float) -> float | None:

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from separator.config import JobConfig
 from separator.config_output import OutputSettings, RenditionSettings
 from separator.queries import Query
-from separator.results.record import hash_content
+from separator.results.record import hash_json, to_json
 from separator.rows import RENDITION, STEM, WorkItem
 
 # Settings that leave every work item as it is. All other keys of the config enter the ids, so that
@@ -54,6 +54,16 @@ class IdRule:
 
     settings: dict[str, Any]
     recipes: dict[str, dict[str, Any]]
+
+    @cached_property
+    def settings_json(self) -> str:
+        return to_json(self.settings)
+
+    @cached_property
+    def of_absent(self) -> "IdRule":
+        """The rule for a query that is heard nowhere: its result is the same at any threshold."""
+        settings = {k: v for k, v in self.settings.items() if k != "detect.threshold"}
+        return replace(self, settings=settings | {"absent": True})
 
 
 @dataclass(frozen=True)
@@ -196,9 +206,7 @@ def list_items(
         former_ids = make_ids(work.former_rule, queries, work.output, version, others)
     absent_ids = {}
     if "detector" in work.rule.settings:
-        settings = {k: v for k, v in work.rule.settings.items() if k != "detect.threshold"}
-        rule = replace(work.rule, settings=settings | {"absent": True})
-        absent_ids = make_ids(rule, queries, work.output, version, others)
+        absent_ids = make_ids(work.rule.of_absent, queries, work.output, version, others)
     # A joint residual depends on all stems, so all of them are made in the same pass.
     together = [q.name for q in queries] if work.output.residual == "joint" else []
     items = [
@@ -239,22 +247,30 @@ def make_ids(
     version: list[Any],
     others: list[Any],
 ) -> dict[str, str]:
-    """Hash everything that changes each stem and each rendition of one asset; ids by name."""
+    """Hash everything that changes each stem and each rendition of one asset; ids by name. The
+    texts that are hashed are JSON; what all assets share is encoded once."""
     has_gate = "detector" in rule.settings
-    pairs = [describe_query(query, has_gate) for query in queries]
-    together = [pairs] if output.residual == "joint" else []
+    pairs = {query.name: encode_query(query, has_gate) for query in queries}
+    together = [join_json(pairs.values())] if output.residual == "joint" else []
+    own, shared = to_json(version), [*map(to_json, others), rule.settings_json]
     ids = {
-        pair["name"]: hash_content([version, pair, *others, rule.settings, *together])
-        for pair in pairs
+        name: hash_json(join_json([own, pair, *shared, *together])) for name, pair in pairs.items()
     }
     renditions = {}
     for rendition in output.renditions:
-        sources = [ids.get(name) for name in sorted(rendition.gains_db)]
-        recipe = rule.recipes[rendition.name]
-        renditions[rendition.name] = hash_content(
-            [version, recipe, sources, *others, rule.settings]
-        )
+        sources = to_json([ids.get(name) for name in sorted(rendition.gains_db)])
+        recipe = to_json(rule.recipes[rendition.name])
+        renditions[rendition.name] = hash_json(join_json([own, recipe, sources, *shared]))
     return ids | renditions
+
+
+def join_json(parts: Iterable[str]) -> str:
+    return f"[{', '.join(parts)}]"
+
+
+@lru_cache(maxsize=4096)
+def encode_query(query: Query, has_gate: bool) -> str:
+    return to_json(describe_query(query, has_gate))
 
 
 def describe_query(query: Query, has_gate: bool = False) -> dict[str, Any]:

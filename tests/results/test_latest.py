@@ -2,6 +2,8 @@
 
 import io
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -114,3 +116,22 @@ def test_rows_with_gaps_in_their_keys_are_no_manifest(local_output, caplog):
     pq.write_table(table, sink)
     storage.write(f"{layout.manifest()}/x.parquet", sink.getvalue())
     assert find_latest(storage, layout) == {} and "gaps" in caplog.text
+
+
+def test_reading_the_current_rows_does_not_import_pandas(local_output):
+    storage, layout = local_output
+    writer = ManifestWriter(storage, layout, "r", 10)
+    writer.add([make_record()])
+    writer.flush()
+    code = (
+        "import sys\n"
+        "from separator.results.found import find_meant\n"
+        "from separator.results.latest import read_latest\n"
+        "from separator.results.paths import Layout\n"
+        "from separator.storage import Storage\n"
+        f"layout = Layout({layout.root_uri!r}, '')\n"
+        "batches = list(read_latest(Storage(), layout, ['query_name', 'query_text']))\n"
+        "assert [find_meant(batch, 'a') for batch in batches] == [[True]]\n"
+        "assert 'pandas' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
