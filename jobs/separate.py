@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ Run again what has failed in earlier runs, and nothing else.
 Assets that failed for good, such as damaged files, are tried once more, too. New and changed assets
 wait for `run`.
 """
+CONFIG = "CONFIG.yaml"  # stands for the config and the settings of a command
+OUTPUT_KEYS = ("output.uri=", "storage.")
 ONLY_FAILED = ["run.only=failed", "run.retry_failed=true"]
 
 
@@ -80,7 +83,7 @@ def separate(config_path: Path, overrides: list[str], is_detection: bool = False
     finally:
         console.end()
     if not is_json:
-        typed = shlex.join([str(config_path), *(o for o in overrides if o not in ONLY_FAILED)])
+        typed = [str(config_path), *(text for text in overrides if text not in ONLY_FAILED)]
         print_summary(summary, config, is_detection, typed)
     if config.output.report and not is_detection and not write_report(config, console):
         return CRASHED
@@ -139,7 +142,7 @@ def print_summary(
     summary: "RunStats",
     config: "JobConfig",
     is_detection: bool = False,
-    typed: str = "CONFIG.yaml",
+    typed: Sequence[str] = (CONFIG,),
 ) -> None:
     """Print the totals. `typed`: the config and the settings as they were given."""
     why = "done or new" if config.run.only == "failed" else "done before"
@@ -164,15 +167,26 @@ def print_summary(
     for code, number in summary.failures.most_common():
         print(f"  {code:24}{number:>6,} assets")
     if summary.failures or summary.assets_left:
-        print(f"  separator failures {typed} says which and why")
+        own = [*typed[:1], *(text for text in typed[1:] if text.startswith(OUTPUT_KEYS))]
+        print(suggest("failures", own, "says which and why"))
     if summary.assets_left:
-        again = f"detect {typed} run.retry_failed=true" if is_detection else f"retry {typed}"
-        print(f"  separator {again} tries again what failed before")
+        again = "detect" if is_detection else "retry"
+        more = ["run.retry_failed=true"] if is_detection else []
+        print(suggest(again, typed, "tries again what failed before", more))
     elif not summary.assets:
         print(f"nothing to do: {describe_nothing(summary, config)}")
     folder = f"{config.output.uri.rstrip('/')}/presence" if is_detection else config.output.uri
     parts = "manifest/" if is_detection else "stems/, manifest/"
     print(f"{folder}: {parts}, runs/{summary.run_id}.json")
+
+
+def suggest(command: str, typed: Sequence[str], what: str, more: Sequence[str] = ()) -> str:
+    """Name a command that can be typed as it stands, if it fits into 80 columns."""
+    line, short = (
+        f"  separator {command} {shlex.join([*arguments, *more])} {what}"
+        for arguments in (typed, [CONFIG])
+    )
+    return line if len(line) <= 80 else short
 
 
 def describe_nothing(summary: "RunStats", config: "JobConfig") -> str:

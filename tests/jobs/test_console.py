@@ -159,15 +159,17 @@ def test_the_summary_says_what_a_command_did_not_try(capsys):
         assert words in out and f"  separator {hint}" in out and "left alone" not in out
 
 
-def test_the_summary_names_commands_that_can_be_typed_as_they_stand(tmp_path, capsys):
-    (tmp_path / "list.txt").write_text("gone.wav\n")
-    config = write_config(tmp_path / "a.yaml", f"{tmp_path}/list.txt", f"{tmp_path}/elsewhere")
-    output = f"output.uri={tmp_path}/my stems"
-    assert main(["run", str(config), output, "input.carry=[]"]) == 3
+def test_the_summary_names_a_command_that_can_be_typed_as_it_stands(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("gone.wav\n")
+    write_config(Path("a.yaml"), "list.txt", "elsewhere")
+    assert main(["run", "a.yaml", "output.uri=my stems", "input.carry=[]"]) == 3
     line = next(each for each in capsys.readouterr().out.splitlines() if "failures" in each)
     command = shlex.split(line.removesuffix(" says which and why"))
-    assert command == ["separator", "failures", str(config), output, "input.carry=[]"]
+    assert command == ["separator", "failures", "a.yaml", "output.uri=my stems"]
     assert main(command[1:]) == 0 and "gone.wav" in capsys.readouterr().out
+    assert main(["run", "a.yaml", f"output.uri={'o' * 80}"]) == 3
+    assert "  separator failures CONFIG.yaml says which" in capsys.readouterr().out
 
 
 def test_json_console_of_a_run_with_a_report_writes_nothing_but_json(tmp_path):
