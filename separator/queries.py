@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from separator.errors import QueryError, RequestError
+from separator.media.formats import AUDIO, VIDEO
 from separator.storage.uri import parse_uri
 
 OR_NONE = ", or leave the name out to have it made from the text"
@@ -34,7 +35,8 @@ FILE_KINDS = ("audio", "image", "video")
 KEYS = ("name", "text", *FILE_KINDS, "at_s", "classes")
 # Soft hyphens, zero-width and direction marks come along with texts that are copied.
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
-FILE_NAME = re.compile(r"\.(wav|mp3|flac|ogg|m4a|mp4|mov|mkv|jpg|png|txt|csv|yaml)$", re.I)
+FILE_ENDINGS = f"{VIDEO} {AUDIO} jpg jpeg png txt csv yaml".split()
+FILE_NAME = re.compile(rf"\.({'|'.join(FILE_ENDINGS)})$", re.I)
 # Windows refuses the first nine; `#` ends the path of a URI, and `%` escapes characters in it.
 UNSAFE = frozenset('/\\<>:"|?*#%')
 RESERVED = frozenset(
@@ -193,10 +195,8 @@ def _check_sound(sound: Any, where: str, with_samples: bool) -> Any:
 def clean_text(text: object, where: str = "text") -> str:
     """Normalise a text: NFKC, single spaces, no invisible marks; refuse what names no sound."""
     if not isinstance(text, str):
-        raise QueryError(
-            f"{where}={_show(text)}: must be a text, not {type(text).__name__}; "
-            "in YAML, put quotes around it"
-        )
+        problem = f"must be a text, not {type(text).__name__}; in YAML, put quotes around it"
+        raise QueryError(f"{where}={_show(text)}: {problem}")
     clean = " ".join(unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).split())
     if not any(char.isalnum() for char in clean):
         problem = "has no letter or digit; name a sound in words"

@@ -202,6 +202,7 @@ def test_parse_queries_refuses_unsafe_names(name: object) -> None:
         (["a\ud800"], "control character"),
         (["rain", "sounds/Bird.WAV"], r"queries\[1\]='sounds/Bird.WAV': is a file's name; write"),
         (["queries.txt"], "is a file's name"),
+        (["a bird.opus"], "is a file's name"),
         ([{"name": "bird", "text": "bird.wav"}], r"queries\[0\].text='bird.wav': is a file's name"),
         (["a" * 513], "513 characters, at most 512"),
         (["dog", "Dog"], r"queries\[1\]\.text='Dog': the same as queries\[0\]"),

@@ -153,10 +153,12 @@ def find_stems(batch: "pa.RecordBatch") -> list[bool]:
 
 def find_meant(batch: "pa.RecordBatch", query: str) -> list[bool]:
     """Mark the rows whose query is meant."""
-    columns = "query_name", "query_text"
-    pairs = list(zip(*(batch[name].to_pylist() for name in columns), strict=True))
-    # Rows share few names and texts.
-    known = {pair: is_meant(dict(zip(columns, pair, strict=True)), query) for pair in set(pairs)}
+    texts = batch["query_text"].to_pylist()
+    pairs = list(zip(batch["query_name"].to_pylist(), texts, strict=True))
+    known = {  # rows share few names and texts
+        (name, text): is_meant({"query_name": name, "query_text": text}, query)
+        for name, text in set(pairs)
+    }
     return [known[pair] for pair in pairs]
 
 

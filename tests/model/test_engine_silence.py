@@ -29,7 +29,7 @@ def test_engine_separates_silence_without_the_network(engine, channels, num_out)
     assert stems.shape == (3, num_out, 44_100) and not stems.any() and not calls
 
 
-def test_engine_skips_only_the_spans_that_hold_no_sound(engine):
+def test_engine_runs_the_network_on_all_spans_but_silent_ones(engine):
     waveform, conditions, calls = torch.zeros(1, 24 * HZ), make_noise(1, 8), count_calls(engine)
     waveform[:, 13 * HZ : 14 * HZ] = make_noise(1, HZ)
     whole = engine.separate(waveform, HZ, conditions, span_s=100.0)
